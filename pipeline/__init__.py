@@ -1,0 +1,1 @@
+"""Chest CT to scored nodules: read pipeline.flow first."""

@@ -1,0 +1,1 @@
+"""Stages, cache and runner; knows nothing of CT."""

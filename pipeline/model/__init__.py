@@ -1,0 +1,1 @@
+"""Networks, losses, data and training; the only importer of keras, inside functions."""

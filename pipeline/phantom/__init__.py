@@ -1,0 +1,1 @@
+"""A digital thorax whose anatomy is known."""
