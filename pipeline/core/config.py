@@ -1,0 +1,187 @@
+"""Configuration: defaults <- preset <- lungseg.toml <- --set, each value typed and checked.
+
+A wrong name gets a "did you mean"; a wrong value says what was expected and where it came from.
+"""
+
+import dataclasses
+import difflib
+import tomllib
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pipeline.core.errors import ConfigError
+from pipeline.core.stage import Params, Stage, as_dict, scalar_types
+
+_WORDS = {"true": True, "yes": True, "on": True, "false": False, "no": False, "off": False}
+
+
+@dataclass(frozen=True)
+class Override:
+    """One value that is not a default: ``stage``, ``name``, ``value``, and where it was said."""
+
+    stage: str
+    name: str
+    value: Any
+    origin: str
+
+
+def from_toml(path: Path) -> list[Override]:
+    """Overrides in a TOML file of one table a stage.
+
+    Raises
+    ------
+    ConfigError
+        If the file is missing or is not such a file.
+    """
+    try:
+        tables = tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise ConfigError(f"there is no configuration file {path}") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:
+        raise ConfigError(f"{path} is not valid TOML: {error}") from error
+    found = []
+    for stage, values in tables.items():
+        if not isinstance(values, dict):
+            raise ConfigError(
+                f"{path}: {stage} = {values!r} stands outside a table; write [stage-name] above it"
+            )
+        found += [Override(stage, name, value, str(path)) for name, value in values.items()]
+    return found
+
+
+def from_assignments(assignments: Iterable[str]) -> list[Override]:
+    """Overrides of ``--set stage.name=value``.
+
+    Raises
+    ------
+    ConfigError
+        If one has another form.
+    """
+    found = []
+    for text in assignments:
+        target, equals, value = text.partition("=")
+        stage, dot, name = target.strip().partition(".")
+        if not (equals and dot and stage and name):
+            raise ConfigError(
+                f"--set {text}: expected stage.name=value, e.g. resample.spacing_mm=2"
+            )
+        found.append(Override(stage, name, _Text(value.strip()), f"--set {text}"))
+    return found
+
+
+def from_preset(values: Mapping[str, Any], preset: str) -> list[Override]:
+    """Overrides of a preset, whose keys are ``stage.name``."""
+    split = ((*key.partition(".")[::2], value) for key, value in values.items())
+    return [Override(stage, name, value, f"preset {preset}") for stage, name, value in split]
+
+
+def settings(stages: Sequence[Stage], overrides: Iterable[Override]) -> dict[str, Params]:
+    """Parameters of every stage: its defaults, changed by `overrides`, later ones winning.
+
+    Raises
+    ------
+    ConfigError
+        If a name is unknown, or a value has the wrong type or range.
+    """
+    by_name = {stage.name: stage for stage in stages}
+    values: dict[str, dict[str, Override]] = {name: {} for name in by_name}
+    for override in overrides:
+        stage_name = override.stage.replace("_", "-")
+        stage = by_name.get(stage_name)
+        if stage is None:
+            raise ConfigError(
+                f"{override.origin}: there is no stage {override.stage!r}"
+                f"{_did_you_mean(stage_name, by_name)}"
+            )
+        names = [spec.name for spec in dataclasses.fields(stage.params)]
+        name = override.name.replace("-", "_")
+        if name not in names:
+            raise ConfigError(
+                f"{override.origin}: {stage_name} has no parameter {override.name!r}"
+                f"{_did_you_mean(name, names)}"
+            )
+        values[stage_name][name] = override
+    return {name: _build(stage, values[name]) for name, stage in by_name.items()}
+
+
+def _build(stage: Stage, overrides: Mapping[str, Override]) -> Params:
+    kinds = scalar_types(stage.params)
+    params = stage.params()
+    for name, override in overrides.items():
+        value = override.value
+        try:
+            if isinstance(value, _Text):
+                value = parse(value, kinds[name])
+            params = dataclasses.replace(params, **{name: value})
+        except ConfigError as error:
+            raise ConfigError(f"{override.origin}: {stage.name}: {error}") from error
+    # Once more with all values at once: a check may compare two of them.
+    return dataclasses.replace(params)
+
+
+def parse(text: str, kinds: tuple[type, ...]) -> Any:
+    """`text` as the first of `kinds` that it can be read as."""
+    if type(None) in kinds and text.lower() in {"none", ""}:
+        return None
+    if bool in kinds and text.lower() in _WORDS:
+        return _WORDS[text.lower()]
+    for kind in (int, float):
+        if kind in kinds:
+            try:
+                return kind(text)
+            except ValueError:
+                continue
+    if str in kinds:
+        return str(text)
+    wanted = " or ".join(kind.__name__ for kind in kinds)
+    raise ConfigError(f"expected {wanted}, found {text!r}")
+
+
+def to_toml(stages: Sequence[Stage], chosen: Mapping[str, Params]) -> str:
+    """All parameters as commented TOML that `from_toml` reads back."""
+    lines = []
+    for stage in stages:
+        lines += [f"# {stage.help}", f"[{stage.name}]"]
+        values = as_dict(chosen[stage.name])
+        for spec in dataclasses.fields(stage.params):
+            value = values[spec.name]
+            lines.append(f"# {spec.metadata['help']}{_range(spec.metadata)}")
+            shown = f"{spec.name} = {_toml_value(value)}"
+            lines.append(f"# {spec.name} =  (none)" if value is None else shown)
+        lines.append("")
+    return "\n".join(lines)
+
+
+def describe_range(metadata: Mapping[str, Any]) -> str:
+    """The allowed values of a parameter, e.g. ``> 0, <= 4``; empty if anything goes."""
+    signs = {"above": ">", "least": ">=", "below": "<", "most": "<="}
+    bounds = [f"{signs[kind]} {bound:g}" for kind, bound in metadata.get("bounds", {}).items()]
+    return ", ".join(bounds) or " | ".join(metadata.get("choices", ()))
+
+
+def _range(metadata: Mapping[str, Any]) -> str:
+    text = describe_range(metadata)
+    return f" ({text})" if text else ""
+
+
+def _toml_value(value: Any) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, str):
+        escaped = value.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
+        return f'"{escaped}"'
+    return repr(value)
+
+
+def _did_you_mean(name: str, known: Iterable[str]) -> str:
+    names = list(known)
+    close = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
+    return f"; did you mean {close[0]}?" if close else f"; there are {', '.join(names)}"
+
+
+class _Text(str):
+    """A value still to be read as its parameter's type."""
+
+    __slots__ = ()

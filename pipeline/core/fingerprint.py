@@ -1,0 +1,89 @@
+"""Fingerprints: the name of every output, known before anything runs."""
+
+import functools
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+from pipeline.core.errors import ConfigError
+from pipeline.core.stage import Params, Scalar, Stage, as_dict
+
+_CHUNK = 1 << 20
+
+
+def fingerprint(stage: Stage, params: Params, inputs: Mapping[str, str]) -> str:
+    """SHA-256 (hex) over the stage's name and version, its params, and its inputs' fingerprints.
+
+    Parameters
+    ----------
+    stage
+        Its `name` and `version` count.
+    params
+        Parameters that do not affect the output are left out; of a path, what lies there counts
+        and not its name.
+    inputs
+        Fingerprint of each input, by name.
+    """
+    return digest_of(
+        {
+            "stage": stage.name,
+            "version": stage.version,
+            "params": effective_params(params),
+            "inputs": dict(inputs),
+        }
+    )
+
+
+def effective_params(params: Params) -> dict[str, Scalar]:
+    """The parameters that make the output what it is."""
+    values = as_dict(params)
+    for spec in fields(params):
+        if not spec.metadata.get("affects_output", True):
+            del values[spec.name]
+        elif spec.metadata.get("path") and values[spec.name]:
+            values[spec.name] = identity_of_path(Path(str(values[spec.name])), spec.name)
+    return values
+
+
+def identity_of_path(path: Path, name: str = "path") -> str:
+    """SHA-256 of a file's bytes, or of the names, sizes and times of all files in a folder.
+
+    Raises
+    ------
+    ConfigError
+        If there is nothing at `path`.
+    """
+    if path.is_dir():
+        listing = [
+            (str(file.relative_to(path)), file.stat().st_size, file.stat().st_mtime_ns)
+            for file in sorted(path.rglob("*"))
+            if file.is_file()
+        ]
+        return digest_of(listing)
+    if not path.is_file():
+        raise ConfigError(f"{name} names {path}, where there is no file or folder")
+    stat = path.stat()
+    return _digest_of_file(path, stat.st_size, stat.st_mtime_ns)
+
+
+def digest_of(value: Any) -> str:
+    """SHA-256 (hex) of `value` as canonical JSON: equal values, equal digests, on any machine."""
+    text = json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def digest_of_file(path: Path) -> str:
+    """SHA-256 (hex) of a file's bytes."""
+    sha = hashlib.sha256()
+    with path.open("rb") as file:
+        while chunk := file.read(_CHUNK):
+            sha.update(chunk)
+    return sha.hexdigest()
+
+
+@functools.lru_cache(maxsize=256)
+def _digest_of_file(path: Path, _size: int, _mtime_ns: int) -> str:
+    return digest_of_file(path)

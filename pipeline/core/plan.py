@@ -1,0 +1,211 @@
+"""The plan: what each stage will do on each scan, and why, decided before anything runs.
+
+`decide` is pure but for looking records up; `status`, `--dry-run` and the runner all act on it.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from pipeline.core import record as records
+from pipeline.core.errors import ConfigError
+from pipeline.core.fingerprint import effective_params, fingerprint
+from pipeline.core.record import Record
+from pipeline.core.stage import DatasetStage, Params, ScanStage, Stage
+from pipeline.core.store import Store
+
+REUSE = "reuse"
+RUN = "run"
+FAILED = records.FAILED
+SKIPPED = records.SKIPPED
+BLOCKED = "blocked"
+
+Settings = Mapping[str, Params]
+
+
+@dataclass(frozen=True)
+class ScanRef:
+    """One scan of the data set: its id, its patient, and the identity of its source files."""
+
+    scan: str
+    patient: str
+    identity: str
+
+
+@dataclass(frozen=True)
+class Action:
+    """What a stage will do on one scan (or on the data set, where `scan` is empty).
+
+    Attributes
+    ----------
+    do
+        ``reuse``, ``run``, ``failed`` or ``skipped`` (known from an earlier run), ``blocked``.
+    why
+        The reason, for a person.
+    fingerprint
+        Name of the output.
+    inputs
+        Fingerprint of each input.
+    record
+        The complete, failed or skipped record, if there is one.
+    """
+
+    stage: str
+    scan: str
+    do: str
+    why: str
+    fingerprint: str
+    inputs: Mapping[str, str]
+    record: Record | None = None
+
+
+@dataclass(frozen=True)
+class Request:
+    """What is asked of a flow: which stages, on which scans, with which settings."""
+
+    flow: Sequence[Stage]
+    targets: tuple[str, ...]
+    scans: Sequence[ScanRef]
+    settings: Settings
+    force: frozenset[str] = frozenset()
+    retry: bool = False
+
+
+def stages_for(flow: Sequence[Stage], targets: Iterable[str]) -> list[Stage]:
+    """The stages `targets` names and all that they need, in the flow's order."""
+    by_name = {stage.name: stage for stage in flow}
+    wanted: set[str] = set()
+    queue = list(targets)
+    while queue:
+        name = queue.pop()
+        if name not in by_name:
+            raise ConfigError(f"no stage is named {name!r}; there are {', '.join(by_name)}")
+        if name not in wanted:
+            wanted.add(name)
+            queue += by_name[name].needs
+    return [stage for stage in flow if stage.name in wanted]
+
+
+class Planner:
+    """Decides what each stage does, from the records in the store and what is already decided."""
+
+    def __init__(self, store: Store, request: Request) -> None:
+        self.store = store
+        self.request = request
+        self.stages = stages_for(request.flow, request.targets)
+        self.actions: dict[tuple[str, str], Action] = {}
+
+    def decide(self) -> list[Action]:
+        """Decide for every stage and scan, assuming that what runs will succeed."""
+        for stage in self.stages:
+            self.decide_stage(stage)
+        return list(self.actions.values())
+
+    def decide_stage(self, stage: Stage) -> list[Action]:
+        """Decide for one stage; those it needs must be decided, or done, before."""
+        if isinstance(stage, DatasetStage):
+            actions = [self._dataset_action(stage)]
+        else:
+            actions = [self._scan_action(stage, ref) for ref in self.request.scans]
+        for action in actions:
+            self.actions[action.stage, action.scan] = action
+        return actions
+
+    def usable(self, stage: str, scan: str = "") -> bool:
+        """True if that output is there, or will be."""
+        return self.actions[stage, scan].do in {REUSE, RUN}
+
+    def _scan_action(self, stage: ScanStage, ref: ScanRef) -> Action:
+        needs = {name: self._upstream(name, ref.scan) for name in stage.needs}
+        inputs = {name: action.fingerprint for name, action in needs.items()}
+        if not stage.needs:
+            inputs = {"source": ref.identity}
+        name = fingerprint(stage, self.request.settings[stage.name], inputs)
+        for need, action in needs.items():
+            if action.do not in {REUSE, RUN}:
+                why = f"{need} {action.do}" if action.do != BLOCKED else action.why
+                do = SKIPPED if action.do == SKIPPED else BLOCKED
+                return Action(stage.name, ref.scan, do, why, name, inputs)
+        rerun = next((n for n, action in needs.items() if action.do == RUN), None)
+        return self._look_up(stage, ref.scan, name, inputs, rerun)
+
+    def _dataset_action(self, stage: DatasetStage) -> Action:
+        inputs, rerun = self._dataset_inputs(stage)
+        name = fingerprint(stage, self.request.settings[stage.name], inputs)
+        for need in stage.needs:
+            action = self.actions.get((need, ""))
+            if action and action.do not in {REUSE, RUN}:
+                why = f"{need} {action.do}" if action.do != BLOCKED else action.why
+                return Action(stage.name, "", BLOCKED, why, name, inputs)
+        return self._look_up(stage, "", name, inputs, rerun)
+
+    def _dataset_inputs(self, stage: DatasetStage) -> tuple[dict[str, str], str | None]:
+        inputs = {}
+        rerun = None
+        for need in stage.needs:
+            if (need, "") in self.actions:
+                inputs[need] = self.actions[need, ""].fingerprint
+                rerun = need if self.actions[need, ""].do == RUN else rerun
+        for scan in self.complete_scans(stage):
+            for need in self._scan_needs(stage):
+                action = self.actions[need, scan]
+                inputs[f"{need}/{scan}"] = action.fingerprint
+                rerun = need if action.do == RUN else rerun
+        return inputs, rerun
+
+    def complete_scans(self, stage: DatasetStage) -> list[str]:
+        """Scans for which everything that a data-set stage needs is there, or will be."""
+        needs = self._scan_needs(stage)
+        scans = sorted(ref.scan for ref in self.request.scans)
+        return [s for s in scans if needs and all(self.usable(need, s) for need in needs)]
+
+    def _scan_needs(self, stage: DatasetStage) -> list[str]:
+        kinds = {item.name: item for item in self.stages}
+        return [need for need in stage.needs if isinstance(kinds[need], ScanStage)]
+
+    def _upstream(self, name: str, scan: str) -> Action:
+        return self.actions.get((name, scan)) or self.actions[name, ""]
+
+    def _look_up(
+        self, stage: Stage, scan: str, name: str, inputs: Mapping[str, str], rerun: str | None
+    ) -> Action:
+        params = self.request.settings[stage.name]
+        found = self.store.find(stage.name, name, scan)
+        if stage.name in self.request.force:
+            return Action(stage.name, scan, RUN, "forced", name, inputs)
+        if found is None:
+            earlier = self.store.all(stage.name, scan)
+            changed = why_stale(earlier[-1], stage, params, inputs) if earlier else ""
+            upstream = f"{rerun} runs" if rerun else ""
+            why = changed or upstream or ("output is gone" if earlier else "not done yet")
+            return Action(stage.name, scan, RUN, why, name, inputs)
+        if found.state == records.DONE:
+            return Action(stage.name, scan, REUSE, "in the cache", name, inputs, found)
+        if self.request.retry:
+            return Action(stage.name, scan, RUN, f"{found.state} before", name, inputs)
+        return Action(stage.name, scan, found.state, found.error, name, inputs, found)
+
+
+def why_stale(earlier: Record, stage: Stage, params: Params, inputs: Mapping[str, str]) -> str:
+    """What differs between an earlier output and the one asked for, for a person."""
+    if earlier.version != stage.version:
+        return f"version {earlier.version} -> {stage.version}"
+    now = effective_params(params)
+    changes = [
+        f"{name} {_short(earlier.params.get(name))} -> {_short(value)}"
+        for name, value in now.items()
+        if earlier.params.get(name) != value
+    ]
+    if changes:
+        return ", ".join(changes)
+    before = earlier.inputs
+    if isinstance(stage, DatasetStage):
+        gone, new = len(before.keys() - inputs.keys()), len(inputs.keys() - before.keys())
+        moved = sum(before[key] != inputs[key] for key in before.keys() & inputs.keys())
+        return f"inputs: {new} new, {gone} gone, {moved} changed"
+    moved_names = [name for name, value in inputs.items() if before.get(name) != value]
+    return f"input changed: {', '.join(moved_names)}" if moved_names else ""
+
+
+def _short(value: object) -> str:
+    text = f"{value:g}" if isinstance(value, float) else str(value)
+    return text if len(text) <= 24 else text[:10] + "..."
