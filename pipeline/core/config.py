@@ -108,17 +108,20 @@ def settings(stages: Sequence[Stage], overrides: Iterable[Override]) -> dict[str
 
 def _build(stage: Stage, overrides: Mapping[str, Override]) -> Params:
     kinds = scalar_types(stage.params)
-    params = stage.params()
+    values = {}
     for name, override in overrides.items():
-        value = override.value
         try:
-            if isinstance(value, _Text):
-                value = parse(value, kinds[name])
-            params = dataclasses.replace(params, **{name: value})
+            raw = override.value
+            values[name] = parse(raw, kinds[name]) if isinstance(raw, _Text) else raw
         except ConfigError as error:
-            raise ConfigError(f"{override.origin}: {stage.name}: {error}") from error
-    # Once more with all values at once: a check may compare two of them.
-    return dataclasses.replace(params)
+            raise ConfigError(f"{override.origin}: {stage.name}.{name}: {error}") from error
+    try:
+        # All at once, since a check may compare two of them.
+        return stage.params(**values)
+    except ConfigError as error:
+        about = [o.origin for name, o in overrides.items() if str(error).startswith(f"{name} ")]
+        origins = about or sorted({o.origin for o in overrides.values()})
+        raise ConfigError(f"{', '.join(origins)}: {stage.name}: {error}") from error
 
 
 def parse(text: str, kinds: tuple[type, ...]) -> Any:

@@ -110,7 +110,7 @@ def _gather(
     waiting = {client.submit(function, task, pure=False): task for task in tasks}
     while waiting:
         lost = {}
-        for future in as_completed(list(waiting)):
+        for future in as_completed(list(waiting), loop=client.loop):
             task = waiting.pop(future)
             if future.status == "finished":
                 yield task, future.result()

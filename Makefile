@@ -1,0 +1,49 @@
+.DEFAULT_GOAL := help
+PYTHON ?= python3.11
+BIN := .venv/bin
+JOBS ?= 2
+
+.PHONY: docs help demo test check fix bench lock test-backends clean
+
+help:  ## list what can be made
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
+
+.venv/ready: requirements.txt requirements-dev.txt pyproject.toml
+	@command -v $(PYTHON) >/dev/null || { echo "Python 3.11 or newer is needed: make PYTHON=python3.12 ..." >&2; exit 1; }
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --upgrade pip
+	$(BIN)/python -m pip install --quiet -r requirements.txt -r requirements-dev.txt
+	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation -e .
+	touch .venv/ready
+
+demo: .venv/ready  ## make phantoms of real LIDC scans, take them through all four commands
+	$(BIN)/lungseg-cli demo --out lungseg-demo --jobs $(JOBS)
+
+test: .venv/ready  ## lint, types and all tests
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/pytest -n $(JOBS) --dist worksteal
+
+check: .venv/ready  ## lint and types only
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+fix: .venv/ready  ## format, and mend what the linter can
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+bench: .venv/ready  ## measure what the README claims
+	$(BIN)/python -m bench
+
+docs: .venv/ready  ## make the reference in the README anew
+	$(BIN)/python -m pipeline.reference
+
+lock:  ## compile pyproject.toml's dependencies into requirements*.txt
+	$(BIN)/python -m pip install --quiet uv
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 pyproject.toml -o requirements.txt
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --group dev -c requirements.txt -o requirements-dev.txt
+
+clean:  ## remove what was made, but for the environment
+	rm -rf lungseg-demo lungseg-work .pytest_cache .mypy_cache .ruff_cache .hypothesis build *.egg-info

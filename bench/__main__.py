@@ -1,0 +1,9 @@
+"""Run every benchmark, one after another, each in a process of its own."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+for part in sorted(Path(__file__).parent.glob("[a-z]*.py")):
+    print(f"\n== {part.stem} ==", flush=True)
+    subprocess.run([sys.executable, "-m", f"bench.{part.stem}"], check=False)

@@ -1,0 +1,312 @@
+"""The command line: arguments in, one library call, output.
+
+Nothing heavy is imported until a command runs, so that `--help` answers at once.
+"""
+
+import functools
+import logging
+import os
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+
+from pipeline.core.errors import ConfigError, LungsegError
+
+_EPILOG = (
+    "Exit status: 0 all done; 1 some scans (or a stage over all of them) failed, the others are "
+    "complete; 2 a setting or the command line is wrong, nothing was run."
+)
+
+Command = Callable[..., Any]
+
+
+class _Group(click.Group):
+    """Commands in the order a user meets them; errors of ours become one line and exit status 2."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(self.commands)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except ConfigError as error:
+            raise click.UsageError(str(error)) from error
+        except LungsegError as error:
+            raise click.ClickException(str(error)) from error
+
+
+@click.group(cls=_Group, epilog=_EPILOG, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="lungseg-cli")
+def main() -> None:
+    """From a folder of raw chest CT to trained nodule segmentation and scored detections.
+
+    The four commands run their stages and whatever is missing before them; every output is
+    cached in the work folder under a key of everything that made it.
+    """
+
+
+def work_option(command: Command) -> Command:
+    """The work folder and the settings: what every command takes."""
+    options = [
+        click.option(
+            "--work",
+            type=click.Path(file_okay=False, path_type=Path),
+            default=lambda: os.environ.get("LUNGSEG_WORK", "lungseg-work"),
+            help="Work folder with all state.  [default: $LUNGSEG_WORK or lungseg-work]",
+        ),
+        click.option(
+            "--config",
+            type=click.Path(exists=True, dir_okay=False, path_type=Path),
+            help="TOML file of settings.  [default: lungseg.toml here or in the work folder]",
+        ),
+        click.option("--preset", default="", help="Named settings: small, lidc, xray."),
+        click.option(
+            "--set",
+            "assignments",
+            multiple=True,
+            metavar="STAGE.NAME=VALUE",
+            help="One setting; may be given often. `lungseg-cli params` lists them.",
+        ),
+        click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout."),
+        click.option("-v", "--verbose", is_flag=True, help="Log what happens inside."),
+    ]
+    return _with_options(command, options)
+
+
+def run_options(command: Command) -> Command:
+    """How to run: what every command that runs stages takes."""
+    options = [
+        click.option(
+            "--jobs",
+            type=click.IntRange(min=0),
+            default=0,
+            help="Processes; 1 runs inline.  [default: one a core]",
+        ),
+        click.option("--scheduler", default="", help="Address of a running Dask scheduler."),
+        click.option(
+            "--memory-limit",
+            default="auto",
+            help="Memory of one process, e.g. 4GB; it is restarted above it.",
+        ),
+        click.option(
+            "--scan", "scans", multiple=True, help="Only this scan (id, its end, patient)."
+        ),
+        click.option("--force", multiple=True, metavar="STAGE", help="Run this stage again."),
+        click.option("--retry", is_flag=True, help="Try again what failed or was skipped before."),
+        click.option("--dry-run", is_flag=True, help="Say what would run, and why; run nothing."),
+        click.option("--quiet", is_flag=True, help="No progress on stderr."),
+    ]
+    return work_option(_with_options(command, options))
+
+
+def _with_options(command: Command, options: list[Command]) -> Command:
+    return functools.reduce(lambda wrapped, option: option(wrapped), reversed(options), command)
+
+
+def _sources_option(command: Command) -> Command:
+    return click.option(
+        "--src",
+        "roots",
+        multiple=True,
+        type=click.Path(path_type=Path),
+        help="Folder (or file) of scans; may be given often. Remembered; replaces those of before.",
+    )(command)
+
+
+@main.command()
+@_sources_option
+@click.option("--pictures", is_flag=True, help="A PNG a scan, lungs and nodules outlined.")
+@run_options
+def preprocess(roots: tuple[Path, ...], pictures: bool, **options: Any) -> None:
+    """Read, resample, find lungs, mark nodules: scan by scan, in parallel."""
+    session = _session(options, roots, look=True)
+    if not session.sources and not session.left_out:
+        raise ConfigError("there are no scans yet: name a folder of chest CT with --src")
+    status = _run(session, "preprocess", options)
+    if pictures and not options["dry_run"]:
+        from pipeline.overlays import write_all
+
+        for path in write_all(session, session.work / "pictures"):
+            click.echo(f"picture  {path}", err=options["as_json"])
+    sys.exit(status)
+
+
+@main.command("build-tables")
+@click.option("--images", type=click.Path(path_type=Path), help="Folder of 2-D pictures ...")
+@click.option("--masks", type=click.Path(path_type=Path), help="... and of their masks.")
+@run_options
+def build_tables(images: Path | None, masks: Path | None, **options: Any) -> None:
+    """Crop to the lungs, tabulate into one HDF5 file, split by patient."""
+    pairs = {"images": images, "masks": masks}
+    extra = [f"build-tables.{name}={path}" for name, path in pairs.items() if path]
+    options["assignments"] = (*options["assignments"], *extra)
+    sys.exit(_run(_session(options), "build-tables", options))
+
+
+@main.command()
+@run_options
+def train(**options: Any) -> None:
+    """Train the net on the tables, on a GPU where there is one."""
+    sys.exit(_run(_session(options), "train", options))
+
+
+@main.command()
+@run_options
+def postprocess(**options: Any) -> None:
+    """Predict, find nodules, score them, in each scan's own coordinates."""
+    sys.exit(_run(_session(options), "postprocess", options))
+
+
+@main.command("run")
+@click.argument("stage")
+@_sources_option
+@run_options
+def run_stage(stage: str, roots: tuple[Path, ...], **options: Any) -> None:
+    """Run one STAGE, and what it needs and is not there yet."""
+    sys.exit(_run(_session(options, roots), stage, options))
+
+
+@main.command()
+@click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout.")
+def stages(as_json: bool) -> None:
+    """List the stages: what each needs and does."""
+    from pipeline import present
+    from pipeline.flow import FLOW
+
+    rows = [
+        {"name": s.name, "version": s.version, "needs": list(s.needs), "help": s.help} for s in FLOW
+    ]
+    if as_json:
+        click.echo(present.dump({"stages": rows}))
+        return
+    for row in rows:
+        click.echo(f"{row['name']:<17} {row['version']:>2}  {row['help']}")
+
+
+@main.command()
+@work_option
+def params(**options: Any) -> None:
+    """Print all parameters, as they now stand, as commented TOML."""
+    from pipeline import present
+    from pipeline.core.config import to_toml
+    from pipeline.core.stage import as_dict
+    from pipeline.flow import FLOW
+
+    session = _session(options)
+    if options["as_json"]:
+        click.echo(present.dump({name: as_dict(p) for name, p in session.settings.items()}))
+    else:
+        click.echo(to_toml(FLOW, session.settings))
+
+
+@main.command()
+@work_option
+def status(**options: Any) -> None:
+    """Say what is done, what is not, and why it would be run."""
+    from pipeline import present
+    from pipeline.flow import FLOW
+
+    session = _session(options)
+    actions = session.plan([stage.name for stage in FLOW])
+    if options["as_json"]:
+        click.echo(present.status_json(session.sources, session.left_out, actions))
+    else:
+        click.echo(present.status_text(session.sources, session.left_out, actions))
+
+
+@main.command()
+@work_option
+def verify(**options: Any) -> None:
+    """Check every output: records against files, arrays readable, counts that add up."""
+    from pipeline.verify import verify as check
+
+    from pipeline import present
+
+    faults = check(options["work"])
+    if options["as_json"]:
+        click.echo(present.dump(faults.as_dict()))
+    else:
+        click.echo(faults.as_text())
+    sys.exit(1 if faults.faults else 0)
+
+
+@main.command()
+@click.option("--scan", required=True, help="Scan id, its end, or its patient.")
+@click.option(
+    "--what",
+    required=True,
+    type=click.Choice(["ct", "lungs", "votes", "nodules", "probability", "detections"]),
+)
+@click.option("--grid", type=click.Choice(["source", "working"]), default="source")
+@click.option("--out", required=True, type=click.Path(dir_okay=False, path_type=Path))
+@work_option
+def export(scan: str, what: str, grid: str, out: Path, **options: Any) -> None:
+    """Write one volume of a scan as .nii.gz, .nrrd or .mha."""
+    from pipeline.export import export as write
+
+    session = _session({**options, "scans": (scan,)})
+    click.echo(write(session, what, grid, out))
+
+
+@main.command()
+@click.option(
+    "--out",
+    type=click.Path(file_okay=False, path_type=Path),
+    default=Path("lungseg-demo"),
+    show_default=True,
+    help="Folder for the phantoms, the work folder and the pictures.",
+)
+@click.option("--jobs", type=click.IntRange(min=1), default=2, show_default=True)
+def demo(out: Path, jobs: int) -> None:
+    """Make phantoms of real LIDC scans and take them through all four commands."""
+    from pipeline.demo import run_demo
+
+    sys.exit(run_demo(out, jobs, click.echo))
+
+
+def _session(options: dict[str, Any], roots: tuple[Path, ...] = (), *, look: bool = False) -> Any:
+    from pipeline.session import Choice, open_session
+
+    level = logging.DEBUG if options.get("verbose") else logging.WARNING
+    logging.basicConfig(level=level, format="%(levelname)s %(name)s: %(message)s")
+    choice = Choice(
+        config=options["config"],
+        preset=options["preset"],
+        assignments=tuple(options["assignments"]),
+        scans=tuple(options.get("scans", ())),
+        force=tuple(options.get("force", ())),
+        retry=options.get("retry", False),
+    )
+    return open_session(options["work"], choice, roots, look=look)
+
+
+def _run(session: Any, command: str, options: dict[str, Any]) -> int:
+    """Run a command's stages, or one stage; print what came of it; return the exit status."""
+    from pipeline import present
+    from pipeline.core.engine import EngineOptions
+    from pipeline.flow import COMMANDS
+
+    targets = COMMANDS.get(command, (command,))
+    if options["dry_run"]:
+        actions = session.plan(targets)
+        click.echo(present.plan_json(actions) if options["as_json"] else present.plan_text(actions))
+        return 0
+    progress = present.Progress(quiet=options["quiet"])
+    jobs = options["jobs"] or os.cpu_count() or 1
+    engine = EngineOptions(jobs, options["scheduler"], options["memory_limit"])
+    start = time.perf_counter()
+    try:
+        summary = session.run(targets, engine, progress.watch())
+    finally:
+        progress.close()
+    render = present.summary_json if options["as_json"] else present.summary_text
+    click.echo(render(summary, session.sources, session.left_out, time.perf_counter() - start))
+    return 1 if summary.failed or summary.dataset_failed else 0
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,54 @@
+"""The whole data flow on one screen: the stages, in the order they run, and the four commands.
+
+    source files
+      -> ingest              HU, as the files state it, on the scan's own grid
+      -> resample            clipped, 1 mm, upright           (the working grid)
+      -> segment-lungs       right 1, left 2
+      -> annotate-nodules    readers per voxel, nodule labels
+    all scans
+      -> build-tables        cropped to the lungs, one HDF5 file, one row a slice
+      -> split-patients      train / validation / test
+      -> train               the nodule net
+    each scan
+      -> predict             probability on the working grid
+      -> find-nodules        candidates in the world, masks on both grids
+    all scans
+      -> evaluate            Dice, sensitivity, false positives per scan
+
+Every stage is a module of `pipeline.stages`: its parameters, a pure function, a thin `run`.
+"""
+
+from pipeline.core.stage import Stage
+from pipeline.stages import (
+    annotate_nodules,
+    build_tables,
+    evaluate,
+    find_nodules,
+    ingest,
+    predict,
+    resample,
+    segment_lungs,
+    split_patients,
+    train,
+)
+
+FLOW: tuple[Stage, ...] = (
+    ingest.STAGE,
+    resample.STAGE,
+    segment_lungs.STAGE,
+    annotate_nodules.STAGE,
+    build_tables.STAGE,
+    split_patients.STAGE,
+    train.STAGE,
+    predict.STAGE,
+    find_nodules.STAGE,
+    evaluate.STAGE,
+)
+
+# What each command runs, besides whatever is missing before it.
+COMMANDS: dict[str, tuple[str, ...]] = {
+    "preprocess": ("ingest", "resample", "segment-lungs", "annotate-nodules"),
+    "build-tables": ("build-tables", "split-patients"),
+    "train": ("train",),
+    "postprocess": ("predict", "find-nodules", "evaluate"),
+}

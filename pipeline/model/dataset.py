@@ -1,0 +1,204 @@
+"""Dataset: batches of the table's rows as a Keras PyDataset, made ahead by workers.
+
+Each worker, thread or process, opens the table itself, read-only, once. What a batch holds
+depends on its rows and its key alone, never on who made it or when. A fault in a worker, or the
+death of one, ends the run with its message.
+"""
+
+import multiprocessing
+import os
+import time
+from collections.abc import Iterator
+from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass
+from typing import Any, Self
+
+import numpy as np
+
+from pipeline.core.errors import DataError
+from pipeline.model.samples import Batch, Rows, Samples
+
+
+@dataclass(frozen=True, eq=False)
+class Epoch:
+    """Rows in the order they are shown, cut into batches; the last one may be smaller.
+
+    Attributes
+    ----------
+    rows
+        Rows of the table.
+    batch_size
+        Rows in a batch.
+    key
+        ``(seed, epoch)`` for augmented samples; None shows the slices as they are.
+    multiple
+        Batches are filled up to a multiple of this by copies of weight 0, for data-parallel
+        training that can share out nothing else.
+    """
+
+    rows: Rows
+    batch_size: int
+    key: tuple[int, int] | None = None
+    multiple: int = 1
+
+    def __len__(self) -> int:
+        return -(-len(self.rows) // self.batch_size)
+
+    def task(self, index: int) -> "Task":
+        """What makes batch `index`."""
+        first = index * self.batch_size
+        rows = self.rows[first : first + self.batch_size]
+        keys = None if self.key is None else [(*self.key, first + i) for i in range(len(rows))]
+        return Task(rows, keys, self.multiple)
+
+
+@dataclass(frozen=True, eq=False)
+class Task:
+    """One batch to be made: all that travels to a worker."""
+
+    rows: Rows
+    keys: list[tuple[int, ...]] | None
+    multiple: int = 1
+
+    def make(self, samples: Samples) -> Batch:
+        """The batch."""
+        plain = self.keys is None
+        x, y = samples.plain(self.rows) if plain else samples.augmented(self.rows, self.keys or [])
+        missing = -len(self.rows) % self.multiple
+        if missing:
+            x = np.concatenate([x, np.repeat(x[:1], missing, 0)])
+            y = np.concatenate([y, np.zeros((missing, *y.shape[1:]), y.dtype)])
+        return x, y
+
+
+class Workers:
+    """Threads or processes that make batches.
+
+    Parameters
+    ----------
+    samples
+        What they read.
+    count
+        How many; 0 makes each batch when it is asked for, in the caller.
+    processes
+        Processes instead of threads. They are started afresh, not forked: a copy of a process
+        in which TensorFlow or HDF5 runs may hang.
+    """
+
+    def __init__(self, samples: Samples, count: int = 1, *, processes: bool = False) -> None:
+        self.samples = samples
+        self.count = count
+        self._executor: Executor | None = None
+        self._processes = processes and count > 0
+        if self._processes:
+            self._executor = ProcessPoolExecutor(
+                count, multiprocessing.get_context("spawn"), _start_process, (samples,)
+            )
+        elif count:
+            self._executor = ThreadPoolExecutor(count, "batches")
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End the workers."""
+        if self._executor is not None:
+            self._executor.shutdown(wait=True, cancel_futures=True)
+
+    def submit(self, task: Task) -> "Future[Batch]":
+        """Ask for one batch."""
+        if self._executor is None:
+            made: Future[Batch] = Future()
+            made.set_result(task.make(self.samples))
+            return made
+        if self._processes:
+            return self._executor.submit(_make_in_process, task)
+        return self._executor.submit(task.make, self.samples)
+
+
+_samples: Samples | None = None
+
+
+def _start_process(samples: Samples) -> None:
+    global _samples  # noqa: PLW0603 - a worker process serves one table
+    _samples = samples
+    for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+        os.environ[name] = "1"
+
+
+def _make_in_process(task: Task) -> Batch:
+    if _samples is None:
+        raise RuntimeError("this process was not started as a worker")
+    return task.make(_samples)
+
+
+class Feed:
+    """Hands out the batches of one epoch in order, made ahead, and notes when each was ready.
+
+    Attributes
+    ----------
+    ready
+        `time.perf_counter` when each batch was handed over.
+    failure
+        What ended the feed, or None; Keras's backends wrap it beyond recognition.
+    """
+
+    def __init__(self, workers: Workers, epoch: Epoch) -> None:
+        self.workers = workers
+        self.epoch = epoch
+        self.ready: dict[int, float] = {}
+        self.failure: Exception | None = None
+        self._asked: dict[int, Future[Batch]] = {}
+        # TensorFlow's adapter looks at the first two batches to learn their shapes and then
+        # asks for them again; making them twice would cost a short epoch a fifth of its time.
+        self._kept: dict[int, Batch] = {}
+
+    def __len__(self) -> int:
+        return len(self.epoch)
+
+    def __iter__(self) -> Iterator[Batch]:
+        return (self[index] for index in range(len(self)))
+
+    def __getitem__(self, index: int) -> Batch:
+        try:
+            batch = self._kept.pop(index, None) or self._take(index)
+        except BrokenProcessPool as error:
+            self.failure = DataError(
+                f"a data worker was killed while batch {index} was made (out of memory?); lower "
+                "train.workers or train.batch_size, or set train.worker_processes = false"
+            )
+            raise self.failure from error
+        except Exception as error:
+            self.failure = error
+            raise
+        if index < 2 and index not in self.ready:
+            self._kept[index] = batch
+        self.ready[index] = time.perf_counter()
+        return batch
+
+    def _take(self, index: int) -> Batch:
+        ahead = 2 * self.workers.count
+        for coming in range(index, min(index + ahead + 1, len(self))):
+            if coming not in self._asked and (coming == index or coming not in self.ready):
+                self._asked[coming] = self.workers.submit(self.epoch.task(coming))
+        return self._asked.pop(index).result()
+
+
+def as_py_dataset(feed: Feed) -> Any:
+    """`feed` as a `keras.utils.PyDataset`, for `fit`, `evaluate` and `predict`."""
+    import keras
+
+    class Slices(keras.utils.PyDataset):  # type: ignore[misc]
+        """Batches of slices; the workers are the feed's own, which survive an epoch."""
+
+        def __len__(self) -> int:
+            return len(feed)
+
+        def __getitem__(self, index: int) -> Batch:
+            return feed[index]
+
+    return Slices()

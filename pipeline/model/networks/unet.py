@@ -1,0 +1,58 @@
+"""U-Net (Ronneberger et al. 2015), padded and batch-normalised, with its own or a borrowed encoder.
+
+With one channel, one class, 64 filters and five levels it has 31,044,289 trainable parameters,
+as the network of seed 000 has (13,696 running statistics of the normalisation come on top).
+"""
+
+from typing import Any
+
+from pipeline.model.networks.blocks import double_conv, input_of, outputs_of, up_conv
+from pipeline.model.networks.encoders import borrowed_levels
+from pipeline.model.networks.settings import NetworkSettings
+
+Tensor = Any
+
+
+def unet(settings: NetworkSettings) -> Any:
+    """Build the U-Net of these settings, a `keras.Model`."""
+    import keras
+    from keras import layers
+
+    image = input_of(settings)
+    if settings.encoder:
+        levels, finish = borrowed_levels(image, settings)
+    else:
+        levels, finish = own_levels(image, settings), None
+    x = levels[-1]
+    for level in reversed(range(len(levels) - 1)):
+        x = up_conv(x, width_of(level, settings), settings)
+        x = layers.Concatenate()([levels[level], x])
+        x = double_conv(x, width_of(level, settings), settings, deep=is_deep(level, settings))
+    model = keras.Model(image, outputs_of(x, levels[-1], settings), name="unet")
+    if finish is not None:
+        finish()
+    return model
+
+
+def own_levels(image: Tensor, settings: NetworkSettings) -> list[Tensor]:
+    """The contracting path's maps, each level half as large and twice as deep."""
+    from keras import layers
+
+    levels: list[Tensor] = []
+    x = image
+    for level in range(settings.depth):
+        if level:
+            x = layers.MaxPooling2D(2)(x)
+        x = double_conv(x, width_of(level, settings), settings, deep=is_deep(level, settings))
+        levels.append(x)
+    return levels
+
+
+def width_of(level: int, settings: NetworkSettings) -> int:
+    """Filters of a level, the finest being 0."""
+    return settings.base_width * int(2**level)
+
+
+def is_deep(level: int, settings: NetworkSettings) -> bool:
+    """Whether drop-out acts here: on the two deepest levels, whose maps say what, not where."""
+    return level >= settings.depth - 2

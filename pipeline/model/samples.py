@@ -1,0 +1,200 @@
+"""Samples: rows of the table as what a net sees and what it should answer.
+
+A sample is ``x (y, x, channels) float32``, the HU window as 0..1 with the neighbouring slices
+as channels, and ``y (y, x, 2) float32``: channel 0 the target, channel 1 its weight, 0 where
+readers disagree and nothing is to be learnt. The same code makes them for training, for the
+choice of the best epoch and, through `scaled`, for prediction.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from pipeline.io.tables import Tables
+from pipeline.ops.augment import Augmentation, Draw, draw, shade, warp
+from pipeline.ops.nodules import consensus
+from pipeline.volume import HU
+
+Floats = npt.NDArray[np.float32]
+Codes = npt.NDArray[np.uint8]
+Rows = npt.NDArray[np.int64]
+Batch = tuple[Floats, Floats]
+
+BACKGROUND, TARGET, IGNORE = 0, 1, 2
+
+
+@dataclass(frozen=True, kw_only=True)
+class View:
+    """How a row of the table is looked at.
+
+    Attributes
+    ----------
+    target
+        ``nodules`` or ``lungs``: what is to be found.
+    context
+        Neighbouring slices on each side, as channels.
+    low, high
+        HU (of pictures: grey values) that become 0 and 1; what lies beyond is cut off.
+    inside_lungs
+        Everything outside the lung mask is shown as `low`.
+    min_readers, level
+        Consensus of the readers that makes a nodule's voxel a target, see
+        `pipeline.ops.nodules.consensus`.
+    crop_px
+        Edge of the square that is shown in training, around a target or anywhere in the lungs;
+        0 shows the whole slice.
+    augmentation
+        Changes made in training.
+    """
+
+    target: str = "nodules"
+    context: int = 0
+    low: float = -1000.0
+    high: float = 400.0
+    inside_lungs: bool = False
+    min_readers: int = 3
+    level: float = 0.5
+    crop_px: int = 0
+    augmentation: Augmentation = field(default_factory=Augmentation)
+
+    @property
+    def channels(self) -> int:
+        """Channels of a sample."""
+        return 2 * self.context + 1
+
+
+class Samples:
+    """Makes batches of a table's rows; picklable, and opens the file where it is used.
+
+    Parameters
+    ----------
+    path
+        The table file.
+    view
+        How its rows are looked at.
+    """
+
+    def __init__(self, path: Path, view: View) -> None:
+        self.path = path
+        self.view = view
+        self.tables = Tables(path)
+
+    def plain(self, rows: npt.ArrayLike) -> Batch:
+        """Whole slices as they are: ``x (n, y, x, channels), y (n, y, x, 2)``."""
+        wanted = np.asarray(rows, np.int64)
+        images, codes = self._read(wanted)
+        x = np.ascontiguousarray(np.moveaxis(images, 1, -1), np.float32)
+        return self._unit(x), _as_truth(codes, x.shape[:3])
+
+    def augmented(self, rows: npt.ArrayLike, keys: Sequence[tuple[int, ...]]) -> Batch:
+        """Changed slices, each by the random numbers of its key alone.
+
+        Parameters
+        ----------
+        rows
+            Rows of the table.
+        keys
+            For each row, e.g. ``(seed, epoch, place in the epoch)``.
+        """
+        wanted = np.asarray(rows, np.int64)
+        images, codes = self._read(wanted)
+        size = self.view.crop_px or images.shape[-1]
+        x = np.empty((len(wanted), size, size, self.view.channels), np.float32)
+        new_codes: list[Codes | None] = []
+        for place, key in enumerate(keys):
+            rng = np.random.default_rng(key)
+            change = draw(self.view.augmentation, rng)
+            labels = codes[place]
+            window = self._window(wanted[place], labels, images.shape[-1], rng)
+            image, labels = warp(
+                change, images[place], labels, outside=self.view.low, window=window
+            )
+            self._unit(image)
+            x[place] = np.moveaxis(shade(change, image), 0, -1)
+            new_codes.append(labels)
+        return x, _as_truth(new_codes, x.shape[:3])
+
+    def codes(self, rows: npt.ArrayLike) -> list[Codes | None]:
+        """What each pixel of the rows is: `BACKGROUND`, `TARGET` or `IGNORE`.
+
+        None stands for a slice that is all background.
+        """
+        wanted = np.asarray(rows, np.int64)
+        if self.view.target == "lungs":
+            return [(lungs > 0).astype(np.uint8) for lungs in self.tables.read("lungs", wanted)]
+        slices = self.tables.slices[wanted]
+        voted = np.flatnonzero(slices["nodule_mm2_1"] > 0)
+        found: list[Codes | None] = [None] * len(wanted)
+        if voted.size:
+            votes = self.tables.read("votes", wanted[voted])
+            labels = self.tables.read("nodule", wanted[voted])
+            for place, vote, label in zip(voted, votes, labels, strict=True):
+                readers = self.tables.readers(int(slices["scan_row"][place]))
+                found[place] = self._consensus(vote, label, readers)
+        return found
+
+    def _consensus(
+        self, votes: npt.NDArray[np.uint8], labels: npt.NDArray[np.uint16], readers: dict[int, int]
+    ) -> Codes:
+        target, ignore = consensus(
+            votes[None], labels[None], readers, self.view.min_readers, self.view.level
+        )
+        codes = np.where(ignore[0], np.uint8(IGNORE), np.uint8(BACKGROUND))
+        codes[target[0]] = TARGET
+        return codes
+
+    def _read(self, rows: Rows) -> tuple[npt.NDArray[HU], list[Codes | None]]:
+        view = self.view
+        images = self.tables.images(rows, view.context)
+        np.clip(images, int(np.floor(view.low)), int(np.ceil(view.high)), out=images)
+        if view.inside_lungs:
+            stacks = self.tables.neighbours(rows, view.context)
+            lungs = self.tables.read("lungs", stacks.ravel()).reshape(images.shape)
+            images[lungs == 0] = int(view.low)
+        return images, self.codes(rows)
+
+    def _unit(self, values: Floats) -> Floats:
+        values -= np.float32(self.view.low)
+        values *= np.float32(1.0 / (self.view.high - self.view.low))
+        return values
+
+    def _window(
+        self, row: int, codes: Codes | None, size: int, rng: np.random.Generator
+    ) -> tuple[float, float, int, int] | None:
+        crop = self.view.crop_px
+        if not crop or crop == size:
+            return None
+        around = None if codes is None else np.flatnonzero(codes == TARGET)
+        if around is None or not around.size:
+            around = np.flatnonzero(self.tables.read("lungs", [row])[0])
+        chosen = int(rng.choice(around)) if around.size else size * size // 2 + size // 2
+        centre = np.array(divmod(chosen, size)) + rng.uniform(-crop / 3, crop / 3, 2)
+        y, x = np.clip(centre, (crop - 1) / 2, size - 1 - (crop - 1) / 2)
+        return float(y), float(x), crop, crop
+
+
+def scaled(images: npt.NDArray[HU], view: View, lungs: npt.NDArray[np.generic] | None) -> Floats:
+    """Images ``(n, channels, y, x)`` as a net's input ``(n, y, x, channels)``.
+
+    `lungs`, of the same shape, is asked for by a view that shows the lungs alone.
+    """
+    low, high = int(np.floor(view.low)), int(np.ceil(view.high))
+    values = np.moveaxis(np.clip(images, low, high), 1, -1).astype(np.float32)
+    if view.inside_lungs and lungs is not None:
+        values[np.moveaxis(lungs == 0, 1, -1)] = low
+    values -= np.float32(view.low)
+    values *= np.float32(1.0 / (view.high - view.low))
+    return np.ascontiguousarray(values)
+
+
+def _as_truth(codes: Sequence[Codes | None], shape: tuple[int, ...]) -> Floats:
+    truth = np.zeros((*shape, 2), np.float32)
+    truth[..., 1] = 1.0
+    for sample, code in zip(truth, codes, strict=True):
+        if code is not None:
+            sample[..., 0] = code == TARGET
+            sample[..., 1] = code != IGNORE
+    return truth

@@ -1,0 +1,214 @@
+"""Soft shapes on a grid: how much of each voxel a shape fills, from 0 to 1.
+
+A shape is an *occupancy*: float32, 1 inside, 0 outside, a ramp as wide as a voxel across its
+surface, so that edges carry the partial volume of a real scan. Occupancies combine as solids
+do: union by maximum, intersection by minimum, complement by 1 - occupancy.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from pipeline.volume import Geometry
+
+F32 = npt.NDArray[np.float32]
+Box = tuple[slice, slice, slice]
+Point = tuple[float, float, float]
+
+SHARPEST_MM = 0.9  # width of an edge that even the finest grid shows: the scanner's own blur
+
+
+def edge(depth_mm: F32, width_mm: float | F32) -> F32:
+    """Occupancy 0.5 at depth 0, rising to 1 half a width inside (depth is positive inside)."""
+    filled = np.divide(depth_mm, width_mm, dtype=np.float32)
+    filled += np.float32(0.5)
+    return np.clip(filled, 0.0, 1.0, out=filled)
+
+
+def profile(at: F32, knots: Sequence[float], values: Sequence[float]) -> F32:
+    """Piecewise linear function of one coordinate."""
+    return np.interp(at, knots, values).astype(np.float32)
+
+
+@dataclass(frozen=True, eq=False)
+class Frame:
+    """The body coordinates of a grid's voxels, mm: x to the left, y to the back, z to the head.
+
+    The three coordinate arrays broadcast to `shape`; on a grid along the body's axes each of
+    them varies along one axis only, which is what makes whole chests cheap.
+    """
+
+    shape: tuple[int, int, int]
+    x: F32
+    y: F32
+    z: F32
+    matrix: npt.NDArray[np.float64]
+    origin: npt.NDArray[np.float64]
+
+    @classmethod
+    def of(
+        cls,
+        shape: tuple[int, int, int],
+        geometry: Geometry,
+        centre_xyz_mm: Point = (0.0, 0.0, 0.0),
+        scale_xyz: Point = (1.0, 1.0, 1.0),
+    ) -> "Frame":
+        """Frame of a grid in a body that lies at `centre_xyz_mm` and is scaled by `scale_xyz`."""
+        scale = np.asarray(scale_xyz)
+        matrix = geometry.matrix / scale[:, None]
+        origin = (np.asarray(geometry.origin_xyz_mm) - np.asarray(centre_xyz_mm)) / scale
+        return cls(shape, *_coordinates(shape, matrix, origin), matrix, origin)
+
+    @property
+    def width_xy(self) -> float:
+        """Width of an upright edge, mm: the voxel's extent in the axial plane."""
+        return max(SHARPEST_MM, float(np.abs(self.matrix[:2]).sum() / 2))
+
+    @property
+    def width_z(self) -> float:
+        """Width of a level edge, mm: the voxel's extent from foot to head."""
+        return max(SHARPEST_MM, float(np.abs(self.matrix[2]).sum()))
+
+    def box(self, low_xyz: npt.ArrayLike, high_xyz: npt.ArrayLike) -> Box | None:
+        """Index box that holds the body box from `low_xyz` to `high_xyz`; None if off the grid."""
+        corners = np.stack([low_xyz, high_xyz]).astype(float)
+        pick = np.indices((2, 2, 2)).reshape(3, 8).T
+        points = corners[pick, np.arange(3)] - self.origin
+        index = (points @ np.linalg.inv(self.matrix).T)[:, ::-1]
+        low = np.maximum(np.floor(index.min(axis=0)).astype(int), 0)
+        high = np.minimum(np.ceil(index.max(axis=0)).astype(int) + 1, self.shape)
+        if (low >= high).any():
+            return None
+        return slice(low[0], high[0]), slice(low[1], high[1]), slice(low[2], high[2])
+
+    def part(self, box: Box) -> tuple[F32, F32, F32]:
+        """The coordinates inside an index box."""
+        x, y, z = (
+            values[tuple(s if n > 1 else slice(None) for s, n in zip(box, values.shape, strict=True))]
+            for values in (self.x, self.y, self.z)
+        )
+        return x, y, z
+
+    def blur(self, dx: F32, dy: F32, dz: F32, distance: F32) -> F32:
+        """Width of an edge whose normal is ``(dx, dy, dz) / distance``, mm."""
+        flat = (dx * dx + dy * dy) * np.float32(self.width_xy**2)
+        squared = flat + dz * dz * np.float32(self.width_z**2)
+        width: F32 = np.sqrt(squared) / np.maximum(distance, np.float32(1e-3))
+        return np.maximum(width, np.float32(SHARPEST_MM), out=width)
+
+
+def _coordinates(
+    shape: tuple[int, int, int], matrix: npt.NDArray[np.float64], origin: npt.NDArray[np.float64]
+) -> tuple[F32, F32, F32]:
+    index = [
+        np.arange(n, dtype=float).reshape([n if a == axis else 1 for a in range(3)])
+        for axis, n in enumerate(shape)
+    ]
+    world = []
+    for row, start in zip(matrix, origin, strict=True):
+        total = np.full((1, 1, 1), start)
+        for k in range(3):
+            # Tiny cosines of a nearly straight grid are noise, and would cost a full array.
+            if abs(row[k]) > 1e-7:
+                total = total + row[k] * index[2 - k]
+        world.append(total.astype(np.float32))
+    return world[0], world[1], world[2]
+
+
+def ellipsoid(
+    frame: Frame, centre: Point, radii: Point, lean_xz: float = 0.0
+) -> tuple[Box, F32] | None:
+    """Occupancy of an ellipsoid in its box; `lean_xz` shifts x by that much per mm of z."""
+    c, r = np.asarray(centre), np.asarray(radii)
+    reach = r + (abs(lean_xz) * r[2] + frame.width_xy, frame.width_xy, frame.width_z)
+    box = frame.box(c - reach, c + reach)
+    if box is None:
+        return None
+    x, y, z = frame.part(box)
+    dz = z - np.float32(c[2])
+    u = (x - np.float32(c[0]) - np.float32(lean_xz) * dz) / np.float32(r[0])
+    v = (y - np.float32(c[1])) / np.float32(r[1])
+    w = dz / np.float32(r[2])
+    norm = np.sqrt(u * u + v * v + w * w)
+    nx, ny, nz = u / np.float32(r[0]), v / np.float32(r[1]), w / np.float32(r[2])
+    slope = np.sqrt(nx * nx + ny * ny + nz * nz) + np.float32(1e-6)
+    depth = (1 - norm) * norm / slope
+    return box, edge(depth, frame.blur(nx, ny, nz, slope))
+
+
+def draw_tubes(frame: Frame, target: F32, tubes: npt.NDArray[np.float64]) -> None:
+    """Unite an occupancy with tapered round-ended tubes, in place.
+
+    A tube thinner than a voxel is drawn about a voxel wide and fainter, so that it keeps its
+    volume; this is what small vessels look like in thick slices.
+
+    Parameters
+    ----------
+    frame
+        The grid of `target`.
+    target
+        Occupancy to draw into.
+    tubes
+        ``(n, 8)``: start x, y, z, end x, y, z, radius at the start and at the end, mm.
+    """
+    if len(tubes) == 0:
+        return
+    low, high = _tube_boxes(frame, tubes)
+    for k in np.flatnonzero((low < high).all(axis=1)):
+        box = tuple(slice(a, b) for a, b in zip(low[k], high[k], strict=True))
+        x, y, z = frame.part((box[0], box[1], box[2]))
+        part = target[box]
+        np.maximum(part, _tube(frame, x, y, z, tubes[k]), out=part)
+
+
+def _tube_boxes(
+    frame: Frame, tubes: npt.NDArray[np.float64]
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    start, end = tubes[:, :3], tubes[:, 3:6]
+    reach = tubes[:, 6:].max(axis=1)[:, None] + [frame.width_xy, frame.width_xy, frame.width_z]
+    half = np.abs(end - start) / 2 + reach
+    inverse = np.linalg.inv(frame.matrix)
+    middle = (((start + end) / 2 - frame.origin) @ inverse.T)[:, ::-1]
+    extent = (half @ np.abs(inverse).T)[:, ::-1]
+    low = np.maximum(np.floor(middle - extent).astype(np.int64), 0)
+    high = np.minimum(np.ceil(middle + extent).astype(np.int64) + 1, frame.shape)
+    return low, high
+
+
+def _tube(frame: Frame, x: F32, y: F32, z: F32, row: npt.NDArray[np.float64]) -> F32:
+    sx, sy, sz, ex, ey, ez, first, last = row.astype(np.float32)
+    x, y, z = x - sx, y - sy, z - sz
+    ax, ay, az = ex - sx, ey - sy, ez - sz
+    along = (x * ax + y * ay + z * az) / max(ax * ax + ay * ay + az * az, np.float32(1e-6))
+    along = np.clip(along, 0.0, 1.0, out=along)
+    dx, dy, dz = x - along * ax, y - along * ay, z - along * az
+    distance = np.sqrt(dx * dx + dy * dy + dz * dz)
+    width = frame.blur(dx, dy, dz, distance)
+    true = first + along * (last - first)
+    drawn = np.maximum(true, np.float32(0.55) * width)
+    filled = edge(drawn - distance, width)
+    filled *= (true / drawn) ** 2
+    return filled
+
+
+def join(target: F32, shape: tuple[Box, F32] | None) -> None:
+    """Unite an occupancy with a shape, in place."""
+    if shape is not None:
+        part = target[shape[0]]
+        np.maximum(part, shape[1], out=part)
+
+
+def paint(ct: F32, shape: tuple[Box, F32] | None, hu: float) -> None:
+    """Lay a shape of `hu` over an image, in place."""
+    if shape is not None:
+        part = ct[shape[0]]
+        part += shape[1] * (np.float32(hu) - part)
+
+
+def cover(ct: F32, filled: F32, hu: float | F32) -> None:
+    """Lay an occupancy of the whole grid over an image, in place."""
+    step = np.subtract(np.float32(hu) if np.isscalar(hu) else hu, ct, dtype=np.float32)
+    step *= filled
+    ct += step

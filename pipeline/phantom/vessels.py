@@ -1,0 +1,65 @@
+"""The vessels of a lung: a tree that grows from the hilum to points all over the lung.
+
+The points are halved across their longest extent again and again; each half is served by a branch
+that goes part of the way to its centre. The width follows the number of points served (Murray's
+law with an exponent near 2.8), so that the tree tapers as a real one does.
+"""
+
+from functools import lru_cache
+
+import numpy as np
+import numpy.typing as npt
+
+from pipeline.phantom.anatomy import Build, lung_depth
+
+HILUM = {"right": (-38.0, 8.0, -4.0), "left": (40.0, 12.0, -2.0)}
+THINNEST_MM, GROWTH = 0.62, 0.36
+
+
+@lru_cache(maxsize=32)
+def pulmonary_tree(build: Build, seed: int, points: int = 360) -> npt.NDArray[np.float64]:
+    """Tubes ``(n, 8)`` of the vessels of both lungs, in body coordinates."""
+    rng = np.random.default_rng([seed, 1])
+    rows: list[tuple[float, ...]] = []
+    for side, hilum in HILUM.items():
+        served = inside_lung(build, rng, points, side, deeper_mm=4.0)
+        if len(served):
+            _grow(np.asarray(hilum), served, rng, rows)
+    tree = np.array(rows).reshape(-1, 8)
+    tree.flags.writeable = False
+    return tree
+
+
+def inside_lung(
+    build: Build, rng: np.random.Generator, count: int, side: str, deeper_mm: float
+) -> npt.NDArray[np.float64]:
+    """Up to `count` random points of a lung, at least `deeper_mm` from its surface."""
+    low = np.array([-135.0 if side == "right" else 5.0, -95.0, -165.0])
+    tried = low + rng.random((6 * count, 3)) * np.array([130.0, 190.0, 300.0])
+    x, y, z = tried.astype(np.float32).T
+    return tried[lung_depth(build, x, y, z) > deeper_mm][:count]
+
+
+def _grow(
+    start: npt.NDArray[np.float64],
+    served: npt.NDArray[np.float64],
+    rng: np.random.Generator,
+    rows: list[tuple[float, ...]],
+) -> None:
+    waiting = [(start, served, THINNEST_MM * len(served) ** GROWTH)]
+    while waiting:
+        at, points, radius = waiting.pop()
+        if len(points) == 1:
+            rows.append((*at, *points[0], radius, 0.8 * THINNEST_MM))
+            continue
+        middle = points.mean(axis=0)
+        away = np.linalg.norm(middle - at)
+        fork = at + rng.uniform(0.35, 0.6) * (middle - at) + rng.normal(0, 0.05 * away, 3)
+        narrowed = THINNEST_MM * len(points) ** GROWTH
+        rows.append((*at, *fork, radius, narrowed))
+        _, _, axes = np.linalg.svd(points - middle, full_matrices=False)
+        order = np.argsort((points - middle) @ axes[0])
+        # Unequal halves make a main stem with side branches.
+        cut = int(np.clip(round(len(points) * rng.uniform(0.3, 0.7)), 1, len(points) - 1))
+        for half in (order[:cut], order[cut:]):
+            waiting.append((fork, points[half], THINNEST_MM * len(half) ** GROWTH))

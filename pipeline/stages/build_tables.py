@@ -1,0 +1,363 @@
+"""Build tables: every scan, cropped to its lungs -> one file with a row a slice.
+
+reads   resample/ct.h5, segment-lungs/lungs.h5, annotate-nodules/{votes,nodules}.h5, nodules.json
+writes  tables.h5            image, lungs, votes, nodule labels; slices, scans, nodules
+
+The crop is a square around the lungs' box, of one size for all, so that rows form batches. It
+may lose neither lung nor nodule: a scan that does not fit stops the build, with the size it
+needs, before a net learns that the nodule was not there. All nodules of a slice are in its one
+row, as votes and labels, so that the consensus is chosen later. Scans that an older file of the
+same settings holds are taken over with it and not written again.
+"""
+
+import hashlib
+import json
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from pipeline.core.errors import DataError, ScanError
+from pipeline.core.record import Record, read_record
+from pipeline.core.stage import DatasetInputs, DatasetStage, Facts, Params, as_dict, param
+from pipeline.io import images
+from pipeline.io import tables as schema
+from pipeline.io.nodule_list import Nodule, read_nodules
+from pipeline.io.tables_write import ScanRows, TableWriter, fingerprints
+from pipeline.ops.crop import Corner, crop_corner, cut, footprint, size_for, size_needed
+from pipeline.ops.nodules import consensus
+from pipeline.ops.tabulate import bounding_box, chosen_slices, filled_pixels, mask_areas, vote_areas
+from pipeline.pictures_table import build_picture_table
+
+AIR_HU = -1024
+FILE = "tables.h5"
+NEEDS = ("resample", "segment-lungs", "annotate-nodules")
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, kw_only=True)
+class BuildTables(Params):
+    """Parameters of this stage."""
+
+    crop_mm: float = param(
+        352.0, "edge of the square cut around the lungs, up to a multiple of 32 voxels", above=0
+    )
+    slices: str = param(
+        "lung",
+        "lung: every slice with lung or nodule; nodule: those with a nodule and `every`-th other",
+        choices=("lung", "nodule"),
+    )
+    every: int = param(4, "with slices = nodule, one in so many of the other slices", least=1)
+    min_readers: int = param(3, "readers who must have drawn a nodule for target_mm2", least=1)
+    consensus_level: float = param(
+        0.5, "share of a nodule's readers who must agree on a voxel for target_mm2", above=0, most=1
+    )
+    unannotated: bool = param(True, "take in scans that nobody read; no nodule net sees them")
+    leave_out_suspect: bool = param(False, "leave out scans with a lung mask marked suspect")
+    leave_out_misfits: bool = param(False, "leave out scans that the crop would cut, not stop")
+    images: str = param("", "folder of 2-D pictures to tabulate instead of scans", path=True)
+    masks: str = param("", "folder of their lung masks, `name` or `name_mask`", path=True)
+    picture_px: int = param(256, "edge of tabulated pictures, a multiple of 32", least=32)
+    picture_fit: str = param(
+        "pad", "pad: keep a picture's shape; stretch: fill the square", choices=("pad", "stretch")
+    )
+    picture_patient: str = param("", "regular expression for the patient in a picture's name")
+
+
+class _Misfit(Exception):  # noqa: N818 - a finding that is gathered, not a fault of the program
+    """A scan that the crop would cut; carries the size it needs and what would be lost."""
+
+    def __init__(self, needed: int, what: str) -> None:
+        super().__init__(f"{what} needs {needed} x {needed} voxels")
+        self.needed = needed
+
+
+@dataclass(frozen=True)
+class _Scan:
+    """One scan to tabulate: its folders and what their records say."""
+
+    scan: str
+    folders: Mapping[str, Path]
+    records: Mapping[str, Record]
+
+    @property
+    def truth(self) -> str:
+        return str(self.records["annotate-nodules"].facts.get("truth", schema.UNANNOTATED))
+
+    @property
+    def verdict(self) -> str:
+        return str(self.records["segment-lungs"].facts.get("verdict", "ok"))
+
+    @property
+    def patient(self) -> str:
+        return self.records["resample"].patient or self.scan
+
+    @property
+    def fingerprint(self) -> str:
+        made_of = {stage: record.fingerprint for stage, record in self.records.items()}
+        return hashlib.sha256(json.dumps(made_of, sort_keys=True).encode()).hexdigest()
+
+
+def run(params: BuildTables, inputs: DatasetInputs, out: Path) -> Facts:
+    """Tabulate scan after scan; or pictures, where they are given."""
+    if params.images or params.masks:
+        return _run_pictures(params, out)
+    scans, left_out = _wanted(params, inputs)
+    spacing = _common_spacing(scans)
+    size = size_for(params.crop_mm, spacing[1])
+    attributes = _attributes(params, scans, spacing)
+    writer, kept = _begin(inputs.previous, scans, out / FILE, size, attributes)
+    misfits: dict[str, _Misfit] = {}
+    with writer:
+        for scan in scans:
+            if scan.scan in kept:
+                continue
+            try:
+                # After the first misfit the file is void; the rest is read to name them all.
+                rows = _tabulate(scan, size, params, void=bool(misfits) and _stops(params))
+                if rows is not None:
+                    writer.add(rows)
+            except _Misfit as misfit:
+                misfits[scan.scan] = misfit
+                log.warning("%s does not fit into the crop: %s", scan.scan, misfit)
+        if misfits and (_stops(params) or not writer.scans):
+            raise DataError(_misfit_message(misfits, size, spacing[1]))
+    return _facts(out / FILE, appended_to=len(kept), left_out=left_out + len(misfits))
+
+
+def _stops(params: BuildTables) -> bool:
+    return not params.leave_out_misfits
+
+
+def _run_pictures(params: BuildTables, out: Path) -> Facts:
+    if not (params.images and params.masks):
+        raise DataError("pictures need both build-tables.images and build-tables.masks")
+    return build_picture_table(
+        Path(params.images),
+        Path(params.masks),
+        out / FILE,
+        params.picture_px,
+        fit=params.picture_fit,
+        patient=params.picture_patient,
+        settings=as_dict(params),
+    )
+
+
+def _wanted(params: BuildTables, inputs: DatasetInputs) -> tuple[list[_Scan], int]:
+    scans = []
+    left_out = 0
+    for name, folders in inputs.scans.items():
+        scan = _Scan(name, folders, {stage: read_record(folders[stage]) for stage in NEEDS})
+        suspect = params.leave_out_suspect and scan.verdict != "ok"
+        if suspect or (scan.truth == schema.UNANNOTATED and not params.unannotated):
+            why = f"lung mask is {scan.verdict}" if suspect else "nobody annotated it"
+            log.info("%s is left out of the tables: %s", name, why)
+            left_out += 1
+        else:
+            scans.append(scan)
+    if not scans:
+        raise DataError(
+            f"no scan to tabulate: {left_out} of {len(inputs.scans)} are left out by the settings "
+            "of build-tables; `lungseg-cli status` names the scans whose preprocessing failed"
+        )
+    return sorted(scans, key=lambda each: each.scan), left_out
+
+
+def _common_spacing(scans: list[_Scan]) -> tuple[float, float, float]:
+    first = images.read_geometry(scans[0].folders["segment-lungs"] / "lungs.h5")[1].spacing_mm
+    for scan in scans:
+        spacing = images.read_geometry(scan.folders["segment-lungs"] / "lungs.h5")[1].spacing_mm
+        if not np.allclose(spacing, first, rtol=0, atol=1e-6):
+            raise DataError(
+                f"{scan.scan} has voxels of {spacing} mm and {scans[0].scan} of {first} mm; one "
+                "table takes one spacing: run resample on both with the same spacing_mm"
+            )
+    if abs(first[1] - first[2]) > 1e-6:
+        raise DataError(
+            f"voxels of {first} mm are not square in the slice; set resample.spacing_mm"
+        )
+    return first
+
+
+def _attributes(
+    params: BuildTables, scans: list[_Scan], spacing: tuple[float, float, float]
+) -> dict[str, Any]:
+    settings = json.dumps(as_dict(params), sort_keys=True)
+    made_of = [[scan.scan, scan.fingerprint] for scan in scans]
+    upstream = {stage: dict(record.params) for stage, record in scans[0].records.items()}
+    return {
+        "kind": "ct",
+        "crop_mm": params.crop_mm,
+        "spacing_mm": np.asarray(spacing),
+        "params": settings,
+        "input_params": json.dumps(upstream, sort_keys=True),
+        "versions": json.dumps(
+            {name: version(name) for name in ("lungseg-cli", "numpy", "tables")}
+        ),
+        "fingerprint": hashlib.sha256((settings + json.dumps(made_of)).encode()).hexdigest(),
+    }
+
+
+def _begin(
+    previous: Path | None, scans: list[_Scan], path: Path, size: int, attributes: dict[str, Any]
+) -> tuple[TableWriter, set[str]]:
+    old = previous / FILE if previous is not None else None
+    if old is not None and old.is_file():
+        wanted = {scan.scan: scan.fingerprint for scan in scans}
+        try:
+            held = fingerprints(old)
+            if held and all(wanted.get(scan) == made_of for scan, made_of in held.items()):
+                writer = TableWriter.extend(old, path, attributes)
+                log.info("%d scans are taken over from %s", len(held), old)
+                return writer, set(held)
+        except DataError as error:
+            log.warning("the older tables are not used: %s", error)
+    expected = 250 * len(scans)
+    return TableWriter.create(path, size, attributes, expected_rows=expected), set()
+
+
+def _tabulate(scan: _Scan, size: int, params: BuildTables, *, void: bool) -> ScanRows | None:
+    lungs = images.read(scan.folders["segment-lungs"] / "lungs.h5")
+    votes = images.read(scan.folders["annotate-nodules"] / "votes.h5").array
+    labels = images.read(scan.folders["annotate-nodules"] / "nodules.h5").array
+    corner = _corner(lungs.array, votes, size)
+    if void:
+        return None
+    voted = filled_pixels(votes)
+    every = None if params.slices == "lung" else params.every
+    z_index = chosen_slices(filled_pixels(lungs.array), voted, every)
+    ct = images.read_hu(scan.folders["resample"] / "ct.h5")
+    if not ct.shape == lungs.shape == votes.shape == labels.shape:
+        raise DataError(
+            f"{scan.scan}: CT {ct.shape}, lungs {lungs.shape}, votes {votes.shape} and nodules "
+            f"{labels.shape} are not on one grid; `lungseg-cli verify`, then preprocess again"
+        )
+    arrays = {
+        "image": _rows_of(ct.array, z_index, corner, size, AIR_HU),
+        "lungs": _rows_of(lungs.array, z_index, corner, size, 0),
+        "votes": _rows_of(votes, z_index, corner, size, 0),
+        "nodule": _rows_of(labels, z_index, corner, size, 0),
+    }
+    found = read_nodules(scan.folders["annotate-nodules"] / "nodules.json").nodules
+    readers = {nodule.label: nodule.readers for nodule in found}
+    pixel_mm2 = lungs.spacing_mm[1] * lungs.spacing_mm[2]
+    return ScanRows(
+        scan=scan.scan,
+        patient=scan.patient,
+        fingerprint=scan.fingerprint,
+        geometry=lungs.geometry,
+        shape_zyx=lungs.shape,
+        corner_zyx=(0, *corner),
+        truth=scan.truth,
+        verdict=scan.verdict,
+        z_index=z_index,
+        arrays=arrays,
+        areas=_areas(arrays, readers, pixel_mm2, params),
+        nodules=_nodule_records(found, labels),
+    )
+
+
+def _corner(lungs: npt.NDArray[np.generic], votes: npt.NDArray[np.generic], size: int) -> Corner:
+    seen, drawn = footprint(lungs), footprint(votes)
+    try:
+        corner = crop_corner(seen, size)
+    except ScanError:
+        if not seen.any():
+            raise _Misfit(0, "the lung mask is empty: no crop") from None
+        raise _Misfit(size_needed(seen, drawn), "the lungs") from None
+    if np.count_nonzero(cut(drawn, corner, size, 0)) != np.count_nonzero(drawn):
+        raise _Misfit(size_needed(seen, drawn), "a nodule")
+    return corner
+
+
+def _rows_of(
+    array: npt.NDArray[Any], z_index: npt.NDArray[np.int32], corner: Corner, size: int, fill: int
+) -> npt.NDArray[Any]:
+    first, last = int(z_index[0]), int(z_index[-1]) + 1
+    # Nearly always the rows are one run of slices: then this is a view and nothing is copied.
+    run_of_slices = array[first:last] if last - first == len(z_index) else array[z_index]
+    return cut(run_of_slices, corner, size, fill)
+
+
+def _areas(
+    arrays: Mapping[str, npt.NDArray[Any]],
+    readers: Mapping[int, int],
+    pixel_mm2: float,
+    params: BuildTables,
+) -> dict[str, npt.NDArray[np.float32]]:
+    votes, labels = arrays["votes"], arrays["nodule"]
+    levels = schema.VOTE_LEVELS
+    drawn = vote_areas(votes, levels, pixel_mm2)
+    target_mm2 = np.zeros(len(votes), np.float32)
+    box = bounding_box(votes > 0)
+    if box is not None:
+        target, _ = consensus(
+            votes[box], labels[box], readers, params.min_readers, params.consensus_level
+        )
+        target_mm2[box[0]] = mask_areas(target, pixel_mm2)
+    return {
+        "lung_mm2": mask_areas(arrays["lungs"], pixel_mm2),
+        **{f"nodule_mm2_{level}": drawn[row] for row, level in enumerate(levels)},
+        "target_mm2": target_mm2,
+    }
+
+
+def _nodule_records(
+    found: "tuple[Nodule, ...] | list[Nodule]", labels: npt.NDArray[Any]
+) -> npt.NDArray[np.void]:
+    records = np.zeros(len(found), schema.NODULES)
+    box = bounding_box(labels > 0)
+    most = max((nodule.label for nodule in found), default=0)
+    voxels = np.bincount(labels[box].ravel() if box else [], minlength=most + 1)
+    for record, nodule in zip(records, found, strict=True):
+        record["label"] = nodule.label
+        record["readers"] = nodule.readers
+        record["voxels"] = voxels[nodule.label]
+        record["diameter_mm"] = nodule.diameter_mm
+        record["centroid_xyz_mm"] = nodule.centroid_xyz_mm
+    return records
+
+
+def _misfit_message(misfits: Mapping[str, _Misfit], size: int, spacing_mm: float) -> str:
+    named = "; ".join(f"{scan}: {misfit}" for scan, misfit in list(misfits.items())[:20])
+    more = f"; and {len(misfits) - 20} more" if len(misfits) > 20 else ""
+    needed = max(misfit.needed for misfit in misfits.values())
+    bigger = f"set build-tables.crop_mm to {needed * spacing_mm:g} or more, " if needed else ""
+    return (
+        f"{len(misfits)} scans do not fit into the crop of {size} x {size} voxels ({named}{more}); "
+        f"look at their lung masks, {bigger}or leave them out with "
+        "build-tables.leave_out_misfits = true"
+    )
+
+
+def _facts(path: Path, *, appended_to: int, left_out: int) -> Facts:
+    with schema.Tables(path) as table:
+        slices = table.slices
+        return {
+            "scans": len(table.scans),
+            "patients": len(np.unique(table.scans["patient"])),
+            "rows": len(slices),
+            "nodule_rows": int(np.count_nonzero(slices["nodule_mm2_1"])),
+            "target_rows": int(np.count_nonzero(slices["target_mm2"])),
+            "nodules": len(table.nodules),
+            "taken_over": appended_to,
+            "left_out": left_out,
+            "size": table.size,
+        }
+
+
+STAGE = DatasetStage(
+    name="build-tables",
+    version=1,
+    help="crop every scan to its lungs and put all slices into one HDF5 table",
+    params=BuildTables,
+    needs=NEEDS,
+    run=run,
+)
+"""The stage, for `pipeline.flow`."""

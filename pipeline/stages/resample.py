@@ -1,0 +1,120 @@
+"""Resample: HU on the scan's own grid -> HU on the working grid, even and upright.
+
+reads   ingest/ct.h5            HU; its attribute padding_hu tells what is outside the view
+writes  ct.h5                   HU, clipped to the window
+        field_of_view.h5        bool, only if the scan has padding
+
+Axes are turned to be nearest to the world's, the first voxel centre is kept, and the grid ends
+at or before the last one, so no voxel is extrapolated. Padding is air before anything is
+interpolated: a value of -2000 that is averaged with a chest wall would make a rim of lung. The
+window is applied before interpolation as well, so that metal cannot bleed into its
+surroundings. A position on the field of view's edge belongs to it if its nearest voxel does.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from pipeline.core.errors import ConfigError, ScanError
+from pipeline.core.stage import Facts, Params, ScanStage, param
+from pipeline.io import images
+from pipeline.ops.resample import to_grid, working_grid
+from pipeline.volume import HU, Mask, Volume
+
+AIR_HU = -1024
+
+
+@dataclass(frozen=True, kw_only=True)
+class Resample(Params):
+    """Parameters of this stage."""
+
+    hu_low: int = param(-1024, "darker voxels are raised to this", least=-32768, most=32767)
+    hu_high: int = param(400, "brighter voxels are lowered to this", least=-32768, most=32767)
+    spacing_mm: float = param(1.0, "distance of voxels on the working grid", least=0.1, most=10)
+    anti_alias: bool = param(
+        False, "average what lies between coarser voxels instead of skipping it"
+    )
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.hu_low >= self.hu_high:
+            raise ConfigError(
+                f"hu_low must be below hu_high, not {self.hu_low} against {self.hu_high}"
+            )
+
+
+def on_working_grid(
+    ct: Volume[HU], padding_hu: float, params: Resample
+) -> tuple[Volume[HU], Volume[Mask] | None]:
+    """The scan on its working grid, and its field of view if it has padding.
+
+    Parameters
+    ----------
+    ct
+        HU on the source grid.
+    padding_hu
+        Voxels at or below it lie outside the field of view; NaN if there are none.
+    params
+        Window, spacing and kernel.
+
+    Raises
+    ------
+    ScanError
+        If all of it is padding.
+    """
+    shape, grid = working_grid(ct.shape, ct.geometry, params.spacing_mm)
+    view = None
+    air = max(params.hu_low, AIR_HU)
+    if np.isfinite(padding_hu):
+        nearest = to_grid(ct, shape, grid, "nearest")
+        view = nearest.like(nearest.array > padding_hu)
+        del nearest
+        if not view.array.any():
+            raise ScanError(
+                f"every voxel is padding (at or below {padding_hu:g} HU), none is tissue; check "
+                "the rescale slope and intercept, or ingest's settings for padding"
+            )
+        # The window itself makes air of padding that is darker than it.
+        if padding_hu > params.hu_low or params.hu_low < AIR_HU:
+            ct = ct.like(np.where(ct.array <= padding_hu, HU(air), ct.array))
+    resampled = to_grid(
+        ct,
+        shape,
+        grid,
+        anti_alias=params.anti_alias,
+        clip=(params.hu_low, params.hu_high),
+    )
+    return resampled, view
+
+
+def run(params: Resample, inputs: Mapping[str, Path], out: Path) -> Facts:
+    """Read, resample, write."""
+    path = inputs["ingest"] / "ct.h5"
+    source = images.read_hu(path)
+    padding_hu = float(images.read_attribute(path, "padding_hu"))
+    resampled, view = on_working_grid(source, padding_hu, params)
+    del source
+    images.write(resampled, out / "ct.h5")
+    facts: dict[str, str | int | float | bool | None] = {
+        "shape_zyx": "x".join(str(n) for n in resampled.shape),
+        "spacing_mm": params.spacing_mm,
+        "volume_ml": round(resampled.array.size * resampled.voxel_ml, 1),
+        "padding": view is not None,
+    }
+    if view is not None:
+        images.write(view, out / "field_of_view.h5")
+        facts["field_of_view_share"] = round(float(view.array.mean()), 4)
+    return facts
+
+
+STAGE = ScanStage(
+    name="resample",
+    version=1,
+    help="clip to the HU window and resample to an even, upright grid",
+    params=Resample,
+    needs=("ingest",),
+    run=run,
+)
+"""The stage, for `pipeline.flow`."""

@@ -1,0 +1,96 @@
+"""Small stages to run the engine on: text files, and faults on demand."""
+
+import os
+import signal
+import time
+from dataclasses import dataclass
+
+from pipeline.core.errors import DataError, ScanError, ScanSkipped
+from pipeline.core.plan import Request, ScanRef
+from pipeline.core.stage import DatasetStage, Params, ScanStage, param
+
+
+@dataclass(frozen=True, kw_only=True)
+class Read(Params):
+    """Parameters."""
+
+    repeat: int = param(1, "how often the text is written", least=1)
+    table: str = param("", "a file whose content matters", path=True)
+    jobs_hint: int = param(1, "changes nothing but speed", affects_output=False)
+
+
+def run_read(params, inputs, out):
+    text = inputs["source"].read_text()
+    if text == "bad":
+        raise ScanError("found 'bad', expected words; write words")
+    if text == "xray":
+        raise ScanSkipped("an X-ray is not a CT")
+    if text == "bug":
+        raise ZeroDivisionError("a fault of ours")
+    if text == "kill":
+        os.kill(os.getpid(), signal.SIGKILL)
+    if text == "slow":
+        time.sleep(1.5)
+    (out / "text.txt").write_text(text * params.repeat)
+    return {"letters": len(text) * params.repeat}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Upper(Params):
+    """Parameters."""
+
+    mark: str = param("!", "what is put at the end", choices=("!", "?"))
+    gain: float = param(2.0, "a number", above=0, most=10)
+
+
+def run_upper(params, inputs, out):
+    (out / "upper.txt").write_text((inputs["read"] / "text.txt").read_text().upper() + params.mark)
+    return {"mark": params.mark}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Join(Params):
+    """Parameters."""
+
+    least: int = param(1, "how many scans it takes", least=0)
+
+
+def run_join(params, inputs, out):
+    if len(inputs.scans) < params.least:
+        raise DataError(f"{len(inputs.scans)} scans, expected {params.least}")
+    words = [(f["upper"] / "upper.txt").read_text() for f in inputs.scans.values()]
+    (out / "all.txt").write_text(" ".join(words))
+    return {"words": len(words), "had_previous": inputs.previous is not None}
+
+
+def run_back(_params, inputs, out):
+    (out / "share.txt").write_text(str(len((inputs["join"] / "all.txt").read_text())))
+    return {}
+
+
+READ = ScanStage(name="read", version=1, help="Read.", params=Read, run=run_read)
+UPPER = ScanStage(name="upper", version=1, help="Up.", params=Upper, run=run_upper, needs=("read",))
+JOIN = DatasetStage(
+    name="join", version=1, help="Join.", params=Join, run=run_join, needs=("upper",)
+)
+BACK = ScanStage(
+    name="back", version=1, help="Back.", params=Params, run=run_back, needs=("upper", "join"),
+    in_parent=True,
+)  # fmt: skip
+FLOW = (READ, UPPER, JOIN, BACK)
+
+
+def make_sources(folder, **texts):
+    """Source files of scans by id; returns (scan refs, paths)."""
+    folder.mkdir(parents=True, exist_ok=True)
+    paths = {}
+    for scan, text in texts.items():
+        paths[scan] = folder / f"{scan}.txt"
+        paths[scan].write_text(text)
+    refs = [ScanRef(scan, f"patient-{scan}", f"id-of-{text}") for scan, text in texts.items()]
+    return refs, paths
+
+
+def make_request(refs, settings=None, targets=("back",), **more):
+    chosen = {stage.name: stage.params() for stage in FLOW} | (settings or {})
+    return Request(flow=FLOW, targets=targets, scans=refs, settings=chosen, **more)

@@ -1,0 +1,213 @@
+"""The runner, and the runner under faults."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from pipeline.core.engine import EngineOptions, run_tasks
+from pipeline.core.errors import ConfigError
+from pipeline.core.plan import Planner
+from pipeline.core.runner import Run
+from pipeline.core.store import Store
+from tests.core.stages import FLOW, JOIN, Read, Upper, make_request, make_sources
+
+TWO_WORKERS = EngineOptions(jobs=2)
+
+
+def run(tmp_path, texts, settings=None, options=None, **more):
+    refs, paths = make_sources(tmp_path / "src", **texts)
+    store = Store(tmp_path / "work")
+    return Run(
+        store, make_request(refs, settings, **more), paths, options or EngineOptions()
+    ).execute()
+
+
+def states(summary):
+    return {key: result.state for key, result in summary.results.items()}
+
+
+def read_output(tmp_path, summary, stage, scan, name):
+    result = summary.results[stage, scan]
+    return (Store(tmp_path / "work").folder(stage, result.fingerprint, scan) / name).read_text()
+
+
+def test_a_run_does_everything_and_the_next_reuses_everything(tmp_path):
+    first = run(tmp_path, {"a": "one", "b": "two"})
+    assert set(states(first).values()) == {"ran"}
+    assert (first.expected, first.done, first.failed, first.skipped) == (2, 2, 0, 0)
+    assert read_output(tmp_path, first, "join", "", "all.txt") == "ONE! TWO!"
+    second = run(tmp_path, {"a": "one", "b": "two"})
+    assert set(states(second).values()) == {"reused"}
+    assert second.results["read", "a"].record.facts == {"letters": 3}
+
+
+def test_one_changed_parameter_reruns_its_stage_and_what_depends_on_it_only(tmp_path):
+    run(tmp_path, {"a": "one"})
+    changed = run(tmp_path, {"a": "one"}, {"upper": Upper(mark="?")})
+    assert states(changed) == {
+        ("read", "a"): "reused",
+        ("upper", "a"): "ran",
+        ("join", ""): "ran",
+        ("back", "a"): "ran",
+    }
+
+
+def test_a_parameter_that_only_changes_speed_reruns_nothing(tmp_path):
+    run(tmp_path, {"a": "one"})
+    assert set(states(run(tmp_path, {"a": "one"}, {"read": Read(jobs_hint=7)})).values()) == {
+        "reused"
+    }
+
+
+def test_the_content_of_a_path_parameter_counts_and_its_name_does_not(tmp_path):
+    table, copy = tmp_path / "t.csv", tmp_path / "copy.csv"
+    table.write_text("1")
+    copy.write_text("1")
+    run(tmp_path, {"a": "one"}, {"read": Read(table=str(table))})
+    same = run(tmp_path, {"a": "one"}, {"read": Read(table=str(copy))})
+    assert set(states(same).values()) == {"reused"}
+    copy.write_text("22")
+    assert (
+        states(run(tmp_path, {"a": "one"}, {"read": Read(table=str(copy))}))["read", "a"] == "ran"
+    )
+
+
+def test_a_bad_scan_is_named_and_the_others_finish(tmp_path):
+    summary = run(tmp_path, {"a": "bad", "b": "two", "c": "xray", "d": "bug"})
+    assert (summary.expected, summary.done, summary.failed, summary.skipped) == (4, 1, 2, 1)
+    assert summary.results["read", "a"].error == "found 'bad', expected words; write words"
+    assert summary.results["upper", "a"].state == "blocked"
+    assert summary.results["upper", "c"].state == "skipped"
+    assert "ZeroDivisionError: a fault of ours (traceback: " in summary.results["read", "d"].error
+    assert read_output(tmp_path, summary, "join", "", "all.txt") == "TWO!"
+
+
+def test_a_known_failure_is_not_tried_again_until_asked_but_a_bug_is(tmp_path):
+    texts = {"a": "bad", "d": "bug"}
+    run(tmp_path, texts, targets=("upper",))
+    refs, _ = make_sources(tmp_path / "src", **texts)
+    store = Store(tmp_path / "work")
+    plan = {(a.stage, a.scan): a.do for a in Planner(store, make_request(refs)).decide()}
+    assert plan["read", "a"] == "failed"
+    assert plan["read", "d"] == "run"
+    retried = Planner(store, make_request(refs, retry=True)).decide()
+    assert {(a.stage, a.scan): a.do for a in retried}["read", "a"] == "run"
+
+
+def test_force_runs_a_stage_again(tmp_path):
+    run(tmp_path, {"a": "one"})
+    forced = run(tmp_path, {"a": "one"}, force=frozenset({"read"}))
+    assert states(forced)["read", "a"] == "ran"
+    assert states(forced)["upper", "a"] == "reused"
+
+
+def test_a_failed_stage_of_the_data_set_blocks_what_follows(tmp_path):
+    summary = run(tmp_path, {"a": "one"}, {"join": JOIN.params(least=5)})
+    assert states(summary)["join", ""] == "failed"
+    assert states(summary)["back", "a"] == "blocked"
+    assert summary.dataset_failed
+
+
+def test_a_data_set_stage_is_given_its_previous_output_to_build_on(tmp_path):
+    run(tmp_path, {"a": "one"})
+    more = run(tmp_path, {"a": "one", "b": "two"})
+    assert more.results["join", ""].record.facts == {"words": 2, "had_previous": True}
+
+
+def test_workers_give_what_inline_gives(tmp_path):
+    texts = {"a": "one", "b": "two", "c": "bad"}
+    inline = run(tmp_path / "inline", texts)
+    workers = run(tmp_path / "workers", texts, options=TWO_WORKERS)
+    assert states(inline) == states(workers)
+    for scan in "ab":
+        assert read_output(tmp_path / "inline", inline, "upper", scan, "upper.txt") == read_output(
+            tmp_path / "workers", workers, "upper", scan, "upper.txt"
+        )
+
+
+def test_a_killed_worker_costs_its_own_scan_only(tmp_path):
+    texts = {"a": "one", "b": "kill", "c": "three", "d": "four"}
+    summary = run(tmp_path, texts, options=TWO_WORKERS, targets=("upper",))
+    assert (summary.expected, summary.done, summary.failed) == (4, 3, 1)
+    assert "worker was killed" in summary.results["read", "b"].error
+    assert summary.results["upper", "b"].state == "blocked"
+
+
+def test_after_kill_minus_nine_the_next_run_finishes_the_rest(tmp_path):
+    texts = {"a": "one", "b": "slow"}
+    program = (
+        "from tests.core.test_runner import run\n"
+        "from pathlib import Path\n"
+        f"run(Path({str(tmp_path)!r}), {texts!r}, targets=('upper',))\n"
+    )
+    root = Path(__file__).parents[2]
+    process = subprocess.Popen([sys.executable, "-c", program], cwd=root)
+    done_a = tmp_path / "work" / "scans" / "a" / "upper"
+    half_b = tmp_path / "work" / "scans" / "b" / "read"
+    deadline = time.monotonic() + 20
+    while not (list(done_a.glob("*/stage.json")) and list(half_b.glob(".*.partial"))):
+        assert time.monotonic() < deadline, "the run never reached its second scan"
+        time.sleep(0.02)
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+    assert list(half_b.glob(".*.partial"))
+    resumed = run(tmp_path, texts, targets=("upper",))
+    assert states(resumed) == {
+        ("read", "a"): "reused",
+        ("upper", "a"): "reused",
+        ("read", "b"): "ran",
+        ("upper", "b"): "ran",
+    }
+    assert not list(half_b.glob(".*.partial"))
+    unbroken = run(tmp_path / "fresh", texts, targets=("upper",))
+    for scan in "ab":
+        assert read_output(tmp_path, resumed, "upper", scan, "upper.txt") == read_output(
+            tmp_path / "fresh", unbroken, "upper", scan, "upper.txt"
+        )
+
+
+def test_two_runs_at_once_on_one_work_folder_both_succeed(tmp_path):
+    texts = {"a": "slow", "b": "slow"}
+    program = (
+        "from tests.core.test_runner import run\n"
+        "from pathlib import Path\n"
+        f"s = run(Path({str(tmp_path)!r}), {texts!r}, targets=('upper',))\n"
+        "assert s.done == 2, s\n"
+    )
+    root = Path(__file__).parents[2]
+    both = [subprocess.Popen([sys.executable, "-c", program], cwd=root) for _ in range(2)]
+    assert [process.wait(60) for process in both] == [0, 0]
+    assert set(states(run(tmp_path, texts, targets=("upper",))).values()) == {"reused"}
+
+
+def test_no_engine_starts_when_everything_is_in_the_cache(tmp_path, monkeypatch):
+    run(tmp_path, {"a": "one", "b": "two"}, targets=("upper",))
+    monkeypatch.setattr("pipeline.core.engine._run_distributed", lambda *_: pytest.fail("started"))
+    run(tmp_path, {"a": "one", "b": "two"}, options=TWO_WORKERS, targets=("upper",))
+
+
+def test_a_scheduler_that_does_not_answer_is_a_usage_error():
+    options = EngineOptions(scheduler="nonsense")
+    with pytest.raises(ConfigError, match="no Dask scheduler answers at nonsense"):
+        list(run_tasks(len, ["x"], options))
+
+
+def test_a_full_disk_is_said_and_not_remembered(tmp_path, monkeypatch):
+    def full(*_args, **_more):
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patched:
+        patched.setattr("pipeline.core.store.write_record", full)
+        summary = run(tmp_path, {"a": "one"}, targets=("upper",))
+    assert "the disk is full" in summary.results["read", "a"].error
+    assert not list(tmp_path.glob("work/scans/a/read/*/"))
+    assert run(tmp_path, {"a": "one"}, targets=("upper",)).done == 1
+
+
+def test_flow_order_is_kept():
+    assert [stage.name for stage in FLOW] == ["read", "upper", "join", "back"]
