@@ -128,10 +128,13 @@ def preprocess(roots: tuple[Path, ...], pictures: bool, **options: Any) -> None:
         raise ConfigError("there are no scans yet: name a folder of chest CT with --src")
     status = _run(session, "preprocess", options)
     if pictures and not options["dry_run"]:
-        from pipeline.overlays import write_all
+        from pipeline.pictures_of_scan import write_overlays
 
-        for path in write_all(session, session.work / "pictures"):
-            click.echo(f"picture  {path}", err=options["as_json"])
+        for scan in session.sources:
+            folders = session.folders(scan)
+            if "resample" in folders:
+                for path in write_overlays(folders, session.work / "pictures"):
+                    click.echo(f"picture  {path}", err=options["as_json"])
     sys.exit(status)
 
 

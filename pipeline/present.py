@@ -11,6 +11,7 @@ import click
 from pipeline.core.execute import Result
 from pipeline.core.plan import Action
 from pipeline.core.runner import Summary, Watch, scan_state
+from pipeline.core.stage import Scalar
 from pipeline.io.sources import LeftOut, Source
 
 _STATES = ("ran", "reused", "failed", "blocked", "skipped")
@@ -80,9 +81,13 @@ def summary_text(
         if result.state == "failed":
             whose = f"{scan} ({sources[scan].patient})" if scan else "the data set"
             lines.append(f"failed   {whose}\n         {stage}: {result.error}")
-    reasons = Counter(r.error for r in summary.results.values() if r.state == "skipped")
-    lines += [f"skipped  {count} x {reason}" for reason, count in reasons.most_common(5)]
+    why = {scan: r.error for (_, scan), r in summary.results.items() if r.state == "skipped"}
+    lines += [f"skipped  {n} scans: {reason}" for reason, n in Counter(why.values()).most_common()]
     lines += _suspects(summary)
+    for (stage, scan), result in summary.results.items():
+        if not scan and result.record and result.state in {"ran", "reused"}:
+            told = ", ".join(f"{k} {_told(v)}" for k, v in result.record.facts.items())
+            lines.append(f"{stage}: {told}")
     for item in left_out:
         label = "failed  " if item.fault else "skipped "
         lines.append(f"{label} {item.path}\n         {item.reason}")
@@ -91,6 +96,10 @@ def summary_text(
         f" + {summary.skipped} skipped; {seconds:.1f} s"
     )
     return "\n".join(lines)
+
+
+def _told(value: Scalar) -> str:
+    return value[:12] if isinstance(value, str) else "none" if value is None else str(value)
 
 
 def _suspects(summary: Summary) -> list[str]:

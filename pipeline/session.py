@@ -10,7 +10,7 @@ from pipeline import flow, presets
 from pipeline.core import config
 from pipeline.core.engine import EngineOptions
 from pipeline.core.errors import ConfigError, DataError
-from pipeline.core.plan import Action, Planner, Request, ScanRef
+from pipeline.core.plan import REUSE, Action, Planner, Request, ScanRef
 from pipeline.core.runner import Run, Summary, Watch
 from pipeline.core.stage import Params
 from pipeline.core.store import Store, folder_name
@@ -77,6 +77,15 @@ class Session:
     def plan(self, targets: Sequence[str]) -> list[Action]:
         """What a run would do, and why; nothing is run."""
         return Planner(self.store, self.request(targets)).decide()
+
+    def folders(self, scan: str = "") -> dict[str, Path]:
+        """Folder of every complete output of one scan, or of the data set, by stage."""
+        actions = self.plan([stage.name for stage in flow.FLOW])
+        return {
+            action.stage: self.store.folder(action.stage, action.fingerprint, scan)
+            for action in actions
+            if action.scan == scan and action.do == REUSE
+        }
 
     def run(self, targets: Sequence[str], options: EngineOptions, watch: Watch) -> Summary:
         """Run `targets` and what is missing before them."""

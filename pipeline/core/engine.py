@@ -73,9 +73,10 @@ def _run_distributed(
         "distributed.scheduler.allowed-failures": 1,
         "distributed.scheduler.worker-saturation": 1.0,
         "distributed.nanny.pre-spawn-environ": _ONE_THREAD,
-        "distributed.worker.memory.rebalance.measure": "managed",
-        "distributed.admin.log-format": "%(message)s",
+        "logging": {"distributed": "critical"},
     }
+    # Its life story is of no use to who waits for scans; what it does is in our own results.
+    logging.getLogger("distributed").setLevel(logging.CRITICAL)
     with dask.config.set(settings):
         if options.scheduler:
             try:

@@ -122,7 +122,7 @@ class Planner:
         name = fingerprint(stage, self.request.settings[stage.name], inputs)
         for need, action in needs.items():
             if action.do not in {REUSE, RUN}:
-                why = f"{need} {action.do}" if action.do != BLOCKED else action.why
+                why = f"{need} failed" if action.do == FAILED else action.why
                 do = SKIPPED if action.do == SKIPPED else BLOCKED
                 return Action(stage.name, ref.scan, do, why, name, inputs)
         rerun = next((n for n, action in needs.items() if action.do == RUN), None)

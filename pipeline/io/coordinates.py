@@ -63,19 +63,23 @@ class Finding:
 
 
 @dataclass(frozen=True)
-class Coordinates:
-    """What a file of points says.
+class Problem:
+    """A row that cannot be used: the scan it names (if any), and why, with the line number."""
 
-    Attributes
-    ----------
-    findings
-        Rows that can be used, by scan.
-    problems
-        Rows that cannot, each with its line number, what was found and what was expected.
-    """
+    scan: str
+    text: str
+
+
+@dataclass(frozen=True)
+class Coordinates:
+    """What a file of points says: rows that can be used, by scan, and rows that cannot."""
 
     findings: Mapping[str, tuple[Finding, ...]]
-    problems: tuple[str, ...]
+    problems: tuple[Problem, ...]
+
+    def problems_of(self, scan: str) -> tuple[str, ...]:
+        """Why rows about this scan cannot be used."""
+        return tuple(problem.text for problem in self.problems if problem.scan == scan)
 
 
 def read_coordinates(
@@ -99,7 +103,7 @@ def read_coordinates(
     """
     header, rows = _rows(path)
     found: dict[str, list[Finding]] = {}
-    problems: list[str] = []
+    problems: list[Problem] = []
     patients: dict[str, list[lidc.LidcScan]] = {}
     for line, row in rows:
         try:
@@ -110,12 +114,10 @@ def read_coordinates(
             else:
                 finding = _plain(line, row)
             _check(finding, unknown_size)
-            if twin := _twin(finding, found.get(finding.scan, ())):
-                raise ValueError(
-                    f"says again what line {twin.line} says (within {SAME_MM:g} mm); the first counts"
-                )
+            _check_new(finding, found.get(finding.scan, ()))
         except (KeyError, ValueError) as error:
-            problems.append(f"{path.name}, line {line}: {error}")
+            about = row.get("seriesuid") or row.get("scan", "")
+            problems.append(Problem(about, f"{path.name}, line {line}: {error}"))
         else:
             found.setdefault(finding.scan, []).append(finding)
     return Coordinates({scan: tuple(rows) for scan, rows in found.items()}, tuple(problems))
@@ -268,17 +270,15 @@ def _check(finding: Finding, unknown_size: bool) -> None:
         return
     for mm in (finding.diameter_mm, finding.min_diameter_mm, finding.max_diameter_mm):
         if not LEAST_MM <= mm <= MOST_MM:
-            raise ValueError(
-                f"a diameter of {mm:g} mm; expected {LEAST_MM:g} to {MOST_MM:g} mm"
-            )
+            raise ValueError(f"a diameter of {mm:g} mm; expected {LEAST_MM:g} to {MOST_MM:g} mm")
 
 
-def _twin(finding: Finding, others: Iterable[Finding]) -> Finding | None:
-    """Another row about the same place, if there is one."""
+def _check_new(finding: Finding, others: Iterable[Finding]) -> None:
     for other in others:
         if math.dist(_place(finding), _place(other)) < SAME_MM:
-            return other
-    return None
+            raise ValueError(
+                f"the place of line {other.line} again (within {SAME_MM:g} mm); that line counts"
+            )
 
 
 def _place(finding: Finding) -> Triple:

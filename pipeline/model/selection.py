@@ -64,8 +64,10 @@ def epoch_rows(
     """
     rng = np.random.default_rng(key)
     positives, negatives = selection.positives, selection.negatives
-    share = len(negatives) if negatives_per_positive < 0 or not positives.size else round(
-        negatives_per_positive * len(positives)
+    share = (
+        len(negatives)
+        if negatives_per_positive < 0 or not positives.size
+        else round(negatives_per_positive * len(positives))
     )
     chosen = rng.permutation(negatives)[:share]
     rows = rng.permutation(np.concatenate([positives, chosen]))
@@ -82,9 +84,9 @@ def _same_consensus(tables: Tables, view: View) -> bool:
     return made_by == (view.min_readers, view.level)
 
 
-def _drawn(samples: Samples, wanted: np.ndarray[tuple[int], np.dtype[np.bool_]]) -> np.ndarray[
-    tuple[int], np.dtype[np.bool_]
-]:
+def _drawn(
+    samples: Samples, wanted: np.ndarray[tuple[int], np.dtype[np.bool_]]
+) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
     shows = np.zeros(len(wanted), bool)
     for row in np.flatnonzero(wanted & (samples.tables.slices["nodule_mm2_1"] > 0)):
         codes = samples.codes([row])[0]

@@ -162,8 +162,8 @@ def warp(  # noqa: PLR0913 - what surrounds the source is named, not positional
         rows = slice(first, first + step)
         y, x = y_terms[0][rows] @ y_terms[1], x_terms[0][rows] @ x_terms[1]
         # One pixel of `outside` frames the source: what lies beyond is read from there.
-        np.clip(y, 0.0, ny + 0.999, out=y)
-        np.clip(x, 0.0, nx + 0.999, out=x)
+        np.clip(y, 0.0, ny + 1.0, out=y)
+        np.clip(x, 0.0, nx + 1.0, out=x)
         if framed is not None and chosen is not None:
             chosen[rows] = _nearest(framed, y, x, nx + 3)
         _linear(source, y, x, nx + 3, warped[:, rows])
@@ -284,7 +284,7 @@ def _affine(
     return linear, (offset_y, offset_x)
 
 
-def _basis(at: npt.NDArray[np.float64], length: int) -> npt.NDArray[np.float64]:
+def _basis(at: npt.NDArray[Any], length: int) -> npt.NDArray[np.float64]:
     """Weights ``(len(at), 3)`` of the grid's three nodes: natural cubic spline, flat beyond."""
     return np.asarray(_spline(length)(np.clip(at, 0.0, length - 1.0)))
 

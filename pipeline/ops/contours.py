@@ -7,7 +7,8 @@ are not nodule either.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -103,53 +104,55 @@ class Patch:
         return z, y, x
 
 
-def interior(points_xy: IntArray) -> tuple[MaskArray, MaskArray]:
-    """Pixels strictly inside a closed polygon, and those on its line, in its bounding box.
+def interiors(polygons: Sequence[IntArray]) -> tuple[MaskArray, MaskArray]:
+    """Pixels strictly inside each of several closed polygons, and those on its line.
 
     Parameters
     ----------
-    points_xy
-        Integer vertices ``(n, 2)``, column and row; the last may repeat the first. Inside is
-        where the winding number is not 0, so a line traced twice or crossing itself loses
+    polygons
+        Integer vertices ``(n, 2)`` of each, column and row; the last may repeat the first. Inside
+        is where the winding number is not 0, so a line traced twice or crossing itself loses
         nothing.
 
     Returns
     -------
     inside, line
-        ``(rows, columns)`` bool; pixel ``[0, 0]`` is at the smallest row and column of the
-        polygon.
+        ``(polygons, rows, columns)`` bool in the bounding box of them all; pixel ``[0, 0]`` is at
+        the smallest row and column.
     """
-    points = np.asarray(points_xy, np.int64)
+    counts = np.asarray([len(points) for points in polygons])
+    points = np.concatenate(polygons).astype(np.int64)
     points = points - points.min(axis=0)
     columns, rows = points.max(axis=0) + 1
-    start, step = points, np.roll(points, -1, axis=0) - points
+    layer = np.repeat(np.arange(len(counts)), counts)
+    ends = np.cumsum(counts)
+    following = np.arange(1, len(points) + 1)
+    following[ends - 1] = ends - counts
+    step = points[following] - points
 
     # Every edge adds its direction to all pixels right of where it crosses a row; an edge owns
     # its upper end and not its lower one, so no vertex counts twice.
-    height = np.abs(step[:, 1])
-    edge = np.repeat(np.arange(len(step)), height)
-    nth = _counting(height)
+    edge, nth = _each(np.abs(step[:, 1]))
     up = np.sign(step[edge, 1])
     offset = np.where(up > 0, nth, -nth - 1)
-    row = start[edge, 1] + offset
-    column = start[edge, 0] + offset * step[edge, 0] / np.where(up == 0, 1, step[edge, 1])
-    winding = np.zeros((rows, columns + 1), np.int64)
-    np.add.at(winding, (row, np.floor(column).astype(np.int64) + 1), up)
+    column = points[edge, 0] + np.floor_divide(offset * step[edge, 0], step[edge, 1])
+    winding = np.zeros((len(counts), rows, columns + 1), np.int32)
+    np.add.at(winding, (layer[edge], points[edge, 1] + offset, column + 1), up)
 
-    line = np.zeros((rows, columns), bool)
-    parts = np.gcd(np.abs(step[:, 0]), np.abs(step[:, 1]))
-    edge = np.repeat(np.arange(len(step)), parts)
-    along = start[edge] + _counting(parts)[:, None] * (step[edge] // parts[edge, None])
-    line[along[:, 1], along[:, 0]] = True
-    line[start[:, 1], start[:, 0]] = True
-    inside = (np.cumsum(winding, axis=1)[:, :columns] != 0) & ~line
+    line = np.zeros((len(counts), rows, columns), bool)
+    parts = np.maximum(np.gcd(np.abs(step[:, 0]), np.abs(step[:, 1])), 1)
+    edge, nth = _each(parts)
+    x, y = (points[edge] + nth[:, None] * (step[edge] // parts[edge, None])).T
+    line[layer[edge], y, x] = True
+    inside = (np.cumsum(winding, axis=2)[:, :, :columns] != 0) & ~line
     return inside, line
 
 
-def _counting(counts: IntArray) -> IntArray:
-    """``0..n-1`` for each n of `counts`, one after the other."""
+def _each(counts: IntArray) -> tuple[IntArray, IntArray]:
+    """Position of each count, repeated that often, and ``0..n-1`` for each count n."""
     ends = np.cumsum(counts)
-    return np.asarray(np.arange(counts.sum()) - np.repeat(ends - counts, counts))
+    owner = np.repeat(np.arange(len(counts)), counts)
+    return owner, np.arange(len(owner)) - (ends - counts)[owner]
 
 
 def slice_z_mm(shape: Sequence[int], geometry: Geometry) -> FloatArray:
@@ -212,20 +215,44 @@ def rasterise(reading: Reading, z_mm: FloatArray) -> tuple[Patch | None, int]:
     ]
     if not kept:
         return None, outside
-    points = np.concatenate([line.points_xy for _, line in kept])
-    x0, y0 = points.min(axis=0)
-    x1, y1 = points.max(axis=0) + 1
+    inside, line = interiors([contour.points_xy for _, contour in kept])
+    x0, y0 = np.min([contour.points_xy.min(axis=0) for _, contour in kept], axis=0)
     z0 = min(k for k, _ in kept)
     z1 = max(k for k, _ in kept) + 1
-    mask, lines, cut = (np.zeros((z1 - z0, y1 - y0, x1 - x0), bool) for _ in range(3))
-    for k, contour in kept:
-        inside, line = interior(contour.points_xy)
-        x, y = contour.points_xy.min(axis=0) - (x0, y0)
-        window = (k - z0, slice(y, y + inside.shape[0]), slice(x, x + inside.shape[1]))
+    mask, lines, cut = (np.zeros((z1 - z0, *inside.shape[1:]), bool) for _ in range(3))
+    for number, (k, contour) in enumerate(kept):
         if contour.inclusion:
-            mask[window] |= inside
-            lines[window] |= line
+            mask[k - z0] |= inside[number]
+            lines[k - z0] |= line[number]
         else:
-            cut[window] |= inside | line
+            cut[k - z0] |= inside[number] | line[number]
     mask &= ~cut
     return Patch(mask if mask.any() else lines, (z0, int(y0), int(x0))), outside
+
+
+def flipped(reading: Reading, flips: tuple[bool, bool], size_xy: tuple[int, int]) -> Reading:
+    """The reading on an image whose columns, rows run the other way.
+
+    Parameters
+    ----------
+    reading
+        In pixels of the image as stored.
+    flips
+        Whether the order of the columns, of the rows, is the other way round.
+    size_xy
+        Columns and rows of the image.
+    """
+    lines = tuple(
+        replace(line, points_xy=_flip(line.points_xy, flips, size_xy)) for line in reading.contours
+    )
+    return replace(reading, contours=lines)
+
+
+def flipped_mark(mark: Mark, flips: tuple[bool, bool], size_xy: tuple[int, int]) -> Mark:
+    """The same for a point."""
+    x, y = _flip(np.asarray([mark.pixel_xy]), flips, size_xy)[0]
+    return replace(mark, pixel_xy=(float(x), float(y)))
+
+
+def _flip(points_xy: Any, flips: tuple[bool, bool], size_xy: tuple[int, int]) -> Any:
+    return np.where(flips, np.asarray(size_xy) - 1 - points_xy, points_xy)

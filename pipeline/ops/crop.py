@@ -84,8 +84,10 @@ def cut(array: npt.NDArray[T], corner: Corner, size: int, fill: int) -> npt.NDAr
 
     A new array; `uncut` is the way back.
     """
-    target = np.full((*array.shape[:-2], size, size), fill, array.dtype)
     inner, outer = _overlap(corner, size, array.shape[-2:])
+    if inner == (slice(0, size), slice(0, size)):
+        return array[(..., *outer)].copy()
+    target = _filled((*array.shape[:-2], size, size), fill, array.dtype)
     target[(..., *inner)] = array[(..., *outer)]
     return target
 
@@ -97,10 +99,16 @@ def uncut(
 
     What the square does not cover is `fill`; what of it lies outside the grid is dropped.
     """
-    target = np.full((*square.shape[:-2], *shape), fill, square.dtype)
+    target = _filled((*square.shape[:-2], *shape), fill, square.dtype)
     inner, outer = _overlap(corner, square.shape[-1], shape)
     target[(..., *outer)] = square[(..., *inner)]
     return target
+
+
+def _filled(shape: tuple[int, ...], fill: int, kind: np.dtype[T]) -> npt.NDArray[T]:
+    # Zeros come from the system as they are; anything else has to be written, which takes longer
+    # than the cut itself.
+    return np.full(shape, fill, kind) if fill else np.zeros(shape, kind)
 
 
 def _box(seen: npt.NDArray[Mask]) -> tuple[int, int, int, int]:

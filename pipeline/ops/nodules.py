@@ -1,4 +1,4 @@
-"""Nodules out of readings: which readings are of one nodule, how many agree on a voxel, and sizes."""
+"""Nodules out of readings: which are of one nodule, how many agree on a voxel, and sizes."""
 
 from collections.abc import Mapping, Sequence
 
@@ -76,7 +76,7 @@ def _nearest_points(clouds: Sequence[FloatArray], reach: float) -> FloatArray:
     high = np.array([cloud.max(axis=0) for cloud in clouds])
     for i in range(len(clouds)):
         apart = np.maximum(low[i + 1 :] - high[i], low[i] - high[i + 1 :]).max(axis=1, initial=0)
-        for j in i + 1 + np.flatnonzero(apart <= reach):
+        for j in (i + 1 + np.flatnonzero(apart <= reach)).tolist():
             # a bound is exclusive in the tree, inclusive in the rule
             found, _ = trees[i].query(clouds[j], distance_upper_bound=np.nextafter(reach, np.inf))
             distance[i, j] = distance[j, i] = found.min()
@@ -206,12 +206,19 @@ def consensus(
     target, ignore
         Bool. `ignore` is every other voxel with a vote.
     """
-    least = np.full(max([int(labels.max(initial=0)), *readers]) + 1, 256, np.int64)
+    ignore = votes > 0
+    # a handful of voxels of tens of millions has a vote
+    where = np.nonzero(ignore)
+    names, given = labels[where], votes[where]
+    least = np.full(max([int(names.max(initial=0)), *readers]) + 1, 256)
     for label, count in readers.items():
         if count >= min_readers:
             least[label] = votes_needed(count, level)
-    target = (votes > 0) & (votes >= least[labels])
-    return target, (votes > 0) & ~target
+    agreed = given >= least[names]
+    target = np.zeros(votes.shape, bool)
+    target[where] = agreed
+    ignore[where] = ~agreed
+    return target, ignore
 
 
 def equivalent_diameter_mm(volume_mm3: float) -> float:

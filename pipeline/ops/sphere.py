@@ -28,7 +28,7 @@ def ball(centre_xyz_mm: Triple, diameter_mm: float, geometry: Geometry) -> Patch
     reach = diameter_mm / 2 / np.asarray(geometry.spacing_mm) + 1
     low = np.floor(centre - reach).astype(np.int64)
     shape = np.ceil(centre + reach).astype(np.int64) - low + 1
-    index = np.moveaxis(np.indices(shape), 0, -1) + low
+    index = np.moveaxis(np.indices(shape.tolist()), 0, -1) + low
     # the direction is orthonormal, so distances along the axes are distances in the world
     away = (((index - centre) * np.asarray(geometry.spacing_mm)) ** 2).sum(axis=-1).ravel()
     wanted = max(1, round(np.pi / 6 * diameter_mm**3 / geometry.voxel_mm3))

@@ -30,7 +30,7 @@ _CORE_UPPER = (15.0, 11.0, 16.0, 29.0, 34.0, 32.0, 25.0, 20.0, 22.0, 25.0)
 _CORE_LOWER = (22.0, 19.0, 24.0, 30.0, 30.0, 24.0, 17.0, 16.0, 21.0, 25.0)
 _CORE_JUNCTION = (10.0, 0.15, 0.15, 16.0, 34.0, 32.0, 25.0, 20.0, 22.0, 25.0)
 
-HEART = ((20.0, -26.0, -57.0), (66.0, 49.0, 52.0))
+HEART = ((26.0, -26.0, -56.0), (70.0, 51.0, 54.0))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,7 +53,7 @@ class Build:
     junction: bool = False
     single: bool = False
     dome_right_mm: float = -72.0
-    dome_left_mm: float = -84.0
+    dome_left_mm: float = -80.0
 
 
 def _superellipse(x: F32, y: F32, half_x: F32, half_y: F32) -> F32:
@@ -64,7 +64,9 @@ def _superellipse(x: F32, y: F32, half_x: F32, half_y: F32) -> F32:
     u2 /= half_x * half_x
     v2 = v2 / (half_y * half_y)
     slope = np.sqrt(u2 + v2) + np.float32(1e-4)
-    return np.minimum((1 - norm) * norm / slope, (1 - norm) * np.maximum(half_x, half_y))
+    return np.asarray(
+        np.minimum((1 - norm) * norm / slope, (1 - norm) * np.maximum(half_x, half_y))
+    )
 
 
 def trunk_depth(x: F32, y: F32, z: F32) -> F32:
@@ -81,7 +83,7 @@ def cavity_depth(x: F32, y: F32, z: F32) -> F32:
     depth = _superellipse(
         x, y - middle, profile(z, _CAVITY_Z, _CAVITY_X), profile(z, _CAVITY_Z, _CAVITY_Y)
     )
-    return np.minimum(depth, np.float32(134.0) - z)
+    return np.asarray(np.minimum(depth, np.float32(134.0) - z))
 
 
 def core_depth(build: Build, x: F32, y: F32, z: F32) -> F32:
@@ -92,7 +94,7 @@ def core_depth(build: Build, x: F32, y: F32, z: F32) -> F32:
     half = lower + mix * (upper - lower)
     # The upper chest narrows toward the neck, and so does its middle.
     half = half * profile(z, (60.0, 125.0), (1.0, 0.9))
-    return half - np.abs(x)
+    return np.asarray(half - np.abs(x))
 
 
 def diaphragm_height(build: Build, x: F32, y: F32) -> tuple[F32, F32]:
@@ -116,7 +118,7 @@ def heart_depth(x: F32, y: F32, z: F32) -> F32:
     w = dz / np.float32(rz)
     norm = np.sqrt(u * u + v * v + w * w)
     slope = np.sqrt((u / rx) ** 2 + (v / ry) ** 2 + (w / rz) ** 2) + np.float32(1e-4)
-    return ((1 - norm) * norm / slope).astype(np.float32)
+    return np.asarray((1 - norm) * norm / slope, np.float32)
 
 
 def lung_depth(build: Build, x: F32, y: F32, z: F32) -> F32:
@@ -130,4 +132,4 @@ def lung_depth(build: Build, x: F32, y: F32, z: F32) -> F32:
     depth = np.minimum(depth, -heart_depth(x, y, z))
     if build.single:
         depth = np.where(x < 0, np.minimum(depth, np.float32(-1.0) + 0 * depth), depth)
-    return depth
+    return np.asarray(depth)

@@ -26,7 +26,7 @@ def ribs(frame: Frame, ct: F32, cavity_mm: F32) -> None:
     depth = (1 - norm) * np.float32(4.4)
     # First to tenth rib; the lower ones do not reach the breastbone.
     depth = np.where((number < -5) | (number > 3), np.float32(-9.0), depth)
-    lower = (number < -2) & (y < np.float32(-40.0) - 12 * number * 0)
+    lower = (number < -2) & (y < -40.0)
     depth = np.where(lower, np.float32(-9.0), depth)
     width = max(frame.width_xy, 0.6 * frame.width_z)
     filled = edge(depth, width)
@@ -59,7 +59,9 @@ def spine(frame: Frame, ct: F32) -> None:
 
     ring = np.sqrt(x * x + (y - np.float32(93.0)) ** 2)
     arch = np.minimum(edge(np.float32(13.5) - ring, width), edge(np.float32(9.0) - level, wz))
-    across = np.minimum(np.float32(34.0) - np.abs(x), np.float32(4.0) - np.abs(y - np.float32(90.0)))
+    across = np.minimum(
+        np.float32(34.0) - np.abs(x), np.float32(4.0) - np.abs(y - np.float32(90.0))
+    )
     across = np.minimum(edge(across, width), edge(np.float32(5.0) - level, wz))
     behind = np.minimum(np.float32(3.5) - np.abs(x), np.float32(10.0) - np.abs(y - np.float32(105)))
     behind = np.minimum(edge(behind, width), edge(np.float32(7.0) - level, wz))
@@ -67,23 +69,25 @@ def spine(frame: Frame, ct: F32) -> None:
     cover(part, edge(np.float32(8.5) - ring, width) + 0 * z, 28.0)
 
 
-def girdle(frame: Frame, ct: F32) -> None:
-    """Paint breastbone, collar bones, shoulder blades and the heads of the upper arms."""
+def girdle(frame: Frame, ct: F32, under_skin: F32) -> None:
+    """Paint breastbone, collar bones, shoulder blades and upper arms where `under_skin` holds."""
     bone = np.zeros(frame.shape, np.float32)
     marrow = np.zeros(frame.shape, np.float32)
     # The breastbone follows the slope of the front wall.
-    draw_tubes(frame, bone, np.array([[-7, -66, 84, -7, -97, -40, 8, 7], [7, -66, 84, 7, -97, -40, 8, 7]]))
+    draw_tubes(
+        frame, bone, np.array([[-7, -66, 84, -7, -97, -40, 8, 7], [7, -66, 84, 7, -97, -40, 8, 7]])
+    )
     draw_tubes(frame, marrow, np.array([[0, -66, 82, 0, -97, -40, 6, 5]], float))
     for side in (-1.0, 1.0):
         draw_tubes(frame, bone, np.array([[side * 18, -60, 100, side * 112, -18, 142, 6.5, 6]]))
         draw_tubes(frame, marrow, np.array([[side * 18, -60, 100, side * 112, -18, 142, 3.5, 3]]))
-        for low, high in (((92, 92, 20), (112, 66, 110)), ((112, 66, 110), (118, 30, 138))):
-            start = (side * low[0], low[1], low[2])
-            end = (side * high[0], high[1], high[2])
-            draw_tubes(frame, bone, np.array([[*start, *end, 4.5, 6.0]]))
-        blade = ellipsoid(frame, (side * 112.0, 80.0, 74.0), (30.0, 4.5, 55.0), lean_xz=side * 0.2)
-        join(bone, blade)
+        # The shoulder blade: a fan of thin rods, from its inner edge out to the joint.
+        joint = (side * 122.0, 40.0, 132.0)
+        inner = np.linspace((side * 88.0, 97.0, 14.0), (side * 68.0, 92.0, 112.0), 15)
+        outer = np.linspace((side * 96.0, 95.0, 10.0), joint, 15)
+        rods = np.column_stack([inner, outer, np.full(15, 2.4), np.linspace(2.4, 4.5, 15)])
+        draw_tubes(frame, bone, rods)
         join(bone, ellipsoid(frame, (side * 132.0, 18.0, 150.0), (20.0, 22.0, 24.0)))
         join(marrow, ellipsoid(frame, (side * 132.0, 18.0, 150.0), (16.0, 18.0, 20.0)))
-    cover(ct, bone, 560.0)
-    cover(ct, marrow, MARROW_HU)
+    cover(ct, np.minimum(bone, under_skin), 560.0)
+    cover(ct, np.minimum(marrow, under_skin), MARROW_HU)

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from pipeline.phantom.anatomy import Build, lung_depth
+from pipeline.phantom.anatomy import Build
 from pipeline.phantom.shapes import F32, Box, Frame, Point, draw_tubes, edge
-from pipeline.phantom.vessels import inside_lung, pulmonary_tree
+from pipeline.phantom.vessels import inside_lung, pulmonary_tree, solid_depth
 
 # Diameter (mm) and HU of each kind; a part-solid nodule has a solid core half as wide.
 KINDS: dict[str, tuple[float, float]] = {
@@ -42,12 +42,11 @@ def place(
         If there is no room for one, or a kind is unknown.
     """
     placed: list[Nodule] = []
-    for number, kind in enumerate(kinds):
+    for kind in kinds:
         if kind not in KINDS:
             raise ValueError(f"no nodule of kind {kind!r}; there are {', '.join(KINDS)}")
-        rng = np.random.default_rng([seed, 2, number])
         diameter, hu = KINDS[kind]
-        places = _places(build, rng, kind, diameter / 2, seed)
+        places = places_for(build, seed, kind, diameter / 2)
         reach = diameter / 2 + 4.0
         room = (places[:, 2] > z_range_mm[0] + reach) & (places[:, 2] < z_range_mm[1] - reach)
         for other in placed:
@@ -59,9 +58,15 @@ def place(
     return tuple(placed)
 
 
-def _places(
-    build: Build, rng: np.random.Generator, kind: str, radius: float, seed: int
+def places_for(
+    build: Build, seed: int, kind: str, radius: float, sunk: float = 0.35
 ) -> npt.NDArray[np.float64]:
+    """Body positions, in random order, where a nodule of this kind and radius (mm) may lie.
+
+    `sunk` is the depth under the pleura of a juxtapleural nodule's centre, as a share of its
+    radius: below 1 the wall cuts it.
+    """
+    rng = np.random.default_rng([seed, 2, round(radius * 100)])
     tree = pulmonary_tree(build, seed)
     if kind == "vessel_attached":
         thick = tree[(tree[:, 6] > 1.2) & (tree[:, 6] < 2.4)]
@@ -70,7 +75,7 @@ def _places(
         along = thick[:, 3:6] - thick[:, :3]
         aside -= along * ((aside * along).sum(1) / (along * along).sum(1))[:, None]
         aside *= ((0.9 * radius + thick[:, 6]) / np.linalg.norm(aside, axis=1))[:, None]
-        return rng.permutation((middle + aside)[_depth(build, middle) > 12.0])
+        return np.asarray(rng.permutation((middle + aside)[_depth(build, middle) > 12.0]))
     sides = [s for s in ("right", "left") if not (build.single and s == "right")]
     spread = 4000 if kind == "juxtapleural" else 1500
     points = rng.permutation(
@@ -79,19 +84,19 @@ def _places(
     depth = _depth(build, points)
     if kind == "juxtapleural":
         # On the outer wall: the ribs' side, not the heart's nor the diaphragm's.
-        wall = (np.abs(depth - 0.35 * radius) < 0.15 * radius) & (np.abs(points[:, 0]) > 85.0)
-        return points[wall & (points[:, 2] < 80.0)]
-    deep = points[depth > radius + 8.0]
+        wall = (np.abs(depth - sunk * radius) < 0.15 * radius) & (np.abs(points[:, 0]) > 85.0)
+        return np.asarray(points[wall & (points[:, 2] < 80.0)])
+    deep = points[depth > radius + 8.0][:200]
     ends = np.concatenate([tree[:, :3], (tree[:, :3] + tree[:, 3:6]) / 2, tree[:, 3:6]])
     thickness = np.tile(tree[:, 6], 3)
     gap = np.linalg.norm(deep[:, None] - ends[None], axis=2) - thickness
     near = np.where(thickness > 1.0, gap, gap + radius).min(axis=1)
-    return deep[near > radius + 1.5]
+    return np.asarray(deep[near > radius + 1.5])
 
 
 def _depth(build: Build, points: npt.NDArray[np.float64]) -> F32:
     x, y, z = points.astype(np.float32).T
-    return lung_depth(build, x, y, z)
+    return solid_depth(build, x, y, z)
 
 
 def occupancy(frame: Frame, nodule: Nodule, seed: int) -> tuple[Box, F32, F32] | None:
@@ -139,4 +144,4 @@ def _bumps(rng: np.random.Generator, x: F32, y: F32, z: F32, distance: F32) -> F
     second = a[0] * nx * ny + a[1] * ny * nz + a[2] * nz * nx + a[3] * (nx * nx - ny * ny)
     third = a[4] * nx * ny * nz + a[5] * nx * (ny * ny - nz * nz) + a[6] * ny * (nz * nz - nx * nx)
     uneven = np.float32(0.13) * second + np.float32(0.16) * third
-    return np.clip(uneven, -0.25, 0.25)
+    return np.asarray(np.clip(uneven, -0.25, 0.25))

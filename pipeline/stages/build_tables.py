@@ -27,12 +27,12 @@ from pipeline.core.record import Record, read_record
 from pipeline.core.stage import DatasetInputs, DatasetStage, Facts, Params, as_dict, param
 from pipeline.io import images
 from pipeline.io import tables as schema
-from pipeline.io.nodule_list import Nodule, read_nodules
+from pipeline.io.nodule_list import NoduleList, read_nodules
+from pipeline.io.pictures_table import build_picture_table
 from pipeline.io.tables_write import ScanRows, TableWriter, fingerprints
 from pipeline.ops.crop import Corner, crop_corner, cut, footprint, size_for, size_needed
 from pipeline.ops.nodules import consensus
 from pipeline.ops.tabulate import bounding_box, chosen_slices, filled_pixels, mask_areas, vote_areas
-from pipeline.pictures_table import build_picture_table
 
 AIR_HU = -1024
 FILE = "tables.h5"
@@ -85,14 +85,15 @@ class _Scan:
     scan: str
     folders: Mapping[str, Path]
     records: Mapping[str, Record]
+    found: NoduleList
 
     @property
     def truth(self) -> str:
-        return str(self.records["annotate-nodules"].facts.get("truth", schema.UNANNOTATED))
+        return self.found.truth
 
     @property
     def verdict(self) -> str:
-        return str(self.records["segment-lungs"].facts.get("verdict", "ok"))
+        return str(self.records["segment-lungs"].facts.get("verdict", "unknown"))
 
     @property
     def patient(self) -> str:
@@ -153,8 +154,9 @@ def _wanted(params: BuildTables, inputs: DatasetInputs) -> tuple[list[_Scan], in
     scans = []
     left_out = 0
     for name, folders in inputs.scans.items():
-        scan = _Scan(name, folders, {stage: read_record(folders[stage]) for stage in NEEDS})
-        suspect = params.leave_out_suspect and scan.verdict != "ok"
+        records = {stage: read_record(folders[stage]) for stage in NEEDS}
+        scan = _Scan(name, folders, records, read_nodules(folders["annotate-nodules"]))
+        suspect = params.leave_out_suspect and scan.verdict != "good"
         if suspect or (scan.truth == schema.UNANNOTATED and not params.unannotated):
             why = f"lung mask is {scan.verdict}" if suspect else "nobody annotated it"
             log.info("%s is left out of the tables: %s", name, why)
@@ -223,29 +225,30 @@ def _begin(
 
 
 def _tabulate(scan: _Scan, size: int, params: BuildTables, *, void: bool) -> ScanRows | None:
-    lungs = images.read(scan.folders["segment-lungs"] / "lungs.h5")
-    votes = images.read(scan.folders["annotate-nodules"] / "votes.h5").array
-    labels = images.read(scan.folders["annotate-nodules"] / "nodules.h5").array
+    files = {
+        "image": scan.folders["resample"] / "ct.h5",
+        "lungs": scan.folders["segment-lungs"] / "lungs.h5",
+        "votes": scan.folders["annotate-nodules"] / "votes.h5",
+        "nodule": scan.folders["annotate-nodules"] / "nodules.h5",
+    }
+    _check_grids(scan.scan, files)
+    lungs, votes = images.read(files["lungs"]), images.read(files["votes"]).array
     corner = _corner(lungs.array, votes, size)
     if void:
         return None
     voted = filled_pixels(votes)
     every = None if params.slices == "lung" else params.every
     z_index = chosen_slices(filled_pixels(lungs.array), voted, every)
-    ct = images.read_hu(scan.folders["resample"] / "ct.h5")
-    if not ct.shape == lungs.shape == votes.shape == labels.shape:
-        raise DataError(
-            f"{scan.scan}: CT {ct.shape}, lungs {lungs.shape}, votes {votes.shape} and nodules "
-            f"{labels.shape} are not on one grid; `lungseg-cli verify`, then preprocess again"
-        )
+    # One after another, so that of CT and labels no more than one whole volume is in memory;
+    # where nobody voted there are no labels to read.
     arrays = {
-        "image": _rows_of(ct.array, z_index, corner, size, AIR_HU),
+        "image": _rows_of(images.read_hu(files["image"]).array, z_index, corner, size, AIR_HU),
         "lungs": _rows_of(lungs.array, z_index, corner, size, 0),
         "votes": _rows_of(votes, z_index, corner, size, 0),
-        "nodule": _rows_of(labels, z_index, corner, size, 0),
+        "nodule": _rows_of(images.read(files["nodule"]).array, z_index, corner, size, 0)
+        if voted.any()
+        else np.zeros((len(z_index), size, size), np.uint16),
     }
-    found = read_nodules(scan.folders["annotate-nodules"] / "nodules.json").nodules
-    readers = {nodule.label: nodule.readers for nodule in found}
     pixel_mm2 = lungs.spacing_mm[1] * lungs.spacing_mm[2]
     return ScanRows(
         scan=scan.scan,
@@ -258,9 +261,19 @@ def _tabulate(scan: _Scan, size: int, params: BuildTables, *, void: bool) -> Sca
         verdict=scan.verdict,
         z_index=z_index,
         arrays=arrays,
-        areas=_areas(arrays, readers, pixel_mm2, params),
-        nodules=_nodule_records(found, labels),
+        areas=_areas(arrays, scan.found.readers, pixel_mm2, params),
+        nodules=_nodule_records(scan.found),
     )
+
+
+def _check_grids(scan: str, files: Mapping[str, Path]) -> None:
+    shapes = {name: images.read_geometry(path)[0] for name, path in files.items()}
+    if len(set(shapes.values())) != 1:
+        raise DataError(
+            f"{scan}: CT {shapes['image']}, lungs {shapes['lungs']}, votes {shapes['votes']} and "
+            f"nodules {shapes['nodule']} are not on one grid; `lungseg-cli verify`, then "
+            "preprocess again"
+        )
 
 
 def _corner(lungs: npt.NDArray[np.generic], votes: npt.NDArray[np.generic], size: int) -> Corner:
@@ -308,19 +321,11 @@ def _areas(
     }
 
 
-def _nodule_records(
-    found: "tuple[Nodule, ...] | list[Nodule]", labels: npt.NDArray[Any]
-) -> npt.NDArray[np.void]:
-    records = np.zeros(len(found), schema.NODULES)
-    box = bounding_box(labels > 0)
-    most = max((nodule.label for nodule in found), default=0)
-    voxels = np.bincount(labels[box].ravel() if box else [], minlength=most + 1)
-    for record, nodule in zip(records, found, strict=True):
-        record["label"] = nodule.label
-        record["readers"] = nodule.readers
-        record["voxels"] = voxels[nodule.label]
-        record["diameter_mm"] = nodule.diameter_mm
-        record["centroid_xyz_mm"] = nodule.centroid_xyz_mm
+def _nodule_records(found: NoduleList) -> npt.NDArray[np.void]:
+    records = np.zeros(len(found.nodules), schema.NODULES)
+    for record, nodule in zip(records, found.nodules, strict=True):
+        for column in ("label", "readers", "voxels", "diameter_mm", "centroid_xyz_mm"):
+            record[column] = getattr(nodule, column)
     return records
 
 

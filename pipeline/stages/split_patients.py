@@ -5,8 +5,9 @@ writes  split.json   hash, seed, method, patients of each part, part of each sca
 
 The split is by patient: slices of one scan, and scans of one patient, look alike, and a net
 that saw one knows the other. Patients are dealt out in the order of their nodule count, so each
-part has its share of the rich and of the empty. Scans nobody read are in no part: they cannot
-be scored, and a nodule in them would be trained as background.
+part has its share of the rich and of the empty; a nodule counts if enough radiologists drew it
+to be truth (build-tables.min_readers). Scans nobody read are in no part: they cannot be scored,
+and a nodule in them would be trained as background.
 """
 
 import json
@@ -15,6 +16,8 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+
+import numpy as np
 
 from pipeline.core.errors import DataError
 from pipeline.core.stage import DatasetInputs, DatasetStage, Facts, Params, param
@@ -146,13 +149,15 @@ def by_patient(assigned: Assigned, patient_of: Mapping[str, str]) -> dict[str, s
 
 def _scans(table: Tables) -> list[_TabledScan]:
     records = table.scans
+    least = int(json.loads(table.attributes.get("params", "{}")).get("min_readers", 1))
+    true_nodules = table.nodules[table.nodules["readers"] >= least]
     return [
         _TabledScan(scan, patient, truth, int(nodules))
         for scan, patient, truth, nodules in zip(
             decoded(records["scan"]),
             decoded(records["patient"]),
             decoded(records["truth"]),
-            records["nodules"],
+            np.bincount(true_nodules["scan_row"], minlength=len(records)),
             strict=True,
         )
     ]

@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from pipeline.core.errors import DataError
-from pipeline.io.tables import Tables, decoded, encoded
+from pipeline.io.tables import Tables, decoded, encoded, inconsistencies
 from tests.io.table_rows import scan_rows, write_table
 
 SCANS = [scan_rows("1.2.3", (4, 5, 6)), scan_rows("1.2.4", (0, 1, 5, 6)), scan_rows("1.2.5", (9,))]
@@ -216,13 +216,53 @@ def test_a_flipped_byte_is_an_error_and_not_a_wrong_voxel(tmp_path):
     path.write_bytes(raw)
     with Tables(path) as table:
         np.testing.assert_array_equal(table.read("image", [0, 2]), SCANS[0].arrays["image"][[0, 2]])
-        with pytest.raises(DataError, match="row 1 of /image .* is damaged"):
+        with pytest.raises(DataError, match=r"row 1 of /image .* is damaged"):
             table.read("image", [1])
 
 
 def test_ids_may_be_of_any_script_but_not_too_long():
     assert decoded([encoded("Müller-Ø 01", "patient")]) == ["Müller-Ø 01"]
-    with pytest.raises(DataError, match=r"patient id 'ü.*' takes 66 bytes; the tables keep 1 to 64"):
+    with pytest.raises(
+        DataError, match=r"patient id 'ü.*' takes 66 bytes; the tables keep 1 to 64"
+    ):
         encoded("ü" * 33, "patient")
     with pytest.raises(DataError, match="scan id '' takes 0 bytes"):
         encoded("", "scan")
+
+
+def test_a_good_file_adds_up(tmp_path):
+    rows = scan_rows("1.1", (1, 2))
+    for name, column in (("lungs", "lung_mm2"), ("votes", "nodule_mm2_1")):
+        rows.areas[column][:] = np.count_nonzero(rows.arrays[name], axis=(1, 2))
+    assert inconsistencies(write_table(tmp_path / "t.h5", rows, spacing_mm=np.ones(3))) == []
+
+
+def test_what_does_not_add_up_is_named(tmp_path):
+    path = write_table(tmp_path / "t.h5", *SCANS[:2], spacing_mm=np.ones(3))
+    told = inconsistencies(path)
+    assert len(told) == 14
+    assert told[0] == "row 0: lung_mm2 is not the area of /lungs"
+
+    def change(name, column, row, value):
+        with pytables.open_file(str(path), "a") as file:
+            file.get_node(f"/{name}").cols._f_col(column)[row] = value
+
+    for name, column, row, value, message in (
+        ("nodules", "scan_row", 0, 1, "/nodules does not hold as many nodules"),
+        ("slices", "z_index", 1, 9, "the rows of a scan do not ascend in z"),
+        ("slices", "scan_row", 1, 1, "the rows of /slices are not those of the scans"),
+        ("scans", "first_row", 1, 2, "do not follow each other without gaps"),
+        ("scans", "n_rows", 0, 9, "/scans counts 13 rows, /slices has 7"),
+    ):
+        change(name, column, row, value)
+        assert any(message in fault for fault in inconsistencies(path)), message
+
+
+def test_every_damaged_block_is_named(tmp_path):
+    path = write_table(tmp_path / "t.h5", SCANS[0], spacing_mm=np.ones(3))
+    with pytables.open_file(str(path)) as file:
+        where = file.root.nodule.chunk_info((2, 0, 0))
+    raw = bytearray(path.read_bytes())
+    raw[where.offset + where.size // 2] ^= 0x55
+    path.write_bytes(raw)
+    assert any("row 2 of /nodule" in fault for fault in inconsistencies(path))

@@ -83,19 +83,19 @@ def test_extending_does_not_write_the_old_rows_again(tmp_path):
 
 @pytest.mark.parametrize("how", ["create", "extend"])
 def test_a_file_whose_writing_broke_off_is_refused(tmp_path, how):
-    class Stopped(Exception):
+    class StoppedError(Exception):
         pass
 
     def stop(writer):
         with writer:
             writer.add(TWO)
-            raise Stopped
+            raise StoppedError
 
     old, new = write_table(tmp_path / "old.h5", ONE), tmp_path / "new.h5"
     writer = TableWriter.create(new, SIZE, {}) if how == "create" else TableWriter.extend(
         old, new, {}
     )  # fmt: skip
-    with pytest.raises(Stopped):
+    with pytest.raises(StoppedError):
         stop(writer)
     with pytest.raises(DataError, match="was never finished"):
         len(Tables(new))

@@ -139,7 +139,10 @@ def test_a_list_by_fold_tests_on_that_fold_and_validates_on_others():
     [
         ({}, "lists none of the 9 patients"),
         ({"P0000": 1, "P0001": "train"}, "mixes folds by number and parts by name"),
-        ({"P0000": 1, "P0001": 2}, r"no patient here is in fold 0 of the split's file, only \[1, 2"),
+        (
+            {"P0000": 1, "P0001": 2},
+            r"no patient here is in fold 0 of the split's file, only \[1, 2",
+        ),
         ({"P0000": "test"}, "puts none of the 1 patients here into train"),
     ],
 )

@@ -25,19 +25,11 @@ def norm_relu(x: Tensor, settings: NetworkSettings) -> Tensor:
     return layers.ReLU()(x)
 
 
-def conv_norm_relu(
-    x: Tensor, filters: int, kernel: int, settings: NetworkSettings, dilation: int = 1
-) -> Tensor:
+def conv_norm_relu(x: Tensor, filters: int, kernel: int, settings: NetworkSettings) -> Tensor:
     """Convolution, batch normalisation, ReLU."""
     from keras import layers
 
-    x = layers.Conv2D(
-        filters,
-        kernel,
-        padding="same",
-        dilation_rate=dilation,
-        kernel_initializer="he_normal",
-    )(x)
+    x = layers.Conv2D(filters, kernel, padding="same", kernel_initializer="he_normal")(x)
     return norm_relu(x, settings)
 
 

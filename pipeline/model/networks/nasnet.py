@@ -41,9 +41,9 @@ class Cells:
         """A 1x1 convolution."""
         from keras import layers
 
-        return layers.Conv2D(
-            filters, 1, use_bias=False, kernel_initializer="he_normal", name=name
-        )(x)
+        return layers.Conv2D(filters, 1, use_bias=False, kernel_initializer="he_normal", name=name)(
+            x
+        )
 
     def separable(self, x: Tensor, filters: int, kernel: int, name: str, stride: int = 1) -> Tensor:
         """Twice ReLU, separable convolution, normalisation; the first one strides."""
@@ -53,7 +53,9 @@ class Cells:
             x = layers.ReLU(name=relu_name(turn, name))(x)
             padding = "same"
             if turn == 1 and stride == 2:
-                pad = layers.ZeroPadding2D(halving_pad(x, kernel), name=f"separable_conv_1_pad_{name}")
+                pad = layers.ZeroPadding2D(
+                    halving_pad(x, kernel), name=f"separable_conv_1_pad_{name}"
+                )
                 x, padding = pad(x), "valid"
             x = layers.SeparableConv2D(
                 filters,
@@ -71,14 +73,14 @@ class Cells:
         from keras import layers
 
         x = layers.ReLU(name=f"{kind}_relu_1_{cell}")(x)
-        return self.norm(
-            self.point(x, filters, f"{kind}_conv_1_{cell}"), f"{kind}_bn_1_{cell}"
-        )
+        return self.norm(self.point(x, filters, f"{kind}_conv_1_{cell}"), f"{kind}_bn_1_{cell}")
 
-    def adjust(self, before: Tensor, x: Tensor, filters: int, cell: str) -> Tensor:
+    def adjust(self, before: Tensor | None, x: Tensor, filters: int, cell: str) -> Tensor:
         """The previous cell's input brought to the size and filters that this cell needs."""
         from keras import layers
 
+        if before is None:
+            return x
         if before.shape[1:3] != x.shape[1:3]:
             # Halved without losing every other pixel: two grids, one shifted by a pixel.
             before = layers.ReLU(name=f"adjust_relu_1_{cell}")(before)
@@ -118,7 +120,9 @@ class Cells:
         x5 = add(5, separable(h, 3, "left5"), h)
         return layers.Concatenate(name=f"normal_concat_{cell}")([p, x1, x2, x3, x4, x5])
 
-    def reduction(self, x: Tensor, before: Tensor, filters: int, cell: str) -> tuple[Tensor, Tensor]:
+    def reduction(
+        self, x: Tensor, before: Tensor | None, filters: int, cell: str
+    ) -> tuple[Tensor, Tensor]:
         """A cell that halves the size, and the skip: its two inputs at the size they still have."""
         from keras import layers
 
@@ -167,10 +171,15 @@ def nasnet_mobile(image: Tensor, norm_momentum: float) -> Encoded:
 
     cells = Cells(norm_momentum)
     x = layers.Conv2D(
-        STEM_FILTERS, 3, strides=2, use_bias=False, kernel_initializer="he_normal", name="stem_conv1"
+        STEM_FILTERS,
+        3,
+        strides=2,
+        use_bias=False,
+        kernel_initializer="he_normal",
+        name="stem_conv1",
     )(image)
     x = cells.norm(x, "stem_bn1")
-    (x, _), before = cells.reduction(x, x, FILTERS // 4, "stem_1"), x
+    (x, _), before = cells.reduction(x, None, FILTERS // 4, "stem_1"), x
     (x, fine), before = cells.reduction(x, before, FILTERS // 2, "stem_2"), x
     skips = [fine]
     for stage, filters in enumerate((FILTERS, 2 * FILTERS, 4 * FILTERS)):

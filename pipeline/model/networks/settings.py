@@ -83,6 +83,11 @@ class NetworkSettings:
                 f"encoder_weights {self.encoder_weights} was given for {self.network} without an "
                 f"encoder to load it into; set encoder to one of {', '.join(ENCODER_SCALES)}"
             )
+        if self.encoder and self.channels not in (1, 3):
+            raise ConfigError(
+                f"{self.encoder} sees three colours; it takes 1 channel (given thrice) or 3, not "
+                f"{self.channels}: set the context to 0 or 1"
+            )
         if self.channels < 1 or self.base_width < 1 or not 2 <= self.depth <= 8:
             raise ConfigError(
                 f"channels {self.channels}, base_width {self.base_width}, depth {self.depth}: "
@@ -109,7 +114,10 @@ class NetworkSettings:
 
 # What takes an input of 0..1 to the range that the encoder's ImageNet weights were trained on.
 ENCODER_SCALES: dict[str, tuple[Any, Any]] = {
-    "DenseNet121": ([1 / 0.229, 1 / 0.224, 1 / 0.225], [-0.485 / 0.229, -0.456 / 0.224, -0.406 / 0.225]),
+    "DenseNet121": (
+        [1 / 0.229, 1 / 0.224, 1 / 0.225],
+        [-0.485 / 0.229, -0.456 / 0.224, -0.406 / 0.225],
+    ),
     "EfficientNetB0": (255.0, 0.0),
     "MobileNetV2": (2.0, -1.0),
     "ResNet50V2": (2.0, -1.0),

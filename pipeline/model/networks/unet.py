@@ -20,18 +20,16 @@ def unet(settings: NetworkSettings) -> Any:
 
     image = input_of(settings)
     if settings.encoder:
-        levels, finish = borrowed_levels(image, settings)
+        finest = double_conv(image, width_of(0, settings), settings, deep=False)
+        levels = [finest, *borrowed_levels(image, settings)]
     else:
-        levels, finish = own_levels(image, settings), None
+        levels = own_levels(image, settings)
     x = levels[-1]
     for level in reversed(range(len(levels) - 1)):
         x = up_conv(x, width_of(level, settings), settings)
         x = layers.Concatenate()([levels[level], x])
         x = double_conv(x, width_of(level, settings), settings, deep=is_deep(level, settings))
-    model = keras.Model(image, outputs_of(x, levels[-1], settings), name="unet")
-    if finish is not None:
-        finish()
-    return model
+    return keras.Model(image, outputs_of(x, levels[-1], settings), name="unet")
 
 
 def own_levels(image: Tensor, settings: NetworkSettings) -> list[Tensor]:

@@ -141,7 +141,7 @@ def _picture_rows(  # noqa: PLR0913 - one record's fields
         shape_zyx=(1, shape[0], shape[1]),
         corner_zyx=(0, -corner[0], -corner[1]),
         truth=KIND,
-        verdict="ok",
+        verdict="good",
         z_index=np.zeros(1, np.int32),
         arrays={
             "image": np.rint(square).clip(0, 255).astype(np.int16)[None],

@@ -1,0 +1,106 @@
+"""Devices: what the nets run on, and what is particular to one of Keras's backends."""
+
+import logging
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from pipeline.core.errors import ConfigError
+
+log = logging.getLogger(__name__)
+
+# How the backends say that the device's memory is full.
+_FULL = ("RESOURCE_EXHAUSTED", "ResourceExhausted", "OOM when allocating", "out of memory")
+
+
+def quiet_keras() -> None:
+    """Keep TensorFlow's start-up notes off stderr; to be called before keras is imported."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether `error`, of any backend, says that a device has no memory left."""
+    text = f"{type(error).__name__}: {error}"
+    return isinstance(error, MemoryError) or any(sign in text for sign in _FULL)
+
+
+@contextmanager
+def seeded(seed: int) -> Iterator[None]:
+    """Keras's global random numbers from `seed`; Python's and numpy's are as before afterwards."""
+    import random
+
+    import keras
+    import numpy as np
+
+    python, legacy = random.getstate(), np.random.get_state()  # noqa: NPY002 - to put it back
+    keras.utils.set_random_seed(seed)
+    try:
+        yield
+    finally:
+        random.setstate(python)
+        np.random.set_state(legacy)  # noqa: NPY002
+
+
+@contextmanager
+def dtype_policy(name: str) -> Iterator[None]:
+    """Build layers under a policy: ``float32``, ``mixed_float16`` or ``mixed_bfloat16``."""
+    import keras
+
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy(name)
+    try:
+        yield
+    finally:
+        keras.config.set_dtype_policy(before)
+
+
+@contextmanager
+def spread_over(count: int) -> Iterator[int]:
+    """Build and train a model data-parallel on `count` devices (0: all); give their number.
+
+    Raises
+    ------
+    ConfigError
+        If there are not so many, or the backend cannot do it.
+    """
+    import keras
+
+    if count == 1:
+        yield 1
+        return
+    backend = keras.backend.backend()
+    if backend == "jax":
+        devices = _chosen(keras.distribution.list_devices(), count)
+        keras.distribution.set_distribution(keras.distribution.DataParallel(devices=devices))
+        try:
+            yield len(devices)
+        finally:
+            keras.distribution.set_distribution(None)
+    elif backend == "tensorflow":
+        with _mirrored_on_tensorflow(count) as found:
+            yield found
+    else:
+        raise ConfigError(
+            f"devices = {count} needs the tensorflow or the jax backend of Keras, not {backend}; "
+            "set KERAS_BACKEND, or devices = 1"
+        )
+
+
+@contextmanager
+def _mirrored_on_tensorflow(count: int) -> Iterator[int]:
+    import tensorflow as tf
+
+    kind = "GPU" if tf.config.list_logical_devices("GPU") else "CPU"
+    names = [device.name for device in tf.config.list_logical_devices(kind)]
+    strategy = tf.distribute.MirroredStrategy(_chosen(names, count))
+    with strategy.scope():
+        yield int(strategy.num_replicas_in_sync)
+
+
+def _chosen(names: list[Any], count: int) -> list[Any]:
+    if count > len(names):
+        raise ConfigError(
+            f"devices = {count} was asked for and there are {len(names)}: {', '.join(names)}"
+        )
+    return names[: count or None]

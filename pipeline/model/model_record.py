@@ -1,0 +1,103 @@
+"""Model record: what lies beside a trained net, so that nobody feeds it what it does not know."""
+
+import dataclasses
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from pipeline.core.errors import DataError
+from pipeline.model.samples import View
+
+FILE = "model.json"
+NET = "model.keras"
+LAST = "last.keras"
+
+FORMAT = 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelRecord:
+    """What made a net and what it expects.
+
+    Attributes
+    ----------
+    target
+        ``nodules`` or ``lungs``.
+    classes
+        What the outputs' channels mean, the foreground last.
+    kind
+        ``ct`` or ``pictures``: what the table held.
+    network
+        Settings of the network, see `pipeline.model.networks.NetworkSettings`.
+    context, low, high, inside_lungs
+        How slices are shown to it, see `pipeline.model.samples.View`.
+    crop_px, spacing_mm
+        Edge of its input and distance of its pixels ``(z, y, x)``.
+    table_fingerprint, split_hash
+        The table and the split it was trained on.
+    train_patients, validation_patients
+        Whom it saw in training, and on whom its best epoch was chosen.
+    scores
+        Of the best epoch on the validation part.
+    """
+
+    target: str
+    classes: list[str]
+    kind: str
+    network: dict[str, Any]
+    context: int
+    low: float
+    high: float
+    inside_lungs: bool
+    crop_px: int
+    spacing_mm: list[float]
+    table_fingerprint: str
+    split_hash: str
+    train_patients: list[str]
+    validation_patients: list[str]
+    best_epoch: int
+    scores: dict[str, float] = field(default_factory=dict)
+    params: dict[str, Any] = field(default_factory=dict)
+    packages: dict[str, str] = field(default_factory=dict)
+    format: int = FORMAT
+
+    @property
+    def view(self) -> View:
+        """How slices are shown to the net; without what matters in training only."""
+        return View(
+            target=self.target,
+            context=self.context,
+            low=self.low,
+            high=self.high,
+            inside_lungs=self.inside_lungs,
+        )
+
+
+def write_model_record(record: ModelRecord, folder: Path) -> None:
+    """Write ``model.json`` into `folder`."""
+    text = json.dumps(dataclasses.asdict(record), indent=1, ensure_ascii=False)
+    (folder / FILE).write_text(text + "\n", encoding="utf-8")
+
+
+def read_model_record(folder: Path) -> ModelRecord:
+    """Read the ``model.json`` of the folder of a net.
+
+    Raises
+    ------
+    DataError
+        If there is none, or another version of this program wrote it.
+    """
+    file = folder / FILE
+    try:
+        raw = json.loads(file.read_text(encoding="utf-8"))
+        if raw.get("format") != FORMAT:
+            raise DataError(
+                f"{file} has format {raw.get('format')}, this program reads {FORMAT}; train again"
+            )
+        return ModelRecord(**raw)
+    except (OSError, ValueError, TypeError, AttributeError) as error:
+        raise DataError(
+            f"{file} is not the record of a trained net ({error}); give the folder that `train` "
+            "wrote, or train again"
+        ) from error

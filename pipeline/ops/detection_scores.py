@@ -1,0 +1,190 @@
+"""How well candidates find nodules: hits by LUNA16's rules, FROC, CPM, and how sure that is.
+
+The rules (Setio et al. 2017, Med Image Anal 42:1-13, and its evaluation script): a candidate hits
+a nodule if it lies nearer to its centre than its radius; of several hits on one nodule the
+likeliest counts and the others are dropped; a candidate on a finding that is neither right nor
+wrong is dropped; every other is a false positive. A nodule that nothing hits stays in the
+denominator at every threshold.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+Floats = npt.NDArray[np.float64]
+
+# False positives per scan at which the CPM samples the curve (Niemeijer et al. 2011).
+RATES = (0.125, 0.25, 0.5, 1.0, 2.0, 4.0, 8.0)
+# Diameter of a finding whose own is unknown, mm.
+UNKNOWN_DIAMETER_MM = 10.0
+
+
+@dataclass(frozen=True, eq=False)
+class ScanHits:
+    """What came of the candidates of one scan.
+
+    Attributes
+    ----------
+    best
+        Which candidate hits each nodule; -1 where none does.
+    probability
+        That candidate's probability, NaN where none does.
+    false
+        Probabilities of the false positives.
+    doubles, ignored
+        Candidates dropped as further hits on a nodule, and as neither right nor wrong.
+    """
+
+    best: npt.NDArray[np.intp]
+    probability: Floats
+    false: Floats
+    doubles: int
+    ignored: int
+
+
+def radius_mm(diameter_mm: float | None) -> float:
+    """Radius within which a candidate hits; 5 mm where the diameter is unknown or negative."""
+    known = diameter_mm is not None and np.isfinite(diameter_mm) and diameter_mm >= 0
+    return (diameter_mm if known and diameter_mm is not None else UNKNOWN_DIAMETER_MM) / 2
+
+
+def hits(
+    candidates_xyz: npt.ArrayLike,
+    probability: npt.ArrayLike,
+    nodules: Sequence[tuple[Sequence[float], float | None]],
+    ignore: Sequence[tuple[Sequence[float], float | None]] = (),
+) -> ScanHits:
+    """Match the candidates of one scan with its nodules.
+
+    Parameters
+    ----------
+    candidates_xyz : (n, 3)
+        World mm.
+    probability : (n,)
+        Of each candidate.
+    nodules, ignore
+        Centre (world mm) and diameter (mm; None or negative if unknown) of each nodule, and of
+        each finding on which a candidate is neither right nor wrong.
+    """
+    xyz = np.asarray(candidates_xyz, float).reshape(-1, 3)
+    p = np.asarray(probability, float).reshape(-1)
+    best = np.full(len(nodules), -1, np.intp)
+    used = np.zeros(len(xyz), bool)
+    doubles = 0
+    for k, (centre, diameter_mm) in enumerate(nodules):
+        near = _within(xyz, centre, diameter_mm)
+        used[near] = True
+        if near.size:
+            best[k] = near[p[near].argmax()]
+            doubles += near.size - 1
+    left = np.flatnonzero(~used)
+    irrelevant = np.zeros(len(left), bool)
+    for centre, diameter_mm in ignore:
+        irrelevant[_within(xyz[left], centre, diameter_mm)] = True
+    return ScanHits(
+        best=best,
+        probability=np.where(best >= 0, p[best] if p.size else np.nan, np.nan),
+        false=p[left[~irrelevant]],
+        doubles=doubles,
+        ignored=int(irrelevant.sum()),
+    )
+
+
+def _within(
+    xyz: Floats, centre: Sequence[float], diameter_mm: float | None
+) -> npt.NDArray[np.intp]:
+    distance = np.linalg.norm(xyz - np.asarray(centre, float), axis=1)
+    return np.flatnonzero(distance < radius_mm(diameter_mm))
+
+
+@dataclass(frozen=True, eq=False)
+class Froc:
+    """Free-response curve: one point a threshold, from the highest down.
+
+    Attributes
+    ----------
+    threshold
+        Candidates at least this probable count; infinite at the first point, where none does.
+    fp_per_scan, sensitivity
+        Of those; sensitivity is NaN if there is no nodule.
+    """
+
+    threshold: Floats
+    fp_per_scan: Floats
+    sensitivity: Floats
+
+    def at(self, rates: npt.ArrayLike = RATES) -> Floats:
+        """Sensitivity at these false positives per scan, between points by straight lines.
+
+        Beyond the last point it stays what it was there.
+        """
+        at = np.interp(np.asarray(rates, float), self.fp_per_scan, self.sensitivity)
+        return np.asarray(at)
+
+    @property
+    def cpm(self) -> float:
+        """Competition performance metric: mean sensitivity at 1/8, 1/4, ... 8 per scan."""
+        return float(self.at().mean())
+
+
+class Marks:
+    """Hits and false positives of many scans, in the order of their probability."""
+
+    def __init__(self, scans: Sequence[ScanHits]) -> None:
+        parts: list[tuple[int, bool, Floats]] = []
+        for k, scan in enumerate(scans):
+            parts.append((k, True, scan.probability[~np.isnan(scan.probability)]))
+            parts.append((k, False, scan.false))
+        sizes = [len(p) for _, _, p in parts]
+        p = np.concatenate([np.zeros(0), *(p for _, _, p in parts)])
+        hit = np.repeat(np.array([is_hit for _, is_hit, _ in parts], bool), sizes)
+        scan_of = np.repeat(np.array([k for k, _, _ in parts], np.intp), sizes)
+        self.nodules = np.array([len(s.best) for s in scans], np.int64)
+        order = np.argsort(-p, kind="stable")
+        self.probability = p[order]
+        self.is_hit = hit[order]
+        self.scan = scan_of[order]
+        # Candidates of one probability pass a threshold together.
+        self.last = np.flatnonzero(np.diff(self.probability, append=-np.inf) != 0)
+
+    def froc(self, weight: npt.NDArray[np.int64] | None = None) -> Froc:
+        """The curve; scan *k* counts `weight[k]` times (once without weights)."""
+        w = np.ones(len(self.nodules), np.int64) if weight is None else weight
+        each = w[self.scan]
+        found = np.cumsum(each * self.is_hit)[self.last]
+        false = np.cumsum(each * ~self.is_hit)[self.last]
+        n_scans, n_nodules = int(w.sum()), int((w * self.nodules).sum())
+        nan = np.full(len(self.last) + 1, np.nan)
+        return Froc(
+            threshold=np.r_[np.inf, self.probability[self.last]],
+            fp_per_scan=np.r_[0, false] / n_scans if n_scans else nan,
+            sensitivity=np.r_[0, found] / n_nodules if n_nodules else nan,
+        )
+
+
+def bootstrap(
+    marks: Marks, rounds: int, seed: int, rates: Sequence[float] = RATES
+) -> npt.NDArray[np.float64]:
+    """Sensitivities ``(rounds, rates)`` of as many scans drawn with replacement.
+
+    Scans are drawn and not nodules, because the nodules of a scan are found or missed together.
+    A draw without any nodule has no sensitivity and is NaN.
+    """
+    rng = np.random.default_rng(seed)
+    n = len(marks.nodules)
+    drawn = np.empty((rounds, len(rates)))
+    for k in range(rounds):
+        weight = np.bincount(rng.integers(0, n, n), minlength=n) if n else np.zeros(0, np.int64)
+        drawn[k] = marks.froc(weight).at(rates)
+    return drawn
+
+
+def interval(drawn: Floats, level: float = 0.95) -> tuple[float, float] | None:
+    """Bounds that leave out equal shares of the draws on both sides; None if there are none."""
+    known = drawn[~np.isnan(drawn)]
+    if not known.size:
+        return None
+    low, high = np.quantile(known, [(1 - level) / 2, (1 + level) / 2])
+    return float(low), float(high)

@@ -1,0 +1,61 @@
+"""Whether numbers that are called HU look like HU: air and soft tissue where they must be."""
+
+import numpy as np
+import numpy.typing as npt
+
+HuArray = npt.NDArray[np.int16]
+
+_BIN = 10
+_SAMPLE = 2_000_000
+OK = "ok"
+
+
+def hu_check(stack: HuArray, padding_hu: int | None = None) -> str:
+    """``ok``, or what looks wrong about the HU of a chest CT.
+
+    HU fixes air at -1000 and water at 0, so a scan has a peak of air or lung between -1050 and
+    -600 and one of fat, muscle or blood between -150 and 150. A shift of a peak is a lost intercept
+    or a scale of another kind; it is told, not mended.
+
+    Parameters
+    ----------
+    stack
+        ``(z, y, x) int16``.
+    padding_hu
+        Voxels of this value or less are left out.
+    """
+    values = _sample(stack)
+    if padding_hu is not None:
+        values = values[values > padding_hu]
+    if not values.size:
+        return "there is nothing but padding"
+    low, high = int(values.min()), int(values.max())
+    if high - low < 100:
+        return f"all values lie between {low} and {high}; this is no CT picture, or a mask"
+    counts = np.bincount((values.astype(np.int32) + 32768) // _BIN, minlength=6554)
+    smooth = np.convolve(counts, np.ones(5) / 5, mode="same")
+    centres = np.arange(smooth.size) * _BIN - 32768 + _BIN // 2
+    found = []
+    dark, bright = centres < -500, centres >= -500
+    if smooth[dark].sum() < 0.005 * values.size:
+        found.append(
+            "no air below -500 HU: is the rescale intercept right, is it cropped to tissue?"
+        )
+    else:
+        peak = int(centres[dark][smooth[dark].argmax()])
+        if not -1060 <= peak <= -500:
+            found.append(f"air peaks at {peak} HU, not near -1000: is the rescale intercept right?")
+    if smooth[bright].sum() < 0.005 * values.size:
+        found.append("no tissue above -500 HU")
+    else:
+        peak = int(centres[bright][smooth[bright].argmax()])
+        if not -200 <= peak <= 200:
+            found.append(
+                f"soft tissue peaks at {peak} HU, not near 0 to 60: is the rescale intercept right?"
+            )
+    return "; ".join(found) or OK
+
+
+def _sample(stack: HuArray) -> HuArray:
+    step = max(1, int(np.ceil((stack.size / _SAMPLE) ** (1 / 3))))
+    return stack[::step, ::step, ::step].ravel()

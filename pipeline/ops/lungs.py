@@ -1,0 +1,283 @@
+"""Lungs of a chest CT: found on coarse blocks, outlined on the grid itself."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from pipeline.core.errors import ScanError
+from pipeline.ops.airways import Airways, find_airways
+from pipeline.ops.blocks import Zoom, block_any, block_factors, block_mean
+from pipeline.ops.histogram import hu_counts, two_means
+from pipeline.ops.left_right import LEFT, RIGHT, part_sides
+from pipeline.ops.lung_shape import closed_lung
+from pipeline.ops.morphology import (
+    Box,
+    Labels,
+    MaskArray,
+    bounding_box,
+    components,
+    dilate_mm,
+    erode_mm,
+    open_mm,
+    sizes,
+)
+from pipeline.ops.outside_air import Air, part_air
+from pipeline.volume import HU, Triple, Volume
+
+# What the histogram counts: from vacuum to dense bone; beyond is padding and metal.
+COUNTED_HU = (-1024, 400)
+# A part of the lungs other than the largest has at least this share of its volume, or this, ml.
+PART_SHARE = 0.1
+PART_ML = 15.0
+# Gas fills a bowel but not a lung: share of pure air in the core of a part, and what is pure, HU.
+GAS_SHARE = 0.6
+GAS_HU = 60
+# Dense lung beside the lung: darker than this, HU, and how far it is followed, mm.
+HAZE_BELOW_HU = -150
+HAZE_REACH_MM = 20.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class LungSettings:
+    """What `find_lungs` can be told; see `SegmentLungs` for each one's meaning."""
+
+    threshold_from_hu: float = -600.0
+    threshold_to_hu: float = -300.0
+    rim_hu: float = 175.0
+    coarse_mm: float = 2.0
+    vessel_mm: float = 5.0
+    wall_mm: float = 18.0
+    smallest_lung_ml: float = 150.0
+
+
+@dataclass(frozen=True)
+class Lungs:
+    """Lungs, and what was seen on the way.
+
+    Attributes
+    ----------
+    labels
+        0, 1 right, 2 left; on the scan's grid.
+    threshold_hu
+        What is darker is air.
+    airways_ml
+        Volume of windpipe and main bronchi.
+    parts
+        Separate parts that were joined to make the lungs.
+    """
+
+    labels: Volume[np.uint8]
+    threshold_hu: float
+    airways_ml: float
+    parts: int
+
+
+def air_threshold(
+    ct: npt.NDArray[HU], field_of_view: MaskArray | None, settings: LungSettings
+) -> float:
+    """HU that parts air from tissue: exact 2-means of the histogram, within the bounds set."""
+    counts = hu_counts(ct, *COUNTED_HU, inside=field_of_view)
+    if np.count_nonzero(counts) < 2:
+        raise ScanError(
+            f"no lungs found: all voxels have the same value ({int(ct.flat[0])} HU); a chest CT in "
+            "Hounsfield units has air and tissue; look at the file with a viewer"
+        )
+    threshold = two_means(counts, COUNTED_HU[0]).threshold
+    return float(np.clip(threshold, settings.threshold_from_hu, settings.threshold_to_hu))
+
+
+def find_lungs(
+    ct: Volume[HU],
+    field_of_view: MaskArray | None = None,
+    settings: LungSettings | None = None,
+) -> Lungs:
+    """Right and left lung of a chest CT, without windpipe and main bronchi.
+
+    Parameters
+    ----------
+    ct
+        HU; axis 0 runs to the head, 1 to the back, 2 to the patient's left.
+    field_of_view : (z, y, x) bool, optional
+        False where there is no image (padding).
+    settings
+
+    Raises
+    ------
+    ScanError
+        If there are no lungs.
+    """
+    settings = settings or LungSettings()
+    threshold = air_threshold(ct.array, field_of_view, settings)
+    factors = block_factors(ct.spacing_mm, settings.coarse_mm)
+    coarse = block_mean(ct.array, factors)
+    z, y, x = (step * f for step, f in zip(ct.spacing_mm, factors, strict=True))
+    spacing_mm = (z, y, x)
+    seen = None if field_of_view is None else ~block_any(~field_of_view, factors)
+    air = part_air(coarse, threshold, spacing_mm, seen)
+    airways = find_airways(coarse, air.inside, air.air_hu, spacing_mm)
+    core, parts = _lung_parts(coarse, air, airways, spacing_mm, settings.smallest_lung_ml)
+    core |= haze(coarse, core, airways, spacing_mm)
+    sides = part_sides(coarse, core, spacing_mm)
+    closed = _closed(sides, airways, spacing_mm, settings)
+    labels = _outlined(
+        ct.array, core, sides, closed, airways, Zoom(ct.shape, factors), threshold + settings.rim_hu
+    )
+    voxel_ml = float(np.prod(spacing_mm)) / 1000
+    return Lungs(ct.like(labels), threshold, float(airways.lumen.sum()) * voxel_ml, parts)
+
+
+def _lung_parts(
+    ct: npt.NDArray[HU],
+    air: Air,
+    airways: Airways,
+    spacing_mm: Triple,
+    smallest_lung_ml: float,
+) -> tuple[MaskArray, int]:
+    """Parts of the inner air that are lung, and how many."""
+    labels, count = components(air.inside & ~airways.wall, connectivity=6)
+    voxel_ml = float(np.prod(spacing_mm)) / 1000
+    ml = sizes(labels, count) * voxel_ml
+    ml[0] = 0.0
+    gas = _gas_share(ct, labels, ml > PART_ML, air.air_hu, spacing_mm)
+    lung_ml = np.where(gas < GAS_SHARE, ml, 0.0)
+    main = int(np.argmax(lung_ml)) if count else 0
+    kept = np.zeros(count + 1, bool)
+    if count and lung_ml[main] > 0:
+        kept[main] = True
+        kept |= _further_parts(labels, lung_ml, main)
+    found_ml = float(ml[kept].sum())
+    if found_ml < smallest_lung_ml:
+        raise ScanError(
+            f"no lungs found: {found_ml:.0f} ml of lung-like air inside the body below the air "
+            f"threshold, against at least {smallest_lung_ml:g} ml; is this a chest CT, in "
+            "Hounsfield units? For a small or short one lower smallest_lung_ml"
+        )
+    return kept[labels], int(kept.sum())
+
+
+def haze(
+    ct: npt.NDArray[HU],
+    core: MaskArray,
+    airways: Airways,
+    spacing_mm: Triple,
+) -> MaskArray:
+    """Lung too dense for the threshold, too light for tissue: dependent parts, ground glass.
+
+    The blurred skin of every lung has the same HU, but is thin.
+    """
+    found = np.zeros_like(core)
+    box = bounding_box(core, [int(HAZE_REACH_MM / step) + 1 for step in spacing_mm])
+    if box is None:
+        return found
+    light = (ct[box] < HAZE_BELOW_HU) & ~airways.wall[box] & dilate_mm(core[box], HAZE_REACH_MM, spacing_mm)
+    thick = 1.75 * max(spacing_mm)
+    whole = light | core[box]
+    inner = erode_mm(whole, thick, spacing_mm, border=False)
+    added = dilate_mm(inner, thick, spacing_mm) & whole & ~core[box]
+    found[box] = open_mm(light & ~core[box], 1.01*max(spacing_mm), spacing_mm)
+    return found
+
+
+def _gas_share(
+    ct: npt.NDArray[HU],
+    labels: Labels,
+    large: npt.NDArray[np.bool_],
+    air_hu: float,
+    spacing_mm: Triple,
+) -> npt.NDArray[np.float64]:
+    """Share of pure air in the core of each large part; 1 for the others."""
+    import cc3d
+
+    share = np.ones(len(large))
+    boxes = cc3d.statistics(labels)["bounding_boxes"]
+    for label in np.flatnonzero(large):
+        box = boxes[label]
+        part = labels[box] == label
+        inner = erode_mm(part, 1.01 * max(spacing_mm), spacing_mm, border=False)
+        values = ct[box][inner if inner.any() else part]
+        share[label] = float((values < air_hu + GAS_HU).mean())
+    return share
+
+
+def _further_parts(
+    labels: Labels, lung_ml: npt.NDArray[np.float64], main: int
+) -> npt.NDArray[np.bool_]:
+    import cc3d
+
+    stats = cc3d.statistics(labels)
+    z = stats["bounding_boxes"][main][0]
+    lowest = z.start + 0.25 * (z.stop - z.start)
+    kept = lung_ml > PART_SHARE * lung_ml[main]
+    for label in np.flatnonzero((lung_ml >= PART_ML) & ~kept):
+        # Below the lungs' bases air is bowel, whatever it looks like.
+        kept[label] = stats["centroids"][label][0] > lowest
+    return kept
+
+
+def _closed(
+    sides: npt.NDArray[np.uint8], airways: Airways, spacing_mm: Triple, settings: LungSettings
+) -> npt.NDArray[np.uint8]:
+    """`sides` with vessels, wall nodules and holes given back to each lung."""
+    middle = _middle_yx(sides > 0)
+    closed = sides.copy()
+    for side in (RIGHT, LEFT):
+        blocked = airways.lumen | (closed == 3 - side)
+        lung = closed_lung(
+            sides == side, blocked, middle, settings.vessel_mm, settings.wall_mm, spacing_mm
+        )
+        closed[lung & (closed == 0)] = side
+    return closed
+
+
+def _middle_yx(lungs: MaskArray) -> npt.NDArray[np.float64]:
+    """Middle of the box around both lungs in each slice; of the whole where a slice has none."""
+    ends = []
+    for axis in (1, 2):
+        line = lungs.any(axis=3 - axis)
+        n = line.shape[1]
+        centre = (line.argmax(axis=1) + n - 1 - line[:, ::-1].argmax(axis=1)) / 2
+        ends.append(np.where(line.any(axis=1), centre, np.median(centre[line.any(axis=1)])))
+    return np.stack(ends, axis=1)
+
+
+def _outlined(
+    ct: npt.NDArray[HU],
+    core: MaskArray,
+    sides: npt.NDArray[np.uint8],
+    closed: npt.NDArray[np.uint8],
+    airways: Airways,
+    zoom: Zoom,
+    rim_below_hu: float,
+) -> npt.NDArray[np.uint8]:
+    """Labels on the fine grid: what is closed deep inside, and dark voxels at the edge of it."""
+    box = bounding_box(closed > 0, (2, 2, 2))
+    labels = np.zeros(ct.shape, np.uint8)
+    if box is None:
+        return labels
+    near = closed[box]
+    # One block around the thresholded lung is looked at voxel by voxel; what closing added, and
+    # what lies deeper than one block, is taken as it is.
+    unit = (1.0, 1.0, 1.0)
+    thresholded = core[box]
+    zone = _grown_labels(near, unit)
+    zone[~dilate_mm(thresholded, 1.8, unit) & (near == 0)] = 0
+    sure = near.copy()
+    outer = ~erode_mm(near > 0, 1.0, unit, border=False)
+    sure[outer & thresholded] = 0
+    zone[airways.lumen[box]] = 0
+    sure[airways.lumen[box]] = 0
+    fine = zoom.fine_box(box)
+    dark = ct[fine] < rim_below_hu
+    result = zoom.enlarged(zone, box) * dark
+    fixed = zoom.enlarged(sure, box)
+    np.maximum(result, fixed, out=result, where=fixed > 0)
+    labels[fine] = result
+    return labels
+
+
+def _grown_labels(labels: npt.NDArray[np.uint8], spacing_mm: Triple) -> npt.NDArray[np.uint8]:
+    grown = labels.copy()
+    for side in (RIGHT, LEFT):
+        grown[dilate_mm(labels == side, 1.8, spacing_mm) & (grown == 0)] = side
+    return grown

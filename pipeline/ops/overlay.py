@@ -1,0 +1,213 @@
+"""Pictures of a scan: planes through a windowed CT with the outlines of what was found in it."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from pipeline.volume import HU, Volume
+
+Picture = npt.NDArray[np.uint8]
+Colour = tuple[int, int, int]
+
+LUNG_WINDOW_HU = (-1350.0, 150.0)
+# Sky blue, green, then yellow to red by votes, white for what was detected: told apart by the
+# colour-blind too (after Okabe and Ito 2008).
+RIGHT: Colour = (86, 180, 233)
+LEFT: Colour = (0, 200, 120)
+BY_VOTES: tuple[Colour, ...] = ((240, 228, 66), (245, 175, 20), (235, 105, 0), (225, 0, 60))
+DETECTED: Colour = (255, 255, 255)
+
+
+@dataclass(frozen=True, eq=False)
+class Outline:
+    """What to draw a line around: the voxels of a volume with a value in ``low .. high``."""
+
+    values: npt.NDArray[Any]
+    colour: Colour
+    low: int = 1
+    high: int = 65535
+
+
+@dataclass(frozen=True, eq=False)
+class Panel:
+    """One plane as an RGB picture ``(rows, columns, 3)``, and what it shows."""
+
+    picture: Picture
+    caption: str
+
+
+def outlines(
+    lungs: npt.NDArray[np.uint8] | None = None,
+    votes: npt.NDArray[np.uint8] | None = None,
+    detected: npt.NDArray[Any] | None = None,
+) -> list[Outline]:
+    """The house's colours: right and left lung, nodules by votes, detections."""
+    lines = []
+    if lungs is not None:
+        lines += [Outline(lungs, RIGHT, 1, 1), Outline(lungs, LEFT, 2, 2)]
+    if votes is not None:
+        lines += [Outline(votes, colour, k) for k, colour in enumerate(BY_VOTES, 1)]
+    if detected is not None:
+        lines.append(Outline(detected, DETECTED))
+    return lines
+
+
+def sheet(  # noqa: PLR0913
+    ct: Volume[HU],
+    lines: Sequence[Outline],
+    *,
+    region: npt.NDArray[Any] | None = None,
+    focus: tuple[int, int, int] | None = None,
+    window_hu: tuple[float, float] = LUNG_WINDOW_HU,
+    width_px: int = 360,
+) -> list[list[Panel]]:
+    """Rows of panels of one scan: axial planes, then coronal ones, head up.
+
+    Parameters
+    ----------
+    ct
+        HU on the working grid (z to the head, y to the back, x to the patient's left).
+    lines
+        What to outline, later ones on top.
+    region : (z, y, x), optional
+        Planes are set at the quarters of what is not 0 here, else of the whole scan.
+    focus : (z, y, x), optional
+        A voxel that both rows also cut, first, with a close-up.
+    window_hu
+        HU shown as black and as white.
+    width_px
+        Width of every full plane, pixels; heights follow the voxels' true proportions.
+    """
+    quarters = _quarters(region, ct.shape)
+    px_per_mm = width_px / (ct.shape[2] * ct.spacing_mm[2])
+    rows = []
+    for axis, name, end in ((0, "axial", 2), (1, "coronal", 1)):
+        cuts = list(dict.fromkeys(quarters[axis]))
+        if focus is not None:
+            cuts = [focus[axis], *(k for k in cuts if k != focus[axis])]
+        row = [
+            Panel(
+                _plane(ct, lines, axis, k, px_per_mm, window_hu),
+                f"{name} {'xyz'[end]} {_world(ct, axis, k):.1f} mm",
+            )
+            for k in cuts
+        ]
+        if focus is not None:
+            row.insert(1, Panel(_close_up(ct, lines, axis, focus, window_hu, row[0]), "close-up"))
+        rows.append(row)
+    return rows
+
+
+def _world(ct: Volume[HU], axis: int, k: int) -> float:
+    index = (np.asarray(ct.shape) - 1) / 2
+    index[axis] = k
+    return float(ct.geometry.to_world(index)[2 - axis])
+
+
+def _quarters(region: npt.NDArray[Any] | None, shape: Sequence[int]) -> list[list[int]]:
+    quarters = []
+    for axis in range(3):
+        first, last = 0, shape[axis] - 1
+        if region is not None:
+            others = tuple(k for k in range(3) if k != axis)
+            there = np.flatnonzero(region.any(axis=others))
+            if there.size:
+                first, last = int(there[0]), int(there[-1])
+        quarters.append([round(first + (last - first) * share) for share in (0.25, 0.5, 0.75)])
+    return quarters
+
+
+CLOSE_UP_MM = 60.0
+
+
+def _close_up(  # noqa: PLR0913, PLR0917
+    ct: Volume[HU],
+    lines: Sequence[Outline],
+    axis: int,
+    focus: tuple[int, int, int],
+    window_hu: tuple[float, float],
+    beside: Panel,
+) -> Picture:
+    """The plane through `focus`, 60 mm wide, as high as the panel beside it and square at most."""
+    half = [max(1, round(CLOSE_UP_MM / 2 / mm)) for mm in ct.spacing_mm]
+    box = [
+        slice(max(0, f - h), min(n, f + h + 1))
+        for f, h, n in zip(focus, half, ct.shape, strict=True)
+    ]
+    box[axis] = slice(focus[axis], focus[axis] + 1)
+    part = ct.crop((box[0], box[1], box[2]))
+    near = [Outline(o.values[tuple(box)], o.colour, o.low, o.high) for o in lines]
+    down = 1 - axis
+    height_mm = part.shape[down] * part.spacing_mm[down]
+    width_mm = part.shape[2] * part.spacing_mm[2]
+    rows, columns, _ = beside.picture.shape
+    return _plane(part, near, axis, 0, min(rows / height_mm, columns / width_mm), window_hu)
+
+
+def _plane(  # noqa: PLR0913, PLR0917
+    ct: Volume[HU],
+    lines: Sequence[Outline],
+    axis: int,
+    k: int,
+    px_per_mm: float,
+    window_hu: tuple[float, float],
+) -> Picture:
+    down = 1 - axis
+    size = tuple(max(1, round(ct.shape[a] * ct.spacing_mm[a] * px_per_mm)) for a in (down, 2))
+    # Rows run to the feet: z is turned over, y runs to the back already.
+    turn = slice(None, None, -1) if down == 0 else slice(None)
+    plane = np.moveaxis(ct.array, axis, 0)[k][turn].astype(np.float32)
+    grey = _windowed(_stretched(plane, size), window_hu)
+    picture = np.repeat(grey[:, :, None], 3, axis=2)
+    for line, mask in _masks(lines, axis, k):
+        picture[_edge(_nearest(mask[turn], size))] = line.colour
+    return picture
+
+
+def _masks(
+    lines: Sequence[Outline], axis: int, k: int
+) -> Iterator[tuple[Outline, npt.NDArray[np.bool_]]]:
+    for line in lines:
+        values = np.moveaxis(line.values, axis, 0)[k]
+        yield line, (values >= line.low) & (values <= line.high)
+
+
+def _windowed(hu: npt.NDArray[np.float32], window_hu: tuple[float, float]) -> Picture:
+    low, high = window_hu
+    return np.rint((hu - low).clip(0, high - low) * (255.0 / (high - low))).astype(np.uint8)
+
+
+def _positions(n_in: int, n_out: int) -> npt.NDArray[np.float64]:
+    """Where the centres of `n_out` pixels lie among `n_in` voxels of the same whole length."""
+    return ((np.arange(n_out) + 0.5) * (n_in / n_out) - 0.5).clip(0, n_in - 1)
+
+
+def _stretched(plane: npt.NDArray[np.float32], size: tuple[int, ...]) -> npt.NDArray[np.float32]:
+    for axis, n_out in enumerate(size):
+        at = _positions(plane.shape[axis], n_out)
+        low = np.floor(at).astype(int)
+        high = np.minimum(low + 1, plane.shape[axis] - 1)
+        share = np.expand_dims((at - low).astype(np.float32), 1 - axis)
+        plane = plane.take(low, axis) * (1 - share) + plane.take(high, axis) * share
+    return plane
+
+
+def _nearest(mask: npt.NDArray[np.bool_], size: tuple[int, ...]) -> npt.NDArray[np.bool_]:
+    for axis, n_out in enumerate(size):
+        at = np.floor(_positions(mask.shape[axis], n_out) + 0.5).astype(int)
+        mask = mask.take(at, axis)
+    return mask
+
+
+def _edge(mask: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
+    """Pixels of the mask that have one of their four neighbours outside of it."""
+    inner = mask.copy()
+    inner[1:] &= mask[:-1]
+    inner[:-1] &= mask[1:]
+    inner[:, 1:] &= mask[:, :-1]
+    inner[:, :-1] &= mask[:, 1:]
+    edge: npt.NDArray[np.bool_] = mask & ~inner
+    return edge

@@ -1,0 +1,77 @@
+"""Padding: the voxels of a CT that the scanner never saw.
+
+Scanners see a circle and files are square, so the corners hold some constant: -2000, -3024, -1500,
+whatever the maker chose. It is known by its value, one constant with nothing near it, far below
+air, and by its place, connected to the edge of its slice, and never by one magic number.
+"""
+
+import numpy as np
+import numpy.typing as npt
+
+HuArray = npt.NDArray[np.int16]
+
+# Noise in air reaches some 100 HU below -1000; padding of a scanner that clips at -1024 is air.
+LOWEST_AIR_HU = -1100
+_LOOKED_AT = 24
+
+
+def find_padding(stack: HuArray, least_share: float = 0.002) -> int | None:
+    """HU of the padding: voxels of it or less were not seen; None if the scanner saw all.
+
+    Parameters
+    ----------
+    stack
+        ``(z, y, x) int16`` HU.
+    least_share
+        Less than this of an edge's pixels is no padding but a fault of single pixels.
+    """
+    edge = _edges(stack)
+    low = edge[edge < LOWEST_AIR_HU]
+    if low.size < max(least_share * edge.size, 4):
+        return None
+    values, counts = np.unique(low, return_counts=True)
+    # One constant makes up what lies on the edge below air; there may be a second, far below.
+    constant = counts >= 0.05 * low.size
+    if counts[constant].sum() < 0.9 * low.size:
+        return None
+    hu = int(values[constant].max())
+    if _share_at_the_edge(stack, hu) < 0.9 or _mass_just_above(stack, hu) > 0.1:
+        return None
+    return hu
+
+
+def _edges(stack: HuArray) -> HuArray:
+    return np.concatenate(
+        [
+            stack[:, [0, -1], :].reshape(-1),
+            stack[:, 1:-1, [0, -1]].reshape(-1),
+        ]
+    )
+
+
+def _looked_at(stack: HuArray) -> npt.NDArray[np.intp]:
+    return np.unique(np.linspace(0, len(stack) - 1, min(len(stack), _LOOKED_AT)).astype(np.intp))
+
+
+def _share_at_the_edge(stack: HuArray, hu: int) -> float:
+    # How much of what is `hu` or less hangs together with the edge of its slice.
+    import cc3d
+
+    total = at_edge = 0
+    for k in _looked_at(stack):
+        low = stack[k] <= hu
+        labels = cc3d.connected_components(low, connectivity=4)
+        border = np.unique(np.concatenate([labels[0], labels[-1], labels[:, 0], labels[:, -1]]))
+        total += int(low.sum())
+        at_edge += int(np.isin(labels, border[border > 0]).sum())
+    return at_edge / total if total else 0.0
+
+
+def _mass_just_above(stack: HuArray, hu: int) -> float:
+    # Padding stands alone: were it the floor of noise, as many voxels would lie just above it.
+    near = below = 0
+    for k in _looked_at(stack):
+        plane = stack[k]
+        below += int(np.count_nonzero(plane <= hu))
+        near += int(np.count_nonzero((plane > hu) & (plane <= hu + 30)))
+    return near / below if below else 1.0

@@ -1,0 +1,68 @@
+"""One PNG a scan: what the stages found in it, drawn on axial and coronal planes."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+
+from pipeline.core.record import read_record
+from pipeline.core.store import folder_name
+from pipeline.io import images
+from pipeline.io.nodule_list import read_nodules
+from pipeline.io.pictures import write_sheet
+from pipeline.ops.overlay import outlines, sheet
+
+
+def write_overlays(folders: Mapping[str, Path], out: Path) -> list[Path]:
+    """Write a picture of one scan into the folder `out`; what it is called.
+
+    Parameters
+    ----------
+    folders
+        Folders of the scan's outputs by stage name; ``resample`` at least. What
+        ``segment-lungs``, ``annotate-nodules`` and ``find-nodules`` found is drawn if it is there.
+    out
+        Is made if need be.
+    """
+    record = read_record(folders["resample"])
+    ct = images.read_hu(folders["resample"] / "ct.h5")
+    words = [f"{record.patient}  ...{record.scan[-24:]}"]
+    lungs = votes = detected = focus = None
+    if "segment-lungs" in folders:
+        lungs = images.read(folders["segment-lungs"] / "lungs.h5").array
+        facts = read_record(folders["segment-lungs"]).facts
+        volume_ml = np.count_nonzero(lungs) * ct.voxel_ml
+        words.append(f"lungs {volume_ml:.0f} ml, {facts.get('verdict', 'no verdict')}")
+        if facts.get("reasons"):
+            words.append(f"({facts['reasons']})")
+    if "find-nodules" in folders:
+        detected = images.read(folders["find-nodules"] / "nodules.h5").array
+        focus = _focus(detected)
+        words.append(f"{read_record(folders['find-nodules']).facts.get('candidates')} found")
+    if "annotate-nodules" in folders:
+        votes = images.read(folders["annotate-nodules"] / "votes.h5").array
+        focus = _focus(images.read(folders["annotate-nodules"] / "nodules.h5").array) or focus
+        known = read_nodules(folders["annotate-nodules"])
+        words.append(f"{len(known.nodules)} nodules, truth: {known.truth}")
+    rows = sheet(ct, outlines(lungs, votes, detected), region=lungs, focus=focus)
+    legend = (
+        "right lung blue, left lung green; nodules yellow, orange, red, crimson where 1, 2, 3, 4 "
+        "readers agree; white: detected"
+    )
+    out.mkdir(parents=True, exist_ok=True)
+    path = out / f"{folder_name(record.scan)}.png"
+    write_sheet(rows, "   ".join(words) + "\n" + legend, path)
+    return [path]
+
+
+def _focus(
+    labels: np.ndarray[tuple[int, ...], np.dtype[np.integer]],
+) -> tuple[int, int, int] | None:
+    """A voxel in the middle of the largest label, or None."""
+    counts = np.bincount(labels.ravel())[1:]
+    if not counts.any():
+        return None
+    voxels = np.argwhere(labels == counts.argmax() + 1)
+    middle = voxels[np.abs(voxels - voxels.mean(axis=0)).sum(axis=1).argmin()]
+    z, y, x = (int(v) for v in middle)
+    return z, y, x

@@ -1,0 +1,373 @@
+"""Evaluate: candidates and masks against the truth -> scores with their definitions.
+
+reads   find-nodules/candidates.csv, find-nodules/nodules.h5, annotate-nodules/{votes,nodules}.h5,
+        annotate-nodules/nodules.json, split-patients/split.json, train/model.json
+writes  scores.json      everything that follows, of whom, by which model and split
+        candidates.csv   all candidates of the scored scans, in the form that LUNA16 scores
+        per_scan.csv     a line a scored scan
+        per_nodule.csv   a line a nodule of the truth, hit or missed
+        froc.csv         the whole curve
+        froc.png         the curve from 1/8 to 8 false positives per scan, and its 95 % band
+
+`DEFINITIONS`, which goes into scores.json, says what each score means. Only annotated scans count;
+a nodule that too few radiologists drew, and LIDC's other marks, are neither right nor wrong.
+Scans of patients the net was trained on are refused: they would show what it remembers.
+"""
+
+import json
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from pipeline.core.errors import DataError, ScanError
+from pipeline.core.record import read_record
+from pipeline.core.stage import DatasetInputs, DatasetStage, Facts, Params, param
+from pipeline.io import images
+from pipeline.io.candidate_list import NAME, read_detections, write_detections
+from pipeline.io.nodule_list import read_nodules
+from pipeline.io.plots import Curve, write_froc
+from pipeline.io.score_files import Scored, write_json, write_tables
+from pipeline.model.model_record import NET, read_model_record
+from pipeline.ops.detection_scores import (
+    RATES,
+    Froc,
+    Marks,
+    bootstrap,
+    hits,
+    interval,
+)
+from pipeline.ops.score_definitions import DEFINITIONS
+from pipeline.ops.scores import Counts, Tally
+from pipeline.ops.segmentation_scores import overlap
+from pipeline.volume import FloatArray
+
+UNANNOTATED = "unannotated"
+NO_PART = "none"
+# Where the band of the curve is drawn.
+BAND_RATES = tuple(float(r) for r in np.geomspace(RATES[0], RATES[-1], 61))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Evaluate(Params):
+    """Parameters of this stage."""
+
+    part: str = param(
+        "test",
+        "whose scans are scored: of a part of the split, or all",
+        choices=("test", "validation", "train", "all"),
+    )
+    allow_training: bool = param(
+        False, "score scans of patients the net was trained on, and say so in scores.json"
+    )
+    min_readers: int = param(3, "nodules of fewer readers are ignored", least=1, most=255)
+    consensus_level: float = param(
+        0.5, "share of its readers that makes a voxel part of a nodule", above=0, most=1
+    )
+    bootstraps: int = param(1000, "draws for the intervals", least=0, most=100_000)
+    seed: int = param(1, "of the draws", least=0)
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """Which scans are scored.
+
+    Attributes
+    ----------
+    scans
+        Part of the split of each scored scan, by scan id.
+    left_out
+        How many others are not, by reason.
+    training, validation
+        How many of the scored the net was trained on, and its best epoch was chosen on.
+    """
+
+    scans: Mapping[str, str]
+    left_out: Mapping[str, int]
+    training: int
+    validation: int
+
+
+def run(params: Evaluate, inputs: DatasetInputs, out: Path) -> Facts:
+    """Choose, score scan by scan, and write."""
+    split = json.loads((inputs.stages["split-patients"] / "split.json").read_text("utf-8"))
+    chosen = choose(params, inputs, split)
+    tally = Tally()
+    scored = [
+        score_scan(params, scan, part, inputs.scans[scan], tally)
+        for scan, part in chosen.scans.items()
+    ]
+    marks = Marks([scan.hits for scan in scored])
+    curve = marks.froc()
+    drawn = bootstrap(marks, params.bootstraps, params.seed, RATES + BAND_RATES)
+    nodules = sum(len(scan.nodules) for scan in scored)
+    reason = why_nothing(params, len(scored), nodules, chosen.left_out)
+    detection = detection_scores(scored, curve, drawn[:, : len(RATES)], reason)
+    segmentation = segmentation_scores(scored, tally, reason)
+    document = {
+        "scans": len(scored),
+        "patients": len({scan.patient for scan in scored}),
+        "nodules": nodules,
+        "candidates": sum(len(scan.detections) for scan in scored),
+        "part": params.part,
+        "parts": dict(Counter(scan.part for scan in scored)),
+        "truth": dict(Counter(scan.truth.truth for scan in scored)),
+        "includes_training_patients": chosen.training > 0,
+        "includes_validation_patients": chosen.validation > 0,
+        "left_out": dict(chosen.left_out),
+        "split": {"hash": split["hash"], "method": split.get("method")},
+        "model": model_of(inputs.stages["train"]),
+        "min_readers": params.min_readers,
+        "consensus_level": params.consensus_level,
+        "detection": detection,
+        "segmentation": segmentation,
+        "definitions": DEFINITIONS,
+    }
+    write_json(document, out / "scores.json")
+    write_detections([d for scan in scored for d in scan.detections], out / NAME)
+    write_tables(scored, curve, out)
+    plot(curve, drawn[:, len(RATES) :], _title(document, reason), out / "froc.png")
+    return _facts(document)
+
+
+def choose(params: Evaluate, inputs: DatasetInputs, split: Mapping[str, Any]) -> Chosen:
+    """Which scans to score.
+
+    Raises
+    ------
+    DataError
+        If some are of patients the net was trained on, and that is not allowed.
+    """
+    model = read_model_record(inputs.stages["train"])
+    part_of = {p: part for part, patients in split["parts"].items() for p in patients}
+    part_of |= dict.fromkeys(model.validation_patients, "validation")
+    part_of |= dict.fromkeys(model.train_patients, "train")
+    scans: dict[str, str] = {}
+    left_out: Counter[str] = Counter()
+    for scan, folders in inputs.scans.items():
+        part = part_of.get(read_record(folders["annotate-nodules"]).patient, NO_PART)
+        if read_nodules(folders["annotate-nodules"]).truth == UNANNOTATED:
+            left_out[UNANNOTATED] += 1
+        elif params.part in {part, "all"}:
+            scans[scan] = part
+        else:
+            left_out[f"of part {part}"] += 1
+    parts = Counter(scans.values())
+    if parts["train"] and not params.allow_training:
+        raise DataError(
+            f"{parts['train']} of the {len(scans)} scans to score are of patients that the net was "
+            "trained on; score evaluate.part = test, or set evaluate.allow_training = true to see "
+            "what it remembers (scores.json will say so)"
+        )
+    return Chosen(scans, left_out, parts["train"], parts["validation"])
+
+
+def score_scan(
+    params: Evaluate, scan: str, part: str, folders: Mapping[str, Path], tally: Tally
+) -> Scored:
+    """Score one scan, and add its slices to `tally`.
+
+    Raises
+    ------
+    ScanError
+        If found and drawn nodules are not on one grid.
+    """
+    truth = read_nodules(folders["annotate-nodules"])
+    detections = tuple(read_detections(folders["find-nodules"] / NAME))
+    marks = images.read(folders["find-nodules"] / "nodules.h5")
+    votes = images.read(folders["annotate-nodules"] / "votes.h5")
+    labels = images.read(folders["annotate-nodules"] / "nodules.h5")
+    if (marks.shape, marks.geometry) != (votes.shape, votes.geometry):
+        raise ScanError(
+            f"{scan}: found nodules lie on a grid of {marks.shape}, drawn ones on {votes.shape}, "
+            "or they differ in place; make both again with --force"
+        )
+    agreement = overlap(
+        marks.array,
+        votes.array,
+        labels.array,
+        truth.readers,
+        params.min_readers,
+        params.consensus_level,
+    )
+    tally.add(agreement.marked, agreement.target, agreement.counted)
+    nodules = tuple(n for n in truth.nodules if n.readers >= params.min_readers)
+    fewer = [(n.centroid_xyz_mm, n.diameter_mm) for n in truth.nodules if n not in nodules]
+    found = hits(
+        [d.xyz_mm for d in detections],
+        [d.probability for d in detections],
+        [(n.centroid_xyz_mm, n.diameter_mm) for n in nodules],
+        fewer + [(point.xyz_mm, point.diameter_mm) for point in truth.points],
+    )
+    return Scored(
+        scan=scan,
+        patient=read_record(folders["annotate-nodules"]).patient,
+        part=part,
+        truth=truth,
+        nodules=nodules,
+        detections=detections,
+        hits=found,
+        counts=agreement.counts(),
+        overlaps=agreement.nodules,
+        voxel_ml=marks.voxel_ml,
+    )
+
+
+def why_nothing(
+    params: Evaluate, scans: int, nodules: int, left_out: Mapping[str, int]
+) -> str | None:
+    """Why there is no score, or None if there is one."""
+    if scans == 0:
+        others = ", ".join(f"{count} {name}" for name, count in left_out.items()) or "none at all"
+        return (
+            f"no annotated scan with predictions is in part {params.part} (others: {others}); see "
+            "evaluate.part and predict.parts"
+        )
+    if nodules == 0:
+        return f"no scored scan has a nodule that {params.min_readers} or more readers drew"
+    return None
+
+
+def detection_scores(
+    scored: Sequence[Scored], curve: Froc, drawn: FloatArray, reason: str | None
+) -> dict[str, Any]:
+    """Hits, false positives, the curve's seven points and their mean, each with its interval."""
+    n_scans = len(scored)
+    nodules = sum(len(scan.nodules) for scan in scored)
+    found = sum(int((scan.hits.best >= 0).sum()) for scan in scored)
+    false = sum(len(scan.hits.false) for scan in scored)
+    bounds = [interval(column) for column in drawn.T]
+    return {
+        "reason": reason,
+        "nodules": nodules,
+        "hits": found,
+        "missed": nodules - found,
+        "false_positives": false,
+        "ignored": sum(scan.hits.ignored for scan in scored),
+        "doubles": sum(scan.hits.doubles for scan in scored),
+        "sensitivity": found / nodules if nodules else None,
+        "false_positives_per_scan": false / n_scans if n_scans else None,
+        "cpm": curve.cpm,
+        "cpm_interval": interval(drawn.mean(axis=1)),
+        "sensitivity_at": {f"{rate:g}": s for rate, s in zip(RATES, curve.at(), strict=True)},
+        "sensitivity_at_interval": {
+            f"{rate:g}": bound for rate, bound in zip(RATES, bounds, strict=True)
+        },
+        "draws": len(drawn),
+    }
+
+
+def segmentation_scores(
+    scored: Sequence[Scored], tally: Tally, reason: str | None
+) -> dict[str, Any]:
+    """Agreement over voxels pooled, and its means over scans, nodules and slices."""
+    pooled = sum((scan.counts for scan in scored), Counts())
+    with_target = [s.counts for s in scored if s.counts.true_positive + s.counts.false_negative]
+    nodules = [nodule for scan in scored for nodule in scan.overlaps]
+    touched = [nodule for nodule in nodules if nodule.sensitivity > 0]
+    return {
+        "reason": reason,
+        "pooled": _agreement([pooled]) if with_target else None,
+        "voxels": {
+            "true_positive": pooled.true_positive,
+            "false_positive": pooled.false_positive,
+            "false_negative": pooled.false_negative,
+        },
+        "mean_per_scan": _agreement(with_target) | {"scans": len(with_target)},
+        "mean_per_nodule": {
+            "dice": _mean([nodule.dice for nodule in nodules]),
+            "sensitivity": _mean([nodule.sensitivity for nodule in nodules]),
+            "nodules": len(nodules),
+        },
+        "mean_per_found_nodule": {
+            "dice": _mean([nodule.dice for nodule in touched]),
+            "sensitivity": _mean([nodule.sensitivity for nodule in touched]),
+            "nodules": len(touched),
+        },
+        "per_slice": tally.scores()["per_slice"] if scored else None,
+    }
+
+
+def _agreement(counts: Sequence[Counts]) -> dict[str, float | None]:
+    names = ("dice", "iou", "sensitivity", "precision")
+    return {name: _mean([getattr(c, name) for c in counts]) for name in names}
+
+
+def _mean(values: Sequence[float]) -> float | None:
+    """Mean of what is known; None if nothing is (no mask has no precision)."""
+    known = [value for value in values if not np.isnan(value)]
+    return float(np.mean(known)) if known else None
+
+
+def model_of(folder: Path) -> dict[str, Any]:
+    """Which net made the predictions."""
+    record, model = read_record(folder), read_model_record(folder)
+    _, digest = record.files.get(NET, (0, ""))
+    return {
+        "fingerprint": record.fingerprint,
+        "sha256": digest or None,
+        "split_hash": model.split_hash,
+        "table_fingerprint": model.table_fingerprint,
+        "best_epoch": model.best_epoch,
+    }
+
+
+def plot(curve: Froc, drawn: FloatArray, title: str, path: Path) -> None:
+    """Draw the curve with the band in which 95 % of the draws lie."""
+    bounds = [interval(column) for column in drawn.T]
+    known = [bound for bound in bounds if bound is not None]
+    whole = len(known) == len(bounds)
+    rates = np.asarray(BAND_RATES)
+    band = Curve(
+        rates=rates,
+        sensitivity=curve.at(rates),
+        low=np.array([low for low, _ in known]) if whole else None,
+        high=np.array([high for _, high in known]) if whole else None,
+    )
+    write_froc(band, list(zip(RATES, curve.at(), strict=True)), title, path)
+
+
+def _title(document: Mapping[str, Any], reason: str | None) -> str:
+    if reason is not None:
+        return reason.split(" (")[0]
+    seen = ", TRAINED ON SOME" if document["includes_training_patients"] else ""
+    return (
+        f"{document['nodules']} nodules in {document['scans']} scans{seen}; "
+        f"CPM {document['detection']['cpm']:.3f}"
+    )
+
+
+def _facts(document: Mapping[str, Any]) -> Facts:
+    detection, segmentation = document["detection"], document["segmentation"]
+    pooled = segmentation["pooled"] or {}
+    scores = {
+        "sensitivity": detection["sensitivity"],
+        "fp_per_scan": detection["false_positives_per_scan"],
+        "cpm": detection["cpm"],
+        "dice": pooled.get("dice"),
+        "dice_per_nodule": segmentation["mean_per_nodule"]["dice"],
+    }
+    return {
+        "scans": document["scans"],
+        "nodules": document["nodules"],
+        "hits": detection["hits"],
+        "includes_training_patients": document["includes_training_patients"],
+        **{
+            name: None if value is None or np.isnan(value) else round(float(value), 4)
+            for name, value in scores.items()
+        },
+    }
+
+
+STAGE = DatasetStage(
+    name="evaluate",
+    version=1,
+    help="score candidates and masks against the truth, with written definitions",
+    params=Evaluate,
+    needs=("find-nodules", "annotate-nodules", "split-patients", "train"),
+    run=run,
+)
+"""The stage, for `pipeline.flow`."""

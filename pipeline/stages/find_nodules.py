@@ -1,0 +1,133 @@
+"""Find nodules: probability per voxel -> candidates in the world, and masks on both grids.
+
+reads   ingest/ct.h5 (its grid), resample/ct.h5 (its grid), segment-lungs/lungs.h5,
+        predict/probability.h5
+writes  candidates.csv      LUNA16's columns and a diameter; the likeliest first
+        nodules.h5          uint16, working grid; label k is the mask of the k-th candidate
+        nodules_source.h5   the same on the source grid
+
+A part of the map that is connected in 3-D, in or near the lungs, and as large as a nodule, is a
+candidate; what in it is likelier than `threshold` is its mask. Fainter parts are candidates
+without a mask: they carry the FROC's right end, and do no harm to the segmentation. Each label
+keeps its volume on the source grid, however thick the slices.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from pipeline.core.errors import ConfigError, ScanError
+from pipeline.core.record import read_record
+from pipeline.core.stage import Facts, Params, ScanStage, param
+from pipeline.io import images
+from pipeline.io.candidate_list import NAME, write_candidates
+from pipeline.ops.candidates import Candidate, Search, find_candidates, two_means_threshold
+from pipeline.ops.resample import labels_to_grid
+from pipeline.volume import AnyVolume, Volume
+
+
+@dataclass(frozen=True, kw_only=True)
+class FindNodules(Params):
+    """Parameters of this stage."""
+
+    threshold_method: str = param(
+        "fixed",
+        "how the threshold is chosen; kmeans: halfway between two clusters of the scan's "
+        "probabilities, but not below candidate_threshold",
+        choices=("fixed", "kmeans"),
+    )
+    threshold: float = param(
+        0.5, "voxels at least this probable belong to a nodule (if fixed)", above=0, most=1
+    )
+    candidate_threshold: float = param(
+        0.1, "parts at least this probable are candidates, mask or not", above=0, most=1
+    )
+    min_diameter_mm: float = param(3.0, "smaller parts are no candidates", least=0)
+    max_diameter_mm: float = param(60.0, "larger parts are no candidates", above=0)
+    margin_mm: float = param(3.0, "how far outside the lungs a voxel may lie", least=0)
+    max_candidates: int = param(100, "candidates kept of a scan, the likeliest", least=0, most=9999)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.candidate_threshold > self.threshold:
+            raise ConfigError(
+                f"candidate_threshold {self.candidate_threshold:g} must not be above threshold "
+                f"{self.threshold:g}; set both alike for candidates with a mask alone"
+            )
+        if self.min_diameter_mm >= self.max_diameter_mm:
+            raise ConfigError(
+                f"min_diameter_mm {self.min_diameter_mm:g} must be below max_diameter_mm "
+                f"{self.max_diameter_mm:g}"
+            )
+
+
+def nodules_in(
+    probability: Volume[np.uint16], lungs: AnyVolume, params: FindNodules
+) -> tuple[Volume[np.uint16], list[Candidate], float]:
+    """Label map, candidates, and the threshold that parted nodules from the rest.
+
+    Parameters
+    ----------
+    probability : (z, y, x) uint16
+        Probability times 65535.
+    lungs : (z, y, x)
+        Not 0 inside the lungs; on the same grid.
+    params
+        What counts as a candidate.
+    """
+    threshold = params.threshold
+    if params.threshold_method == "kmeans":
+        threshold = two_means_threshold(
+            probability.array, lungs.array, floor=params.candidate_threshold
+        )
+    search = Search(
+        threshold=threshold,
+        candidate_threshold=params.candidate_threshold,
+        min_diameter_mm=params.min_diameter_mm,
+        max_diameter_mm=params.max_diameter_mm,
+        margin_mm=params.margin_mm,
+        most=params.max_candidates,
+    )
+    labels, candidates = find_candidates(probability, lungs.array, search)
+    return labels, candidates, threshold
+
+
+def run(params: FindNodules, inputs: Mapping[str, Path], out: Path) -> Facts:
+    """Read, find, write."""
+    scan = read_record(inputs["predict"]).scan
+    probability = images.read(inputs["predict"] / "probability.h5")
+    lungs = images.read(inputs["segment-lungs"] / "lungs.h5")
+    grid = images.read_geometry(inputs["resample"] / "ct.h5")
+    for name, volume in (("probabilities", probability), ("lungs", lungs)):
+        if (volume.shape, volume.geometry) != grid:
+            raise ScanError(
+                f"the {name} have another grid ({volume.shape}, {volume.geometry}) than the "
+                f"resampled scan {grid}; make them again with --force"
+            )
+    labels, candidates, threshold = nodules_in(probability, lungs, params)
+    write_candidates(scan, candidates, out / NAME)
+    images.write(labels, out / "nodules.h5")
+    shape, geometry = images.read_geometry(inputs["ingest"] / "ct.h5")
+    images.write(labels_to_grid(labels, shape, geometry), out / "nodules_source.h5")
+    masked = [candidate for candidate in candidates if candidate.voxels]
+    return {
+        "candidates": len(candidates),
+        "nodules": len(masked),
+        "nodules_ml": round(sum(c.voxels for c in masked) * labels.voxel_ml, 3),
+        "largest_mm": round(max((c.diameter_mm for c in candidates), default=0.0), 2),
+        "best_score": round(max((c.probability for c in candidates), default=0.0), 4),
+        "threshold": round(threshold, 4),
+    }
+
+
+STAGE = ScanStage(
+    name="find-nodules",
+    version=1,
+    help="turn probabilities into candidates with world coordinates, and masks",
+    params=FindNodules,
+    needs=("ingest", "resample", "segment-lungs", "predict"),
+    run=run,
+)
+"""The stage, for `pipeline.flow`."""

@@ -1,0 +1,160 @@
+"""Ingest: a scan's files -> CT in Hounsfield units on its own grid.
+
+reads   source    a scan's files, as `pipeline.io.sources` found them
+writes  ct.h5     HU int16 (z, y, x), slices ascending along cross(row, column); attribute
+                  `padding_hu`: voxels of that value or less the scanner did not see (nan: none)
+
+What is stored is what the files state, voxel by voxel, wherever the slices lie on an even,
+orthogonal grid. A tilted gantry and uneven spacing are put right from the slices' true positions,
+and that is recorded. What cannot be known (slices missing, two pictures at one place, no rescale)
+is refused with the name of the check and the setting, if there is one, that accepts it.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from pathlib import Path
+
+import numpy as np
+
+from pipeline.core.errors import ScanError
+from pipeline.core.stage import Facts, Params, Scalar, ScanStage, param
+from pipeline.io import images
+from pipeline.io.dicom import Series, read_series
+from pipeline.io.exchange import read_exchange_hu
+from pipeline.io.sources import Source, read_source
+from pipeline.ops.hounsfield import hu_check
+from pipeline.ops.padding import find_padding
+from pipeline.ops.slices import Layout, SliceRules
+from pipeline.ops.straighten import straighten
+from pipeline.volume import HU, Geometry, Volume
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ingest(Params):
+    """Parameters of this stage."""
+
+    min_slices: int = param(3, "series with fewer slices are refused", least=2)
+    position_tolerance_mm: float = param(
+        0.05, "how far a slice may lie from where an even, orthogonal grid has it", above=0, most=5
+    )
+    angle_tolerance_degrees: float = param(
+        0.1, "how far axes may be off right angles, and slices turned", above=0, most=5
+    )
+    fill_missing_slices: bool = param(
+        False, "put interpolated slices where some are missing, instead of refusing the series"
+    )
+    correct_tilt: bool = param(
+        True, "put the slices of a tilted gantry back over each other (false: refuse them)"
+    )
+    resample_uneven: bool = param(
+        True, "bring unevenly spaced slices to an even grid (false: refuse them)"
+    )
+    accept_missing_rescale: bool = param(
+        False, "take stored values for HU where DICOM files state no slope and intercept"
+    )
+
+    @property
+    def rules(self) -> SliceRules:
+        """Rules of the slices' places."""
+        return SliceRules(**{spec.name: getattr(self, spec.name) for spec in fields(SliceRules)})
+
+
+def ct_of_series(series: Series) -> tuple[Volume[HU], int | None, dict[str, Scalar]]:
+    """CT on an even, orthogonal grid, its padding in HU, and what was done to get there."""
+    layout = series.layout
+    grid, first_xy_mm, padding_hu = straighten(
+        series.array, layout, series.spacing_yx_mm, find_padding(series.array)
+    )
+    columns, rows = series.axes.matrix_xyz[:, 0], series.axes.matrix_xyz[:, 1]
+    origin = series.origin_xyz_mm + first_xy_mm[0] * columns + first_xy_mm[1] * rows
+    geometry = Geometry(
+        (layout.step_mm, *series.spacing_yx_mm),
+        tuple(origin),
+        tuple(series.axes.matrix_xyz.ravel()),
+    )
+    facts: dict[str, Scalar] = {
+        "manufacturer": series.manufacturer,
+        **_layout_facts(layout, len(series.array)),
+        "doubled_slices": series.doubles,
+        "rounded_hu": series.rounded,
+        "mended_padding_slices": series.mended,
+        "lossy_files": series.lossy,
+        "rescale_type": series.rescale_type or "HU",
+    }
+    return Volume(grid, geometry), padding_hu, facts
+
+
+def _layout_facts(layout: Layout, slices: int) -> dict[str, Scalar]:
+    return {
+        "source_slices": slices,
+        "slice_positions": layout.kind,
+        "position_noise_mm": round(layout.noise_mm, 5),
+        "filled_slices": sum(gap.missing for gap in layout.gaps),
+        "gaps": "; ".join(str(gap) for gap in layout.gaps),
+        "tilt_degrees": round(layout.tilt_degrees, 3),
+    }
+
+
+def ct_of_source(
+    source: Source, params: Ingest
+) -> tuple[Volume[HU], int | None, dict[str, Scalar]]:
+    """CT of a scan's files, its padding in HU, and what was done to get there.
+
+    Raises
+    ------
+    ScanError
+        If the files cannot be read, or their HU or geometry cannot be known.
+    """
+    files = [Path(file) for file in source.files]
+    if source.kind == "dicom":
+        return ct_of_series(
+            read_series(files, params.rules, accept_missing_rescale=params.accept_missing_rescale)
+        )
+    volume, notes = read_exchange_hu(files[0], params.angle_tolerance_degrees)
+    if volume.shape[0] < params.min_slices:
+        raise ScanError(
+            f"too-few-slices: {files[0]} has {volume.shape[0]} slices; a volume needs "
+            f"{params.min_slices} (ingest.min_slices)"
+        )
+    facts: dict[str, Scalar] = {
+        "rounded_hu": notes.rounded,
+        "skew_degrees": round(notes.skew_degrees, 4),
+        "orientation_known": not notes.unoriented,
+    }
+    return volume, find_padding(volume.array), facts
+
+
+def run(params: Ingest, inputs: Mapping[str, Path], out: Path) -> Facts:
+    """Read, straighten, write."""
+    source = read_source(inputs["source"])
+    ct, padding_hu, facts = ct_of_source(source, params)
+    images.write(ct, out / "ct.h5", padding_hu=float("nan") if padding_hu is None else padding_hu)
+    slices, rows, columns = ct.shape
+    z, y, x = ct.spacing_mm
+    unseen = 0
+    if padding_hu is not None:
+        unseen = sum(int(np.count_nonzero(plane <= padding_hu)) for plane in ct.array)
+    return {
+        "kind": source.kind,
+        "slices": slices,
+        "rows": rows,
+        "columns": columns,
+        "spacing_z_mm": round(z, 6),
+        "spacing_y_mm": round(y, 6),
+        "spacing_x_mm": round(x, 6),
+        "hu_min": int(ct.array.min()),
+        "hu_max": int(ct.array.max()),
+        "padding_hu": padding_hu,
+        "padding_share": round(unseen / ct.array.size, 5),
+        "hu_check": hu_check(ct.array, padding_hu),
+        **facts,
+    }
+
+
+STAGE = ScanStage(
+    name="ingest",
+    version=1,
+    help="a scan's files to CT in Hounsfield units on the scan's own grid",
+    params=Ingest,
+    run=run,
+)

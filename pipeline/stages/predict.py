@@ -1,0 +1,169 @@
+"""Predict: the working grid -> the probability of nodule, per voxel.
+
+reads   resample/ct.h5, segment-lungs/lungs.h5, split-patients/split.json, train/model.{keras,json}
+writes  probability.h5   uint16 on the working grid, probability = value / 65535
+
+The axial slices that hold lung are cropped around the lungs and scaled just as the table's rows
+were, and go through the net in batches; everything else is 0. Scans of patients that the net
+was trained on are left out unless they are asked for: they would only show what it remembers.
+"""
+
+import json
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from pipeline.core.errors import DataError, ScanError, ScanSkipped
+from pipeline.core.record import read_record
+from pipeline.core.stage import Facts, Params, ScanStage, param
+from pipeline.io import images
+from pipeline.model import inference
+from pipeline.model.model_record import NET, ModelRecord, read_model_record
+from pipeline.model.samples import scaled
+from pipeline.ops.crop import crop_corner, cut, uncut
+from pipeline.volume import HU, Volume
+
+AIR_HU = -1024
+ONE = 65535
+
+Predictor = Any
+
+
+@dataclass(frozen=True, kw_only=True)
+class Predict(Params):
+    """Parameters of this stage."""
+
+    parts: str = param(
+        "test",
+        "whose scans: of the split's part, or of all patients; those in no part always",
+        choices=("test", "validation", "train", "all"),
+    )
+    batch_size: int = param(8, "slices at a time", least=1, affects_output=False)
+
+
+def run(params: Predict, inputs: Mapping[str, Path], out: Path) -> Facts:
+    """Leave out whom the net has seen; predict the others."""
+    part = part_of(inputs)
+    if params.parts != "all" and part not in {params.parts, ""}:
+        raise ScanSkipped(
+            f"its patient is in the {part} part of the split and predict.parts is {params.parts}; "
+            "set predict.parts = all to predict every scan"
+        )
+    model = inputs["train"]
+    record = read_model_record(model)
+    ct = images.read_hu(inputs["resample"] / "ct.h5")
+    lungs = images.read(inputs["segment-lungs"] / "lungs.h5")
+    check_fits(record, ct.spacing_mm)
+    net = inference.load_net(model / NET)
+    begin = time.perf_counter()
+    probability, slices = probability_of(ct, lungs.array, net, record, params.batch_size)
+    seconds = time.perf_counter() - begin
+    images.write(ct.like(np.rint(probability * ONE).astype(np.uint16)), out / "probability.h5")
+    return {
+        "part": part or "none",
+        "slices": slices,
+        "ms_per_slice": round(1000 * seconds / slices, 1),
+        "max_probability": round(float(probability.max()), 4),
+    }
+
+
+def part_of(inputs: Mapping[str, Path]) -> str:
+    """Part of the split that the scan's patient is in; empty if in none of the three."""
+    split = json.loads((inputs["split-patients"] / "split.json").read_text(encoding="utf-8"))
+    patient = read_record(inputs["resample"]).patient
+    for part in ("train", "validation", "test"):
+        if patient in split["parts"].get(part, ()):
+            return part
+    return ""
+
+
+def check_fits(record: ModelRecord, spacing_mm: tuple[float, float, float]) -> None:
+    """See that the net knows such scans.
+
+    Raises
+    ------
+    DataError
+        If it looks for something else or was trained on pictures or another grid.
+    """
+    if record.target != "nodules" or record.kind != "ct":
+        raise DataError(
+            f"the net finds {record.target} in {record.kind}; predict needs one that finds "
+            "nodules in ct: train again with train.target = nodules on tables of scans"
+        )
+    # z is no concern of a net that sees one slice, but it is of one that sees its neighbours.
+    axes = slice(0 if record.context else 1, 3)
+    if not np.allclose(record.spacing_mm[axes], spacing_mm[axes], rtol=0, atol=1e-3):
+        raise DataError(
+            f"the net was trained on voxels of {record.spacing_mm} mm (z, y, x) and the scan has "
+            f"{list(spacing_mm)}; resample with the spacing_mm of its training, or train again"
+        )
+
+
+def probability_of(
+    ct: Volume[HU],
+    lungs: npt.NDArray[np.generic],
+    net: Predictor,
+    record: ModelRecord,
+    batch_size: int = 8,
+) -> tuple[npt.NDArray[np.float32], int]:
+    """Probability on the grid of `ct` and the number of slices that went through the net.
+
+    Raises
+    ------
+    ScanError
+        If there is no lung, or it does not fit into the net's input.
+    """
+    size = record.crop_px
+    try:
+        corner = crop_corner(lungs, size)
+    except ScanError as error:
+        raise ScanError(f"{error}; the net was trained on such crops") from error
+    z_index = np.flatnonzero((lungs != 0).any(axis=(1, 2)))
+    found = np.zeros(ct.shape, np.float32)
+    for first in range(0, len(z_index), batch_size):
+        some = z_index[first : first + batch_size]
+        stack = neighbours(some, z_index, record.context)
+        shown = [cut(volume[stack], corner, size, fill) for volume, fill in _sources(ct, lungs)]
+        x = scaled(shown[0], record.view, shown[1])
+        answer = inference.predict(net, x, batch_size)
+        found[some] = uncut(answer, corner, (ct.shape[1], ct.shape[2]), 0)
+    return found, len(z_index)
+
+
+def _sources(
+    ct: Volume[HU], lungs: npt.NDArray[np.generic]
+) -> tuple[tuple[npt.NDArray[Any], int], tuple[npt.NDArray[Any], int]]:
+    return (ct.array, AIR_HU), (lungs, 0)
+
+
+def neighbours(
+    some: npt.NDArray[np.intp], present: npt.NDArray[np.intp], context: int
+) -> npt.NDArray[np.intp]:
+    """Slices shown with each of `some`, ``(n, 2 * context + 1)``, as the table pairs them.
+
+    Beyond the end, and where the next slice is not `present`, the last one is repeated.
+    """
+    stack = np.repeat(some[:, None], 2 * context + 1, axis=1)
+    for step in range(1, context + 1):
+        for side in (1, -1):
+            before = stack[:, context + side * (step - 1)]
+            beside = before + side
+            stack[:, context + side * step] = np.where(np.isin(beside, present), beside, before)
+    return stack
+
+
+STAGE = ScanStage(
+    name="predict",
+    version=1,
+    help="probability of nodule in every voxel of the lungs' slices",
+    params=Predict,
+    needs=("resample", "segment-lungs", "split-patients", "train"),
+    run=run,
+    in_parent=True,
+)
+"""The stage, for `pipeline.flow`."""

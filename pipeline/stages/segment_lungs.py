@@ -1,0 +1,141 @@
+"""Segment lungs: HU on the working grid -> right and left lung.
+
+reads   resample/ct.h5              HU
+        resample/field_of_view.h5   bool, if the scan has padding
+writes  lungs.h5                    uint8: 0, 1 right lung, 2 left lung
+
+Two means of the HU histogram part air from tissue. Air with the body around it in its own axial
+slice is inside, so neither a windpipe open at the top nor a lung cut by the picture's border
+matters. Windpipe and main bronchi are grown from tubes between the lungs and taken out; what is
+left and is not gas is lung, parted along the path of least lung from front to back. Closing with
+a small ball gives back vessels, with a large one nodules on the chest wall. All of it happens on
+blocks of 2 mm; the outline is then found voxel by voxel.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from pipeline.core.errors import ConfigError, ScanError
+from pipeline.core.stage import Facts, Params, ScanStage, param
+from pipeline.io import images
+from pipeline.ops.left_right import part_sides
+from pipeline.ops.lung_verdict import Verdict, judge
+from pipeline.ops.lungs import Lungs, LungSettings, air_threshold, find_lungs
+from pipeline.ops.morphology import MaskArray
+from pipeline.ops.slice2d import lungs_slice_by_slice
+from pipeline.volume import HU, Volume
+
+
+@dataclass(frozen=True, kw_only=True)
+class SegmentLungs(Params):
+    """Parameters of this stage."""
+
+    method: str = param(
+        "volume3d",
+        "volume3d: in three dimensions; slice2d: a recipe slice by slice, for comparison",
+        choices=("volume3d", "slice2d"),
+    )
+    threshold_from_hu: float = param(
+        -600.0, "the air threshold that 2-means finds is not taken below this", least=-900, most=0
+    )
+    threshold_to_hu: float = param(
+        -300.0, "the air threshold that 2-means finds is not taken above this", least=-900, most=0
+    )
+    rim_hu: float = param(
+        175.0, "the lung's outermost voxel may be this much denser than the threshold", least=0
+    )
+    coarse_mm: float = param(
+        2.0, "edge of the blocks on which shapes are worked out", above=0, most=4
+    )
+    vessel_mm: float = param(
+        5.0, "radius of the ball that closes the lung over vessels", least=0, most=30
+    )
+    wall_mm: float = param(
+        18.0, "radius of the ball that closes it over nodules on the chest wall", least=0, most=40
+    )
+    smallest_lung_ml: float = param(
+        150.0, "with less lung than this in the scan there is none", least=0
+    )
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.threshold_from_hu > self.threshold_to_hu:
+            raise ConfigError(
+                f"threshold_from_hu ({self.threshold_from_hu:g}) must not be above "
+                f"threshold_to_hu ({self.threshold_to_hu:g})"
+            )
+
+    @property
+    def settings(self) -> LungSettings:
+        """What `find_lungs` is told."""
+        return LungSettings(
+            threshold_from_hu=self.threshold_from_hu,
+            threshold_to_hu=self.threshold_to_hu,
+            rim_hu=self.rim_hu,
+            coarse_mm=self.coarse_mm,
+            vessel_mm=self.vessel_mm,
+            wall_mm=self.wall_mm,
+            smallest_lung_ml=self.smallest_lung_ml,
+        )
+
+
+def segment(
+    ct: Volume[HU], field_of_view: MaskArray | None, params: SegmentLungs
+) -> tuple[Volume[np.uint8], Verdict]:
+    """Lungs of a chest CT, 1 right and 2 left, and what is to be thought of them.
+
+    Parameters
+    ----------
+    ct
+        HU on the working grid: z to the head, y to the back, x to the patient's left.
+    field_of_view : (z, y, x) bool, or None
+        False where there is no image.
+    params
+
+    Raises
+    ------
+    ScanError
+        If there are no lungs.
+    """
+    if params.method == "slice2d":
+        found = _slice_by_slice(ct, field_of_view, params)
+    else:
+        found = find_lungs(ct, field_of_view, params.settings)
+    return found.labels, judge(ct, found.labels, found.threshold_hu, found.airways_ml)
+
+
+def _slice_by_slice(ct: Volume[HU], field_of_view: MaskArray | None, params: SegmentLungs) -> Lungs:
+    mask = lungs_slice_by_slice(ct.array)
+    found_ml = float(mask.sum()) * ct.voxel_ml
+    if found_ml < params.smallest_lung_ml:
+        raise ScanError(
+            f"no lungs found: {found_ml:.0f} ml slice by slice, against at least "
+            f"{params.smallest_lung_ml:g} ml; is this a chest CT? Try method = volume3d"
+        )
+    labels = part_sides(ct.array, mask, ct.spacing_mm)
+    threshold = air_threshold(ct.array, field_of_view, params.settings)
+    return Lungs(ct.like(labels), threshold, 0.0, 1)
+
+
+def run(params: SegmentLungs, inputs: Mapping[str, Path], out: Path) -> Facts:
+    """Read, segment, write."""
+    ct = images.read_hu(inputs["resample"] / "ct.h5")
+    view = inputs["resample"] / "field_of_view.h5"
+    field_of_view = images.read_mask(view).array if view.exists() else None
+    lungs, verdict = segment(ct, field_of_view, params)
+    images.write(lungs, out / "lungs.h5")
+    return verdict.as_facts()
+
+
+STAGE = ScanStage(
+    name="segment-lungs",
+    version=1,
+    help="find the lungs, right and left, without windpipe and main bronchi",
+    params=SegmentLungs,
+    needs=("resample",),
+    run=run,
+)
+"""The stage, for `pipeline.flow`."""

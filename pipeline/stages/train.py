@@ -1,0 +1,300 @@
+"""Train: the tables and the split -> a net.
+
+reads   build-tables/tables.h5, split-patients/split.json
+writes  model.keras (best epoch), last.keras, model.json (what it is and expects), log.csv,
+        and, if asked for, tensorboard/
+
+The best epoch is the one of the highest Dice pooled over all voxels of the validation part, not
+the mean of batches. The seed decides every order, crop and change, epoch by epoch, so a run that
+was killed goes on at the epoch it had reached: its checkpoints lie beside the output, under a
+name made of the parameters and the inputs, until the output is complete.
+"""
+
+import dataclasses
+import hashlib
+import json
+import logging
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from pipeline.core.errors import ConfigError, DataError
+from pipeline.core.fingerprint import effective_params
+from pipeline.core.stage import DatasetInputs, DatasetStage, Facts, Params, as_dict, param
+from pipeline.io.tables import Tables
+from pipeline.model.devices import quiet_keras
+from pipeline.model.model_record import LAST, NET, ModelRecord, write_model_record
+from pipeline.model.networks import NetworkSettings
+from pipeline.model.samples import Samples, View
+from pipeline.ops.augment import Augmentation
+
+log = logging.getLogger(__name__)
+
+LOSSES = ("gdl_wce", "dice", "bce", "bce_dice", "focal_tversky", "border_weighted")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Train(Params):
+    """Parameters of this stage."""
+
+    target: str = param("nodules", "what the net finds", choices=("nodules", "lungs"))
+    network: str = param("nasnet_gcn_se", "the net", choices=("nasnet_gcn_se", "unet", "unetpp"))
+    base_width: int = param(64, "filters of the first level (unet, unetpp)", least=1)
+    depth: int = param(5, "levels (unet, unetpp)", least=2, most=8)
+    dropout: float = param(0.0, "share dropped in the two deepest levels", least=0, below=1)
+    decoder: str = param("full", "of nasnet_gcn_se", choices=("full", "lite"))
+    deep_supervision: bool = param(False, "a head on each row's end of unetpp")
+    encoder: str = param("", "network of keras.applications as unet's encoder; empty: its own")
+    encoder_weights: str = param("", "file of the encoder's weights; empty: none", path=True)
+    imagenet: bool = param(False, "encoder weights by Keras's own loader, over the network")
+    norm_momentum: float = param(
+        0.99, "share of the running statistics that a step keeps; lower for short runs",
+        above=0, below=1,
+    )  # fmt: skip
+    context: int = param(0, "neighbouring slices on each side, as channels", least=0, most=8)
+    hu_low: float = param(-1000.0, "HU (of pictures: grey value) that becomes 0")
+    hu_high: float = param(400.0, "HU (of pictures: grey value) that becomes 1")
+    inside_lungs: bool = param(False, "show everything outside the lung mask as hu_low")
+    min_readers: int = param(3, "readers who must have drawn a nodule for it to count", least=1)
+    consensus_level: float = param(
+        0.5, "share of a nodule's readers who must agree on a voxel", above=0, most=1
+    )
+    loss: str = param("gdl_wce", "the loss", choices=LOSSES)
+    epochs: int = param(40, "rounds over the data", least=1)
+    batch_size: int = param(8, "slices in a step", least=1)
+    crop_px: int = param(
+        0, "edge of the square shown in training, around a target or in the lungs; 0: whole slices",
+        least=0,
+    )  # fmt: skip
+    slices_per_epoch: int = param(0, "slices in an epoch; 0: all positives, each once", least=0)
+    negatives_per_positive: float = param(
+        1.0, "slices without a nodule with each that has one, drawn anew each epoch; -1: all",
+        least=-1,
+    )  # fmt: skip
+    optimizer: str = param("adam", "the optimiser", choices=("adam", "adamw", "sgd"))
+    learning_rate: float = param(1e-3, "step size at its largest", above=0)
+    weight_decay: float = param(0.0, "pull of the weights towards 0", least=0)
+    schedule: str = param(
+        "cosine", "course of the learning rate", choices=("constant", "plateau", "cosine")
+    )
+    warmup_epochs: float = param(1.0, "epochs of linear rise (cosine)", least=0)
+    plateau_patience: int = param(5, "epochs without gain before it is halved (plateau)", least=1)
+    early_stopping_patience: int = param(0, "epochs without gain that end it; 0: never", least=0)
+    clip_norm: float = param(1.0, "largest norm of all gradients; 0: any", least=0)
+    mixed_precision: str = param(
+        "none", "float type of the layers' arithmetic", choices=("none", "float16", "bfloat16")
+    )
+    jit: bool = param(False, "compile the step by XLA")
+    seed: int = param(1, "of weights, order, crops and changes", least=0)
+    flip_x: float = param(0.5, "probability of a left-right mirror", least=0, most=1)
+    flip_y: float = param(0.0, "probability of a front-back mirror", least=0, most=1)
+    rotate_degrees: float = param(6.0, "largest rotation, either way", least=0, most=180)
+    shift_px: float = param(8.0, "largest shift, either way", least=0)
+    zoom: float = param(0.1, "largest change of scale", least=0, most=4)
+    pad_px: float = param(0.0, "widest border put around a slice before it is shrunk", least=0)
+    elastic_px: float = param(0.0, "sd of the elastic displacements on a 3x3 grid", least=0)
+    brightness: float = param(0.05, "largest shift, as a part of the window", least=0)
+    contrast: float = param(0.1, "largest change of the contrast's factor", least=0)
+    noise: float = param(0.01, "largest sd of added noise, as a part of the window", least=0)
+    devices: int = param(1, "accelerators to share out each batch to; 0: all", least=0)
+    workers: int = param(2, "makers of batches; 0: none ahead", least=0, affects_output=False)
+    worker_processes: bool = param(False, "makers are processes, not threads", affects_output=False)
+    tensorboard: bool = param(False, "write the log for TensorBoard too")
+
+
+def run(params: Train, inputs: DatasetInputs, out: Path) -> Facts:
+    """Train, or go on training, and write the nets and what they are."""
+    quiet_keras()
+    from pipeline.model.checkpoints import resumable
+    from pipeline.model.training import train, write_log
+
+    tables = inputs.stages["build-tables"] / "tables.h5"
+    split = json.loads((inputs.stages["split-patients"] / "split.json").read_text("utf-8"))
+    samples = Samples(tables, view_of(params))
+    recipe = recipe_of(params, samples.tables)
+    patients = (split["parts"]["train"], split["parts"]["validation"])
+    board = _board(out / "tensorboard") if params.tensorboard else None
+    progress = _Progress(params.epochs, board)
+    digest = _digest(params, str(samples.tables.attributes["fingerprint"]), split["hash"])
+    with resumable(out.parent, digest) as checkpoints:
+        done = train(recipe, samples, patients, checkpoints, progress.epoch, progress.batch)
+        done.best.save(out / NET)
+        done.last.save(out / LAST)
+        write_log(done.history, out / "log.csv")
+        best = done.history[done.best_epoch - 1]
+        record = _record(params, samples, recipe.network, split, done.best_epoch, best)
+        write_model_record(record, out)
+    if not split["parts"]["validation"]:
+        log.warning("no patient to validate on: the best epoch is that of the smallest loss")
+    seconds = sum(row["seconds"] for row in done.history)
+    waited = sum(row["seconds"] * row["waiting"] for row in done.history)
+    images = sum(row["seconds"] * row["images_per_second"] for row in done.history)
+    samples.tables.close()
+    return {
+        "epochs": len(done.history),
+        "best_epoch": done.best_epoch,
+        **{name: round(best[name], 4) for name in ("loss", "val_dice", "val_sensitivity")
+           if not math.isnan(best.get(name, math.nan))},
+        "parameters": int(done.best.count_params()),
+        "images_per_second": round(images / seconds, 2),
+        "waiting_share": round(waited / seconds, 4),
+        "train_seconds": round(seconds, 1),
+        "resumed_at_epoch": done.resumed_at,
+    }  # fmt: skip
+
+
+def view_of(params: Train) -> View:
+    """How the table is looked at.
+
+    Raises
+    ------
+    ConfigError
+        If the window is empty.
+    """
+    if params.hu_low >= params.hu_high:
+        raise ConfigError(
+            f"train.hu_low {params.hu_low:g} must be below train.hu_high {params.hu_high:g}"
+        )
+    amounts = {spec.name: getattr(params, spec.name) for spec in dataclasses.fields(Augmentation)}
+    return View(
+        target=params.target,
+        context=params.context,
+        low=params.hu_low,
+        high=params.hu_high,
+        inside_lungs=params.inside_lungs,
+        min_readers=params.min_readers,
+        level=params.consensus_level,
+        crop_px=params.crop_px,
+        augmentation=Augmentation(**amounts),
+    )
+
+
+def recipe_of(params: Train, tables: Tables) -> Any:
+    """How the net is trained on `tables`.
+
+    Raises
+    ------
+    DataError
+        If the tables do not hold what is to be found, or the crop is larger than they are.
+    """
+    from pipeline.model.training import Recipe
+
+    pictures = tables.attributes["kind"] == "pictures"
+    if pictures and params.target == "nodules":
+        raise DataError(
+            "the tables hold pictures with lung masks and no nodules; set train.target = lungs "
+            "(the preset xray does), or build tables of scans"
+        )
+    if params.crop_px > tables.size:
+        raise DataError(
+            f"train.crop_px {params.crop_px} is larger than the tables' slices of {tables.size} "
+            "pixels; lower it, or build tables with a larger crop"
+        )
+    network = NetworkSettings(
+        network=params.network,
+        height=tables.size,
+        width=tables.size,
+        channels=2 * params.context + 1,
+        base_width=params.base_width,
+        depth=params.depth,
+        dropout=params.dropout,
+        norm_momentum=params.norm_momentum,
+        decoder=params.decoder,
+        deep_supervision=params.deep_supervision,
+        encoder=params.encoder,
+        encoder_weights="imagenet" if params.imagenet else params.encoder_weights,
+    )
+    same = {spec.name for spec in dataclasses.fields(Recipe)} - {"network"}
+    return Recipe(network=network, **{name: getattr(params, name) for name in same})
+
+
+class _Progress:
+    """Tells of a run on stderr: a bar for each epoch on a terminal, a line elsewhere."""
+
+    def __init__(self, epochs: int, board: Any) -> None:
+        self.epochs, self.board = epochs, board
+        self.bar: Any = None
+
+    def batch(self, done: int, batches: int, loss: float) -> None:
+        from tqdm import tqdm
+
+        if self.bar is None:
+            self.bar = tqdm(total=batches, unit="batch", leave=False, disable=None)
+        self.bar.update(done - self.bar.n)
+        self.bar.set_postfix(loss=f"{loss:.4f}", refresh=False)
+
+    def epoch(self, row: Mapping[str, float]) -> None:
+        if self.bar is not None:
+            self.bar.close()
+            self.bar = None
+        told = [f"loss {row['loss']:.4f}"]
+        if "val_dice" in row:
+            told.append(f"validation Dice {row['val_dice']:.4f}")
+        told.append(f"{row['images_per_second']:.1f} images/s")
+        told.append(f"waited {row['waiting']:.1%} of {row['seconds']:.0f} s for data")
+        log.info("epoch %d of %d: %s", row["epoch"], self.epochs, ", ".join(told))
+        if self.board is not None:
+            numbers = {name: value for name, value in row.items() if name != "epoch"}
+            self.board.on_epoch_end(int(row["epoch"]), numbers)
+
+
+def _board(folder: Path) -> Any:
+    import keras
+
+    board = keras.callbacks.TensorBoard(str(folder), write_graph=False)
+    # It wants to be told of a model before it writes; the log is all that is written here.
+    board.set_model(keras.Sequential())
+    return board
+
+
+def _digest(params: Train, table: str, split_hash: str) -> str:
+    made_of = [STAGE.version, effective_params(params), table, split_hash]
+    return hashlib.sha256(json.dumps(made_of, sort_keys=True).encode()).hexdigest()
+
+
+def _record(  # noqa: PLR0913, PLR0917 - everything that is known of the net
+    params: Train,
+    samples: Samples,
+    network: NetworkSettings,
+    split: Mapping[str, Any],
+    best_epoch: int,
+    best: Mapping[str, float],
+) -> ModelRecord:
+    import keras
+
+    found = samples.tables.attributes
+    scores = {name: value for name, value in best.items() if not math.isnan(value)}
+    return ModelRecord(
+        target=params.target,
+        classes=["background", params.target],
+        kind=str(found["kind"]),
+        network=dataclasses.asdict(network),
+        context=params.context,
+        low=params.hu_low,
+        high=params.hu_high,
+        inside_lungs=params.inside_lungs,
+        crop_px=samples.tables.size,
+        spacing_mm=[float(mm) for mm in found["spacing_mm"]],
+        table_fingerprint=str(found["fingerprint"]),
+        split_hash=str(split["hash"]),
+        train_patients=list(split["parts"]["train"]),
+        validation_patients=list(split["parts"]["validation"]),
+        best_epoch=best_epoch,
+        scores=scores,
+        params=as_dict(params),
+        packages={"keras": version("keras"), "backend": keras.backend.backend()},
+    )
+
+
+STAGE = DatasetStage(
+    name="train",
+    version=1,
+    help="train the net on the tables' training part",
+    params=Train,
+    needs=("build-tables", "split-patients"),
+    run=run,
+)
+"""The stage, for `pipeline.flow`."""

@@ -1,0 +1,84 @@
+"""Selection: who is trained on, and in which order."""
+
+import numpy as np
+import pytest
+
+from pipeline.model.samples import Samples, View
+from pipeline.model.selection import Selection, epoch_rows, select
+from tests.model.toy_table import SLICES, toy_scan, toy_table
+
+
+@pytest.fixture(scope="module")
+def table(tmp_path_factory):
+    return toy_table(
+        tmp_path_factory.mktemp("selection") / "tables.h5",
+        toy_scan("a"),
+        toy_scan("b", truth="unannotated"),
+        toy_scan("c", truth="none"),
+        toy_scan("d", readers=2),
+    )
+
+
+def rows_of(place):
+    return set(range(place * SLICES, (place + 1) * SLICES))
+
+
+def test_slices_with_and_without_nodule_of_the_patients_asked_for(table):
+    chosen = select(Samples(table, View()), ["a", "c"])
+    assert chosen.positives.tolist() == [1, 2, 3]
+    assert set(chosen.negatives) == {0, 4, 5} | rows_of(2)
+    np.testing.assert_array_equal(chosen.rows, sorted({0, 1, 2, 3, 4, 5} | rows_of(2)))
+
+
+def test_what_nobody_read_is_neither(table):
+    chosen = select(Samples(table, View()), ["a", "b", "c", "d"])
+    assert not set(chosen.rows) & rows_of(1)
+
+
+def test_another_consensus_than_the_tables_is_counted_anew(table):
+    assert not select(Samples(table, View()), ["d"]).positives.size
+    assert select(Samples(table, View(min_readers=2)), ["d"]).positives.tolist() == [19, 20, 21]
+    assert not select(Samples(table, View(min_readers=2, level=1.0)), ["c"]).positives.size
+
+
+def test_lungs_are_known_of_every_scan(table):
+    chosen = select(Samples(table, View(target="lungs")), ["a", "b"])
+    assert set(chosen.positives) == rows_of(0) | rows_of(1)
+    assert not chosen.negatives.size
+
+
+SOME = Selection(np.arange(10), np.arange(100, 200))
+
+
+def test_order_is_the_seeds_and_the_epochs_alone():
+    one = epoch_rows(SOME, (1, 0), 1.0)
+    np.testing.assert_array_equal(one, epoch_rows(SOME, (1, 0), 1.0))
+    assert not np.array_equal(one, epoch_rows(SOME, (1, 1), 1.0))
+    assert not np.array_equal(one, epoch_rows(SOME, (2, 0), 1.0))
+
+
+@pytest.mark.parametrize(("ratio", "negatives"), [(0.0, 0), (1.0, 10), (2.5, 25), (-1.0, 100)])
+def test_all_positives_and_so_many_negatives(ratio, negatives):
+    rows = epoch_rows(SOME, (1, 0), ratio)
+    assert set(rows) >= set(range(10))
+    assert len(rows) == len(set(rows)) == 10 + negatives
+
+
+def test_each_epoch_has_other_negatives():
+    first, second = (set(epoch_rows(SOME, (1, epoch), 1.0)) for epoch in range(2))
+    assert first - second
+
+
+@pytest.mark.parametrize("slices", [5, 20, 47])
+def test_an_epoch_can_have_a_length_of_its_own(slices):
+    rows = epoch_rows(SOME, (1, 0), 1.0, slices)
+    assert len(rows) == slices
+    counts = np.unique(rows, return_counts=True)[1]
+    assert counts.max() - counts.min() <= 1
+    if slices >= 20:
+        assert set(rows) >= set(range(10))
+
+
+def test_no_positive_at_all_takes_the_negatives():
+    nothing = Selection(np.empty(0, np.int64), np.arange(4))
+    assert sorted(epoch_rows(nothing, (1, 0), 1.0)) == [0, 1, 2, 3]

@@ -1,0 +1,241 @@
+"""Training: what it learns, where it stops, and that a killed run ends where an unbroken one does."""
+
+import itertools
+
+import numpy as np
+import pytest
+
+from pipeline.core.errors import DataError
+from pipeline.model import training
+from pipeline.model.checkpoints import resumable, state_of
+from pipeline.model.devices import quiet_keras
+from pipeline.model.networks import NetworkSettings
+from pipeline.model.samples import Samples, View
+from pipeline.model.training import Recipe, optimizer, train, write_log
+from pipeline.ops.augment import Augmentation
+from tests.model.toy_table import SIZE, toy_scan, toy_table
+
+quiet_keras()
+
+NET = NetworkSettings(
+    network="unet", height=SIZE, width=SIZE, base_width=4, depth=3, norm_momentum=0.8, dropout=0.2
+)
+QUICK = Recipe(
+    network=NET,
+    loss="bce_dice",
+    epochs=3,
+    batch_size=4,
+    learning_rate=1e-2,
+    workers=0,
+    slices_per_epoch=12,
+    schedule="cosine",
+    warmup_epochs=0.5,
+    clip_norm=1.0,
+)
+VIEW = View(augmentation=Augmentation(flip_x=0.5, shift_px=2, noise=0.02))
+PATIENTS = (["a", "b"], ["c"])
+
+
+class Killed(Exception):
+    pass
+
+
+@pytest.fixture(scope="module")
+def table(tmp_path_factory):
+    path = tmp_path_factory.mktemp("training") / "tables.h5"
+    return toy_table(path, *(toy_scan(name) for name in "abc"), toy_scan("d", truth="none"))
+
+
+def trained(table, shelf, recipe=QUICK, view=VIEW, patients=PATIENTS, **told):
+    with resumable(shelf, "a-digest") as checkpoints:
+        return train(recipe, Samples(table, view), patients, checkpoints, **told)
+
+
+def replaced(**what):
+    return Recipe(**(vars(QUICK) | what))
+
+
+@pytest.fixture(scope="module")
+def unbroken(table, tmp_path_factory):
+    return trained(table, tmp_path_factory.mktemp("unbroken"))
+
+
+def test_two_slices_are_learnt_by_heart(table, tmp_path):
+    net = NetworkSettings(network="unet", height=SIZE, width=SIZE, base_width=8, depth=3,
+                          norm_momentum=0.8)  # fmt: skip
+    recipe = replaced(network=net, epochs=1, slices_per_epoch=240, negatives_per_positive=0.0)
+    done = trained(table, tmp_path, recipe, View(), (["a"], ["a"]))
+    assert done.history[0]["val_dice"] >= 0.95
+    assert done.history[0]["val_sensitivity"] >= 0.95
+
+
+def test_the_log_tells_of_every_epoch(unbroken, tmp_path):
+    assert [row["epoch"] for row in unbroken.history] == [1, 2, 3]
+    assert all(0 <= row["waiting"] <= 1 for row in unbroken.history)
+    assert all(row["images_per_second"] > 0 for row in unbroken.history)
+    write_log(unbroken.history, tmp_path / "log.csv")
+    read = np.genfromtxt(tmp_path / "log.csv", delimiter=",", names=True)
+    np.testing.assert_allclose(read["val_dice"], [r["val_dice"] for r in unbroken.history], 1e-4)
+
+
+def test_a_run_killed_after_any_epoch_ends_with_the_same_weights(unbroken, table, tmp_path):
+    def kill(_):
+        raise Killed
+
+    for _ in range(2):
+        with pytest.raises(Killed):
+            trained(table, tmp_path, on_epoch=kill)
+    resumed = trained(table, tmp_path)
+    assert resumed.resumed_at == 2
+    assert [r["loss"] for r in resumed.history] == [r["loss"] for r in unbroken.history]
+    for one, two in zip(resumed.last.get_weights(), unbroken.last.get_weights(), strict=True):
+        np.testing.assert_array_equal(one, two)
+    for one, two in zip(resumed.best.get_weights(), unbroken.best.get_weights(), strict=True):
+        np.testing.assert_array_equal(one, two)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_kill_in_the_middle_of_an_epoch_costs_that_epoch_only(unbroken, table, tmp_path):
+    batches = itertools.count()
+
+    def kill(*_):
+        if next(batches) == 4:
+            raise Killed
+
+    with pytest.raises(Killed):
+        trained(table, tmp_path, on_batch=kill)
+    resumed = trained(table, tmp_path)
+    assert resumed.resumed_at == 1
+    for one, two in zip(resumed.last.get_weights(), unbroken.last.get_weights(), strict=True):
+        np.testing.assert_array_equal(one, two)
+
+
+def test_another_seed_is_another_net(unbroken, table, tmp_path):
+    other = trained(table, tmp_path, replaced(seed=2, epochs=1))
+    assert other.history[0]["loss"] != unbroken.history[0]["loss"]
+
+
+def test_the_best_epoch_is_that_of_the_highest_dice_on_the_held_out(unbroken):
+    scores = [row["val_dice"] for row in unbroken.history]
+    assert unbroken.best_epoch == int(np.argmax(scores)) + 1
+
+
+def test_without_anyone_to_validate_on_the_smallest_loss_is_best(table, tmp_path):
+    done = trained(table, tmp_path, replaced(epochs=2), patients=(["a"], []))
+    losses = [row["loss"] for row in done.history]
+    assert done.best_epoch == int(np.argmin(losses)) + 1
+    assert "val_dice" not in done.history[0]
+
+
+def test_it_stops_early_without_gain(table, tmp_path, monkeypatch):
+    monkeypatch.setattr(training, "score", lambda *_: {"dice": 0.5})
+    done = trained(table, tmp_path, replaced(epochs=9, early_stopping_patience=2))
+    assert len(done.history) == 3
+    assert done.best_epoch == 1
+
+
+def test_a_plateau_lowers_the_rate(table, tmp_path, monkeypatch):
+    monkeypatch.setattr(training, "score", lambda *_: {"dice": 0.5})
+    done = trained(table, tmp_path, replaced(schedule="plateau", plateau_patience=1))
+    assert [r["learning_rate"] for r in done.history] == pytest.approx([1e-2, 1e-2, 5e-3])
+
+
+def test_crops_train_a_net_of_whole_slices(table, tmp_path):
+    done = trained(table, tmp_path, replaced(epochs=1), View(crop_px=16))
+    assert done.best.input_shape == (None, SIZE, SIZE, 1)
+    assert np.isfinite(done.history[0]["val_loss"])
+
+
+@pytest.mark.parametrize(
+    ("size", "advice"), [(4, r"train\.batch_size=2"), (1, r"smaller train\.crop_px")]
+)
+def test_a_full_device_names_the_batch_to_try(table, tmp_path, monkeypatch, size, advice):
+    def full(*_):
+        raise RuntimeError("RESOURCE_EXHAUSTED: OOM when allocating tensor with shape [8,64]")
+
+    monkeypatch.setattr(training, "fit", full)
+    with pytest.raises(DataError, match=advice):
+        trained(table, tmp_path, replaced(batch_size=size))
+
+
+def test_other_faults_are_not_called_memory(table, tmp_path, monkeypatch):
+    def broken(*_):
+        raise RuntimeError("a bug")
+
+    monkeypatch.setattr(training, "fit", broken)
+    with pytest.raises(RuntimeError, match="a bug"):
+        trained(table, tmp_path)
+
+
+def test_a_loss_that_is_no_number_ends_the_run(table, tmp_path, monkeypatch):
+    row = {"loss": float("nan"), "seconds": 1.0, "waiting": 0.0}
+    monkeypatch.setattr(training, "fit", lambda *_: row)
+    with pytest.raises(DataError, match=r"diverged; try train\.learning_rate=0\.001"):
+        trained(table, tmp_path)
+
+
+def test_nothing_to_learn_is_said(table, tmp_path):
+    with pytest.raises(DataError, match="no slice of the training patients shows nodules"):
+        trained(table, tmp_path, patients=(["d"], ["c"]))
+
+
+def test_a_damaged_row_ends_the_run_with_its_message(table, tmp_path, monkeypatch):
+    def damaged(*_):
+        raise DataError("row 3 of /image is damaged")
+
+    monkeypatch.setattr(Samples, "augmented", damaged)
+    with pytest.raises(DataError, match="row 3 of /image is damaged"):
+        trained(table, tmp_path, replaced(workers=1))
+
+
+@pytest.mark.parametrize("name", ["adam", "adamw", "sgd"])
+def test_optimizers_are_what_they_are_called(name):
+    made = optimizer(replaced(optimizer=name, weight_decay=1e-4, schedule="constant"), 10)
+    assert type(made).__name__.lower() == name
+    assert made.weight_decay == 1e-4
+    assert made.global_clipnorm == 1.0
+    assert float(made.learning_rate) == pytest.approx(1e-2)
+
+
+def test_cosine_rises_then_falls_to_a_hundredth():
+    rate = optimizer(replaced(epochs=10, warmup_epochs=2.0), 5)._learning_rate
+    values = [float(rate(step)) for step in range(51)]
+    assert values[0] == pytest.approx(1e-4)
+    assert values[10] == pytest.approx(1e-2) == max(values)
+    assert all(np.diff(values[:11]) > 0)
+    assert all(np.diff(values[10:51]) < 0)
+    assert values[50] == pytest.approx(1e-4)
+
+
+def test_a_second_run_at_the_same_time_has_checkpoints_of_its_own(tmp_path, caplog):
+    with resumable(tmp_path, "a-digest") as one, resumable(tmp_path, "a-digest") as two:
+        assert one.folder != two.folder
+    assert "another run trains this very net" in caplog.text
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_torn_progress_file_starts_anew(tmp_path):
+    with resumable(tmp_path, "a-digest") as kept:
+        kept.keep([{"loss": 1.0}], [np.zeros(2)], [np.ones(2)])
+        assert kept.history == [{"loss": 1.0}]
+        (kept.folder / "progress.json").write_text('{"history": [')
+        assert kept.history == []
+
+
+def test_only_the_newest_state_and_the_best_weights_are_kept(tmp_path):
+    with resumable(tmp_path, "a-digest") as kept:
+        kept.keep([{}], [np.zeros(2)], [np.ones(2)])
+        kept.keep([{}, {}], [np.full(2, 5.0)], None)
+        assert {file.name for file in kept.folder.glob("*.npz")} == {"state-2.npz", "best-1.npz"}
+        np.testing.assert_array_equal(kept.state()[0], [5.0, 5.0])
+        np.testing.assert_array_equal(kept.best()[0], [1.0, 1.0])
+
+
+def test_a_checkpoint_of_another_net_is_refused(table, unbroken):
+    from pipeline.model.checkpoints import restore
+
+    unbroken.last.compile(optimizer=optimizer(QUICK, 1))
+    with pytest.raises(ValueError, match="of different networks"):
+        restore(unbroken.last, state_of(unbroken.best)[:3]) if unbroken.best.optimizer else restore(
+            unbroken.last, [np.zeros(1)]
+        )
