@@ -37,7 +37,7 @@ def main() -> None:
         path = make_table(Path(folder) / "tables.h5")
         view = View(augmentation=AMOUNTS)
         samples, tables = Samples(path, view), Tables(path)
-        ours = measure(lambda rows, key: samples.augmented(rows, key), options.slices)
+        ours = measure(samples.augmented, options.slices)
         seeds = measure(lambda rows, key: seed_way(tables, rows, key), options.slices // 4)
     print(
         json.dumps(

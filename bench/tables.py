@@ -1,6 +1,6 @@
 """What the tables cost: slices a second and memory while building, milliseconds for a batch.
 
-`python -m bench.tables [SCANS]` tabulates one phantom at 1 mm SCANS times (default 20).
+`python -m bench.tables [SCANS]` tabulates one phantom at 1 mm SCANS times (default 10).
 """
 
 import json
@@ -111,7 +111,7 @@ def batches(path, context, names, repeats=60):
 
 
 def main():
-    scans = int(sys.argv[1]) if len(sys.argv) > 1 else 20
+    scans = int(sys.argv[1]) if len(sys.argv) > 1 else 10
     with tempfile.TemporaryDirectory(prefix="bench-tables-") as name:
         folder = Path(name)
         folders = phantom_folders(folder / "cache")

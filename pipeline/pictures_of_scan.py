@@ -2,8 +2,10 @@
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from pipeline.core.record import read_record
 from pipeline.core.store import folder_name
@@ -38,12 +40,12 @@ def write_overlays(folders: Mapping[str, Path], out: Path) -> list[Path]:
     if "find-nodules" in folders:
         detected = images.read(folders["find-nodules"] / "nodules.h5").array
         focus = _focus(detected)
-        words.append(f"{read_record(folders['find-nodules']).facts.get('candidates')} found")
+        words.append(f"found: {read_record(folders['find-nodules']).facts.get('candidates')}")
     if "annotate-nodules" in folders:
         votes = images.read(folders["annotate-nodules"] / "votes.h5").array
         focus = _focus(images.read(folders["annotate-nodules"] / "nodules.h5").array) or focus
         known = read_nodules(folders["annotate-nodules"])
-        words.append(f"{len(known.nodules)} nodules, truth: {known.truth}")
+        words.append(f"nodules: {len(known.nodules)}, truth: {known.truth}")
     rows = sheet(ct, outlines(lungs, votes, detected), region=lungs, focus=focus)
     legend = (
         "right lung blue, left lung green; nodules yellow, orange, red, crimson where 1, 2, 3, 4 "
@@ -55,14 +57,14 @@ def write_overlays(folders: Mapping[str, Path], out: Path) -> list[Path]:
     return [path]
 
 
-def _focus(
-    labels: np.ndarray[tuple[int, ...], np.dtype[np.integer]],
-) -> tuple[int, int, int] | None:
+def _focus(labels: npt.NDArray[Any]) -> tuple[int, int, int] | None:
     """A voxel in the middle of the largest label, or None."""
-    counts = np.bincount(labels.ravel())[1:]
-    if not counts.any():
+    where = np.flatnonzero(labels)
+    if not where.size:
         return None
-    voxels = np.argwhere(labels == counts.argmax() + 1)
-    middle = voxels[np.abs(voxels - voxels.mean(axis=0)).sum(axis=1).argmin()]
-    z, y, x = (int(v) for v in middle)
+    values = labels.ravel()[where]
+    voxels = np.column_stack(
+        np.unravel_index(where[values == np.bincount(values).argmax()], labels.shape)
+    )
+    z, y, x = voxels[np.abs(voxels - voxels.mean(axis=0)).sum(axis=1).argmin()].tolist()
     return z, y, x

@@ -118,7 +118,7 @@ def test_half_resolution_is_nearly_as_good():
     assert 2 * both / (full.lung.array.sum() + half.lung.array.sum()) > 0.995
     tissue = ~ndimage.binary_dilation(full.lung.array | half.lung.array)
     apart = np.abs(full.ct.array.astype(int) - half.ct.array)[tissue]
-    assert np.percentile(apart, 90) < 25
+    assert np.median(apart) < 5
 
 
 def test_half_resolution_needs_even_rows_and_columns():
@@ -137,7 +137,7 @@ def test_doubling_keeps_a_ramp_straight():
 
 def test_an_open_trachea_lets_the_air_of_the_lungs_out():
     for is_open in (False, True):
-        phantom = chest((2.0, 2.0, 2.0), open_trachea=is_open)
+        phantom = chest(open_trachea=is_open, z_range_mm=(-190.0, 164.0))
         bodies = air_bodies(phantom.ct)
         trachea = bodies[at(phantom.ct, (0, 20, 80))]
         assert (trachea == bodies[0, 0, 0]) == is_open
@@ -214,7 +214,7 @@ def test_a_single_lung_is_the_left_one():
 def test_the_lungs_touch_in_front_of_the_great_vessels():
     phantom = chest(junction=True, noise_hu=0.0)
     beside = (phantom.lungs.array[..., :-1] == RIGHT) & (phantom.lungs.array[..., 1:] == LEFT)
-    assert beside.sum() > 100
+    assert beside.sum() > 60
     assert np.median(phantom.ct.array[..., 1:][beside]) < -500
     plain = chest(noise_hu=0.0).lungs.array
     assert not ((plain[..., :-1] == RIGHT) & (plain[..., 1:] == LEFT)).any()
@@ -262,7 +262,10 @@ def test_each_kind_of_nodule_is_where_and_what_it_should_be(kind):
     assert least * ball < ml(mask, phantom.ct) < 1.4 * ball
     assert phantom.lung.array[mask].all()
     inner = ndimage.binary_erosion(mask, iterations=2)
-    assert abs(np.median(phantom.ct.array[inner]) - (20 if kind == "part_solid" else hu)) < 45
+    values = phantom.ct.array[inner]
+    assert abs(np.median(values[values < -300] if kind == "part_solid" else values) - hu) < 60
+    solid = phantom.ct.array[at(phantom.ct, nodule.centre)] > -50
+    assert solid == (kind != "ground_glass")
     shell = ndimage.binary_dilation(mask, iterations=2) & ~mask
     touching = {
         "pleura": (~phantom.lung.array[shell]).mean() > 0.05,
@@ -274,7 +277,7 @@ def test_each_kind_of_nodule_is_where_and_what_it_should_be(kind):
 
 
 def test_nodules_are_well_apart_and_labelled_in_order():
-    phantom = chest((2.0, 2.0, 2.0), nodules=tuple(KINDS))
+    phantom = chest(nodules=tuple(KINDS))
     centres = np.array([n.centre for n in phantom.chest.nodules])
     gaps = np.linalg.norm(centres[:, None] - centres[None], axis=2) + 1e3 * np.eye(len(centres))
     assert gaps.min() >= 30
@@ -300,7 +303,7 @@ def test_a_tube_keeps_its_volume_however_coarse_the_grid(step):
     drawn = np.zeros(shape, np.float32)
     draw_tubes(frame, drawn, np.array([[-25.0, -20, -10, 25, 18, 12, 1.2, 1.2]]))
     true = np.pi * 1.2**2 * np.linalg.norm([50, 38, 22]) + 4 / 3 * np.pi * 1.2**3
-    assert 0.75 < drawn.sum() * step**3 / true < 1.3
+    assert 0.85 < drawn.sum() * step**3 / true < 1.15
 
 
 def test_an_ellipsoid_has_its_volume_and_off_the_grid_there_is_none():

@@ -163,14 +163,16 @@ def _rows(path: Path) -> tuple[set[str], list[tuple[int, dict[str, str]]]]:
             f"({', '.join(PLAIN)}, and diameter_mm or min_diameter_mm, max_diameter_mm)"
         )
     ids = names.index("nodids") if "nodids" in names else len(names)
+    try:
+        cut = [(reader.line_num, row) for row in reader if any(cell.strip() for cell in row)]
+    except csv.Error as error:
+        raise ConfigError(f"{path}, line {reader.line_num}: {error}; expected a CSV") from error
     rows = []
-    for row in reader:
-        if not any(cell.strip() for cell in row):
-            continue
+    for line, row in cut:
         cells = {name: cell.strip() for name, cell in zip(names, row, strict=False) if name}
         # VIA's last columns have one heading among them: the names of the readings
         cells["nodids"] = "\n".join(cell.strip() for cell in row[ids:] if cell.strip())
-        rows.append((reader.line_num, cells))
+        rows.append((line, cells))
     return header, rows
 
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from pipeline.core.errors import ScanError
 from pipeline.io import dicom_header as dh
-from pipeline.io.dicom_pixels import HuArray, fill, forget_frames
+from pipeline.io.dicom_pixels import HuArray, fill
 from pipeline.io.dicom_planes import Plane, planes_of
 from pipeline.ops.slices import Axes, Layout, SliceRules, axes_of, layout_of, same_places
 from pipeline.volume import FloatArray
@@ -91,7 +91,6 @@ def read_series(
     layout = layout_of(coordinates[first], rules)
     array = np.empty((len(first), planes[0].rows, planes[0].columns), np.int16)
     notes = [fill(planes[i], array[k]) for k, i in enumerate(first)]
-    forget_frames()
     y, x = planes[0].spacing_yx_mm
     units = {header.text(dh.RESCALE_TYPE) for header in headers} - {"", "HU"}
     return Series(

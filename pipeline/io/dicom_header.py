@@ -16,7 +16,7 @@ from pipeline.core.errors import ScanError
 IMPLICIT, EXPLICIT = "1.2.840.10008.1.2", "1.2.840.10008.1.2.1"
 BIG_ENDIAN, DEFLATED = "1.2.840.10008.1.2.2", "1.2.840.10008.1.2.1.99"
 
-TRANSFER_SYNTAX = 0x00020010
+MEDIA_CLASS, TRANSFER_SYNTAX = 0x00020002, 0x00020010
 IMAGE_TYPE, SOP_CLASS, SOP_INSTANCE = 0x00080008, 0x00080016, 0x00080018
 MODALITY, MANUFACTURER, PATIENT_ID = 0x00080060, 0x00080070, 0x00100020
 PATIENT_POSITION, SERIES_UID, INSTANCE_NUMBER = 0x00185100, 0x0020000E, 0x00200013
@@ -189,11 +189,11 @@ def _starts_without_preamble(head: bytes) -> bool:
 
 
 def _walk(path: Path, data: bytes, at: int) -> Header:
-    syntax, at = _meta(data, at)
+    syntax, media, at = _meta(data, at)
     if syntax in {BIG_ENDIAN, DEFLATED}:
         raise _UnusualError
     explicit = syntax != IMPLICIT
-    values: dict[int, bytes] = {}
+    values = {SOP_CLASS: media} if media else {}
     overlay = False
     size = len(data)
     while True:
@@ -220,17 +220,20 @@ def _walk(path: Path, data: bytes, at: int) -> Header:
             raise _ShortError
 
 
-def _meta(data: bytes, at: int) -> tuple[str, int]:
-    # The file meta group is always explicit little-endian.
-    syntax = ""
+def _meta(data: bytes, at: int) -> tuple[str, bytes, int]:
+    # Transfer syntax, SOP class and the end of the file meta group, which is always explicit
+    # little-endian.
+    syntax, media = "", b""
     while data[at : at + 2] == b"\2\0":
         tag, length, value_at = _element(data, at, explicit=True)
         at = value_at + length
         if tag == TRANSFER_SYNTAX:
             syntax = data[value_at:at].decode("latin-1").strip(" \0")
+        elif tag == MEDIA_CLASS:
+            media = data[value_at:at]
     if not syntax:
         syntax = EXPLICIT if data[at + 4 : at + 6] in _SHORT_VR | _LONG_VR else IMPLICIT
-    return syntax, at
+    return syntax, media, at
 
 
 def _element(data: bytes, at: int, explicit: bool) -> tuple[int, int, int]:
@@ -290,21 +293,21 @@ def _by_pydicom(path: Path) -> Header:
             overlay = any(
                 element.tag & 0xFF00FFFF == OVERLAY_BIT and element.value for element in dataset
             )
+            media = str(getattr(dataset.file_meta, "MediaStorageSOPClassUID", ""))
+            syntax = str(getattr(dataset.file_meta, "TransferSyntaxUID", IMPLICIT))
     except InvalidDicomError as error:
         raise NotDicomError(str(path)) from error
-    except OSError:
-        raise
     except Exception as error:  # a damaged file makes pydicom raise nearly anything
+        if isinstance(error, OSError) and error.errno is not None:
+            raise
         raise ScanError(
             f"{path}: the DICOM header cannot be read ({_one_line(error)}); the file is damaged "
             "or cut short: copy it again from where it came"
         ) from error
-    media = str(getattr(dataset.file_meta, "MediaStorageSOPClassUID", ""))
-    if not values and media:
-        values = {SOP_CLASS: media.encode()}
+    if media:
+        values.setdefault(SOP_CLASS, media.encode())
     if not values:
         raise NotDicomError(str(path))
-    syntax = str(getattr(dataset.file_meta, "TransferSyntaxUID", IMPLICIT))
     has_pixels = any(tag in dataset for tag in (PIXELS, FLOAT_PIXELS, DOUBLE_PIXELS))
     return Header(path, syntax, values, has_pixels=has_pixels, overlay_bits=overlay)
 

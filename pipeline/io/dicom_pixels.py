@@ -6,9 +6,7 @@ hold, or that contradict the header, are mended only where there is one reading 
 constant above or below everything else, which is padding.
 """
 
-import warnings
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +15,7 @@ import numpy.typing as npt
 
 from pipeline.core.errors import ScanError
 from pipeline.io import dicom_header as dh
+from pipeline.io.dicom_decoder import DECODER
 from pipeline.io.dicom_planes import Plane, planes_of
 
 HuArray = npt.NDArray[np.int16]
@@ -74,7 +73,7 @@ def fill(plane: Plane, out: HuArray) -> PixelNotes:
         _read_into(plane, octets)
         raw = octets.view(np.int8 if plane.signed else np.uint8)
     else:
-        raw = _decode(plane)
+        raw = DECODER.decode(plane.path, plane.frame, plane.syntax)
         if raw.shape != out.shape:
             raise ScanError(
                 f"matrix: {plane.path} decodes to {raw.shape} pixels, its header says {out.shape}; "
@@ -168,59 +167,3 @@ def _within_stored_bits(
         f"stored-bits: {plane.path} says {bits} {'signed' if plane.signed else 'unsigned'} bits "
         f"({least} to {most}) and holds {low} to {high}; which of the two is right cannot be told"
     )
-
-
-def _decode(plane: Plane) -> npt.NDArray[Any]:
-    from pydicom.pixels import pixel_array
-
-    errors = []
-    for decoder in (_by_pydicom, _by_gdcm):
-        try:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")
-                array = decoder(plane, pixel_array)
-        except Exception as error:  # decoders raise nearly anything
-            errors.append(" ".join(str(error).split())[:300])
-            continue
-        if array.dtype.byteorder == ">":
-            array = array.astype(array.dtype.newbyteorder("="))
-        return array
-    raise ScanError(
-        f"undecodable: no decoder reads {plane.path} (transfer syntax {plane.syntax}): "
-        f"{'; '.join(errors)}; decompress it with the tool that made it"
-    )
-
-
-def _by_pydicom(plane: Plane, pixel_array: Any) -> npt.NDArray[Any]:
-    return np.asarray(pixel_array(plane.path, index=plane.frame, raw=True))
-
-
-def _by_gdcm(plane: Plane, _: Any) -> npt.NDArray[Any]:
-    frames = _gdcm_frames(plane.path).reshape(-1, plane.rows, plane.columns)
-    return np.asarray(frames[plane.frame])
-
-
-@lru_cache(maxsize=1)
-def _gdcm_frames(path: Path) -> npt.NDArray[Any]:
-    # GDCM alone reads the 12-bit and the retired forms of JPEG; it decodes all frames at once.
-    import gdcm
-
-    gdcm.Trace.WarningOff()
-    gdcm.Trace.ErrorOff()
-    reader = gdcm.ImageReader()
-    reader.SetFileName(str(path))
-    if not reader.Read():
-        raise ValueError("GDCM cannot read it")
-    image = reader.GetImage()
-    buffer = image.GetBuffer()
-    if buffer is None:
-        raise ValueError("GDCM cannot decode it")
-    octets = buffer.encode("utf-8", "surrogateescape") if isinstance(buffer, str) else buffer
-    form = image.GetPixelFormat()
-    kind = "i" if form.GetPixelRepresentation() else "u"
-    return np.frombuffer(octets, np.dtype(f"<{kind}{form.GetBitsAllocated() // 8}"))
-
-
-def forget_frames() -> None:
-    """Give back the memory of the file decoded last."""
-    _gdcm_frames.cache_clear()

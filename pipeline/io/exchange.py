@@ -7,7 +7,12 @@ from typing import Any
 import numpy as np
 
 from pipeline.core.errors import ConfigError, ScanError
-from pipeline.io.exchange_headers import SUFFIXES, check_header, suffix_of
+from pipeline.io.exchange_headers import (
+    SUFFIXES,
+    check_header,
+    check_length_of_nifti,
+    suffix_of,
+)
 from pipeline.ops.slices import orthonormal, skew_degrees
 from pipeline.volume import HU, AnyVolume, Geometry, Volume
 
@@ -115,7 +120,16 @@ def _reader(path: Path) -> Any:
             f"samples: {path} has {reader.GetNumberOfComponents()} values a voxel; a CT has one: "
             "it is a picture, leave it out"
         )
+    _check_nifti_length(path, reader)
     return reader
+
+
+def _check_nifti_length(path: Path, reader: Any) -> None:
+    # ITK takes what a NIfTI that was cut short leaves out for zeros, without a word.
+    if not reader.HasMetaDataKey("vox_offset"):
+        return
+    bits, offset = (float(reader.GetMetaData(key)) for key in ("bitpix", "vox_offset"))
+    check_length_of_nifti(path, int(offset + np.prod(reader.GetSize(), dtype=float) * bits / 8))
 
 
 def _geometry(path: Path, reader: Any, angle_tolerance_degrees: float) -> tuple[Geometry, float]:

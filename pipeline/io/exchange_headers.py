@@ -5,6 +5,8 @@ must not make this program read ``/etc/passwd``. What a header leaves unsaid (it
 its voxels' file cannot hold is refused here, with a name, where a lenient reader would guess.
 """
 
+import gzip
+import zlib
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
@@ -79,6 +81,42 @@ def check_header(path: Path) -> Checked:
     if kind == "nrrd":
         return _check_nrrd(path)
     return Checked(path)
+
+
+def check_length_of_nifti(path: Path, needed: int) -> None:
+    """Check that a NIfTI holds `needed` bytes, unpacked.
+
+    Raises
+    ------
+    ScanError
+        If it is shorter, or its compression is damaged.
+    """
+    packed = path.name.lower().endswith(".gz")
+    there = _unpacked_size(path, needed) if packed else path.stat().st_size
+    if there < needed:
+        raise ScanError(
+            f"truncated: {path} holds {there}{' unpacked' if packed else ''} bytes, its header "
+            f"describes {needed}; copy it again from where it came"
+        )
+
+
+def _unpacked_size(path: Path, needed: int) -> int:
+    # A whole gzip file ends with its unpacked size (RFC 1952); one that was cut, or written in
+    # parts, ends with something else and must be unpacked to know.
+    with path.open("rb") as file:
+        if path.stat().st_size < 18:
+            return 0
+        file.seek(-4, 2)
+        if int.from_bytes(file.read(4), "little") == needed & 0xFFFFFFFF:
+            return needed
+    size = 0
+    try:
+        with gzip.open(path) as stream:
+            while size < needed and (part := stream.read(1 << 20)):
+                size += len(part)
+    except (EOFError, OSError, zlib.error):
+        pass
+    return size
 
 
 def _check_metaimage(path: Path) -> Checked:

@@ -1,6 +1,6 @@
 """Volumes on disk: the cache's own HDF5 files, and the images people exchange.
 
-The cache keeps one volume a file: HDF5 by PyTables, one slice a chunk, Blosc-LZ4 with bit
+The cache keeps one volume a file: HDF5 by PyTables, one slice a chunk, Blosc-LZ4 with byte
 shuffle (0.2 s for a scan, against 1.9 s of zlib), every chunk with a Fletcher-32 checksum, so
 that a flipped bit is an error and not a wrong voxel.
 """
@@ -14,7 +14,7 @@ import tables
 from pipeline.core.errors import ScanError
 from pipeline.volume import HU, AnyVolume, Geometry, Mask, Volume
 
-FILTERS = tables.Filters(complevel=5, complib="blosc:lz4", bitshuffle=True, fletcher32=True)
+FILTERS = tables.Filters(complevel=5, complib="blosc:lz4", shuffle=True, fletcher32=True)
 
 
 def write(volume: AnyVolume, path: Path, **attributes: str | float | int) -> None:

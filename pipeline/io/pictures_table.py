@@ -199,12 +199,13 @@ def _patient(name: str, expression: re.Pattern[str] | None) -> str:
 def _facts(path: Path, left_out: list[str]) -> Facts:
     with schema.Tables(path) as table:
         more = f" and {len(left_out) - NAMED_AT_MOST} more" if len(left_out) > NAMED_AT_MOST else ""
+        named = {"left_out_names": "; ".join(left_out[:NAMED_AT_MOST]) + more} if left_out else {}
         return {
             "scans": len(table),
             "patients": len(np.unique(table.scans["patient"])),
             "rows": len(table),
             "rows_without_lung": int(np.count_nonzero(table.slices["lung_mm2"] == 0)),
             "left_out": len(left_out),
-            "left_out_names": "; ".join(left_out[:NAMED_AT_MOST]) + more,
+            **named,
             "size": table.size,
         }

@@ -85,7 +85,7 @@ def _not_dicom(path: Path) -> Found:
 def _dicom(header: dh.Header) -> Found:
     series, modality = header.text(dh.SERIES_UID), header.text(dh.MODALITY)
     sop_class = header.text(dh.SOP_CLASS)
-    if sop_class == _DIRECTORY_CLASS or not (series or modality or sop_class):
+    if sop_class == _DIRECTORY_CLASS:
         return Found("nothing")
     reason = _why_no_ct(header, modality, sop_class)
     fault = False

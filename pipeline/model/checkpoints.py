@@ -112,7 +112,7 @@ def resumable(shelf: Path, digest: str) -> Iterator[Checkpoints]:
 
 def state_of(model: Any) -> Weights:
     """All that training changes: weights, running means, random states, the optimiser's."""
-    return [np.asarray(_value(variable)) for variable in _variables(model)]
+    return [np.asarray(variable.numpy()) for variable in _variables(model)]
 
 
 def restore(model: Any, state: Weights) -> None:
@@ -132,9 +132,3 @@ def _variables(model: Any) -> list[Any]:
     # Of the random states only the seed generators' are there; `variables` has them, `weights`
     # has not.
     return [*model.variables, *model.optimizer.variables]
-
-
-def _value(variable: Any) -> Any:
-    from keras import ops
-
-    return ops.convert_to_numpy(variable)

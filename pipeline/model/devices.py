@@ -1,7 +1,10 @@
 """Devices: what the nets run on, and what is particular to one of Keras's backends."""
 
+import importlib
 import logging
 import os
+import sys
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -10,13 +13,39 @@ from pipeline.core.errors import ConfigError
 
 log = logging.getLogger(__name__)
 
+# Beginnings of lines that TensorFlow writes whenever it is imported.
+_NOTES = (b"WARNING: All log messages before absl", b"I0000 ", b"W0000 ")
 # How the backends say that the device's memory is full.
 _FULL = ("RESOURCE_EXHAUSTED", "ResourceExhausted", "OOM when allocating", "out of memory")
 
 
 def quiet_keras() -> None:
-    """Keep TensorFlow's start-up notes off stderr; to be called before keras is imported."""
+    """Import keras without TensorFlow's start-up notes on stderr; what else is told there stays."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    if "keras" in sys.modules:
+        return
+    # Some notes are written before TensorFlow reads that level, straight to the descriptor.
+    sys.stderr.flush()
+    descriptor = os.dup(2)
+    with tempfile.TemporaryFile() as told:
+        os.dup2(told.fileno(), 2)
+        try:
+            importlib.import_module("keras")
+        finally:
+            os.dup2(descriptor, 2)
+            os.close(descriptor)
+            told.seek(0)
+            for line in told.read().splitlines(keepends=True):
+                if not line.startswith(_NOTES):
+                    os.write(2, line)
+
+
+def backend() -> str:
+    """Name of the backend that Keras runs on: tensorflow, jax or torch."""
+    quiet_keras()
+    import keras
+
+    return str(keras.backend.backend())
 
 
 def is_out_of_memory(error: BaseException) -> bool:
@@ -69,20 +98,20 @@ def spread_over(count: int) -> Iterator[int]:
     if count == 1:
         yield 1
         return
-    backend = keras.backend.backend()
-    if backend == "jax":
+    name = backend()
+    if name == "jax":
         devices = _chosen(keras.distribution.list_devices(), count)
         keras.distribution.set_distribution(keras.distribution.DataParallel(devices=devices))
         try:
             yield len(devices)
         finally:
             keras.distribution.set_distribution(None)
-    elif backend == "tensorflow":
+    elif name == "tensorflow":
         with _mirrored_on_tensorflow(count) as found:
             yield found
     else:
         raise ConfigError(
-            f"devices = {count} needs the tensorflow or the jax backend of Keras, not {backend}; "
+            f"devices = {count} needs the tensorflow or the jax backend of Keras, not {name}; "
             "set KERAS_BACKEND, or devices = 1"
         )
 

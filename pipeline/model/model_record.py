@@ -38,6 +38,8 @@ class ModelRecord:
         The table and the split it was trained on.
     train_patients, validation_patients
         Whom it saw in training, and on whom its best epoch was chosen.
+    picture_fit
+        How pictures were put into the table's squares: ``pad`` or ``stretch``.
     scores
         Of the best epoch on the validation part.
     """
@@ -57,6 +59,7 @@ class ModelRecord:
     train_patients: list[str]
     validation_patients: list[str]
     best_epoch: int
+    picture_fit: str = "pad"
     scores: dict[str, float] = field(default_factory=dict)
     params: dict[str, Any] = field(default_factory=dict)
     packages: dict[str, str] = field(default_factory=dict)

@@ -209,7 +209,9 @@ class _Run:
     def _validated(self) -> Row:
         if self.full is not self.model:
             self.full.set_weights(self.model.get_weights())
-        epoch = Epoch(self.held_out.rows, self.recipe.batch_size, None, self.spread)
+        size = self.recipe.batch_size
+        filled_up = size * self.spread // math.gcd(size, self.spread)
+        epoch = Epoch(self.held_out.rows, size, None, filled_up)
         found = score(self.full, Feed(self.workers, epoch), self.loss)
         return {f"val_{name}": value for name, value in found.items()}
 
@@ -282,6 +284,21 @@ def write_log(history: History, path: Path) -> None:
     lines = [",".join(names)]
     lines += [",".join(f"{row.get(name, math.nan):.6g}" for name in names) for row in history]
     path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+
+def tensorboard(folder: Path) -> OnEpoch:
+    """A writer of the log's rows for TensorBoard."""
+    import keras
+
+    board = keras.callbacks.TensorBoard(str(folder), write_graph=False)
+    # It wants a model before it writes; the log is all that is written here.
+    board.set_model(keras.Sequential())
+
+    def write(row: Row) -> None:
+        numbers = {name: value for name, value in row.items() if name != "epoch"}
+        board.on_epoch_end(int(row["epoch"]), numbers)
+
+    return write
 
 
 def _scores(history: History) -> list[float]:

@@ -11,7 +11,9 @@ from pipeline.model.networks import foreground
 def score(model: Any, feed: Feed, loss: Any, threshold: float = 0.5) -> dict[str, float]:
     """Loss, Dice, IoU, accuracy, sensitivity and precision over all batches of `feed`.
 
-    Pixels of weight 0 count nowhere. A score without anything to count is no number.
+    Pixels of weight 0 count nowhere. A score without anything to count is no number. The feed's
+    batches are best all of one size, filled up with what weighs nothing: another size may have
+    the net compiled anew.
     """
     from keras import ops
 
@@ -21,7 +23,7 @@ def score(model: Any, feed: Feed, loss: Any, threshold: float = 0.5) -> dict[str
     for x, y in feed:
         predicted = model.predict_on_batch(x)
         losses.append(float(ops.mean(loss(y, predicted))))
-        sizes.append(len(x))
+        sizes.append(int(np.count_nonzero(y[..., 1].any(axis=(1, 2)))))
         found = foreground(predicted) >= threshold
         truth, counts = y[..., 0] > 0, y[..., 1] > 0
         hits += int(np.count_nonzero(found & truth & counts))
@@ -29,7 +31,7 @@ def score(model: Any, feed: Feed, loss: Any, threshold: float = 0.5) -> dict[str
         misses += int(np.count_nonzero(~found & truth & counts))
         rest += int(np.count_nonzero(~found & ~truth & counts))
     return {
-        "loss": float(np.average(losses, weights=sizes)),
+        "loss": float(np.dot(losses, sizes) / max(sum(sizes), 1)),
         "dice": _ratio(2 * hits, 2 * hits + alarms + misses),
         "iou": _ratio(hits, hits + alarms + misses),
         "accuracy": _ratio(hits + rest, hits + alarms + misses + rest),

@@ -8,6 +8,7 @@ import numpy.typing as npt
 from pipeline.core.errors import ScanError
 from pipeline.ops.airways import Airways, find_airways
 from pipeline.ops.blocks import Zoom, block_any, block_factors, block_mean
+from pipeline.ops.haze import hazy_lung
 from pipeline.ops.histogram import hu_counts, two_means
 from pipeline.ops.left_right import LEFT, RIGHT, part_sides
 from pipeline.ops.lung_shape import closed_lung
@@ -19,7 +20,6 @@ from pipeline.ops.morphology import (
     components,
     dilate_mm,
     erode_mm,
-    open_mm,
     sizes,
 )
 from pipeline.ops.outside_air import Air, part_air
@@ -33,9 +33,7 @@ PART_ML = 15.0
 # Gas fills a bowel but not a lung: share of pure air in the core of a part, and what is pure, HU.
 GAS_SHARE = 0.6
 GAS_HU = 60
-# Dense lung beside the lung: darker than this, HU, and how far it is followed, mm.
-HAZE_BELOW_HU = -150
-HAZE_REACH_MM = 20.0
+RIM_HU = 350
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,9 +42,9 @@ class LungSettings:
 
     threshold_from_hu: float = -600.0
     threshold_to_hu: float = -300.0
-    rim_hu: float = 175.0
+    rim_mm: float = 0.6
     coarse_mm: float = 2.0
-    vessel_mm: float = 5.0
+    vessel_mm: float = 4.0
     wall_mm: float = 18.0
     smallest_lung_ml: float = 150.0
 
@@ -117,11 +115,11 @@ def find_lungs(
     air = part_air(coarse, threshold, spacing_mm, seen)
     airways = find_airways(coarse, air.inside, air.air_hu, spacing_mm)
     core, parts = _lung_parts(coarse, air, airways, spacing_mm, settings.smallest_lung_ml)
-    core |= haze(coarse, core, airways, spacing_mm)
+    core |= hazy_lung(coarse, core, airways.wall, spacing_mm)
     sides = part_sides(coarse, core, spacing_mm)
     closed = _closed(sides, airways, spacing_mm, settings)
     labels = _outlined(
-        ct.array, core, sides, closed, airways, Zoom(ct.shape, factors), threshold + settings.rim_hu
+        ct.array, core, sides, closed, airways, Zoom(ct.shape, factors), threshold, settings.rim_mm, ct.spacing_mm
     )
     voxel_ml = float(np.prod(spacing_mm)) / 1000
     return Lungs(ct.like(labels), threshold, float(airways.lumen.sum()) * voxel_ml, parts)
@@ -154,29 +152,6 @@ def _lung_parts(
             "Hounsfield units? For a small or short one lower smallest_lung_ml"
         )
     return kept[labels], int(kept.sum())
-
-
-def haze(
-    ct: npt.NDArray[HU],
-    core: MaskArray,
-    airways: Airways,
-    spacing_mm: Triple,
-) -> MaskArray:
-    """Lung too dense for the threshold, too light for tissue: dependent parts, ground glass.
-
-    The blurred skin of every lung has the same HU, but is thin.
-    """
-    found = np.zeros_like(core)
-    box = bounding_box(core, [int(HAZE_REACH_MM / step) + 1 for step in spacing_mm])
-    if box is None:
-        return found
-    light = (ct[box] < HAZE_BELOW_HU) & ~airways.wall[box] & dilate_mm(core[box], HAZE_REACH_MM, spacing_mm)
-    thick = 1.75 * max(spacing_mm)
-    whole = light | core[box]
-    inner = erode_mm(whole, thick, spacing_mm, border=False)
-    added = dilate_mm(inner, thick, spacing_mm) & whole & ~core[box]
-    found[box] = open_mm(light & ~core[box], 1.01*max(spacing_mm), spacing_mm)
-    return found
 
 
 def _gas_share(
@@ -248,7 +223,9 @@ def _outlined(
     closed: npt.NDArray[np.uint8],
     airways: Airways,
     zoom: Zoom,
-    rim_below_hu: float,
+    threshold_hu: float,
+    rim_mm: float,
+    spacing_mm: Triple,
 ) -> npt.NDArray[np.uint8]:
     """Labels on the fine grid: what is closed deep inside, and dark voxels at the edge of it."""
     box = bounding_box(closed > 0, (2, 2, 2))
@@ -268,12 +245,31 @@ def _outlined(
     zone[airways.lumen[box]] = 0
     sure[airways.lumen[box]] = 0
     fine = zoom.fine_box(box)
-    dark = ct[fine] < rim_below_hu
-    result = zoom.enlarged(zone, box) * dark
+    reach = zoom.enlarged(zone, box)
+    hu = ct[fine]
+    result = reach * (hu < threshold_hu)
     fixed = zoom.enlarged(sure, box)
     np.maximum(result, fixed, out=result, where=fixed > 0)
+    rim = np.flatnonzero((reach > 0) & (result == 0) & (hu < threshold_hu + RIM_HU))
+    rim = rim[_near_edge(hu, rim, threshold_hu, rim_mm, spacing_mm)]
+    result.ravel()[rim] = reach.ravel()[rim]
     labels[fine] = result
     return labels
+
+
+def _near_edge(ct,rim,threshold_hu,rim_mm,spacing_mm):
+    flat = ct.ravel()
+    here = flat[rim].astype(np.float32)
+    near = np.zeros(len(rim), bool)
+    place = np.unravel_index(rim, ct.shape)
+    strides = (ct.shape[1] * ct.shape[2], ct.shape[2], 1)
+    for axis in range(3):
+        for sign in (-1, 1):
+            at = place[axis] + sign
+            ok = (at >= 0) & (at < ct.shape[axis])
+            there = flat[np.where(ok, rim + sign * strides[axis], rim)].astype(np.float32)
+            near |= (there < threshold_hu) & ((here - threshold_hu) * spacing_mm[axis] <= rim_mm * (here - there))
+    return near
 
 
 def _grown_labels(labels: npt.NDArray[np.uint8], spacing_mm: Triple) -> npt.NDArray[np.uint8]:

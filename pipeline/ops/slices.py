@@ -173,7 +173,10 @@ def orthonormal(matrix: npt.ArrayLike) -> FloatArray:
 def skew_degrees(matrix: npt.ArrayLike) -> float:
     """How far the columns of a 3x3 matrix are from right angles, degrees, at most."""
     unit = np.asarray(matrix, float)
-    unit = unit / np.linalg.norm(unit, axis=0)
+    lengths = np.linalg.norm(unit, axis=0)
+    if not (np.isfinite(lengths).all() and lengths.min() > 0):
+        return float("inf")
+    unit = unit / lengths
     products = np.array([unit[:, 0] @ unit[:, 1], unit[:, 0] @ unit[:, 2], unit[:, 1] @ unit[:, 2]])
     return float(_degrees_from_right(products).max())
 

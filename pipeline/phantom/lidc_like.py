@@ -256,7 +256,7 @@ def scene(nodule: DrawnNodule, spacing_mm: Triple, kind: str, seed: int = 0) -> 
     radius = equivalent_diameter_mm(nodule.consensus.sum() * float(np.prod(spacing_mm))) / 2
     places = places_for(chest.build, seed, kind, radius, sunk=0.75)
     if len(places) == 0:
-        raise ValueError(f"no place for a {kind} nodule of {2 * radius:.0f} mm")
+        raise ValueError(f"the lung has no {kind} place for a nodule of {2 * radius:.0f} mm")
     margin = np.ceil(SCENE_MARGIN_MM / np.asarray(spacing_mm)).astype(int)
     shape = nodule.votes.shape + 2 * margin
     centre = np.argwhere(nodule.consensus).mean(axis=0) + margin

@@ -131,12 +131,16 @@ def ellipsoid(
         return None
     x, y, z = frame.part(box)
     dz = z - np.float32(c[2])
-    u = (x - np.float32(c[0]) - np.float32(lean_xz) * dz) / np.float32(r[0])
+    u: F32 = np.asarray(
+        (x - np.float32(c[0]) - np.float32(lean_xz) * dz) / np.float32(r[0]), np.float32
+    )
     v = (y - np.float32(c[1])) / np.float32(r[1])
     w = dz / np.float32(r[2])
     norm: F32 = np.sqrt(u * u + v * v + w * w)
-    nx, ny, nz = u / np.float32(r[0]), v / np.float32(r[1]), w / np.float32(r[2])
-    slope = np.sqrt(nx * nx + ny * ny + nz * nz, dtype=np.float32) + np.float32(1e-6)
+    nx: F32 = np.asarray(u / np.float32(r[0]), np.float32)
+    ny, nz = v / np.float32(r[1]), w / np.float32(r[2])
+    slope: F32 = np.sqrt(nx * nx + ny * ny + nz * nz, dtype=np.float32)
+    slope += np.float32(1e-6)
     depth = (1 - norm) * norm / slope
     return box, edge(depth, frame.blur(nx, ny, nz, slope))
 
@@ -190,9 +194,11 @@ def _tube(frame: Frame, x: F32, y: F32, z: F32, row: npt.NDArray[np.float64]) ->
     distance = np.sqrt(dx * dx + dy * dy + dz * dz)
     width = frame.blur(dx, dy, dz, distance)
     true = first + along * (last - first)
-    drawn = np.maximum(true, np.float32(0.55) * width)
-    filled = edge(drawn - distance, width)
-    filled *= (true / drawn) ** 2
+    # A disc whose rim is a ramp of this width has the area pi (radius^2 + width^2 / 12).
+    rim = width * width / np.float32(12.0)
+    drawn = np.maximum(true * true - rim, (np.float32(0.47) * width) ** 2)
+    filled = edge(np.sqrt(drawn) - distance, width)
+    filled *= np.minimum(true * true / (drawn + rim), np.float32(1.0))
     return filled
 
 

@@ -22,7 +22,7 @@ from pathlib import Path
 import numpy as np
 
 from pipeline.core.errors import ScanError
-from pipeline.core.record import read_record
+from pipeline.core.record import Record, read_record
 from pipeline.core.stage import Facts, Params, ScanStage, param
 from pipeline.io import coordinates, images, lidc
 from pipeline.io.nodule_list import NAME, Nodule, NoduleList, Point, write_nodules
@@ -45,6 +45,8 @@ from pipeline.volume import AnyVolume, FloatArray, Geometry, Mask, Triple, Volum
 # 95th percentile over the 1,378 nodules of three or four readers. The wand searches between them
 # where a file gives one diameter alone.
 THIN, LONG = 0.6, 1.6
+# A tilt below this moves no slice of a scan by a pixel.
+STRAIGHT_DEGREES = 0.1
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,6 +93,8 @@ class Stack:
         Lung mask on the working grid.
     ct
         Where the CT on the working grid lies.
+    tilt_degrees
+        Tilt of the gantry that ingest took out.
     """
 
     scan: str
@@ -99,6 +103,7 @@ class Stack:
     flips: tuple[bool, bool]
     lungs: AnyVolume
     ct: Path
+    tilt_degrees: float = 0.0
 
     @property
     def z_mm(self) -> FloatArray:
@@ -134,33 +139,28 @@ def sources_of(params: AnnotateNodules) -> Sources:
     )
 
 
-def stack_of(scan: str, kind: str, ingest: Path, resample: Path, lungs: Path) -> Stack:
+def stack_of(ingested: Record, inputs: Mapping[str, Path]) -> Stack:
     """The grids of a scan, and how its source grid lies against the images as stored.
 
     A DICOM scan has its rows and columns as stored, and so has LUNA16's MetaImage, rotated
     patients included. Other formats keep world positions only, in an order of their own; there the
-    direction tells, for LIDC's images are axial, columns to the left and rows to the back, but for
-    those in `lidc.ROTATED`.
-
-    Raises
-    ------
-    ScanError
-        If the scan is not axial.
+    direction tells, for LIDC's columns run to the left and its rows to the back, but for those in
+    `lidc.ROTATED`.
     """
-    shape, geometry = images.read_geometry(ingest / "ct.h5")
-    matrix = np.asarray(geometry.direction_xyz).reshape(3, 3)
-    if (np.abs(np.diag(matrix)) < 0.7).any():
-        raise ScanError(
-            f"{scan} is not axial (direction {np.round(matrix, 2).tolist()}); contours are drawn "
-            "on axial images: give the DICOM series, or positions with source=coordinates"
-        )
-    stored = -1.0 if scan in lidc.ROTATED else 1.0
-    if kind == "metaimage" and matrix[0, 0] < 0 and matrix[1, 1] < 0:
-        stored = -1.0
-    flips = (bool(matrix[0, 0] * stored < 0), bool(matrix[1, 1] * stored < 0))
-    if kind == "dicom":
-        flips = (False, False)
-    return Stack(scan, shape, geometry, flips, images.read(lungs / "lungs.h5"), resample / "ct.h5")
+    shape, geometry = images.read_geometry(inputs["ingest"] / "ct.h5")
+    kind = str(ingested.facts.get("kind", "dicom"))
+    x, y = (geometry.direction_xyz[k] for k in (0, 4))
+    rotated = ingested.scan in lidc.ROTATED or (kind == "metaimage" and x < 0 and y < 0)
+    stored = -1 if rotated else 1
+    return Stack(
+        scan=ingested.scan,
+        shape=shape,
+        geometry=geometry,
+        flips=(False, False) if kind == "dicom" else (x * stored < 0, y * stored < 0),
+        lungs=images.read(inputs["segment-lungs"] / "lungs.h5"),
+        ct=inputs["resample"] / "ct.h5",
+        tilt_degrees=float(ingested.facts.get("tilt_degrees") or 0.0),
+    )
 
 
 def from_contours(truth: Truth, stack: Stack) -> tuple[list[VotedNodule], list[str]]:
@@ -169,7 +169,8 @@ def from_contours(truth: Truth, stack: Stack) -> tuple[list[VotedNodule], list[s
     Raises
     ------
     ScanError
-        If the contours cannot be of these images: another pixel size, or beyond their edge.
+        If the contours cannot be of these images: not axial, straightened, another pixel size, or
+        beyond their edge.
     """
     _check_same_images(truth, stack)
     readings = [flipped(reading, stack.flips, stack.size_xy) for reading in truth.readings]
@@ -197,6 +198,18 @@ def _outside(reading: Reading, z_mm: FloatArray) -> str:
 
 
 def _check_same_images(truth: Truth, stack: Stack) -> None:
+    diagonal = np.asarray(stack.geometry.direction_xyz)[[0, 4, 8]]
+    if (np.abs(diagonal) < 0.7).any():
+        raise ScanError(
+            f"{stack.scan} is not axial (direction {stack.geometry.direction_xyz}), as the images "
+            "were that its contours were drawn on; give the DICOM series"
+        )
+    if abs(stack.tilt_degrees) > STRAIGHT_DEGREES:
+        raise ScanError(
+            f"{stack.scan} was taken with the gantry tilted by {stack.tilt_degrees:g} degrees and "
+            "straightened by ingest, so its contours' pixels are not the grid's; give positions: "
+            "--set annotate-nodules.source=coordinates"
+        )
     pixel_mm = stack.geometry.spacing_mm[1]
     if not math.isnan(truth.pixel_mm) and abs(pixel_mm / truth.pixel_mm - 1) > 0.01:
         raise ScanError(
@@ -318,15 +331,9 @@ def ignored(params: AnnotateNodules, truth: Truth, stack: Stack) -> tuple[Point,
 
 def run(params: AnnotateNodules, inputs: Mapping[str, Path], out: Path) -> Facts:
     """Read, mark, write."""
-    record = read_record(inputs["ingest"])
-    truth = known_truth(record.scan, sources_of(params))
-    stack = stack_of(
-        record.scan,
-        str(record.facts.get("kind", "dicom")),
-        inputs["ingest"],
-        inputs["resample"],
-        inputs["segment-lungs"],
-    )
+    ingested = read_record(inputs["ingest"])
+    truth = known_truth(ingested.scan, sources_of(params))
+    stack = stack_of(ingested, inputs)
     if truth.kind == CONTOURS:
         nodules, outside = from_contours(truth, stack)
     else:
@@ -335,7 +342,7 @@ def run(params: AnnotateNodules, inputs: Mapping[str, Path], out: Path) -> Facts
     votes, labels = paint(nodules, stack.lungs.shape)
     entries = listed(nodules, truth.kind, stack.lungs)
     found = NoduleList(
-        scan=record.scan,
+        scan=ingested.scan,
         truth=truth.kind,
         nodules=entries,
         points=ignored(params, truth, stack),

@@ -45,13 +45,13 @@ class SegmentLungs(Params):
         -300.0, "the air threshold that 2-means finds is not taken above this", least=-900, most=0
     )
     rim_hu: float = param(
-        175.0, "the lung's outermost voxel may be this much denser than the threshold", least=0
+        200.0, "the lung's outermost voxel may be this much denser than the threshold", least=0
     )
     coarse_mm: float = param(
         2.0, "edge of the blocks on which shapes are worked out", above=0, most=4
     )
     vessel_mm: float = param(
-        5.0, "radius of the ball that closes the lung over vessels", least=0, most=30
+        4.0, "radius of the ball that closes the lung over vessels", least=0, most=30
     )
     wall_mm: float = param(
         18.0, "radius of the ball that closes it over nodules on the chest wall", least=0, most=40

@@ -25,7 +25,7 @@ from pipeline.core.errors import ConfigError, DataError
 from pipeline.core.fingerprint import effective_params
 from pipeline.core.stage import DatasetInputs, DatasetStage, Facts, Params, as_dict, param
 from pipeline.io.tables import Tables
-from pipeline.model.devices import quiet_keras
+from pipeline.model.devices import backend, quiet_keras
 from pipeline.model.model_record import LAST, NET, ModelRecord, write_model_record
 from pipeline.model.networks import NetworkSettings
 from pipeline.model.samples import Samples, View
@@ -109,14 +109,14 @@ def run(params: Train, inputs: DatasetInputs, out: Path) -> Facts:
     """Train, or go on training, and write the nets and what they are."""
     quiet_keras()
     from pipeline.model.checkpoints import resumable
-    from pipeline.model.training import train, write_log
+    from pipeline.model.training import tensorboard, train, write_log
 
     tables = inputs.stages["build-tables"] / "tables.h5"
     split = json.loads((inputs.stages["split-patients"] / "split.json").read_text("utf-8"))
     samples = Samples(tables, view_of(params))
     recipe = recipe_of(params, samples.tables)
     patients = (split["parts"]["train"], split["parts"]["validation"])
-    board = _board(out / "tensorboard") if params.tensorboard else None
+    board = tensorboard(out / "tensorboard") if params.tensorboard else None
     progress = _Progress(params.epochs, board)
     digest = _digest(params, str(samples.tables.attributes["fingerprint"]), split["hash"])
     with resumable(out.parent, digest) as checkpoints:
@@ -237,17 +237,7 @@ class _Progress:
         told.append(f"waited {row['waiting']:.1%} of {row['seconds']:.0f} s for data")
         log.info("epoch %d of %d: %s", row["epoch"], self.epochs, ", ".join(told))
         if self.board is not None:
-            numbers = {name: value for name, value in row.items() if name != "epoch"}
-            self.board.on_epoch_end(int(row["epoch"]), numbers)
-
-
-def _board(folder: Path) -> Any:
-    import keras
-
-    board = keras.callbacks.TensorBoard(str(folder), write_graph=False)
-    # It wants to be told of a model before it writes; the log is all that is written here.
-    board.set_model(keras.Sequential())
-    return board
+            self.board(row)
 
 
 def _digest(params: Train, table: str, split_hash: str) -> str:
@@ -263,8 +253,6 @@ def _record(  # noqa: PLR0913, PLR0917 - everything that is known of the net
     best_epoch: int,
     best: Mapping[str, float],
 ) -> ModelRecord:
-    import keras
-
     found = samples.tables.attributes
     scores = {name: value for name, value in best.items() if not math.isnan(value)}
     return ModelRecord(
@@ -283,9 +271,10 @@ def _record(  # noqa: PLR0913, PLR0917 - everything that is known of the net
         train_patients=list(split["parts"]["train"]),
         validation_patients=list(split["parts"]["validation"]),
         best_epoch=best_epoch,
+        picture_fit=str(json.loads(found["params"]).get("picture_fit", "pad")),
         scores=scores,
         params=as_dict(params),
-        packages={"keras": version("keras"), "backend": keras.backend.backend()},
+        packages={"keras": version("keras"), "backend": backend()},
     )
 
 

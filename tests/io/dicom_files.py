@@ -1,5 +1,7 @@
 """Small DICOM files for tests, right or wrong in every way that a test wants."""
 
+import copy
+
 import numpy as np
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.sequence import Sequence
@@ -91,17 +93,17 @@ def write_enhanced(path, stored, places, *, spacing=(0.75, 0.5), shared=True, **
     )
     frames = []
     for place in places:
-        frame = Dataset() if shared else Dataset(common)
+        frame = Dataset() if shared else copy.deepcopy(common)
         frame.PlanePositionSequence = Sequence([_with(ImagePositionPatient=list(place))])
         frames.append(frame)
     return write_slice(
         path,
         stored,
         SOPClassUID=ENHANCED_CLASS,
-        NumberOfFrames=len(stored),
         SharedFunctionalGroupsSequence=Sequence([common if shared else Dataset()]),
         PerFrameFunctionalGroupsSequence=Sequence(frames),
         **{
+            "NumberOfFrames": len(stored),
             "ImagePositionPatient": None,
             "ImageOrientationPatient": None,
             "PixelSpacing": None,

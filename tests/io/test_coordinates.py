@@ -129,6 +129,12 @@ def test_a_file_of_another_form_is_refused(tmp_path, header):
         read_coordinates(write(tmp_path, header + "\n1,2,3\n"))
 
 
+def test_a_file_that_is_no_csv_further_down_is_refused(tmp_path):
+    path = write(tmp_path, PLAIN + "a,1,2,3,5\n" + "x" * 200_000 + "\n")
+    with pytest.raises(ConfigError, match=r"list\.csv, line 3: field larger than .*expected a CSV"):
+        read_coordinates(path)
+
+
 def test_an_absent_file_is_named(tmp_path):
     with pytest.raises(ConfigError, match=r"none\.csv is not a file; expected a CSV"):
         read_coordinates(tmp_path / "none.csv")

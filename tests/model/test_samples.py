@@ -91,7 +91,9 @@ def test_without_any_amount_augmented_is_plain(table):
 
 
 def test_image_and_target_stay_together_when_changed(table):
-    samples = Samples(table, View(augmentation=Augmentation(rotate_degrees=30, zoom=0.2, shift_px=4)))
+    samples = Samples(
+        table, View(augmentation=Augmentation(rotate_degrees=30, zoom=0.2, shift_px=4))
+    )
     x, y = samples.augmented([2] * 20, [(1, 0, place) for place in range(20)])
     bright = x[..., 0] > 0.5
     target = y[..., 0] > 0

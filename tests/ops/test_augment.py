@@ -74,7 +74,7 @@ def test_equals_scipy_for_rotation_zoom_padding_and_shift_in_one():
     scale = np.array([(40 + 8) / 40, (56 + 8) / 56]) / 1.15
     matrix = np.array([[np.cos(turn), -np.sin(turn)], [np.sin(turn), np.cos(turn)]]) * scale
     middle = np.array([19.5, 27.5])
-    offset = middle - matrix @ (middle + [2.5, -1.5]) + [1.0, 2.0]
+    offset = middle - matrix @ (middle + np.array([2.5, -1.5])) + np.array([1.0, 2.0])
     expected = ndimage.affine_transform(image[0], matrix, offset, order=1, cval=7.0)
     warped, _ = warp(change, image, None, outside=7.0)
     inner = (slice(8, -8), slice(8, -8))

@@ -53,6 +53,19 @@ def test_one_hot_voxel_scores_less_than_a_whole_nodule():
     assert [round(c.probability, 1) for c in found] == [0.7, 0.6]
 
 
+def test_a_halo_does_not_lower_the_score_of_its_core():
+    _, (found,) = find_candidates(
+        bumps(((20, 25, 30), 6, 0.55), ((20, 25, 30), 2, 0.9)), EVERYWHERE, SEARCH
+    )
+    assert found.probability == pytest.approx(0.9, abs=1e-4)
+
+
+def test_voxels_that_touch_at_a_corner_are_one_candidate():
+    volume = bumps()
+    volume.array[10:13, 10:13, 10:13] = volume.array[13:16, 13:16, 13:16] = 60000
+    assert len(find_candidates(volume, EVERYWHERE, SEARCH)[1]) == 1
+
+
 def test_labels_follow_the_order_of_the_candidates():
     volume = bumps(((10, 10, 10), 4, 0.6), ((30, 40, 50), 3, 0.9), ((30, 10, 30), 3, 0.75))
     labels, found = find_candidates(volume, EVERYWHERE, SEARCH)

@@ -245,19 +245,22 @@ def test_a_label_smaller_than_a_voxel_does_not_vanish():
 
 
 def test_a_mask_cut_by_the_ends_reaches_the_ends():
-    source = Geometry((2.7, 0.9, 0.9))
-    shape, grid = working_grid((11, 30, 30), source, 1.0)
+    # The last slice lies 0.6 mm beyond the working grid's last voxel.
+    source = Geometry((2.6, 0.9, 0.9))
+    shape, grid = working_grid((12, 30, 30), source, 1.0)
     lung = np.zeros(shape, bool)
     lung[:, 5:20, 5:20] = True
-    moved = mask_to_grid(Volume(lung, grid), (11, 30, 30), source).array
+    moved = mask_to_grid(Volume(lung, grid), (12, 30, 30), source).array
     assert (moved.sum(axis=(1, 2)) == moved[5].sum()).all()
     assert moved[5].sum() * 0.81 == pytest.approx(15 * 15, rel=0.06)
 
 
-def test_neighbouring_labels_share_no_voxel_and_lose_none():
+@pytest.mark.parametrize("axis", [0, 1, 2])
+def test_neighbouring_labels_share_no_voxel_and_lose_none(axis):
     both = np.zeros((20, 20, 20), np.uint8)
     both[4:14, 4:14, 4:10] = 1
     both[4:14, 4:14, 10:14] = 2
+    both = np.swapaxes(both, 2, axis).copy()
     source = Geometry((2.0, 0.7, 0.7))
     moved = labels_to_grid(Volume(both, Geometry((1.0, 1.0, 1.0))), (10, 28, 28), source).array
     assert (moved == 1).sum() * source.voxel_mm3 == pytest.approx(600, rel=0.01)
@@ -269,3 +272,13 @@ def test_labels_off_the_grid_are_left_out():
     part = Geometry((1.0, 1.0, 1.0), (-30.0, 20.0, -100.0))
     moved = labels_to_grid(working, (30, 30, 30), part)
     np.testing.assert_array_equal(moved.array, working.array[:30, :30, :30])
+
+
+def test_thin_neighbours_in_one_slice_are_kept_apart():
+    both = np.zeros((20, 20, 20), np.uint8)
+    both[10, 4:14, 4:14] = 1
+    both[11, 4:14, 4:14] = 2
+    source = Geometry((2.5, 0.7, 0.7))
+    moved = labels_to_grid(Volume(both, Geometry((1.0, 1.0, 1.0))), (8, 28, 28), source).array
+    wanted = round(100 / source.voxel_mm3)
+    assert [int((moved == label).sum()) for label in (1, 2)] == [wanted, wanted]

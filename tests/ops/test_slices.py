@@ -86,6 +86,7 @@ def test_a_mirrored_matrix_stays_mirrored():
     assert np.linalg.det(orthonormal(mirrored)) == pytest.approx(-1)
     assert skew_degrees(mirrored) < 0.01
     assert skew_degrees([[1, 0.1, 0], [0, 1, 0], [0, 0, 1]]) == pytest.approx(5.71, abs=0.01)
+    assert skew_degrees(np.diag([1.0, 1.0, 0.0])) == np.inf
 
 
 @given(st.permutations(list(range(7))))

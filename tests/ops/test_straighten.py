@@ -20,24 +20,20 @@ def plane_of(z, y, x):
 def sampled(places, spacing_yx, shape):
     rows, columns = np.indices(shape)
     return np.stack(
-        [
-            plane_of(z, y + rows * spacing_yx[0], x + columns * spacing_yx[1])
-            for x, y, z in places
-        ]
+        [plane_of(z, y + rows * spacing_yx[0], x + columns * spacing_yx[1]) for x, y, z in places]
     ).astype(np.int16)
 
 
-def slow(stack, layout, spacing_yx, z_mm, y_mm, x_mm):
+def slow(stack, layout, spacing_yx, place_zyx):
     """HU at a place, from the two slices it lies between, each where it truly is."""
+    z_mm, y_mm, x_mm = place_zyx
     k = int(np.clip(np.searchsorted(layout.z_mm, z_mm) - 1, 0, len(stack) - 2))
     weight = (z_mm - layout.z_mm[k]) / (layout.z_mm[k + 1] - layout.z_mm[k])
     values = []
     for j in (k, k + 1):
         shift_x, shift_y = layout.shift_xy_mm[j]
         at = [[(y_mm - shift_y) / spacing_yx[0]], [(x_mm - shift_x) / spacing_yx[1]]]
-        values.append(
-            ndimage.map_coordinates(stack[j].astype(float), at, order=1, cval=np.nan)[0]
-        )
+        values.append(ndimage.map_coordinates(stack[j].astype(float), at, order=1, cval=np.nan)[0])
     return values[0] if weight < 1e-9 else (1 - weight) * values[0] + weight * values[1]
 
 
@@ -87,7 +83,7 @@ def test_a_tilted_uneven_stack_equals_the_slow_way():
     compared = 0
     for k, j, i in rng.integers(0, grid.shape, (400, 3)):
         y_mm, x_mm = first_mm[1] + j * spacing[0], first_mm[0] + i * spacing[1]
-        truth = slow(stack, layout, spacing, layout.grid_z_mm[k], y_mm, x_mm)
+        truth = slow(stack, layout, spacing, (layout.grid_z_mm[k], y_mm, x_mm))
         if np.isnan(truth):
             continue
         assert grid[k, j, i] == pytest.approx(truth, abs=0.51)
@@ -102,7 +98,9 @@ def test_slices_that_are_there_stay_as_they_are_when_others_are_filled():
     grid, _, padding = straighten(stack, layout, (1, 1), None)
     assert padding is None
     np.testing.assert_array_equal(grid[[0, 1, 2, 5]], stack)
-    np.testing.assert_allclose(grid[3], stack[2] + (stack[3] - stack[2].astype(float)) / 3, atol=0.51)
+    np.testing.assert_allclose(
+        grid[3], stack[2] + (stack[3] - stack[2].astype(float)) / 3, atol=0.51
+    )
 
 
 def test_padding_is_never_mixed_with_tissue():

@@ -12,7 +12,9 @@ LUNGS = (slice(2, 9), slice(10, 50), slice(12, 70))
 GEOMETRY = Geometry((1.0, 1.0, 1.0), (-40.0, -30.0, -100.0))
 
 
-def cached_scan(folder, scan, *, patient="", truth="contours", verdict="good", nodules=None, **what):
+def cached_scan(
+    folder, scan, *, patient="", truth="contours", verdict="good", nodules=None, **what
+):
     """Folders of resample, segment-lungs and annotate-nodules by name.
 
     `nodules` maps label to (readers, votes, z, y, x), the last three slices; `what` may give

@@ -31,7 +31,7 @@ READINGS = [
 ]
 
 
-def prepare(root, geometry=STRAIGHT, shape=SHAPE, uid=UID, kind="dicom"):
+def prepare(root, geometry=STRAIGHT, shape=SHAPE, uid=UID, **facts):
     """Folders of the stages before, as the flow would leave them; the lungs are x above 0."""
     grid_shape, grid = working_grid(shape, geometry, 1.0)
     columns = np.zeros((grid_shape[2], 3))
@@ -46,7 +46,6 @@ def prepare(root, geometry=STRAIGHT, shape=SHAPE, uid=UID, kind="dicom"):
     for stage, (name, volume) in outputs.items():
         (root / stage).mkdir(parents=True)
         images.write(volume, root / stage / name)
-        facts = {"kind": kind} if stage == "ingest" else {}
         record = Record(stage=stage, version=1, fingerprint="f", scan=uid, patient="P", facts=facts)
         write_record(record, root / stage / "stage.json")
     return {stage: root / stage for stage in outputs}
@@ -196,6 +195,22 @@ def test_positions_become_balls_and_say_so(tmp_path, inputs):
     assert [point.kind for point in found.points] == ["excluded"]
 
 
+def test_vias_pixels_are_placed_by_the_slices_of_the_scan(tmp_path, inputs):
+    database = tmp_path / "own.sqlite"
+    database.unlink()
+    write_database(database, [(UID, "LIDC-IDRI-0007", 2.5, 0.8, Z, READINGS)])
+    table = tmp_path / "list3.2.csv"
+    table.write_text(
+        "id,case,scan,roi,volume,eq. diam.,x loc.,y loc.,slice no.,,nodIDs,,,\n"
+        "1,7,30,1,500,9.85,25,35,7,,a,b,,\n"
+    )
+    params = {"source": "coordinates", "coordinates": str(table)}
+    _, votes, _, found = annotate(tmp_path, inputs, **params)
+    world = (-24 + 24 * 0.8, -30 + 34 * 0.8, Z[-7])
+    assert found.nodules[0].centroid_xyz_mm == pytest.approx(world, abs=0.3)
+    assert (found.nodules[0].readers, votes.array.max()) == (2, 2)
+
+
 def test_the_wand_is_asked_for_and_the_ball_stands_in(tmp_path, inputs, monkeypatch):
     asked = []
 
@@ -246,6 +261,17 @@ def test_images_that_the_contours_were_not_drawn_on_are_refused(
 ):
     with pytest.raises(ScanError, match=message):
         annotate(tmp_path, prepare(tmp_path / "other", geometry, shape))
+
+
+def test_a_straightened_stack_is_not_what_was_drawn_on(tmp_path, inputs):
+    with pytest.raises(ScanError, match=r"tilted by 12\.5 degrees .*source=coordinates"):
+        annotate(tmp_path, prepare(tmp_path / "other", kind="dicom", tilt_degrees=12.5))
+
+
+def test_a_scan_without_contours_may_lie_as_it_likes(tmp_path, inputs):
+    coronal = Geometry((2.5, 0.8, 0.8), direction_xyz=(1, 0, 0, 0, 0, 1, 0, 1, 0))
+    facts, *_ = annotate(tmp_path, prepare(tmp_path / "other", coronal, uid="own", tilt_degrees=9))
+    assert facts["truth"] == "unannotated"
 
 
 @pytest.mark.data

@@ -86,3 +86,29 @@ def test_anti_aliasing_reaches_the_kernel():
     plain, _ = on_working_grid(ct, np.nan, Resample(spacing_mm=2.0))
     smooth, _ = on_working_grid(ct, np.nan, Resample(spacing_mm=2.0, anti_alias=True))
     assert smooth.array.std() < 0.6 * plain.array.std()
+
+
+@pytest.mark.data
+def test_a_real_scan_equals_simpleitks_and_its_round_view_is_found(data):
+    import SimpleITK as sitk  # noqa: N813
+
+    (folder,) = (data / "LIDC-IDRI" / "LIDC-IDRI-0001").glob("*/*")
+    files = sitk.ImageSeriesReader.GetGDCMSeriesFileNames(str(folder))
+    image = sitk.ReadImage(files)
+    source = Volume(
+        sitk.GetArrayFromImage(image).astype(np.int16),
+        Geometry(image.GetSpacing()[::-1], image.GetOrigin(), image.GetDirection()),
+    )
+    ct, view = on_working_grid(source, -2000.0, Resample())
+    assert view.array.mean() == pytest.approx(np.pi / 4, abs=0.01)
+    clipped = sitk.Clamp(sitk.Cast(image, sitk.sitkFloat64), sitk.sitkFloat64, -1024, 400)
+    expected = sitk.Resample(
+        clipped,
+        ct.shape[::-1],
+        sitk.Transform(),
+        sitk.sitkLinear,
+        ct.geometry.origin_xyz_mm,
+        ct.spacing_mm,
+        ct.geometry.direction_xyz,
+    )
+    assert np.abs(ct.array - sitk.GetArrayFromImage(expected)).max() <= 0.501

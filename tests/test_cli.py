@@ -1,0 +1,84 @@
+"""The command line itself: help, errors, exit status."""
+
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from cli import main
+
+ROOT = Path(__file__).parents[1]
+
+
+def invoke(*arguments):
+    return CliRunner().invoke(main, [str(word) for word in arguments])
+
+
+def test_help_answers_at_once_and_imports_nothing_heavy():
+    program = (
+        "import sys, cli\n"
+        "try:\n    cli.main(['--help'])\n"
+        "except SystemExit:\n    pass\n"
+        "heavy = {'numpy', 'tensorflow', 'keras', 'SimpleITK', 'scipy', 'tables', 'distributed'}\n"
+        "assert not heavy & set(sys.modules), heavy & set(sys.modules)\n"
+    )
+    start = time.process_time()
+    done = subprocess.run(
+        [sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert time.process_time() - start < 0.5
+    for word in ("preprocess", "build-tables", "train", "postprocess", "Exit status: 0"):
+        assert word in done.stdout
+
+
+@pytest.mark.parametrize("command", sorted(main.commands))
+def test_every_command_has_help(command):
+    done = invoke(command, "--help")
+    assert done.exit_code == 0
+    assert len(done.output.splitlines()[2].strip()) > 20
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["preprocess"], "name a folder of chest CT with --src"),
+        (["preprocess", "--src", "/nowhere"], "--src /nowhere: there is no such file or folder"),
+        (["run", "lower"], "no stage is named 'lower'; there are ingest, resample"),
+        (["train", "--preset", "huge"], "there is no preset 'huge'; there are small, lidc, xray"),
+        (["train", "--set", "tran.epochs=1"], "there is no stage 'tran'; did you mean train?"),
+        (["train", "--set", "train.epoch=1"], "no parameter 'epoch'; did you mean epochs?"),
+        (["train", "--set", "train.epochs=0"], "train: epochs must be >= 1, not 0"),
+        (["train", "--force", "tran"], "--force tran: there is no such stage"),
+        (["status", "--config", "/none.toml"], "/none.toml' does not exist"),
+    ],
+)
+def test_a_usage_error_says_what_to_try_and_ends_with_status_2(tmp_path, arguments, message):
+    done = invoke(*arguments, "--work", tmp_path)
+    assert done.exit_code == 2
+    assert message in " ".join(done.output.split())
+
+
+def test_params_are_toml_that_can_be_given_back(tmp_path):
+    done = invoke("params", "--work", tmp_path, "--set", "resample.spacing_mm=2")
+    (tmp_path / "lungseg.toml").write_text(done.output)
+    again = invoke("params", "--work", tmp_path)
+    assert "spacing_mm = 2.0" in again.output
+    assert again.output == done.output
+
+
+def test_stages_lists_the_flow():
+    lines = invoke("stages").output.splitlines()
+    assert lines[0].startswith("ingest ")
+    assert len(lines) == 10
+
+
+def test_status_of_an_empty_work_folder_says_how_to_begin(tmp_path):
+    assert "preprocess --src" in invoke("status", "--work", tmp_path).output
+
+
+def test_the_version_is_told():
+    assert "lungseg-cli, version 0.1.0" in invoke("--version").output
