@@ -21,6 +21,8 @@ _EPILOG = (
     "complete; 2 a setting or the command line is wrong, nothing was run."
 )
 
+_NOTES_SHOWN = 10
+
 Command = Callable[..., Any]
 
 
@@ -40,7 +42,7 @@ class _Group(click.Group):
 
 
 @click.group(cls=_Group, epilog=_EPILOG, context_settings={"help_option_names": ["-h", "--help"]})
-@click.version_option(package_name="lungseg-cli")
+@click.version_option(package_name="lungseg-cli", prog_name="lungseg-cli")
 def main() -> None:
     """From a folder of raw chest CT to trained nodule segmentation and scored detections.
 
@@ -126,6 +128,11 @@ def preprocess(roots: tuple[Path, ...], pictures: bool, **options: Any) -> None:
     session = _session(options, roots, look=True)
     if not session.sources and not session.left_out:
         raise ConfigError("there are no scans yet: name a folder of chest CT with --src")
+    notes = session.notes()
+    for note in notes[:_NOTES_SHOWN]:
+        click.echo(f"note     {note}", err=True)
+    if len(notes) > _NOTES_SHOWN:
+        click.echo(f"note     ... and {len(notes) - _NOTES_SHOWN} more of the kind", err=True)
     status = _run(session, "preprocess", options)
     if pictures and not options["dry_run"]:
         from pipeline.pictures_of_scan import write_overlays
@@ -225,9 +232,8 @@ def status(**options: Any) -> None:
 @work_option
 def verify(**options: Any) -> None:
     """Check every output: records against files, arrays readable, counts that add up."""
-    from pipeline.verify import verify as check
-
     from pipeline import present
+    from pipeline.verify import verify as check
 
     faults = check(options["work"])
     if options["as_json"]:
@@ -253,6 +259,72 @@ def export(scan: str, what: str, grid: str, out: Path, **options: Any) -> None:
 
     session = _session({**options, "scans": (scan,)})
     click.echo(write(session, what, grid, out))
+
+
+@main.command()
+@click.argument("scan", required=False)
+@click.option(
+    "--out", type=click.Path(file_okay=False, path_type=Path), help="Folder for the PNGs."
+)
+@click.option("--every", type=click.IntRange(min=1), help="One row in so many.")
+@work_option
+def peek(scan: str | None, out: Path | None, every: int | None, **options: Any) -> None:
+    """Write PNGs of the table's rows with their masks: what the net will see.
+
+    SCAN is an id, the end of one, or a patient; without it, rows from all over the table.
+    """
+    from pipeline.core.errors import DataError
+    from pipeline.peek import peek as write
+
+    session = _session(options)
+    folder = session.folders().get("build-tables")
+    if folder is None:
+        raise DataError(
+            "there is no table with these settings; `lungseg-cli build-tables` makes it"
+        )
+    for path in write(folder / "tables.h5", scan, out or session.work / "peek", every=every):
+        click.echo(path)
+
+
+@main.command()
+@click.argument("model", type=click.Path(exists=True, path_type=Path))
+@click.argument("images", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option("--out", type=click.Path(file_okay=False, path_type=Path), default="segmented")
+@click.option("--fit", type=click.Choice(["auto", "resize", "tiles"]), default="auto")
+@click.option("--threshold", type=float, default=0.5, show_default=True)
+def segment(model: Path, images: tuple[Path, ...], out: Path, fit: str, threshold: float) -> None:
+    """Segment new IMAGES (pictures, DICOM X-rays or slices) with a trained MODEL."""
+    from pipeline.segment_images import segment_images
+
+    results = segment_images(model, images, out, fit=fit, threshold=threshold)
+    for one in results:
+        told = one.error or f"{one.share:.1%} marked, {one.ms:.0f} ms, {one.files['mask']}"
+        click.echo(f"{one.image}  {told}")
+    sys.exit(1 if any(one.error for one in results) else 0)
+
+
+@main.command()
+@click.argument("what", type=click.Choice(["lidc"]))
+@click.option("--out", type=click.Path(file_okay=False, path_type=Path), default="data_manifests")
+@click.option("--luna16", type=click.Path(exists=True, path_type=Path), help="LUNA16's CSV files.")
+def manifest(what: str, out: Path, luna16: Path | None) -> None:
+    """Write what is known of a public data set (WHAT: lidc) as small CSV files."""
+    from pipeline.manifest import write_manifest
+
+    for name, rows in write_manifest(out, luna16=luna16).items():
+        click.echo(f"{out / name}  {rows} rows of {what}")
+
+
+@main.command()
+@click.option("--yes", is_flag=True, help="Do it; otherwise only say what would go.")
+@work_option
+def prune(yes: bool, **options: Any) -> None:
+    """Remove outputs that the present settings and scans do not use."""
+    from pipeline.prune import prune as remove
+
+    session = _session(options)
+    for line in remove(session, really=yes):
+        click.echo(line)
 
 
 @main.command()

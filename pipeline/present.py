@@ -14,6 +14,7 @@ from pipeline.core.runner import Summary, Watch, scan_state
 from pipeline.core.stage import Scalar
 from pipeline.io.sources import LeftOut, Source
 
+_NO_SCANS = "nothing yet: name a folder of chest CT with `lungseg-cli preprocess --src`"
 _STATES = ("ran", "reused", "failed", "blocked", "skipped")
 
 
@@ -184,7 +185,7 @@ def plan_text(actions: Sequence[Action]) -> str:
         counts = Counter((a.do, "" if a.do == "reuse" else a.why) for a in mine)
         for (do, why), count in counts.most_common():
             lines.append(f"{stage:<17} {do:<8} {count:>5}  {why}".rstrip())
-    return "\n".join(lines) or "nothing to do: no scans yet; name them with preprocess --src"
+    return "\n".join(lines) or _NO_SCANS
 
 
 def plan_json(actions: Sequence[Action]) -> str:
@@ -205,8 +206,8 @@ def status_text(
     sources: Mapping[str, Source], left_out: Sequence[LeftOut], actions: Sequence[Action]
 ) -> str:
     """What is done and what is not, for a person: by stage, then a line a scan."""
-    if not sources:
-        return plan_text(actions)
+    if not sources and all(action.record is None for action in actions):
+        return _NO_SCANS
     lines = [plan_text(actions), ""]
     for scan, source in sources.items():
         mine = {a.stage: a for a in actions if a.scan == scan}

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +14,11 @@ from pipeline.core.plan import REUSE, Action, Planner, Request, ScanRef
 from pipeline.core.runner import Run, Summary, Watch
 from pipeline.core.stage import Params
 from pipeline.core.store import Store, folder_name
+from pipeline.io.coordinates import read_coordinates, unknown_scans
 from pipeline.io.sources import LeftOut, Source, index, read_source, write_source
 
 CONFIG_NAME = "lungseg.toml"
+_PLACES = "places.json"
 
 
 @dataclass(frozen=True)
@@ -87,6 +89,17 @@ class Session:
             if action.scan == scan and action.do == REUSE
         }
 
+    def notes(self) -> list[str]:
+        """What no scan's own record can tell: rows of nodule lists that are about no scan here."""
+        params: Any = self.settings["annotate-nodules"]
+        if not params.coordinates:
+            return []
+        path = Path(params.coordinates)
+        database = Path(params.database) if params.database else None
+        listed = read_coordinates(path, database=database, unknown_size=True)
+        unusable = [problem.text for problem in listed.problems]
+        return [*unusable, *unknown_scans(listed, self.sources.keys(), path.name)]
+
     def run(self, targets: Sequence[str], options: EngineOptions, watch: Watch) -> Summary:
         """Run `targets` and what is missing before them."""
         paths = {scan: self._source_path(scan) for scan in self.sources}
@@ -127,6 +140,7 @@ def open_session(
         If a setting is wrong, a root does not exist, or a scan named is not there.
     """
     chosen = config.settings(flow.FLOW, _overrides(work, choice))
+    _remember_places(work, choice, chosen)
     unknown = set(choice.force) - set(chosen)
     if unknown:
         raise ConfigError(f"--force {min(unknown)}: there is no such stage")
@@ -140,7 +154,11 @@ def open_session(
 
 
 def _overrides(work: Path, choice: Choice) -> list[config.Override]:
-    found: list[config.Override] = []
+    found = [
+        config.Override(stage, name, place, f"remembered in {work / _PLACES}")
+        for stage, places in _places(work).items()
+        for name, place in places.items()
+    ]
     if choice.preset:
         if choice.preset not in presets.PRESETS:
             names = ", ".join(presets.PRESETS)
@@ -151,6 +169,25 @@ def _overrides(work: Path, choice: Choice) -> list[config.Override]:
     if file is not None:
         found += config.from_toml(file)
     return found + config.from_assignments(choice.assignments)
+
+
+def _remember_places(work: Path, choice: Choice, chosen: Mapping[str, Params]) -> None:
+    """Keep where things are, as `--src` is kept, so that no command is told it twice."""
+    places = _places(work)
+    for said in config.from_assignments(choice.assignments):
+        stage, name = said.stage.replace("_", "-"), said.name.replace("-", "_")
+        specs = {spec.name: spec for spec in fields(chosen[stage])}
+        if specs[name].metadata["path"]:
+            value = str(getattr(chosen[stage], name))
+            places.setdefault(stage, {})[name] = str(Path(value).resolve()) if value else ""
+    if places != _places(work):
+        work.mkdir(parents=True, exist_ok=True)
+        (work / _PLACES).write_text(json.dumps(places, indent=1) + "\n", encoding="utf-8")
+
+
+def _places(work: Path) -> dict[str, dict[str, str]]:
+    file = work / _PLACES
+    return json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
 
 
 def _look_at(work: Path, roots: Sequence[Path]) -> tuple[list[Source], list[LeftOut]]:

@@ -72,7 +72,7 @@ class Geometry:
     def matrix(self) -> FloatArray:
         """3x3 matrix that takes an ``(x, y, z)`` index to mm from the origin."""
         direction = np.asarray(self.direction_xyz, float).reshape(3, 3)
-        return direction * np.asarray(self.spacing_mm[::-1])
+        return np.asarray(direction * np.asarray(self.spacing_mm[::-1]))
 
     def to_world(self, index_zyx: npt.ArrayLike) -> FloatArray:
         """World ``(x, y, z)`` mm of fractional ``(z, y, x)`` indices, each ``(..., 3)``."""

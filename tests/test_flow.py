@@ -9,6 +9,7 @@ from click.testing import CliRunner
 
 from cli import main
 from pipeline.core.fingerprint import digest_of_file
+from pipeline.flow import COMMANDS
 from pipeline.io import images
 from pipeline.io.dicom_write import SeriesHeader, write_series
 from pipeline.ops.resample import labels_to_grid
@@ -20,7 +21,8 @@ SETTINGS = [
     "build-tables.crop_mm=384",
     "train.network=unet", "train.base_width=4", "train.depth=3", "train.epochs=2",
     "train.slices_per_epoch=8", "train.batch_size=4", "train.crop_px=0", "train.workers=0",
-    "train.target=lungs", "split-patients.validation_share=0.34", "split-patients.test_share=0.34",
+    "train.loss=bce_dice", "predict.parts=all", "evaluate.part=all",
+    "split-patients.validation_share=0.34", "split-patients.test_share=0.34",
 ]  # fmt: skip
 PATIENTS = {"one": "1.2.826.1", "two": "1.2.826.2", "three": "1.2.826.3"}
 
@@ -35,6 +37,21 @@ def lungseg(*arguments, status=0):
 
 def settings():
     return [word for setting in SETTINGS for word in ("--set", setting)]
+
+
+def phantom_of(patient):
+    return chest((6.0, 4.0, 4.0), seed=list(PATIENTS).index(patient), nodules=("isolated",))
+
+
+def list_nodules(path):
+    """A plain list of the phantoms' nodules, as a user would write one."""
+    lines = ["scan,x_mm,y_mm,z_mm,diameter_mm"]
+    for patient, series in PATIENTS.items():
+        nodule = phantom_of(patient).nodule
+        centre = nodule.geometry.to_world(np.argwhere(nodule.array).mean(axis=0))
+        diameter = (6 / np.pi * nodule.array.sum() * nodule.geometry.voxel_mm3) ** (1 / 3)
+        lines.append(",".join([series, *(f"{mm:.2f}" for mm in centre), f"{diameter:.2f}"]))
+    path.write_text("\n".join(lines) + "\n")
 
 
 def write_scan(folder, patient, series, **nuisances):
@@ -55,9 +72,10 @@ def tree(tmp_path_factory):
 def work(tree, tmp_path_factory):
     """A work folder after `preprocess`."""
     folder = tmp_path_factory.mktemp("work")
-    told = lungseg(
-        "preprocess", "--src", tree, "--work", folder, "--json", "--jobs", 1, *settings()
-    )
+    nodules = folder / "nodules.csv"
+    list_nodules(nodules)
+    where = ["--src", tree, "--work", folder, "--set", f"annotate-nodules.coordinates={nodules}"]
+    told = lungseg("preprocess", *where, "--json", "--jobs", 1, *settings())
     summary = json.loads(told)
     assert (summary["expected"], summary["done"], summary["failed"]) == (3, 3, 0)
     return folder
@@ -69,7 +87,8 @@ def test_the_json_summary_tells_every_scan_and_stage(work):
     stages = again["scans"][0]["stages"]
     assert list(stages) == ["ingest", "resample", "segment-lungs", "annotate-nodules"]
     assert all(stage["state"] == "reused" for stage in stages.values())
-    assert stages["annotate-nodules"]["facts"]["truth"] == "unannotated"
+    assert stages["annotate-nodules"]["facts"]["truth"] == "coordinates"
+    assert stages["annotate-nodules"]["facts"]["nodules"] == 1
     assert stages["segment-lungs"]["facts"]["lung_ml"] > 2000
     assert stages["ingest"]["seconds"] > 0
     assert stages["ingest"]["error"] == ""
@@ -86,16 +105,52 @@ def test_a_dry_run_says_what_and_why_and_does_nothing(work):
 
 
 def test_the_rest_of_the_flow_gives_files_a_person_can_open(work):
+    """No command names the list of nodules again: where things are is remembered."""
     lungseg("build-tables", "--work", work, *settings(), "--jobs", 1)
     lungseg("train", "--work", work, *settings(), "--jobs", 1)
-    told = json.loads(lungseg("status", "--work", work, "--json", *settings()))
-    assert all(told["dataset"][s]["do"] == "reuse" for s in ("build-tables", "split-patients"))
-    assert told["dataset"]["train"]["do"] == "reuse"
+    allow = ["--set", "evaluate.allow_training=true"]
+    lungseg("postprocess", "--work", work, *settings(), *allow, "--jobs", 1)
+    told = json.loads(lungseg("status", "--work", work, "--json", *settings(), *allow))
+    assert {s: a["do"] for s, a in told["dataset"].items()} == dict.fromkeys(
+        ["build-tables", "split-patients", "train", "evaluate"], "reuse"
+    )
     (model,) = work.glob("dataset/train/*/model.keras")
     assert model.stat().st_size > 1000
     (log,) = work.glob("dataset/train/*/log.csv")
     assert len(log.read_text().splitlines()) == 3
+    (scores,) = work.glob("dataset/evaluate/*/scores.json")
+    found = json.loads(scores.read_text())
+    assert (found["scans"], found["nodules"]) == (3, 3)
+    assert found["includes_training_patients"]
+    assert found["truth"] == {"coordinates": 3}
     assert json.loads(lungseg("verify", "--work", work, "--json"))["faults"] == []
+
+
+def test_training_patients_are_not_scored_unless_asked(work):
+    told = lungseg("postprocess", "--work", work, *settings(), "--jobs", 1, status=1)
+    assert "allow_training" in told
+
+
+def test_peek_writes_sheets_of_what_the_net_sees(work, tmp_path):
+    told = lungseg("peek", "two", "--out", tmp_path, "--work", work, *settings())
+    assert [str(path) for path in tmp_path.glob("*.png")] == told.split()
+
+
+def test_prune_removes_what_the_settings_do_not_use_and_nothing_else(work, tmp_path):
+    copy = tmp_path / "work"
+    shutil.copytree(work, copy)
+    other = [*settings(), "--set", "segment-lungs.method=slice2d"]
+    lungseg("preprocess", "--work", copy, "--quiet", "--jobs", 1, "--scan", "one", *other)
+    assert len(list(copy.glob("scans/1.2.826.1/segment-lungs/*/stage.json"))) == 2
+    named = lungseg("prune", "--work", copy, *settings())
+    assert len(list(copy.glob("scans/1.2.826.1/segment-lungs/*/stage.json"))) == 2
+    assert "would be freed" in named
+    lungseg("prune", "--yes", "--work", copy, *settings())
+    assert len(list(copy.glob("scans/1.2.826.1/segment-lungs/*/stage.json"))) == 1
+    again = json.loads(lungseg("preprocess", "--work", copy, "--json", "--quiet", *settings()))
+    assert {stage["state"] for scan in again["scans"] for stage in scan["stages"].values()} == {
+        "reused"
+    }
 
 
 @pytest.mark.parametrize(
@@ -107,7 +162,7 @@ def test_an_exported_volume_lies_where_the_scan_lies(work, tmp_path, what, name)
     out = tmp_path / name
     lungseg("export", "--scan", "one", "--what", what, "--out", out, "--work", work, *settings())
     image = SimpleITK.ReadImage(str(out))
-    phantom = chest((6.0, 4.0, 4.0), seed=0, nodules=("isolated",))
+    phantom = phantom_of("one")
     assert image.GetOrigin() == pytest.approx(phantom.ct.geometry.origin_xyz_mm, abs=1e-3)
     assert image.GetSpacing() == pytest.approx(phantom.ct.spacing_mm[::-1], abs=1e-4)
     array = SimpleITK.GetArrayFromImage(image)
@@ -149,7 +204,11 @@ def test_verify_names_the_one_damaged_file(work, tmp_path):
 def test_a_stage_runs_twice_to_equal_arrays_and_leaves_its_inputs_alone(work, tmp_path):
     fresh = tmp_path / "fresh"
     (tree,) = json.loads((work / "sources.json").read_text())["roots"]
-    before = {p: digest_of_file(p) for p in work.glob("scans/*/*/*/*.h5")}
+    files = (p for stage in COMMANDS["preprocess"] for p in work.glob(f"scans/*/{stage}/*/*.h5"))
+    before = {p: digest_of_file(p) for p in files}
+    assert len(before) == 15
+    fresh.mkdir()
+    shutil.copy(work / "places.json", fresh)
     lungseg("preprocess", "--src", tree, "--work", fresh, "--jobs", 2, "--quiet", *settings())
     for path, digest in before.items():
         assert digest_of_file(path) == digest

@@ -12,6 +12,7 @@ import os
 import selectors
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 from typing import IO, Any
@@ -35,6 +36,7 @@ class Decoder:
         self._slowest_s = slowest_s
         self._process: subprocess.Popen[bytes] | None = None
         self._owner = os.getpid()
+        self._one_at_a_time = threading.Lock()
 
     def decode(self, path: Path, frame: int, syntax: str) -> npt.NDArray[Any]:
         """Stored values of one frame.
@@ -45,7 +47,8 @@ class Decoder:
             If no decoder reads it.
         """
         try:
-            head, pixels = self._ask(path, frame)
+            with self._one_at_a_time:
+                head, pixels = self._ask(path, frame)
         except _Died as died:
             self.close()
             raise ScanError(_told(path, syntax, str(died))) from None
@@ -107,7 +110,7 @@ def _read(process: subprocess.Popen[bytes], answer: IO[bytes], size: int, until:
         while len(parts) < size:
             left = until - time.monotonic()
             if left <= 0 or not selector.select(left):
-                raise _Died(f"the decoder did not end within {SLOWEST_S:g} s")
+                raise _Died("the decoder did not end in time")
             part = answer.read(size - len(parts))
             if not part:
                 code = process.wait()

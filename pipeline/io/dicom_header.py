@@ -115,7 +115,7 @@ class Header:
             numbers = ()
         if len(numbers) != count:
             raise ScanError(
-                f"{self.path}: element ({tag >> 16:04X},{tag & 0xFFFF:04X}) is {text!r}, "
+                f"header: {self.path}: element ({tag >> 16:04X},{tag & 0xFFFF:04X}) is {text!r}, "
                 f"not {count} number{'s' * (count > 1)}; the file's header is damaged"
             )
         return numbers
@@ -133,7 +133,7 @@ class Header:
             return int.from_bytes(value[:2], "little")
         if default is None:
             raise ScanError(
-                f"{self.path}: element ({tag >> 16:04X},{tag & 0xFFFF:04X}) is missing; "
+                f"header: {self.path}: element ({tag >> 16:04X},{tag & 0xFFFF:04X}) is missing; "
                 "the file's header is damaged"
             )
         return default
@@ -301,8 +301,8 @@ def _by_pydicom(path: Path) -> Header:
         if isinstance(error, OSError) and error.errno is not None:
             raise
         raise ScanError(
-            f"{path}: the DICOM header cannot be read ({_one_line(error)}); the file is damaged "
-            "or cut short: copy it again from where it came"
+            f"header: {path}: the DICOM header cannot be read ({_one_line(error)}); the file is "
+            "damaged or cut short: copy it again from where it came"
         ) from error
     if media:
         values.setdefault(SOP_CLASS, media.encode())

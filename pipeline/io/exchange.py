@@ -7,16 +7,10 @@ from typing import Any
 import numpy as np
 
 from pipeline.core.errors import ConfigError, ScanError
-from pipeline.io.exchange_headers import (
-    SUFFIXES,
-    check_header,
-    check_length_of_nifti,
-    suffix_of,
-)
+from pipeline.io.exchange_headers import SUFFIXES, Checked, check_header, suffix_of
+from pipeline.io.exchange_voxels import Voxels, read_voxels, voxels_of
 from pipeline.ops.slices import orthonormal, skew_degrees
 from pipeline.volume import HU, AnyVolume, Geometry, Volume
-
-_WIDE_SLABS = 4
 
 
 @dataclass(frozen=True)
@@ -46,9 +40,14 @@ def read_exchange(path: Path, angle_tolerance_degrees: float = 0.1) -> AnyVolume
     ScanError
         If it is damaged, not 3-D, has more than one value a voxel, or its axes are no right angles.
     """
-    reader = _reader(path)
+    reader, checked = _reader(path)
     geometry, _ = _geometry(path, reader, angle_tolerance_degrees)
-    return Volume(_voxels(path, reader), geometry)
+    voxels = _where(path, reader, checked)
+    if voxels is None:
+        return Volume(_by_itk(path, reader), geometry)
+    array: Any = np.empty(_shape(reader), np.float64 if voxels.is_scaled else voxels.dtype)
+    read_voxels(voxels, array.shape, array, lambda part, place: np.copyto(place, part))
+    return Volume(array.astype(array.dtype.newbyteorder("="), copy=False), geometry)
 
 
 def read_exchange_hu(
@@ -61,9 +60,9 @@ def read_exchange_hu(
     ScanError
         As `read_exchange`; or if a value is no number or fits no HU.
     """
-    reader = _reader(path)
+    reader, checked = _reader(path)
     geometry, skew = _geometry(path, reader, angle_tolerance_degrees)
-    hu, rounded = _hu(path, reader)
+    hu, rounded = _hu(path, reader, checked)
     return Volume(hu, geometry), ExchangeNotes(rounded, skew, _unoriented(reader))
 
 
@@ -90,12 +89,12 @@ def write_exchange(volume: AnyVolume, path: Path) -> None:
     sitk.WriteImage(image, str(path), useCompression=True)
 
 
-def _reader(path: Path) -> Any:
+def _reader(path: Path) -> tuple[Any, Checked]:
     import SimpleITK as sitk  # noqa: N813
 
     if not path.is_file():
         raise ScanError(f"unreadable: {path} is not there")
-    check_header(path)
+    checked = check_header(path)
     reader = sitk.ImageFileReader()
     reader.SetFileName(str(path))
     try:
@@ -120,16 +119,7 @@ def _reader(path: Path) -> Any:
             f"samples: {path} has {reader.GetNumberOfComponents()} values a voxel; a CT has one: "
             "it is a picture, leave it out"
         )
-    _check_nifti_length(path, reader)
-    return reader
-
-
-def _check_nifti_length(path: Path, reader: Any) -> None:
-    # ITK takes what a NIfTI that was cut short leaves out for zeros, without a word.
-    if not reader.HasMetaDataKey("vox_offset"):
-        return
-    bits, offset = (float(reader.GetMetaData(key)) for key in ("bitpix", "vox_offset"))
-    check_length_of_nifti(path, int(offset + np.prod(reader.GetSize(), dtype=float) * bits / 8))
+    return reader, checked
 
 
 def _geometry(path: Path, reader: Any, angle_tolerance_degrees: float) -> tuple[Geometry, float]:
@@ -151,15 +141,24 @@ def _geometry(path: Path, reader: Any, angle_tolerance_degrees: float) -> tuple[
     return geometry, skew
 
 
-def _voxels(path: Path, reader: Any, first: int = 0, count: int = 0) -> Any:
-    # All voxels, or `count` slices from `first`.
+def _where(path: Path, reader: Any, checked: Checked) -> Voxels | None:
+    # Of other formats the keys are anybody's, and may be no text at all.
+    keys = reader.GetMetaDataKeys() if checked.kind == "nifti" else ()
+    metadata = {key: reader.GetMetaData(key) for key in keys}
+    return voxels_of(path, checked, metadata)
+
+
+def _shape(reader: Any) -> tuple[int, int, int]:
+    x, y, z = reader.GetSize()[:3]
+    return z, y, x
+
+
+def _by_itk(path: Path, reader: Any) -> Any:
+    # Voxels of the rare forms that are not read here.
     import SimpleITK as sitk  # noqa: N813
 
     size = list(reader.GetSize())
-    if count:
-        reader.SetExtractIndex([0, 0, first] + [0] * (len(size) - 3))
-        reader.SetExtractSize([size[0], size[1], count] + [0] * (len(size) - 3))
-    elif len(size) > 3:
+    if len(size) > 3:
         reader.SetExtractSize(size[:3] + [0] * (len(size) - 3))
     try:
         image = reader.Execute()
@@ -171,25 +170,24 @@ def _voxels(path: Path, reader: Any, first: int = 0, count: int = 0) -> Any:
     return sitk.GetArrayFromImage(image)
 
 
-def _hu(path: Path, reader: Any) -> tuple[Any, bool]:
-    x, y, z = reader.GetSize()[:3]
-    # Wide numbers are brought to int16 a part at a time, else they alone are 2 to 4 volumes.
-    import SimpleITK as sitk  # noqa: N813
-
-    narrow = {sitk.sitkInt16, sitk.sitkUInt16, sitk.sitkInt8, sitk.sitkUInt8}
-    if reader.GetPixelID() in narrow:
-        array = _voxels(path, reader)
-        _check_range(path, array)
-        return array.astype(np.int16, copy=False), False
-    hu = np.empty((z, y, x), np.int16)
+def _hu(path: Path, reader: Any, checked: Checked) -> tuple[Any, bool]:
+    hu = np.empty(_shape(reader), np.int16)
     rounded = False
-    height = max(-(-z // _WIDE_SLABS), 1)
-    for first in range(0, z, height):
-        slab = _voxels(path, reader, first, min(height, z - first))
-        _check_range(path, slab)
-        part = hu[first : first + height]
-        np.rint(slab, out=part, casting="unsafe")
-        rounded = rounded or bool((np.abs(slab - part) > 1e-3).any())
+
+    def take(part: Any, place: Any) -> None:
+        nonlocal rounded
+        _check_range(path, part)
+        if part.dtype.kind == "f":
+            whole = np.rint(part)
+            rounded = rounded or bool((np.abs(part - whole) > 1e-3).any())
+            part = whole
+        np.copyto(place, part, casting="unsafe")
+
+    voxels = _where(path, reader, checked)
+    if voxels is None:
+        take(_by_itk(path, reader), hu)
+    else:
+        read_voxels(voxels, hu.shape, hu, take)
     return hu, rounded
 
 

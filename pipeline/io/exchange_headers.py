@@ -5,9 +5,8 @@ must not make this program read ``/etc/passwd``. What a header leaves unsaid (it
 its voxels' file cannot hold is refused here, with a name, where a lenient reader would guess.
 """
 
-import gzip
-import zlib
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
 from pipeline.core.errors import ScanError
@@ -24,10 +23,10 @@ _LONGEST_HEADER = 1 << 20
 # No deflate stream grows by more than this.
 _MOST_GROWTH = 1040
 _METAIMAGE_BYTES = {
-    **{f"MET_{name}": 1 for name in ("CHAR", "UCHAR")},
-    **{f"MET_{name}": 2 for name in ("SHORT", "USHORT")},
-    **{f"MET_{name}": 4 for name in ("INT", "UINT", "FLOAT")},
-    **{f"MET_{name}": 8 for name in ("LONG_LONG", "ULONG_LONG", "DOUBLE")},
+    **dict.fromkeys(("MET_CHAR", "MET_UCHAR"), 1),
+    **dict.fromkeys(("MET_SHORT", "MET_USHORT"), 2),
+    **dict.fromkeys(("MET_INT", "MET_UINT", "MET_LONG", "MET_ULONG", "MET_FLOAT"), 4),
+    **dict.fromkeys(("MET_LONG_LONG", "MET_ULONG_LONG", "MET_DOUBLE"), 8),
 }
 
 
@@ -37,11 +36,20 @@ class Checked:
 
     Attributes
     ----------
+    kind
+        ``metaimage``, ``nifti`` or ``nrrd``.
     data
         File that holds the voxels; the header's own file if they follow it.
+    data_offset
+        Where they begin in it.
+    fields
+        The header's lines, of MetaImage and NRRD, by name in lower case.
     """
 
+    kind: str
     data: Path
+    data_offset: int = 0
+    fields: Mapping[str, str] = field(default_factory=dict)
 
 
 def suffix_of(path: Path) -> str:
@@ -80,43 +88,7 @@ def check_header(path: Path) -> Checked:
         return _check_metaimage(path)
     if kind == "nrrd":
         return _check_nrrd(path)
-    return Checked(path)
-
-
-def check_length_of_nifti(path: Path, needed: int) -> None:
-    """Check that a NIfTI holds `needed` bytes, unpacked.
-
-    Raises
-    ------
-    ScanError
-        If it is shorter, or its compression is damaged.
-    """
-    packed = path.name.lower().endswith(".gz")
-    there = _unpacked_size(path, needed) if packed else path.stat().st_size
-    if there < needed:
-        raise ScanError(
-            f"truncated: {path} holds {there}{' unpacked' if packed else ''} bytes, its header "
-            f"describes {needed}; copy it again from where it came"
-        )
-
-
-def _unpacked_size(path: Path, needed: int) -> int:
-    # A whole gzip file ends with its unpacked size (RFC 1952); one that was cut, or written in
-    # parts, ends with something else and must be unpacked to know.
-    with path.open("rb") as file:
-        if path.stat().st_size < 18:
-            return 0
-        file.seek(-4, 2)
-        if int.from_bytes(file.read(4), "little") == needed & 0xFFFFFFFF:
-            return needed
-    size = 0
-    try:
-        with gzip.open(path) as stream:
-            while size < needed and (part := stream.read(1 << 20)):
-                size += len(part)
-    except (EOFError, OSError, zlib.error):
-        pass
-    return size
+    return Checked(kind, path)
 
 
 def _check_metaimage(path: Path) -> Checked:
@@ -149,8 +121,9 @@ def _check_metaimage(path: Path) -> Checked:
             ".raw or .zraw"
         )
     packed = fields.get("compresseddata", "false").lower() == "true"
+    offset = _text_length(path, b"elementdatafile") if data == path else 0
     _check_length(path, data, sizes, width, packed)
-    return Checked(data)
+    return Checked("metaimage", data, offset, fields)
 
 
 def _check_nrrd(path: Path) -> Checked:
@@ -171,7 +144,8 @@ def _check_nrrd(path: Path) -> Checked:
         raise ScanError(f"data-file: {path} names {data.name!r}, which is not beside it")
     sizes = _numbers(path, "sizes", fields["sizes"], 3)
     _check_length(path, data, sizes, 1, fields["encoding"].lower() != "raw")
-    return Checked(data)
+    offset = _text_length(path, b"") if data == path else 0
+    return Checked("nrrd", data, offset, fields)
 
 
 def _metaimage_fields(path: Path) -> dict[str, str]:
@@ -211,6 +185,17 @@ def _nrrd_fields(path: Path) -> dict[str, str]:
 def _head(path: Path) -> str:
     with path.open("rb") as file:
         return file.read(_LONGEST_HEADER).decode("latin-1")
+
+
+def _text_length(path: Path, last: bytes) -> int:
+    # Bytes up to the voxels, which follow the line that begins with `last`, or an empty one.
+    at = 0
+    with path.open("rb") as file:
+        for line in file.read(_LONGEST_HEADER).splitlines(keepends=True):
+            at += len(line)
+            if line.lower().startswith(last) if last else not line.strip():
+                break
+    return at
 
 
 def _require(path: Path, fields: dict[str, str], names: tuple[str, ...]) -> None:

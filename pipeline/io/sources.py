@@ -286,10 +286,10 @@ def _told_apart(files: list[_File]) -> Mapping[str, list[_File]]:
 def _source(scan: str, patient: str, kind: str, files: Sequence[_File]) -> Source:
     ordered = sorted(files, key=lambda file: file.path)
     paths = [file.path for file in ordered]
-    top = os.path.commonpath([os.path.dirname(path) for path in paths])  # noqa: PTH120
+    top = len(os.path.commonpath({os.path.dirname(path) for path in paths}))  # noqa: PTH120
     digest = hashlib.sha256(f"{kind}\0{scan}\0{patient}".encode(errors="surrogateescape"))
     for file in ordered:
-        name = os.path.relpath(file.path, top)
+        name = file.path[top:]
         digest.update(f"\0{name}\0{file.size}\0{file.mtime_ns}".encode(errors="surrogateescape"))
     for path in paths:
         data = exchange_headers.data_file_of(Path(path)) if kind != "dicom" else None

@@ -52,6 +52,7 @@ class Recipe:
     seed: int = 1
     negatives_per_positive: float = 1.0
     slices_per_epoch: int = 0
+    validate_every: int = 1
     workers: int = 2
     worker_processes: bool = False
     devices: int = 1
@@ -99,8 +100,8 @@ def train(  # noqa: PLR0913, PLR0917 - what, how, and whom to tell
     samples
         The table and the way to look at it.
     patients
-        Those to train on, those to validate on. Without the latter the best epoch is the one
-        of the smallest loss.
+        Those to train on, those to validate on. Without any of the latter that has something to
+        find, the best epoch is the one of the smallest loss.
     checkpoints
         Where the state is kept; a run that finds one there goes on from it.
     on_epoch, on_batch
@@ -188,8 +189,12 @@ class _Run:
                 **took,
                 "images_per_second": round(len(rows) / took["seconds"], 3),
             }
-            if len(self.held_out.rows):
+            last = number + 1 == recipe.epochs
+            if len(self.held_out.rows) and (last or (number + 1) % recipe.validate_every == 0):
                 row |= self._validated()
+        # By this the best epoch is chosen; without a target to find, Dice says nothing.
+        judged = self.held_out.positives.size > 0
+        row["score"] = row.get("val_dice", math.nan) if judged else -row["loss"]
         if not math.isfinite(row["loss"]):
             raise DataError(
                 f"the loss is {row['loss']} in epoch {number + 1}: training has diverged; try "
@@ -280,7 +285,7 @@ def optimizer(recipe: Recipe, steps: int) -> Any:
 
 def write_log(history: History, path: Path) -> None:
     """Write the log as CSV."""
-    names = list(dict.fromkeys(name for row in history for name in row))
+    names = list(dict.fromkeys(name for row in history for name in row if name != "score"))
     lines = [",".join(names)]
     lines += [",".join(f"{row.get(name, math.nan):.6g}" for name in names) for row in history]
     path.write_text("\n".join(lines) + "\n", encoding="utf-8")
@@ -295,14 +300,14 @@ def tensorboard(folder: Path) -> OnEpoch:
     board.set_model(keras.Sequential())
 
     def write(row: Row) -> None:
-        numbers = {name: value for name, value in row.items() if name != "epoch"}
+        numbers = {name: row[name] for name in row if name not in {"epoch", "score"}}
         board.on_epoch_end(int(row["epoch"]), numbers)
 
     return write
 
 
 def _scores(history: History) -> list[float]:
-    return [row.get("val_dice", -row["loss"]) for row in history]
+    return [row["score"] for row in history]
 
 
 def _stalled(recipe: Recipe, history: History) -> bool:

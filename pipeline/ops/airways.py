@@ -22,6 +22,9 @@ SECTION_MM2 = (25.0, 800.0)
 MIDDLE_MM = 45.0
 # Shortest tube, mm, unless the scan itself is shorter.
 SHORTEST_MM = 12.0
+# A tube this long, mm, and this close to pure air, HU, is the windpipe.
+LONG_MM = 60.0
+PURE_HU = 35
 # Lumen is this close to pure air, HU; parenchyma is not, at least not around a whole tube.
 LUMEN_HU = 120
 # The darkest quarter of a tube is this close to pure air, HU.
@@ -30,7 +33,8 @@ CORE_HU = 95
 WALL_MM = 2.0
 # What lies around a tube, from one to the other distance, mm, is tissue, HU in the mean.
 SHELL_MM = (3.0, 6.0)
-SHELL_ABOVE_HU = -450
+# (a long tube's may be lung in part).
+SHELL_ABOVE_HU = (-450, -650)
 # A piece whose upper end is covered by lung to a larger share is the lung's lower tip.
 COVERED_SHARE = 0.3
 # Lung lumen joined in 3-D is larger than this; the throat is smaller, ml.
@@ -102,13 +106,18 @@ def _tubes(ct: npt.NDArray[HU], inside: MaskArray, air_hu: float, spacing_mm: Tr
     for label in range(1, n + 1):
         box = stats["bounding_boxes"][label]
         off_mm = abs(stats["centroids"][label][2] - middle) * spacing_mm[2]
-        if (box[0].stop - box[0].start) * spacing_mm[0] < shortest or off_mm > MIDDLE_MM:
-            continue
+        length_mm = (box[0].stop - box[0].start) * spacing_mm[0]
         tube = candidates[box] == label
+        # The windpipe is longer than any tip of lung, so less is asked of it: it may lie where a
+        # picture of one lung ends, thinly walled.
+        core_hu = float(np.percentile(ct[box][tube], 25)) - air_hu
+        long = length_mm > LONG_MM and core_hu < PURE_HU
+        if length_mm < shortest or not (long or off_mm <= MIDDLE_MM):
+            continue
         chosen[label] = (
-            float(np.percentile(ct[box][tube], 25)) < air_hu + CORE_HU
+            core_hu < CORE_HU
             and not _hangs(tube, lung, box)
-            and _walled(ct, tube, box, spacing_mm)
+            and _shell_hu(ct, tube, box, spacing_mm) > SHELL_ABOVE_HU[int(long)]
         )
     return chosen[candidates]
 
@@ -122,8 +131,8 @@ def _hangs(tube: MaskArray, lung: MaskArray, box: Box) -> bool:
     return bool(lung[top, box[1], box[2]][end].mean() > COVERED_SHARE)
 
 
-def _walled(ct: npt.NDArray[HU], tube: MaskArray, box: Box, spacing_mm: Triple) -> bool:
-    """Whether what lies around a tube, in the slices it passes, is tissue and not lung."""
+def _shell_hu(ct: npt.NDArray[HU], tube: MaskArray, box: Box, spacing_mm: Triple) -> float:
+    """Mean HU of what lies around a tube in the slices it passes."""
     margin = [int(SHELL_MM[1] / step) + 1 for step in spacing_mm[1:]]
     rows, columns = (
         slice(max(0, s.start - m), min(n, s.stop + m))
@@ -135,7 +144,7 @@ def _walled(ct: npt.NDArray[HU], tube: MaskArray, box: Box, spacing_mm: Triple) 
     # So far apart that no ball reaches the next slice.
     flat = (1e6, spacing_mm[1], spacing_mm[2])
     shell = dilate_mm(around, SHELL_MM[1], flat) & ~dilate_mm(around, SHELL_MM[0], flat)
-    return bool(shell.any()) and float(ct[box[0], rows, columns][shell].mean()) > SHELL_ABOVE_HU
+    return float(ct[box[0], rows, columns][shell].mean()) if shell.any() else -1000.0
 
 
 def _middle(inside: MaskArray) -> float:
@@ -154,8 +163,9 @@ def _grow(
         labels, count = components((inside & (ct < air_hu + rise)) | seeds, connectivity=6)
         reached = np.zeros(count + 1, bool)
         reached[labels[seeds]] = True
-        ml = float(sizes(labels, count)[reached].sum()) * voxel_ml
+        candidate = reached[labels]
+        ml = float(np.count_nonzero(candidate)) * voxel_ml
         if ml > volume_ml * LEAK_RATIO + LEAK_ML:
             break
-        grown, volume_ml = reached[labels] & (labels > 0), max(ml, volume_ml)
+        grown, volume_ml = candidate, max(ml, volume_ml)
     return grown

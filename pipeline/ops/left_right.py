@@ -18,8 +18,11 @@ OFF_MIDDLE = 0.002
 TISSUE_COST = 0.02
 # A part that lies on one side by more than this is not cut for the rest.
 WHOLE_SHARE = 0.93
-# Where two lungs touch, the line crosses them in few rows; through one lung alone, in most.
-CROSSED_SHARE = 0.35
+# A lung is alone if it holds this share of all, and slices that show more than SLICE_SHARE of
+# their lung to either side of the line hold less than BOTH_SHARE of it.
+SINGLE_PART_SHARE = 0.9
+SLICE_SHARE = 0.1
+BOTH_SHARE = 0.4
 
 
 def part_sides(ct: npt.NDArray[HU], lungs: MaskArray, spacing_mm: Triple) -> npt.NDArray[np.uint8]:
@@ -45,7 +48,7 @@ def part_sides(ct: npt.NDArray[HU], lungs: MaskArray, spacing_mm: Triple) -> npt
     labels, count = components(part, connectivity=6)
     voxels = sizes(labels, count)
     right = np.bincount(labels[right_of_line & part], minlength=count + 1) / np.maximum(voxels, 1)
-    if _is_single(part, line, voxels):
+    if _is_single(part, right_of_line, voxels):
         whole = np.full(count + 1, _side_of_single(part), np.uint8)
     else:
         whole = np.where(right > WHOLE_SHARE, RIGHT, np.where(right < 1 - WHOLE_SHARE, LEFT, 0))
@@ -59,12 +62,16 @@ def part_sides(ct: npt.NDArray[HU], lungs: MaskArray, spacing_mm: Triple) -> npt
     return sides
 
 
-def _is_single(lungs: MaskArray, line: npt.NDArray[np.int64], voxels: npt.NDArray[np.int64]) -> bool:
-    """Whether all there is is one lung: one part that the line cuts from front to back."""
-    if voxels[1:].max() < 0.9 * voxels[1:].sum():
+def _is_single(
+    lungs: MaskArray, right_of_line: MaskArray, voxels: npt.NDArray[np.int64]
+) -> bool:
+    """Whether all there is is one lung: one part that the line passes by, on either side."""
+    if voxels[1:].max() < SINGLE_PART_SHARE * voxels[1:].sum():
         return False
-    crossed = np.take_along_axis(lungs, line[:, :, None], axis=2)
-    return bool(crossed.sum() > CROSSED_SHARE * lungs.any(axis=2).sum())
+    area = lungs.sum(axis=(1, 2))
+    right = (lungs & right_of_line).sum(axis=(1, 2))
+    both = np.minimum(right, area - right) > SLICE_SHARE * area
+    return float(area[both].sum()) < BOTH_SHARE * float(area.sum())
 
 
 def _side_of_single(lung: MaskArray) -> int:

@@ -3,57 +3,73 @@
 import numpy as np
 import numpy.typing as npt
 
-from pipeline.ops.morphology import MaskArray, bounding_box, close_mm, fill, open_mm
+from pipeline.ops.morphology import MaskArray, bounding_box, close_mm, dilate_mm, fill, open_mm
 from pipeline.volume import Triple
 
 # Thinner than twice this is no bulge but the space between ribs, mm.
 BULGE_MM = 3.0
+# How far a bulge goes on beyond what the ball closes, mm.
+CAP_MM = 2.0
+# What is farther from the chest wall is a vessel of the hilum, mm.
+WALL_WITHIN_MM = 30.0
 # Steps along the ray that asks what lies towards the middle of the chest, mm.
 RAY_STEP_MM = 3.0
 
 
-def closed_lung(
-    lung: MaskArray,
-    blocked: MaskArray,
-    middle_yx: npt.NDArray[np.float64],
-    vessel_mm: float,
-    wall_mm: float,
-    spacing_mm: Triple,
+def filled_lung(
+    lung: MaskArray, free: MaskArray, vessel_mm: float, spacing_mm: Triple
 ) -> MaskArray:
-    """One lung with its vessels, its nodules and its holes.
-
-    A small ball closes it everywhere, and what it then encloses is filled. A large ball gives
-    back bulges of the chest wall into the lung (juxtapleural nodules), but not the hollows of
-    the heart, the hilum and the diaphragm: only what has this same lung between it and the
-    middle of the chest counts.
+    """`lung` closed by a ball of `vessel_mm`, and with the holes it then encloses.
 
     Parameters
     ----------
-    lung : (z, y, x) bool
-    blocked : (z, y, x) bool
-        What must not become lung: airways, the other lung.
+    lung, free : (z, y, x) bool
+        One lung, and what may become part of it (no airway, not the other lung).
+    vessel_mm, spacing_mm
+    """
+    closed = fill(close_mm(lung, vessel_mm, spacing_mm, border="repeat"))
+    whole: MaskArray = lung | (closed & free)
+    return whole
+
+
+def wall_bulges(  # noqa: PLR0913, PLR0917 - three masks, and where the chest's middle is
+    lung: MaskArray,
+    free: MaskArray,
+    light: MaskArray,
+    middle_yx: npt.NDArray[np.float64],
+    wall_mm: float,
+    spacing_mm: Triple,
+) -> MaskArray:
+    """What bulges from the chest wall into one lung, as juxtapleural nodules do.
+
+    A large ball closes the lung, but the hollows of the heart, the hilum and the diaphragm are
+    no bulges: only what is near the chest wall and has this same lung between it and the middle
+    of the chest counts, and it is thick, or too light for the wall.
+
+    Parameters
+    ----------
+    lung, free, light : (z, y, x) bool
+        One lung, what may become part of it, and what is too dark for muscle.
     middle_yx : (z, 2)
         Row and column of the middle of the chest, by slice.
-    vessel_mm, wall_mm
-        Radii of the small and the large ball, mm.
+    wall_mm
+        Radius of the ball, mm.
     spacing_mm
     """
-    margin = [int(wall_mm / step) + 1 for step in spacing_mm]
-    box = bounding_box(lung, margin)
-    if box is None:
-        return lung.copy()
+    found = np.zeros_like(lung)
+    box = bounding_box(lung, [int(wall_mm / step) + 1 for step in spacing_mm])
+    if box is None or wall_mm <= 0:
+        return found
     part = lung[box]
-    closed = fill(close_mm(part, vessel_mm, spacing_mm, border="repeat"))
-    closed &= ~blocked[box] | part
-    if wall_mm > vessel_mm:
-        added = close_mm(closed, wall_mm, spacing_mm, border="repeat") & ~closed & ~blocked[box]
-        added = open_mm(added, BULGE_MM, spacing_mm)
-        corner = [s.start for s in box]
-        middle = middle_yx[box[0]] - corner[1:]
-        closed |= _costal(added, closed, middle, 2 * wall_mm, spacing_mm)
-    result = lung.copy()
-    result[box] |= closed
-    return result
+    added = close_mm(part, wall_mm, spacing_mm, border="repeat") & ~part & free[box]
+    thick = open_mm(added, BULGE_MM, spacing_mm)
+    added &= dilate_mm(thick, BULGE_MM + max(spacing_mm), spacing_mm) | light[box]
+    middle = middle_yx[box[0]] - [s.start for s in box[1:]]
+    bulges = _costal(added, part, middle, 2 * wall_mm, spacing_mm)
+    # The ball dips into the mouth of each bulge: the cap on the wall is one step farther out.
+    cap = dilate_mm(bulges & thick, CAP_MM, spacing_mm) & free[box]
+    found[box] = (bulges | cap) & ~part
+    return found
 
 
 def _costal(
@@ -63,7 +79,7 @@ def _costal(
     reach_mm: float,
     spacing_mm: Triple,
 ) -> MaskArray:
-    """Voxels of `added` with `lung` between them and the middle of the chest, none beyond."""
+    """Voxels of `added` near the chest wall, with `lung` between them and the chest's middle."""
     z, y, x = np.nonzero(added)
     if len(z) == 0:
         return added
@@ -73,12 +89,14 @@ def _costal(
     length = np.maximum(np.hypot(towards_y, towards_x), 1e-6)
     towards_y, towards_x = towards_y / length / step_y, towards_x / length / step_x
     inward = np.zeros(len(z), bool)
-    outward = np.zeros(len(z), bool)
+    at_wall = np.zeros(len(z), bool)
+    whole = lung | added
     for k in range(1, int(reach_mm / RAY_STEP_MM) + 1):
         far = k * RAY_STEP_MM
         inward |= _at(lung, z, y + far * towards_y, x + far * towards_x) & (far < length)
-        outward |= _at(lung, z, y - far * towards_y, x - far * towards_x)
-    meets = inward & ~outward
+        if far <= WALL_WITHIN_MM:
+            at_wall |= ~_at(whole, z, y - far * towards_y, x - far * towards_x)
+    meets = inward & at_wall
     costal = np.zeros_like(added)
     costal[z[meets], y[meets], x[meets]] = True
     return costal

@@ -11,14 +11,12 @@ from pipeline.ops.blocks import Zoom, block_any, block_factors, block_mean
 from pipeline.ops.haze import hazy_lung
 from pipeline.ops.histogram import hu_counts, two_means
 from pipeline.ops.left_right import LEFT, RIGHT, part_sides
-from pipeline.ops.lung_shape import closed_lung
+from pipeline.ops.lung_outline import CoarseLungs, outlined
+from pipeline.ops.lung_shape import filled_lung, wall_bulges
 from pipeline.ops.morphology import (
-    Box,
     Labels,
     MaskArray,
-    bounding_box,
     components,
-    dilate_mm,
     erode_mm,
     sizes,
 )
@@ -33,7 +31,8 @@ PART_ML = 15.0
 # Gas fills a bowel but not a lung: share of pure air in the core of a part, and what is pure, HU.
 GAS_SHARE = 0.6
 GAS_HU = 60
-RIM_HU = 350
+# Darker than this is no muscle, HU.
+LIGHT_HU = -150
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,7 +41,7 @@ class LungSettings:
 
     threshold_from_hu: float = -600.0
     threshold_to_hu: float = -300.0
-    rim_mm: float = 0.6
+    rim_mm: float = 0.8
     coarse_mm: float = 2.0
     vessel_mm: float = 4.0
     wall_mm: float = 18.0
@@ -71,18 +70,19 @@ class Lungs:
     parts: int
 
 
-def air_threshold(
+def air_and_tissue(
     ct: npt.NDArray[HU], field_of_view: MaskArray | None, settings: LungSettings
-) -> float:
-    """HU that parts air from tissue: exact 2-means of the histogram, within the bounds set."""
+) -> tuple[float, float]:
+    """HU that parts air from tissue, within the bounds set, and the mean HU of tissue."""
     counts = hu_counts(ct, *COUNTED_HU, inside=field_of_view)
     if np.count_nonzero(counts) < 2:
         raise ScanError(
             f"no lungs found: all voxels have the same value ({int(ct.flat[0])} HU); a chest CT in "
             "Hounsfield units has air and tissue; look at the file with a viewer"
         )
-    threshold = two_means(counts, COUNTED_HU[0]).threshold
-    return float(np.clip(threshold, settings.threshold_from_hu, settings.threshold_to_hu))
+    means = two_means(counts, COUNTED_HU[0])
+    low, high = settings.threshold_from_hu, settings.threshold_to_hu
+    return float(np.clip(means.threshold, low, high)), means.high
 
 
 def find_lungs(
@@ -106,7 +106,7 @@ def find_lungs(
         If there are no lungs.
     """
     settings = settings or LungSettings()
-    threshold = air_threshold(ct.array, field_of_view, settings)
+    threshold, tissue_hu = air_and_tissue(ct.array, field_of_view, settings)
     factors = block_factors(ct.spacing_mm, settings.coarse_mm)
     coarse = block_mean(ct.array, factors)
     z, y, x = (step * f for step, f in zip(ct.spacing_mm, factors, strict=True))
@@ -114,13 +114,13 @@ def find_lungs(
     seen = None if field_of_view is None else ~block_any(~field_of_view, factors)
     air = part_air(coarse, threshold, spacing_mm, seen)
     airways = find_airways(coarse, air.inside, air.air_hu, spacing_mm)
-    core, parts = _lung_parts(coarse, air, airways, spacing_mm, settings.smallest_lung_ml)
-    core |= hazy_lung(coarse, core, airways.wall, spacing_mm)
-    sides = part_sides(coarse, core, spacing_mm)
-    closed = _closed(sides, airways, spacing_mm, settings)
-    labels = _outlined(
-        ct.array, core, sides, closed, airways, Zoom(ct.shape, factors), threshold, settings.rim_mm, ct.spacing_mm
-    )
+    dark, parts = _lung_parts(coarse, air, airways, spacing_mm, settings.smallest_lung_ml)
+    edge_hu = max(threshold, (float(np.median(coarse[dark])) + tissue_hu) / 2)
+    dark |= hazy_lung(coarse, dark, airways.wall, spacing_mm)
+    closed = _closed(coarse, part_sides(coarse, dark, spacing_mm), airways, spacing_mm, settings)
+    found = CoarseLungs(dark=dark, closed=closed, airways=airways.lumen)
+    zoom = Zoom(ct.shape, factors)
+    labels = outlined(ct.array, found, zoom, edge_hu, settings.rim_mm, ct.spacing_mm)
     voxel_ml = float(np.prod(spacing_mm)) / 1000
     return Lungs(ct.like(labels), threshold, float(airways.lumen.sum()) * voxel_ml, parts)
 
@@ -183,7 +183,7 @@ def _further_parts(
     stats = cc3d.statistics(labels)
     z = stats["bounding_boxes"][main][0]
     lowest = z.start + 0.25 * (z.stop - z.start)
-    kept = lung_ml > PART_SHARE * lung_ml[main]
+    kept: npt.NDArray[np.bool_] = lung_ml > PART_SHARE * lung_ml[main]
     for label in np.flatnonzero((lung_ml >= PART_ML) & ~kept):
         # Below the lungs' bases air is bowel, whatever it looks like.
         kept[label] = stats["centroids"][label][0] > lowest
@@ -191,89 +191,31 @@ def _further_parts(
 
 
 def _closed(
-    sides: npt.NDArray[np.uint8], airways: Airways, spacing_mm: Triple, settings: LungSettings
+    ct: npt.NDArray[HU],
+    sides: npt.NDArray[np.uint8],
+    airways: Airways,
+    spacing_mm: Triple,
+    settings: LungSettings,
 ) -> npt.NDArray[np.uint8]:
     """`sides` with vessels, wall nodules and holes given back to each lung."""
     middle = _middle_yx(sides > 0)
+    light = ct < LIGHT_HU
     closed = sides.copy()
     for side in (RIGHT, LEFT):
-        blocked = airways.lumen | (closed == 3 - side)
-        lung = closed_lung(
-            sides == side, blocked, middle, settings.vessel_mm, settings.wall_mm, spacing_mm
-        )
-        closed[lung & (closed == 0)] = side
+        lung = sides == side
+        free = ~airways.lumen & (closed != 3 - side)
+        whole = filled_lung(lung, free, settings.vessel_mm, spacing_mm)
+        whole |= wall_bulges(whole, free, light, middle, settings.wall_mm, spacing_mm)
+        closed[whole & (closed == 0)] = side
     return closed
 
 
 def _middle_yx(lungs: MaskArray) -> npt.NDArray[np.float64]:
     """Middle of the box around both lungs in each slice; of the whole where a slice has none."""
-    ends = []
-    for axis in (1, 2):
-        line = lungs.any(axis=3 - axis)
-        n = line.shape[1]
-        centre = (line.argmax(axis=1) + n - 1 - line[:, ::-1].argmax(axis=1)) / 2
-        ends.append(np.where(line.any(axis=1), centre, np.median(centre[line.any(axis=1)])))
-    return np.stack(ends, axis=1)
-
-
-def _outlined(
-    ct: npt.NDArray[HU],
-    core: MaskArray,
-    sides: npt.NDArray[np.uint8],
-    closed: npt.NDArray[np.uint8],
-    airways: Airways,
-    zoom: Zoom,
-    threshold_hu: float,
-    rim_mm: float,
-    spacing_mm: Triple,
-) -> npt.NDArray[np.uint8]:
-    """Labels on the fine grid: what is closed deep inside, and dark voxels at the edge of it."""
-    box = bounding_box(closed > 0, (2, 2, 2))
-    labels = np.zeros(ct.shape, np.uint8)
-    if box is None:
-        return labels
-    near = closed[box]
-    # One block around the thresholded lung is looked at voxel by voxel; what closing added, and
-    # what lies deeper than one block, is taken as it is.
-    unit = (1.0, 1.0, 1.0)
-    thresholded = core[box]
-    zone = _grown_labels(near, unit)
-    zone[~dilate_mm(thresholded, 1.8, unit) & (near == 0)] = 0
-    sure = near.copy()
-    outer = ~erode_mm(near > 0, 1.0, unit, border=False)
-    sure[outer & thresholded] = 0
-    zone[airways.lumen[box]] = 0
-    sure[airways.lumen[box]] = 0
-    fine = zoom.fine_box(box)
-    reach = zoom.enlarged(zone, box)
-    hu = ct[fine]
-    result = reach * (hu < threshold_hu)
-    fixed = zoom.enlarged(sure, box)
-    np.maximum(result, fixed, out=result, where=fixed > 0)
-    rim = np.flatnonzero((reach > 0) & (result == 0) & (hu < threshold_hu + RIM_HU))
-    rim = rim[_near_edge(hu, rim, threshold_hu, rim_mm, spacing_mm)]
-    result.ravel()[rim] = reach.ravel()[rim]
-    labels[fine] = result
-    return labels
-
-
-def _near_edge(ct,rim,threshold_hu,rim_mm,spacing_mm):
-    flat = ct.ravel()
-    here = flat[rim].astype(np.float32)
-    near = np.zeros(len(rim), bool)
-    place = np.unravel_index(rim, ct.shape)
-    strides = (ct.shape[1] * ct.shape[2], ct.shape[2], 1)
-    for axis in range(3):
-        for sign in (-1, 1):
-            at = place[axis] + sign
-            ok = (at >= 0) & (at < ct.shape[axis])
-            there = flat[np.where(ok, rim + sign * strides[axis], rim)].astype(np.float32)
-            near |= (there < threshold_hu) & ((here - threshold_hu) * spacing_mm[axis] <= rim_mm * (here - there))
-    return near
-
-
-def _grown_labels(labels: npt.NDArray[np.uint8], spacing_mm: Triple) -> npt.NDArray[np.uint8]:
-    grown = labels.copy()
-    for side in (RIGHT, LEFT):
-        grown[dilate_mm(labels == side, 1.8, spacing_mm) & (grown == 0)] = side
-    return grown
+    middle = np.zeros((len(lungs), 2))
+    for k, axis in enumerate((2, 1)):
+        line: MaskArray = np.any(lungs, axis=axis)
+        seen: MaskArray = np.any(line, axis=1)
+        centre = (line.argmax(axis=1) + line.shape[1] - 1 - line[:, ::-1].argmax(axis=1)) / 2
+        middle[:, k] = np.where(seen, centre, np.median(centre[seen]))
+    return middle

@@ -26,16 +26,16 @@ def bounding_box(mask: MaskArray, margin: Sequence[int] = (0, 0, 0)) -> Box | No
 
     None if the mask is empty.
     """
-    ends = []
+    ends: list[tuple[int, int]] = []
     rest = mask
     for axis in range(3):
-        # The other axes are cut as soon as they are known: the mask is read about once.
         others = tuple(k for k in range(3) if k != axis)
         hit = np.flatnonzero(rest.any(axis=others))
         if not len(hit):
             return None
         ends.append((int(hit[0]), int(hit[-1]) + 1))
-        rest = np.take(rest, np.arange(*ends[-1]), axis=axis) if axis < 2 else rest
+        # What is known to be empty is not read again.
+        rest = rest[tuple([slice(None)] * axis + [slice(*ends[-1])])]
     z, y, x = (
         slice(max(0, low - m), min(n, high + m))
         for (low, high), m, n in zip(ends, margin, mask.shape, strict=True)

@@ -74,39 +74,45 @@ def part_air(
         framed |= spread(unseen)
     air_hu = _air_hu(ct[air & framed])
     surrounded = _surrounded(body)
-
     pixel_mm2 = spacing_mm[1] * spacing_mm[2]
     pieces, n_pieces = axial_components(air)
-    enclosed = _share(pieces, n_pieces, surrounded) > 0.5
+    area_mm2 = sizes(pieces, n_pieces) * pixel_mm2
+    enclosed = _share(pieces, area_mm2 / pixel_mm2, surrounded & air) > 0.5
+    at_frame = np.zeros(n_pieces + 1, bool)
+    at_frame[pieces[framed & air]] = True
+    enclosed &= ~at_frame | (area_mm2 >= SMALLEST_CUT_MM2)
     inside: MaskArray = enclosed[pieces] & air
-    _drop_small_at_frame(inside, pieces, n_pieces, framed, pixel_mm2)
-
-    # Lungs open to the outside hide in pieces that are outside as a whole.
-    rest = air & ~inside
-    core = rest if unseen is None else rest | unseen
-    steps = max(1, round(NECK_MM / min(spacing_mm[1:])))
-    for _ in range(steps):
-        core = ~spread(~core)
-    cores, n_cores = axial_components(core & rest)
-    lost = (_share(cores, n_cores, surrounded) > 0.8) & (
-        sizes(cores, n_cores) * pixel_mm2 > SMALLEST_POCKET_MM2
-    )
-    if lost.any():
-        regained = lost[cores]
-        for _ in range(steps):
-            regained = spread(regained)
-        inside |= regained & rest
+    inside |= _behind_necks(air & ~inside, surrounded, unseen, spacing_mm)
     return Air(inside, body, air_hu)
 
 
-def _drop_small_at_frame(
-    inside: MaskArray, pieces: Labels, count: int, framed: MaskArray, pixel_mm2: float
-) -> None:
-    at_frame = np.zeros(count + 1, bool)
-    at_frame[pieces[framed & inside]] = True
-    small = at_frame & (sizes(pieces, count) * pixel_mm2 < SMALLEST_CUT_MM2)
-    if small.any():
-        inside &= ~small[pieces]
+def _behind_necks(
+    outside: MaskArray, surrounded: MaskArray, unseen: MaskArray | None, spacing_mm: Triple
+) -> MaskArray:
+    """Lungs open to the outside, which hide in pieces of air that are outside as a whole."""
+    pixel_mm2 = spacing_mm[1] * spacing_mm[2]
+    found = np.zeros_like(outside)
+    suspects = np.count_nonzero(outside & surrounded, axis=(1, 2)) * pixel_mm2
+    # Few slices have so much; the others need no second look.
+    slices = np.flatnonzero(suspects > SMALLEST_POCKET_MM2)
+    if len(slices) == 0:
+        return found
+    rest, around = outside[slices], surrounded[slices]
+    core = rest if unseen is None else rest | unseen[slices]
+    steps = max(1, round(NECK_MM / min(spacing_mm[1:])))
+    for _ in range(steps):
+        core = ~spread(~core)
+    core &= rest
+    cores, count = axial_components(core)
+    voxels = sizes(cores, count)
+    lost = (_share(cores, voxels, around & core) > 0.8) & (
+        voxels * pixel_mm2 > SMALLEST_POCKET_MM2
+    )
+    regained: MaskArray = lost[cores] & core
+    for _ in range(steps):
+        regained = spread(regained)
+    found[slices] = regained & rest
+    return found
 
 
 def _surrounded(body: MaskArray) -> MaskArray:
@@ -123,10 +129,12 @@ def _surrounded(body: MaskArray) -> MaskArray:
     return sides >= 3
 
 
-def _share(labels: Labels, count: int, where: MaskArray) -> npt.NDArray[np.float64]:
-    """Share of each label's voxels that lies in `where`; 0 for the background."""
-    inside = np.bincount(labels[where], minlength=count + 1)
-    share = inside / np.maximum(sizes(labels, count), 1)
+def _share(
+    labels: Labels, voxels: npt.NDArray[np.generic], where: MaskArray
+) -> npt.NDArray[np.float64]:
+    """Share of each label's `voxels` that lies in `where`; 0 for the background."""
+    inside = np.bincount(labels[where], minlength=len(voxels))
+    share = inside / np.maximum(voxels.astype(np.float64), 1.0)
     share[0] = 0.0
     return share
 

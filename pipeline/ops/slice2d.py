@@ -57,7 +57,8 @@ def _lungs_of_slice(axial: npt.NDArray[HU]) -> npt.NDArray[np.bool_]:
                 and box[0].stop < LAST_ROW_PX * rows
             ):
                 kept[box] |= regions[box] == label
-    return ndimage.maximum_filter(kept, _square(DILATE_PX, axial.shape), mode="nearest") > 0
+    grown = ndimage.maximum_filter(kept, _square(DILATE_PX, axial.shape), mode="nearest")
+    return np.asarray(grown > 0)
 
 
 def _square(edge_px: int, shape: tuple[int, ...]) -> tuple[int, int]:

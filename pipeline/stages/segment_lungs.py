@@ -23,7 +23,7 @@ from pipeline.core.stage import Facts, Params, ScanStage, param
 from pipeline.io import images
 from pipeline.ops.left_right import part_sides
 from pipeline.ops.lung_verdict import Verdict, judge
-from pipeline.ops.lungs import Lungs, LungSettings, air_threshold, find_lungs
+from pipeline.ops.lungs import Lungs, LungSettings, air_and_tissue, find_lungs
 from pipeline.ops.morphology import MaskArray
 from pipeline.ops.slice2d import lungs_slice_by_slice
 from pipeline.volume import HU, Volume
@@ -44,8 +44,11 @@ class SegmentLungs(Params):
     threshold_to_hu: float = param(
         -300.0, "the air threshold that 2-means finds is not taken above this", least=-900, most=0
     )
-    rim_hu: float = param(
-        200.0, "the lung's outermost voxel may be this much denser than the threshold", least=0
+    rim_mm: float = param(
+        0.8,
+        "how far the lung reaches beyond the point half-way between lung and tissue",
+        least=0,
+        most=3,
     )
     coarse_mm: float = param(
         2.0, "edge of the blocks on which shapes are worked out", above=0, most=4
@@ -74,7 +77,7 @@ class SegmentLungs(Params):
         return LungSettings(
             threshold_from_hu=self.threshold_from_hu,
             threshold_to_hu=self.threshold_to_hu,
-            rim_hu=self.rim_hu,
+            rim_mm=self.rim_mm,
             coarse_mm=self.coarse_mm,
             vessel_mm=self.vessel_mm,
             wall_mm=self.wall_mm,
@@ -116,7 +119,7 @@ def _slice_by_slice(ct: Volume[HU], field_of_view: MaskArray | None, params: Seg
             f"{params.smallest_lung_ml:g} ml; is this a chest CT? Try method = volume3d"
         )
     labels = part_sides(ct.array, mask, ct.spacing_mm)
-    threshold = air_threshold(ct.array, field_of_view, params.settings)
+    threshold, _ = air_and_tissue(ct.array, field_of_view, params.settings)
     return Lungs(ct.like(labels), threshold, 0.0, 1)
 
 

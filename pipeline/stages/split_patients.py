@@ -45,6 +45,9 @@ class SplitPatients(Params):
     file: str = param(
         "", "CSV with your own parts or folds, or LUNA16's folder of subsets", path=True
     )
+    unannotated: bool = param(
+        False, "deal out scans that nobody read, too; of use with train.target = lungs"
+    )
 
 
 @dataclass(frozen=True)
@@ -59,7 +62,7 @@ def run(params: SplitPatients, inputs: DatasetInputs, out: Path) -> Facts:
     """Read the table's scans, deal out their patients, write the split."""
     with Tables(inputs.stages["build-tables"] / "tables.h5") as table:
         scans = _scans(table)
-    annotated = _annotated(scans)
+    annotated = _dealt(scans, unread=params.unannotated)
     parts = split(annotated, scans, params)
     extra = {UNANNOTATED: {s.patient for s in scans} - set(annotated)}
     extra[UNLISTED] = set(annotated).difference(*(parts[part] for part in PARTS))
@@ -73,7 +76,8 @@ def run(params: SplitPatients, inputs: DatasetInputs, out: Path) -> Facts:
         "method": method(params),
         "parts": parts,
         "scans": {
-            s.scan: UNANNOTATED if s.truth == UNANNOTATED else part_of[s.patient] for s in scans
+            s.scan: UNANNOTATED if _unread(s) and not params.unannotated else part_of[s.patient]
+            for s in scans
         },
     }
     text = json.dumps(document, indent=1, ensure_ascii=False)
@@ -94,7 +98,7 @@ def split(annotated: Mapping[str, int], scans: list[_TabledScan], params: SplitP
     if not annotated:
         raise DataError(
             f"none of the {len(scans)} scans in the tables was annotated: nothing can be "
-            "trained on or scored"
+            "trained on or scored; for a net of lungs, set split-patients.unannotated = true"
         )
     if params.file:
         listed = by_patient(read_folds(Path(params.file)), {s.scan: s.patient for s in scans})
@@ -163,10 +167,15 @@ def _scans(table: Tables) -> list[_TabledScan]:
     ]
 
 
-def _annotated(scans: list[_TabledScan]) -> dict[str, int]:
+def _unread(scan: _TabledScan) -> bool:
+    return scan.truth == UNANNOTATED
+
+
+def _dealt(scans: list[_TabledScan], *, unread: bool) -> dict[str, int]:
+    """Nodules by patient, of those whom the split deals out."""
     counts: Counter[str] = Counter()
     for scan in scans:
-        if scan.truth != UNANNOTATED:
+        if unread or not _unread(scan):
             counts[scan.patient] += scan.nodules
     return dict(counts)
 

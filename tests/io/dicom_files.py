@@ -99,10 +99,10 @@ def write_enhanced(path, stored, places, *, spacing=(0.75, 0.5), shared=True, **
     return write_slice(
         path,
         stored,
-        SOPClassUID=ENHANCED_CLASS,
         SharedFunctionalGroupsSequence=Sequence([common if shared else Dataset()]),
         PerFrameFunctionalGroupsSequence=Sequence(frames),
         **{
+            "SOPClassUID": ENHANCED_CLASS,
             "NumberOfFrames": len(stored),
             "ImagePositionPatient": None,
             "ImageOrientationPatient": None,

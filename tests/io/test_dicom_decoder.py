@@ -51,7 +51,7 @@ def test_a_decoder_that_crashes_or_hangs_costs_its_file_alone(decoder, path, mon
     np.testing.assert_array_equal(decoder.decode(path, 0, "RLE"), STORED)
     monkeypatch.setattr(decoder, "_running", crashing(signal.SIGSTOP))
     monkeypatch.setattr(decoder, "_slowest_s", 0.2)
-    with pytest.raises(ScanError, match=r"undecodable: .*did not end within"):
+    with pytest.raises(ScanError, match=r"undecodable: .*did not end in time"):
         decoder.decode(path, 0, "RLE")
     monkeypatch.undo()
     np.testing.assert_array_equal(decoder.decode(path, 0, "RLE"), STORED)

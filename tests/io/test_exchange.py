@@ -249,6 +249,69 @@ def test_a_file_cut_short_is_refused(tmp_path, suffix):
         read_exchange_hu(path)
 
 
+@pytest.mark.parametrize("suffix", [".nii.gz", ".mhd", ".mha", ".nrrd", ".nhdr"])
+def test_a_flipped_byte_in_packed_voxels_is_refused(tmp_path, suffix):
+    big = RNG.integers(-1024, 2000, (20, 60, 60)).astype(np.int16)
+    path = written(tmp_path / f"a{suffix}", big)
+    data = data_file_of(path) or path
+    for at in (0.3, 0.6, 0.9):
+        bent = bytearray(data.read_bytes())
+        whole = bytes(bent)
+        bent[int(at * len(bent))] ^= 0x55
+        data.write_bytes(bent)
+        with pytest.raises(ScanError, match=r"truncated: the voxels of .* break after"):
+            read_exchange_hu(path)
+        data.write_bytes(whole)
+    np.testing.assert_array_equal(read_exchange_hu(path)[0].array, big)
+
+
+def test_a_gzip_file_of_several_parts_is_read(tmp_path):
+    whole = written(tmp_path / "a.nii").read_bytes()
+    parts = [gzip.compress(whole[k : k + 100]) for k in range(0, len(whole), 100)]
+    (tmp_path / "b.nii.gz").write_bytes(b"".join(parts))
+    np.testing.assert_array_equal(read_exchange_hu(tmp_path / "b.nii.gz")[0].array, HU)
+    (tmp_path / "b.nii.gz").write_bytes(b"".join(parts[:-1]))
+    with pytest.raises(ScanError, match=r"truncated: "):
+        read_exchange_hu(tmp_path / "b.nii.gz")
+
+
+def test_big_endian_voxels_are_read(tmp_path):
+    big = HU.astype(">i2")
+    fields = {"BinaryDataByteOrderMSB": "True", "DimSize": "7 6 5"}
+    found = read_exchange(metaimage(tmp_path / "a.mhd", big, **fields))
+    np.testing.assert_array_equal(found.array, HU)
+    assert found.array.dtype == np.int16
+    nrrd.write(str(tmp_path / "a.nrrd"), big.T, {"spacings": [1, 1, 1], "endian": "big"})
+    np.testing.assert_array_equal(read_exchange_hu(tmp_path / "a.nrrd")[0].array, HU)
+    header = nibabel.Nifti1Header(endianness=">")
+    nibabel.save(nibabel.Nifti1Image(HU.T, np.eye(4), header), tmp_path / "a.nii.gz")
+    assert (tmp_path / "a.nii.gz").stat().st_size
+    np.testing.assert_array_equal(read_exchange_hu(tmp_path / "a.nii.gz")[0].array, HU)
+
+
+def test_a_nifti_with_slope_and_intercept_is_read_as_its_values(tmp_path):
+    image = nibabel.Nifti1Image((HU.T.astype(float) + 1024) / 2, np.eye(4))
+    image.header.set_data_dtype(np.int16)
+    nibabel.save(image, tmp_path / "a.nii.gz")
+    stored = nibabel.load(tmp_path / "a.nii.gz")
+    np.testing.assert_allclose(
+        read_exchange(tmp_path / "a.nii.gz").array, np.asarray(stored.dataobj).T, atol=1e-3
+    )
+
+
+def test_rare_forms_are_left_to_itk(tmp_path):
+    header = {"spacings": [1, 1, 1], "encoding": "ascii"}
+    nrrd.write(str(tmp_path / "a.nrrd"), HU.T, header)
+    np.testing.assert_array_equal(read_exchange_hu(tmp_path / "a.nrrd")[0].array, HU)
+    np.testing.assert_array_equal(read_exchange(tmp_path / "a.nrrd").array, HU)
+    nrrd.write(str(tmp_path / "b.nrrd"), HU.T, {**header, "encoding": "bzip2"})
+    np.testing.assert_array_equal(read_exchange_hu(tmp_path / "b.nrrd")[0].array, HU)
+    data = (tmp_path / "b.nrrd").read_bytes()
+    (tmp_path / "b.nrrd").write_bytes(data[: len(data) // 2])
+    with pytest.raises(ScanError, match=r"truncated: the voxels of .*b.nrrd cannot be read"):
+        read_exchange_hu(tmp_path / "b.nrrd")
+
+
 def test_pictures_are_refused(tmp_path):
     import SimpleITK
 

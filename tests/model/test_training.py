@@ -136,6 +136,13 @@ def test_without_anyone_to_validate_on_the_smallest_loss_is_best(table, tmp_path
     assert "val_dice" not in done.history[0]
 
 
+def test_validation_can_be_rare_but_never_misses_the_last_epoch(table, tmp_path, monkeypatch):
+    monkeypatch.setattr(training, "score", lambda *_: {"dice": 0.5})
+    done = trained(table, tmp_path, replaced(epochs=3, validate_every=2, slices_per_epoch=4))
+    assert ["val_dice" in row for row in done.history] == [False, True, True]
+    assert done.best_epoch == 2
+
+
 def test_without_gain_the_rate_falls_and_then_it_stops(table, tmp_path, monkeypatch):
     monkeypatch.setattr(training, "score", lambda *_: {"dice": 0.5})
     recipe = replaced(schedule="plateau", plateau_patience=1, epochs=9, early_stopping_patience=2)

@@ -13,7 +13,6 @@ from typing import Any
 Tensor = Any
 
 FILTERS = 44
-BLOCKS = 4
 STEM_FILTERS = 32
 
 
@@ -165,8 +164,11 @@ def halving_pad(x: Tensor, kernel: int) -> tuple[tuple[int, int], tuple[int, int
     return (rows, half), (columns, half)
 
 
-def nasnet_mobile(image: Tensor, norm_momentum: float) -> Encoded:
-    """Encode `image` ``(n, h, w, c)``; skips at 1/16, 1/8 and 1/4 of its size, bottom at 1/32."""
+def nasnet_mobile(image: Tensor, norm_momentum: float, blocks: int = 4) -> Encoded:
+    """Encode `image` ``(n, h, w, c)``; skips at 1/16, 1/8 and 1/4 of its size, bottom at 1/32.
+
+    NASNetMobile has four `blocks`, size-keeping cells a stage; fewer make a shallower encoder.
+    """
     from keras import layers
 
     cells = Cells(norm_momentum)
@@ -184,12 +186,12 @@ def nasnet_mobile(image: Tensor, norm_momentum: float) -> Encoded:
     skips = [fine]
     for stage, filters in enumerate((FILTERS, 2 * FILTERS, 4 * FILTERS)):
         if stage:
-            cell = f"reduce_{stage * BLOCKS}"
+            cell = f"reduce_{stage * blocks}"
             (x, skip), before = cells.reduction(x, before, filters, cell), x
             skips.insert(0, skip)
-        for block in range(BLOCKS):
+        for block in range(blocks):
             # Keras counts a reduction as a block of its own from the second stage on.
-            cell = str(stage * BLOCKS + block + bool(stage))
+            cell = str(stage * blocks + block + bool(stage))
             x, before = cells.normal(x, before, filters, cell), x
     coarse, middle, fine = skips
     return Encoded(layers.ReLU(name="bottom_relu")(x), (coarse, middle, fine))

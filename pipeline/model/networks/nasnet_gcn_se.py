@@ -42,7 +42,7 @@ def nasnet_gcn_se(settings: NetworkSettings) -> Any:
     x = image
     if settings.encoder_weights == "imagenet":
         x = layers.Rescaling(2.0, -1.0, name="imagenet_scale")(x)
-    encoded = nasnet_mobile(x, settings.norm_momentum)
+    encoded = nasnet_mobile(x, settings.norm_momentum, settings.blocks)
     load_nasnet(keras.Model(image, [encoded.bottom, *encoded.skips]), settings)
     decode = lite_decoder if settings.decoder == "lite" else full_decoder
     x = decode(encoded.bottom, encoded.skips, settings)

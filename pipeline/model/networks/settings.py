@@ -29,6 +29,9 @@ class NetworkSettings:
     base_width, depth
         Filters of the first level and number of levels (`unet`, `unetpp`); each level down has
         twice the filters and half the pixels.
+    blocks
+        Cells a stage of `nasnet_gcn_se`'s encoder; NASNetMobile has 4, and ImageNet's weights are
+        for 4.
     dropout
         Share of the activations dropped in the two deepest levels.
     batch_norm
@@ -59,6 +62,7 @@ class NetworkSettings:
     classes: int = 2
     base_width: int = 64
     depth: int = 5
+    blocks: int = 4
     dropout: float = 0.0
     batch_norm: bool = True
     norm_momentum: float = 0.99
@@ -88,10 +92,10 @@ class NetworkSettings:
                 f"{self.encoder} sees three colours; it takes 1 channel (given thrice) or 3, not "
                 f"{self.channels}: set the context to 0 or 1"
             )
-        if self.channels < 1 or self.base_width < 1 or not 2 <= self.depth <= 8:
+        if min(self.channels, self.base_width, self.blocks) < 1 or not 2 <= self.depth <= 8:
             raise ConfigError(
-                f"channels {self.channels}, base_width {self.base_width}, depth {self.depth}: "
-                "channels and base_width must be at least 1 and depth from 2 to 8"
+                f"channels {self.channels}, base_width {self.base_width}, blocks {self.blocks}, "
+                f"depth {self.depth}: depth must be from 2 to 8 and the others at least 1"
             )
         if not (0 <= self.dropout < 1 and 0 < self.norm_momentum < 1):
             raise ConfigError(

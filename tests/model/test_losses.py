@@ -1,0 +1,160 @@
+"""The losses: values worked out by hand, ignored voxels, batches without a nodule."""
+
+import numpy as np
+import pytest
+
+from pipeline.core.errors import ConfigError
+from pipeline.model import losses
+from pipeline.ops.border_weights import border_weights
+
+NAMES = ("gdl_wce", "dice", "bce", "bce_dice", "focal_tversky", "border_weighted")
+
+# Four voxels: a hit, a miss, a false alarm, a rejection, at these foreground probabilities.
+TARGET = np.array([1.0, 1.0, 0.0, 0.0], np.float32)
+P = np.array([0.8, 0.4, 0.3, 0.1], np.float32)
+LOG = np.log([0.8, 0.4, 0.7, 0.9])
+
+
+def truth(target, weight=1.0):
+    target = np.asarray(target, np.float32)
+    return np.stack([target, np.broadcast_to(np.float32(weight), target.shape)], -1)[np.newaxis]
+
+
+def said(p, classes=1):
+    p = np.asarray(p, np.float32)
+    return (p[..., None] if classes == 1 else np.stack([1 - p, p], -1))[np.newaxis]
+
+
+def value(name, y_true, y_pred, **settings):
+    from keras import ops
+
+    loss = losses.make(name, **settings)
+    return float(ops.convert_to_numpy(loss(ops.array(y_true), ops.array(y_pred))))
+
+
+def slopes(name, y_true, y_pred, step=1e-3):
+    """Change of the loss by a small change of each voxel's logit, in float32's reach."""
+    logits = np.log(y_pred / (1 - y_pred))
+    out = np.zeros(logits.size)
+    for i in range(logits.size):
+        sides = []
+        for sign in (-1, 1):
+            moved = logits.copy()
+            moved.ravel()[i] += sign * step * 100
+            sides.append(value(name, y_true, (1 / (1 + np.exp(-moved))).astype(np.float32)))
+        out[i] = (sides[1] - sides[0]) / (200 * step)
+    return out
+
+
+@pytest.mark.parametrize("classes", [1, 2])
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("bce", -LOG.mean()),
+        ("border_weighted", -LOG.mean()),
+        # Hits 1.2, marked 1.6, true 2.
+        ("dice", 1 - 2 * 1.2 / 3.6),
+        ("bce_dice", (-LOG.mean() + 1 - 2.4 / 3.6) / 2),
+        # Hits 1.2, false 0.4, missed 0.8.
+        ("focal_tversky", (1 - 1.2 / (1.2 + 0.3 * 0.4 + 0.7 * 0.8)) ** 0.75),
+        # Both classes have two voxels, so equal weights: 1 - 2 (1.2 + 1.6) / (4 + 4).
+        ("gdl_wce", 0.3 - (7 * LOG[:2].sum() + LOG[2:].sum()) / 4),
+    ],
+)
+def test_known_values(name, expected, classes):
+    assert value(name, truth([TARGET]), said([P], classes)) == pytest.approx(expected, rel=2e-5)
+
+
+def test_generalised_dice_weighs_a_class_by_its_inverse_square():
+    # One true voxel of four: weights 1 and 1/9. Hits 0.8 and 2.2; true 1 and 3; marked 1.6 and 2.4.
+    target = truth([[1, 0, 0, 0]])
+    above = 0.8 + 2.2 / 9
+    below = (1 + 1.6) + (3 + 2.4) / 9
+    log = np.log([0.8, 0.6, 0.7, 0.9])
+    expected = 1 - 2 * above / below - (7 * log[0] + log[1:].sum()) / 4
+    assert value("gdl_wce", target, said([P])) == pytest.approx(expected, rel=1e-5)
+
+
+def test_settings_reach_the_loss():
+    plain = value("bce", truth([TARGET]), said([P]))
+    heavy = value("bce", truth([TARGET]), said([P]), foreground_weight=7)
+    assert heavy - plain == pytest.approx(-6 * LOG[:2].sum() / 4, rel=1e-5)
+    only = value("bce_dice", truth([TARGET]), said([P]), dice_share=1)
+    assert only == pytest.approx(value("dice", truth([TARGET]), said([P])), rel=1e-6)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_an_ignored_voxel_has_no_say(name):
+    weight = np.array([[1, 1, 1, 0]], np.float32)
+    y_true = truth([TARGET], weight)
+    assert value(name, y_true, said([P])) == pytest.approx(
+        value(name, truth([TARGET[:3]]), said([P[:3]])), rel=1e-5
+    )
+    slope = slopes(name, y_true, said([P]))
+    assert slope[3] == 0
+    assert (slope[:2] < 0).all()
+    assert slope[2] > 0
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_batch_without_a_nodule_teaches_to_mark_nothing(name):
+    empty = truth(np.zeros((32, 32)))
+    low, high = (value(name, empty, said(np.full((32, 32), p))) for p in (0.05, 0.5))
+    assert 0 <= low < high - 0.1
+    assert value(name, empty, said(np.zeros((32, 32)))) == pytest.approx(0, abs=1e-5)
+    slope = slopes(name, truth([[0, 0, 0, 0]]), said([P]))
+    assert (slope > 0.01).all()
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("p", [0.0, 1.0])
+@pytest.mark.parametrize("target", [0.0, 1.0])
+@pytest.mark.parametrize("weight", [0.0, 1.0])
+def test_nothing_is_infinite(name, p, target, weight):
+    y_true = truth(np.full((4, 4), target), weight)
+    assert np.isfinite(value(name, y_true, said(np.full((4, 4), p), 2)))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_right_answer_costs_nothing(name):
+    assert value(name, truth([TARGET]), said([TARGET])) == pytest.approx(0, abs=1e-5)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_logit_gets_a_finite_gradient(name):
+    """Backpropagation itself, through a trained step, on an empty and on a mixed batch."""
+    import keras
+
+    for target in (np.zeros((4, 4)), np.eye(4)):
+        model = keras.Sequential(
+            [keras.Input((4, 4, 1)), keras.layers.Conv2D(1, 1, activation="sigmoid")]
+        )
+        model.compile(
+            keras.optimizers.SGD(0.1), loss=losses.make(name), run_eagerly=True, jit_compile=False
+        )
+        image = np.random.default_rng(2).random((1, 4, 4, 1), np.float32)
+        before = model.get_weights()
+        model.train_on_batch(image, truth(target))
+        for old, new in zip(before, model.get_weights(), strict=True):
+            assert np.isfinite(new).all()
+            assert (np.abs(new - old) > 1e-5).all()
+
+
+def test_the_gap_between_two_objects_costs_most():
+    mask = np.zeros((21, 21), bool)
+    mask[5:16, 3:9] = mask[5:16, 11:17] = True
+    weights = border_weights(mask)
+    target = mask.astype(np.float32)
+    costs = []
+    for hole in ((10, 9), (1, 20)):
+        p = np.where(mask, 0.9, 0.1).astype(np.float32)
+        p[hole] = 0.9
+        costs.append(value("border_weighted", truth(target, weights), said(p)))
+    assert costs[0] > costs[1] * 1.05
+
+
+def test_unknown_losses_and_settings_are_named():
+    with pytest.raises(ConfigError, match=r"no loss 'hinge'; choose one of gdl_wce, dice"):
+        losses.make("hinge")
+    with pytest.raises(ConfigError, match=r"focal_tversky has no setting delta; it has alpha"):
+        losses.make("focal_tversky", delta=1.0)

@@ -1,0 +1,63 @@
+"""Every network learns two slices by heart, and says so with its running statistics."""
+
+import numpy as np
+import pytest
+
+from pipeline.model import losses
+from pipeline.model.networks import NetworkSettings, build, foreground
+from pipeline.ops.scores import count
+
+
+@pytest.fixture
+def two_slices():
+    """Noise with a brighter disc each, and their targets."""
+    rows, columns = np.mgrid[:64, :64]
+    discs = [(rows - y) ** 2 + (columns - x) ** 2 < r**2 for y, x, r in ((20, 30, 6), (40, 16, 8))]
+    target = np.stack(discs).astype(np.float32)
+    noise = np.random.default_rng(0).normal(0.2, 0.1, target.shape)
+    image = (noise + target / 2).astype(np.float32)[..., np.newaxis]
+    return image, np.stack([target, np.ones_like(target)], axis=-1)
+
+
+@pytest.fixture
+def quick_graphs():
+    """TensorFlow's graph rewriting costs more than twenty steps save."""
+    import keras
+
+    if keras.backend.backend() != "tensorflow":
+        yield
+        return
+    import tensorflow as tf
+
+    tf.config.optimizer.set_experimental_options({"disable_meta_optimizer": True})
+    yield
+    tf.config.optimizer.set_experimental_options({"disable_meta_optimizer": False})
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("quick_graphs")
+@pytest.mark.parametrize(
+    ("special", "loss", "rate"),
+    [
+        ({"network": "nasnet_gcn_se", "blocks": 1}, "gdl_wce", 0.02),
+        ({"network": "unet", "classes": 1}, "bce_dice", 0.1),
+        ({"network": "unetpp", "deep_supervision": True}, "gdl_wce", 0.05),
+    ],
+    ids=["nasnet_gcn_se", "unet", "unetpp"],
+)
+def test_two_slices_are_learnt_by_heart(two_slices, special, loss, rate):
+    import keras
+
+    image, truth = two_slices
+    keras.utils.set_random_seed(1)
+    settings = {"base_width": 8, "depth": 3, "norm_momentum": 0.5, **special}
+    model = build(NetworkSettings(height=64, width=64, **settings))
+    model.compile(
+        keras.optimizers.SGD(rate, momentum=0.9),
+        loss=losses.make(loss),
+        jit_compile=keras.backend.backend() == "jax",
+    )
+    for _ in range(30):
+        model.train_on_batch(image, truth)
+    said = keras.ops.convert_to_numpy(model(image, training=False))
+    assert count(foreground(said) >= 0.5, truth[..., 0] > 0).dice > 0.95
