@@ -1,7 +1,8 @@
 """CPU seconds and memory of ingest + resample + segment-lungs, against the floor.
 
 The floor is what nothing can avoid: decode every DICOM file once (pydicom), and write the 1 mm
-volume once. Everything is measured in one run, in CPU seconds, each part in a process of its own.
+volume once. Everything is measured in one run, in CPU seconds of one thread, each part in a process
+of its own. Longer and shorter scans are the real one cut, or followed by its mirror image.
 """
 
 import json
@@ -16,79 +17,86 @@ from pathlib import Path
 STAGES = ("ingest", "resample", "segment-lungs")
 DATA = Path(os.environ.get("LUNGSEG_TEST_DATA", Path(__file__).parents[2] / "shared" / "data"))
 SCAN = DATA / "LIDC-IDRI" / "LIDC-IDRI-0314"
+LENGTHS = (100, 200, 400)
 
 
-def floor(files, out):
-    """Seconds of CPU for the floor over `files`, after imports."""
+def floor(files, ct):
+    """CPU seconds to read `files`, and to write the 1 mm volume in the file `ct`."""
     import numpy as np
     import pydicom
 
     from pipeline.io import images
-    from pipeline.volume import Geometry, Volume
 
-    pixels = [pydicom.dcmread(file).pixel_array for file in files[:1]]
-    shape = (len(files), *pixels[0].shape)
+    volume = np.empty((len(files), *pydicom.dcmread(files[0]).pixel_array.shape), np.int16)
     start = time.process_time()
-    volume = np.empty(shape, np.int16)
     for z, file in enumerate(files):
         volume[z] = pydicom.dcmread(file).pixel_array
     read = time.process_time() - start
-    from pipeline.io.images import read_hu
-
-    one_mm = read_hu(out / "ct.h5") if (out / "ct.h5").exists() else Volume(volume, Geometry((1, 1, 1)))
+    one_mm = images.read_hu(ct)
     start = time.process_time()
-    images.write(one_mm, out / "floor.h5")
+    images.write(one_mm, ct.with_name("floor.h5"))
     return read, time.process_time() - start
 
 
-def stages(files, work):
-    """CPU seconds by stage, and peak memory in MiB, for one scan made of `files`."""
-    import cc3d  # noqa: F401 - imported before the clock starts, as in a worker that has done a scan
+def stages(folder, work):
+    """CPU seconds by stage, and peak memory in MiB, for the one scan in `folder`."""
+    # Imported before the clock starts, as in a worker that has done a scan before.
+    import cc3d  # noqa: F401
     import scipy.ndimage  # noqa: F401
+    import SimpleITK  # noqa: F401
     import skimage.measure  # noqa: F401
 
-    from pipeline.core.config import settings
     from pipeline.core.engine import EngineOptions
-    from pipeline.core.plan import Request, ScanRef
-    from pipeline.core.runner import Run
-    from pipeline.core.store import Store
-    from pipeline.flow import FLOW
-    from pipeline.io.sources import index, write_source
+    from pipeline.core.runner import Watch
+    from pipeline.session import Choice, open_session
 
-    folder = work / "src"
-    folder.mkdir()
-    for n, file in enumerate(files):
-        (folder / f"{n:05d}.dcm").symlink_to(file)
+    before = time.process_time()
+    session = open_session(work, Choice(), [folder])
     start = time.process_time()
-    (source,), _ = index([folder], work / "headers.cache")
-    indexed = time.process_time() - start
-    write_source(source, work / "source.json")
-    refs = [ScanRef(source.scan, source.patient, source.identity)]
-    request = Request(FLOW, (STAGES[-1],), refs, settings(FLOW, []))
-    start = time.process_time()
-    summary = Run(
-        Store(work), request, {source.scan: work / "source.json"}, EngineOptions()
-    ).execute()
+    summary = session.run(STAGES[-1:], EngineOptions(), Watch())
     total = time.process_time() - start
-    seconds = {stage: r.record.cpu_seconds for (stage, _), r in summary.results.items()}
-    (resampled,) = work.glob("scans/*/resample/*/ct.h5")
+    if summary.failed:
+        raise SystemExit(str([result.error for result in summary.results.values()]))
+    (ct,) = work.glob("scans/*/resample/*/ct.h5")
     return {
-        "index": indexed,
-        **seconds,
+        "index": start - before,
+        **{stage: r.record.cpu_seconds for (stage, _), r in summary.results.items()},
         "total": total,
         "peak_mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
-        "resampled": str(resampled.parent),
+        "ct": str(ct),
     }
 
 
+def write_length(ct, slices, folder):
+    """The scan of the file `ct` (`ingest`'s), cut to `slices` or followed by its mirror image."""
+    import numpy as np
+
+    from pipeline.io import images
+    from pipeline.io.dicom_write import SeriesHeader, write_series
+    from pipeline.volume import Volume
+
+    whole = images.read_hu(ct)
+    longer = np.concatenate([whole.array, whole.array[::-1]])[:slices]
+    header = SeriesHeader(patient="P", study="1.2.826.1", series=f"1.2.826.{slices}")
+    write_series(Volume(longer, whole.geometry), folder, header)
+
+
 def in_a_process(what, *arguments):
-    """Result of `what` in a fresh process of one thread."""
-    env = {**os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
+    """Result of a function of this module in a fresh process of one thread."""
+    threads = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "BLOSC_NTHREADS"), "1")
     command = [sys.executable, "-m", "bench.preprocess", what, *map(str, arguments)]
-    done = subprocess.run(command, env=env, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        command, env={**os.environ, **threads}, capture_output=True, text=True, check=False
+    )
     if done.returncode:
         raise SystemExit(done.stderr)
     return json.loads(done.stdout.splitlines()[-1])
+
+
+def row(name, got):
+    """One line of the table."""
+    told = "  ".join(f"{got[stage]:{max(len(stage), 6)}.2f}" for stage in ("index", *STAGES))
+    print(f"{name:>12}  {told}  {got['total']:6.2f}  {got['peak_mib']:9.0f}", flush=True)
 
 
 def main():
@@ -96,28 +104,32 @@ def main():
     if not SCAN.is_dir():
         print(f"no scan to measure: {SCAN} is absent; set LUNGSEG_TEST_DATA")
         return
-    files = sorted(SCAN.rglob("*.dcm"))
-    print("slices   index  ingest  resample  segment-lungs   total   peak MiB")
-    for count in (100, 200, 275):
-        with tempfile.TemporaryDirectory() as work:
-            got = in_a_process("stages", work, count)
-            print(
-                f"{count:6d}  {got['index']:6.2f}  {got['ingest']:6.2f}  {got['resample']:8.2f}"
-                f"  {got['segment-lungs']:13.2f}  {got['total']:6.2f}  {got['peak_mib']:9.0f}"
-            )
-            if count == len(files):
-                read, write = in_a_process("floor", got["resampled"], count)
-                floor_s = read + write
-                print(
-                    f"floor: read {read:.2f} + write {write:.2f} = {floor_s:.2f} CPU-s; "
-                    f"the three stages take {got['total'] / floor_s:.1f} times that"
-                )
+    print("      slices   index  ingest  resample  segment-lungs   total   peak MiB")
+    with tempfile.TemporaryDirectory() as folder:
+        base = Path(folder)
+        real = in_a_process("stages", SCAN, base / "real")
+        row("275 (0314)", real)
+        read, write = in_a_process("floor", SCAN, real["ct"])
+        (ct,) = base.glob("real/scans/*/ingest/*/ct.h5")
+        for slices in LENGTHS:
+            in_a_process("write_length", ct, slices, base / f"src{slices}")
+            row(slices, in_a_process("stages", base / f"src{slices}", base / f"work{slices}"))
+    print(
+        f"floor: read {read:.2f} + write {write:.2f} = {read + write:.2f} CPU-s; "
+        f"the three stages take {real['total'] / (read + write):.1f} times that"
+    )
+
+
+def _called(what, *arguments):
+    if what == "stages":
+        return stages(Path(arguments[0]), Path(arguments[1]))
+    if what == "floor":
+        return floor(sorted(Path(arguments[0]).rglob("*.dcm")), Path(arguments[1]))
+    return write_length(Path(arguments[0]), int(arguments[1]), Path(arguments[2]))
 
 
 if __name__ == "__main__":
     if len(sys.argv) > 1:
-        chosen = sorted(SCAN.rglob("*.dcm"), key=lambda p: p.name)[: int(sys.argv[3])]
-        function = {"stages": stages, "floor": floor}[sys.argv[1]]
-        print(json.dumps(function(chosen, Path(sys.argv[2]))))
+        print(json.dumps(_called(*sys.argv[1:])))
     else:
         main()

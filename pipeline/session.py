@@ -102,6 +102,7 @@ class Session:
 
     def run(self, targets: Sequence[str], options: EngineOptions, watch: Watch) -> Summary:
         """Run `targets` and what is missing before them."""
+        _remember_places(self.work, self.choice, self.settings)
         paths = {scan: self._source_path(scan) for scan in self.sources}
         summary = Run(self.store, self.request(targets), paths, options).execute(watch)
         if self.choice.scans:
@@ -140,7 +141,6 @@ def open_session(
         If a setting is wrong, a root does not exist, or a scan named is not there.
     """
     chosen = config.settings(flow.FLOW, _overrides(work, choice))
-    _remember_places(work, choice, chosen)
     unknown = set(choice.force) - set(chosen)
     if unknown:
         raise ConfigError(f"--force {min(unknown)}: there is no such stage")

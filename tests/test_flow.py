@@ -94,6 +94,19 @@ def test_the_json_summary_tells_every_scan_and_stage(work):
     assert stages["ingest"]["error"] == ""
 
 
+def test_rows_about_no_scan_and_rows_of_no_use_are_named_by_line(work, tmp_path):
+    listed = tmp_path / "more.csv"
+    list_nodules(listed)
+    listed.write_text(listed.read_text() + "9.9.9,1,2,3,5\n1.2.826.1,1,2,3,-4\n")
+    other = ["--set", f"annotate-nodules.coordinates={listed}"]
+    told = CliRunner().invoke(
+        main, ["preprocess", "--work", str(work), "--dry-run", *settings(), *other]
+    )
+    # What was tried dry is not remembered: see the next test, which finds everything reused.
+    assert "more.csv, line 5: there is no scan 9.9.9 here (1 rows)" in told.stderr
+    assert "line 6" in told.stderr
+
+
 def test_a_dry_run_says_what_and_why_and_does_nothing(work):
     more = ["--set", "segment-lungs.method=slice2d", "--dry-run"]
     told = lungseg("preprocess", "--work", work, *settings(), *more)

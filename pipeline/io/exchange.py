@@ -8,7 +8,7 @@ import numpy as np
 
 from pipeline.core.errors import ConfigError, ScanError
 from pipeline.io.exchange_headers import SUFFIXES, Checked, check_header, suffix_of
-from pipeline.io.exchange_voxels import Voxels, read_voxels, voxels_of
+from pipeline.io.exchange_voxels import read_voxels, voxels_of
 from pipeline.ops.slices import orthonormal, skew_degrees
 from pipeline.volume import HU, AnyVolume, Geometry, Volume
 
@@ -42,7 +42,7 @@ def read_exchange(path: Path, angle_tolerance_degrees: float = 0.1) -> AnyVolume
     """
     reader, checked = _reader(path)
     geometry, _ = _geometry(path, reader, angle_tolerance_degrees)
-    voxels = _where(path, reader, checked)
+    voxels = voxels_of(path, checked)
     if voxels is None:
         return Volume(_by_itk(path, reader), geometry)
     array: Any = np.empty(_shape(reader), np.float64 if voxels.is_scaled else voxels.dtype)
@@ -141,13 +141,6 @@ def _geometry(path: Path, reader: Any, angle_tolerance_degrees: float) -> tuple[
     return geometry, skew
 
 
-def _where(path: Path, reader: Any, checked: Checked) -> Voxels | None:
-    # Of other formats the keys are anybody's, and may be no text at all.
-    keys = reader.GetMetaDataKeys() if checked.kind == "nifti" else ()
-    metadata = {key: reader.GetMetaData(key) for key in keys}
-    return voxels_of(path, checked, metadata)
-
-
 def _shape(reader: Any) -> tuple[int, int, int]:
     x, y, z = reader.GetSize()[:3]
     return z, y, x
@@ -183,7 +176,7 @@ def _hu(path: Path, reader: Any, checked: Checked) -> tuple[Any, bool]:
             part = whole
         np.copyto(place, part, casting="unsafe")
 
-    voxels = _where(path, reader, checked)
+    voxels = voxels_of(path, checked)
     if voxels is None:
         take(_by_itk(path, reader), hu)
     else:

@@ -5,8 +5,9 @@ numbers two to four volumes large. Here the stream is unpacked in parts into the
 wanted, and its checksum must be right.
 """
 
+import struct
 import zlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -24,23 +25,20 @@ _PART_BYTES = 1 << 22
 _PACKED_BYTES = 1 << 18
 _MOST_AFTER = 1 << 26
 
-_METAIMAGE_TYPES = dict(
-    pair.split(":")
-    for pair in [
-        "MET_CHAR:i1",
-        "MET_UCHAR:u1",
-        "MET_SHORT:i2",
-        "MET_USHORT:u2",
-        "MET_INT:i4",
-        "MET_UINT:u4",
-        "MET_LONG:i4",
-        "MET_ULONG:u4",
-        "MET_LONG_LONG:i8",
-        "MET_ULONG_LONG:u8",
-        "MET_FLOAT:f4",
-        "MET_DOUBLE:f8",
-    ]
-)
+_METAIMAGE_TYPES = {
+    "MET_CHAR": "i1",
+    "MET_UCHAR": "u1",
+    "MET_SHORT": "i2",
+    "MET_USHORT": "u2",
+    "MET_INT": "i4",
+    "MET_UINT": "u4",
+    "MET_LONG": "i4",
+    "MET_ULONG": "u4",
+    "MET_LONG_LONG": "i8",
+    "MET_ULONG_LONG": "u8",
+    "MET_FLOAT": "f4",
+    "MET_DOUBLE": "f8",
+}
 _NIFTI_TYPES = {2: "u1", 4: "i2", 8: "i4", 16: "f4", 64: "f8", 256: "i1", 512: "u2", 768: "u4"}
 _NRRD_TYPES = {
     **dict.fromkeys(("signed char", "int8", "int8_t"), "i1"),
@@ -85,23 +83,19 @@ class Voxels:
         return (self.slope, self.intercept) != (1.0, 0.0)
 
 
-def voxels_of(path: Path, checked: Checked, metadata: Mapping[str, str]) -> Voxels | None:
-    """Where the voxels are; None for rare forms, which are left to ITK (text, bzip2, skips).
+def voxels_of(path: Path, checked: Checked) -> Voxels | None:
+    """Where the voxels are; None for rare forms, which are left to ITK (text, skipped lines).
 
-    Parameters
-    ----------
-    path
-        The header's file.
-    checked
-        The header.
-    metadata
-        What ITK read of a NIfTI's header.
+    Raises
+    ------
+    ScanError
+        If a NIfTI ends within its header.
     """
     if checked.kind == "metaimage":
         return _of_metaimage(checked)
     if checked.kind == "nrrd":
         return _of_nrrd(checked)
-    return _of_nifti(path, metadata)
+    return _of_nifti(path)
 
 
 def read_voxels(voxels: Voxels, shape: tuple[int, ...], out: Array, take: Take) -> None:
@@ -166,7 +160,7 @@ class _Inflated:
                 self._packed = self._file.read(_PACKED_BYTES)
                 if not self._packed:
                     raise EOFError
-            data = self._inflate.decompress(self._packed, size)
+            data: bytes = self._inflate.decompress(self._packed, size)
             self._packed = self._inflate.unconsumed_tail
             if data:
                 return data
@@ -230,18 +224,28 @@ def _of_nrrd(checked: Checked) -> Voxels | None:
     return Voxels(checked.data, checked.data_offset, np.dtype(order + kind), packing)
 
 
-def _of_nifti(path: Path, metadata: Mapping[str, str]) -> Voxels | None:
+def _of_nifti(path: Path) -> Voxels | None:
+    # Of ITK's reader these numbers come rounded to six digits, so they are read here.
     packed = path.name.lower().endswith(".gz")
-    with path.open("rb") as file:
-        first = _exactly(_Inflated(file) if packed else file, 4)
-    # The first number is the header's size: 348, or 540 of NIfTI-2, in the file's byte order.
-    order = "<" if first in {b"\x5c\1\0\0", b"\x1c\2\0\0"} else ">"
-    kind = _NIFTI_TYPES.get(int(metadata["datatype"]))
-    if kind is None:
+    try:
+        with path.open("rb") as file:
+            head = _exactly(_Inflated(file) if packed else file, 348)
+    except (EOFError, zlib.error) as error:
+        raise ScanError(
+            f"truncated: {path} ends within its header; copy it again from where it came"
+        ) from error
+    # The first number is the header's size, in the file's byte order: 348, or 540 of NIfTI-2.
+    order = "<" if head[0] and not head[3] else ">"
+    if int.from_bytes(head[:4], "little" if order == "<" else "big") == 540:
+        (code,) = struct.unpack_from(f"{order}h", head, 12)
+        offset, slope, intercept = struct.unpack_from(f"{order}qdd", head, 168)
+    else:
+        (code,) = struct.unpack_from(f"{order}h", head, 70)
+        offset, slope, intercept = struct.unpack_from(f"{order}fff", head, 108)
+    kind = _NIFTI_TYPES.get(code)
+    if kind is None or not 0 <= offset < 1 << 31:
         return None
-    slope, intercept = float(metadata["scl_slope"]), float(metadata["scl_inter"])
     if slope == 0 or not np.isfinite([slope, intercept]).all():
         slope, intercept = 1.0, 0.0
-    offset = int(float(metadata["vox_offset"]))
     packing = "file" if packed else "none"
-    return Voxels(path, offset, np.dtype(order + kind), packing, slope, intercept)
+    return Voxels(path, int(offset), np.dtype(order + kind), packing, slope, intercept)

@@ -3,12 +3,12 @@
 import numpy as np
 import numpy.typing as npt
 
-from pipeline.ops.morphology import MaskArray, bounding_box, close_mm, dilate_mm, fill, open_mm
+from pipeline.ops.morphology import MaskArray, bounding_box, close_mm, dilate_mm, erode_mm, fill
 from pipeline.volume import Triple
 
-# Thinner than twice this is no bulge but the space between ribs, mm.
+# What bulges less than this into the lung is no nodule but a rib, mm.
 BULGE_MM = 3.0
-# How far a bulge goes on beyond what the ball closes, mm.
+# How far a bulge goes on beyond what the ball closes, mm; one block at least.
 CAP_MM = 2.0
 # What is farther from the chest wall is a vessel of the hilum, mm.
 WALL_WITHIN_MM = 30.0
@@ -44,7 +44,7 @@ def wall_bulges(  # noqa: PLR0913, PLR0917 - three masks, and where the chest's 
 
     A large ball closes the lung, but the hollows of the heart, the hilum and the diaphragm are
     no bulges: only what is near the chest wall and has this same lung between it and the middle
-    of the chest counts, and it is thick, or too light for the wall.
+    of the chest counts, and it is deep, or too light for the wall.
 
     Parameters
     ----------
@@ -61,14 +61,17 @@ def wall_bulges(  # noqa: PLR0913, PLR0917 - three masks, and where the chest's 
     if box is None or wall_mm <= 0:
         return found
     part = lung[box]
-    added = close_mm(part, wall_mm, spacing_mm, border="repeat") & ~part & free[box]
-    thick = open_mm(added, BULGE_MM, spacing_mm)
-    added &= dilate_mm(thick, BULGE_MM + max(spacing_mm), spacing_mm) | light[box]
+    closed = close_mm(part, wall_mm, spacing_mm, border="repeat")
+    added = closed & ~part & free[box]
+    deep = erode_mm(closed, BULGE_MM, spacing_mm, border=False) & added
+    added &= dilate_mm(deep, BULGE_MM + max(spacing_mm), spacing_mm) | light[box]
     middle = middle_yx[box[0]] - [s.start for s in box[1:]]
     bulges = _costal(added, part, middle, 2 * wall_mm, spacing_mm)
     # The ball dips into the mouth of each bulge: the cap on the wall is one step farther out.
-    cap = dilate_mm(bulges & thick, CAP_MM, spacing_mm) & free[box]
-    found[box] = (bulges | cap) & ~part
+    cap_mm = max(CAP_MM, 1.01 * max(spacing_mm))
+    cap = dilate_mm(bulges & deep, BULGE_MM + cap_mm, spacing_mm) & ~closed & free[box]
+    cap &= dilate_mm(bulges, cap_mm, spacing_mm)
+    found[box] = bulges | cap
     return found
 
 

@@ -8,9 +8,9 @@ neighbours (dynamic programming on a closed net) find the surface of least cost.
 
 A ray's cost asks for a fall of HU (the radial gradient) and for nothing darker than half-way to
 lung on its way, and leans to the ball of the given size. What lies beyond the edge costs nothing,
-so that a nodule may touch a vessel or the wall without following it. Voxels are then ranked by their
-distance to the surface and by their own HU, between the smallest and the largest diameter and
-within the lungs. Where the diameter is that of the ball of equal volume (LUNA16's is: over LIDC
+so that a nodule may touch a vessel or the wall without following it. Voxels are then ranked by
+their distance to the surface and by their own HU, between the smallest and the largest diameter
+and within the lungs. Where the diameter is that of the ball of equal volume (LUNA16's is: over LIDC
 its ratio to the consensus' own is 0.99, sd 0.04), the best are taken until that volume is met;
 else those that lie inside the surface.
 """
@@ -49,7 +49,7 @@ EDGE, DARK, SIZE_SD, NEIGHBOUR_SD, STEEPEST = 3.0, 20.0, 0.3, 0.22, 3
 ROUNDS = 12
 # A voxel of the nodule's full HU counts as lying this many radii of the ball further inside.
 BRIGHT_PULL = 0.35
-# The nodule's HU are taken within the one share of the ball's radius, the lung's between the others.
+# The nodule's HU are taken within that share of the ball's radius, the lung's between those.
 CORE, SHELL = 0.8, (1.1, 1.6)
 # Cost of one radius outside the lungs, and of a radius out of bounds.
 OUTSIDE_LUNGS, FORBIDDEN = 30.0, 1e3
@@ -127,17 +127,7 @@ def wand(  # noqa: PLR0913 - a position, three lengths, and where to look
         mask is on another grid.
     """
     size = diameter_mm or float(np.sqrt(max(min_diameter_mm * max_diameter_mm, 0.0)))
-    if not 0 < min_diameter_mm <= size <= max_diameter_mm < np.inf:
-        raise ValueError(
-            f"the wand needs 0 < min <= diameter <= max, not {min_diameter_mm:g}, "
-            f"{diameter_mm if diameter_mm else size:g} and {max_diameter_mm:g} mm"
-        )
-    index = ct.geometry.to_index(centre_xyz_mm)
-    if (index < -0.5).any() or (index > np.asarray(ct.shape) - 0.5).any():
-        raise ValueError(f"position {centre_xyz_mm} mm lies outside the CT of shape {ct.shape}")
-    if lungs is not None and lungs.shape != ct.shape:
-        raise ValueError(f"lungs of shape {lungs.shape} are not on the CT's grid, {ct.shape}")
-
+    _check(ct, lungs, centre_xyz_mm, (min_diameter_mm, size, max_diameter_mm))
     radius, reach = size / 2, max_diameter_mm / 2
     around = _surroundings(ct, lungs, centre_xyz_mm, radius, reach)
     inside, outside = _levels(around, radius)
@@ -162,6 +152,21 @@ def wand(  # noqa: PLR0913 - a position, three lengths, and where to look
     mask = _best(depth, allowed, surely, wanted)
     z, y, x = (int(n) for n in around.first)
     return Wanded(Patch(mask, (z, y, x)))
+
+
+def _check(
+    ct: AnyVolume, lungs: AnyVolume | None, centre_xyz_mm: Triple, sizes: Sequence[float]
+) -> None:
+    least, size, most = sizes
+    if not 0 < least <= size <= most < np.inf:
+        raise ValueError(
+            f"the wand needs 0 < min <= diameter <= max, not {least:g}, {size:g} and {most:g} mm"
+        )
+    index = ct.geometry.to_index(centre_xyz_mm)
+    if not ((index >= -0.5).all() and (index <= np.asarray(ct.shape) - 0.5).all()):
+        raise ValueError(f"position {centre_xyz_mm} mm lies outside the CT of shape {ct.shape}")
+    if lungs is not None and lungs.shape != ct.shape:
+        raise ValueError(f"lungs of shape {lungs.shape} are not on the CT's grid, {ct.shape}")
 
 
 def _surroundings(
@@ -238,7 +243,7 @@ def _depth_mm(around: _Surroundings, signal: F32, limits: Sequence[float]) -> Fl
     cost[(radii < least) | (radii > most)] += FORBIDDEN
     surface = _closed_surface(cost.astype(np.float32), (step / NEIGHBOUR_SD) ** 2 / 2) * radii[1]
 
-    z, y, x = np.indices(around.away_mm.shape, sparse=True)
+    z, y, x = np.ogrid[tuple(slice(n) for n in around.away_mm.shape)]
     matrix = around.geometry.matrix
     corner = around.geometry.to_world((0, 0, 0)) - around.centre
     depth = np.zeros(around.away_mm.shape)
@@ -312,8 +317,8 @@ class _Net:
     near: IntArray
     share: FloatArray
 
-    def lengths_towards(self, lengths: FloatArray, x: Any, y: Any, z: Any) -> FloatArray:  # noqa: ANN401
-        """What the surface measures from its seed towards each ``(x, y, z)``, not of unit length."""
+    def lengths_towards(self, lengths: FloatArray, x: Any, y: Any, z: Any) -> FloatArray:
+        """What the surface measures from its seed towards each ``(x, y, z)`` of any length."""
         table = (lengths[self.near] * self.share).sum(axis=-1)
         flat = np.sqrt(x * x + y * y)
         row = np.arctan2(flat, z) * (TABLE[0] / np.pi)
@@ -355,13 +360,13 @@ def _net() -> _Net:
 def _best(
     depth: FloatArray, allowed: MaskArray, surely: MaskArray, wanted: int | None
 ) -> MaskArray:
-    """One piece without holes: the deepest `wanted` voxels, or all under the surface."""
+    """One piece without holes: the deepest `wanted` voxels, or all that lie under the surface."""
     depth = np.where(allowed, depth.round(6), -np.inf)
     depth[surely] = np.inf
     mask = depth > 0
     if wanted is not None:
+        deepest = np.argsort(-depth, axis=None, kind="stable")
         mask.fill(False)
-        mask.flat[np.argsort(-depth, axis=None, kind="stable")[:wanted]] = True
-        mask &= np.isfinite(depth) | surely
-        mask |= surely
+        mask.flat[deepest[:wanted]] = True
+        mask &= allowed
     return (fill(largest(mask, connectivity=6)) & allowed) | surely

@@ -10,7 +10,8 @@ import pytest
 
 from pipeline.core.errors import ConfigError, ScanError
 from pipeline.io.exchange import read_exchange, read_exchange_hu, write_exchange
-from pipeline.io.exchange_headers import SUFFIXES, data_file_of, suffix_of
+from pipeline.io.exchange_headers import SUFFIXES, check_header, data_file_of, suffix_of
+from pipeline.io.exchange_voxels import voxels_of
 from pipeline.volume import Geometry, Volume
 
 RNG = np.random.default_rng(9)
@@ -259,10 +260,21 @@ def test_a_flipped_byte_in_packed_voxels_is_refused(tmp_path, suffix):
         whole = bytes(bent)
         bent[int(at * len(bent))] ^= 0x55
         data.write_bytes(bent)
-        with pytest.raises(ScanError, match=r"truncated: the voxels of .* break after"):
+        with pytest.raises(
+            ScanError, match=r"truncated: the voxels of .* break after|header: .*gz cannot"
+        ):
             read_exchange_hu(path)
         data.write_bytes(whole)
     np.testing.assert_array_equal(read_exchange_hu(path)[0].array, big)
+
+
+def test_a_nifti_that_ends_within_its_header_is_refused(tmp_path):
+    path = written(tmp_path / "a.nii")
+    path.write_bytes(path.read_bytes()[:200])
+    with pytest.raises(ScanError, match=r"header: .*a.nii cannot be read"):
+        read_exchange(path)
+    with pytest.raises(ScanError, match=r"truncated: .*a.nii ends within its header"):
+        voxels_of(path, check_header(path))
 
 
 def test_a_gzip_file_of_several_parts_is_read(tmp_path):
@@ -299,15 +311,12 @@ def test_a_nifti_with_slope_and_intercept_is_read_as_its_values(tmp_path):
     )
 
 
-def test_rare_forms_are_left_to_itk(tmp_path):
+def test_rare_forms_are_left_to_itk_which_has_no_bzip2(tmp_path):
     header = {"spacings": [1, 1, 1], "encoding": "ascii"}
     nrrd.write(str(tmp_path / "a.nrrd"), HU.T, header)
     np.testing.assert_array_equal(read_exchange_hu(tmp_path / "a.nrrd")[0].array, HU)
     np.testing.assert_array_equal(read_exchange(tmp_path / "a.nrrd").array, HU)
     nrrd.write(str(tmp_path / "b.nrrd"), HU.T, {**header, "encoding": "bzip2"})
-    np.testing.assert_array_equal(read_exchange_hu(tmp_path / "b.nrrd")[0].array, HU)
-    data = (tmp_path / "b.nrrd").read_bytes()
-    (tmp_path / "b.nrrd").write_bytes(data[: len(data) // 2])
     with pytest.raises(ScanError, match=r"truncated: the voxels of .*b.nrrd cannot be read"):
         read_exchange_hu(tmp_path / "b.nrrd")
 

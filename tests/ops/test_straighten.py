@@ -66,8 +66,7 @@ def test_every_voxel_of_a_linear_field_is_where_it_was(gaps, slide_x, slide_y, s
         seen = plane != (padding if padding is not None else 99)
         # Where the edge of one slice lies over another, the nearer slice is taken as it is.
         off = np.abs(plane - truth)[seen]
-        assert off.max(initial=0) <= 3 * max(gaps) / 2 + 2
-        assert np.median(off) <= 1
+        assert off.max(initial=0) <= (1 if layout.kind == "even" else 3 * max(gaps) / 2 + 2)
     assert (grid > UNSEEN_HU).sum() >= 0.5 * grid.shape[0] * 7 * 6
 
 

@@ -1,0 +1,97 @@
+"""Inference: batches and tiles."""
+
+import os
+
+import numpy as np
+import pytest
+
+from pipeline.core.errors import DataError
+from pipeline.model import inference
+from pipeline.model.inference import load_net, predict, predict_tiled
+
+
+class Pointwise:
+    """A net whose answer at a pixel is that pixel."""
+
+    def __init__(self):
+        self.shapes = []
+
+    def predict_on_batch(self, x):
+        self.shapes.append(x.shape)
+        return np.stack([1 - x[..., 0], x[..., 0]], -1)
+
+
+class Full:
+    def predict_on_batch(self, x):
+        raise RuntimeError("RESOURCE_EXHAUSTED: out of memory")
+
+
+class Broken:
+    def predict_on_batch(self, x):
+        raise RuntimeError("a bug")
+
+
+def picture(*shape):
+    return np.random.default_rng(0).random(shape).astype(np.float32)
+
+
+def test_every_batch_has_one_size_and_nothing_is_lost():
+    net, x = Pointwise(), picture(7, 4, 4, 1)
+    np.testing.assert_array_equal(predict(net, x, 3), x[..., 0])
+    assert net.shapes == [(3, 4, 4, 1)] * 3
+
+
+def test_a_full_device_names_the_batch_to_try():
+    with pytest.raises(DataError, match=r"predict\.batch_size=4"):
+        predict(Full(), picture(2, 4, 4, 1), 8)
+
+
+def test_other_faults_are_not_called_memory():
+    with pytest.raises(RuntimeError, match="a bug"):
+        predict(Broken(), picture(2, 4, 4, 1), 8)
+
+
+@pytest.mark.parametrize("size", [(50, 33), (32, 32), (7, 90), (1, 5), (64, 64), (65, 31)])
+@pytest.mark.parametrize("overlap", [0, 8, 15])
+def test_tiles_put_a_picture_of_any_size_together_again(size, overlap):
+    x = picture(*size, 1)
+    found = predict_tiled(lambda tiles: tiles[..., 0], x, 32, overlap, batch_size=3)
+    np.testing.assert_allclose(found, x[..., 0], atol=1e-6)
+
+
+def test_tiles_hide_what_a_net_does_at_its_borders():
+    def wrong_at_borders(tiles):
+        found = tiles[..., 0].copy()
+        found[:, :2] = found[:, -2:] = found[:, :, :2] = found[:, :, -2:] = 9
+        return found
+
+    x = np.full((80, 100, 1), 0.5, np.float32)
+    assert predict_tiled(wrong_at_borders, x, 32, 0).max() == 9
+    assert np.abs(predict_tiled(wrong_at_borders, x, 32, 15) - 0.5).max() < 0.8
+    middle = predict_tiled(wrong_at_borders, x, 32, 15)[6:-6, 6:-6]
+    assert np.median(middle) == 0.5
+
+
+def test_an_overlap_of_half_a_tile_is_refused():
+    with pytest.raises(ValueError, match="below half of tile 32"):
+        predict_tiled(lambda tiles: tiles[..., 0], picture(40, 40, 1), 32, 16)
+
+
+def test_a_missing_and_a_broken_net_are_named(tmp_path):
+    with pytest.raises(DataError, match="there is no net"):
+        load_net(tmp_path / "model.keras")
+    (tmp_path / "model.keras").write_text("not a net")
+    with pytest.raises(DataError, match="cannot be loaded as a net"):
+        load_net(tmp_path / "model.keras")
+
+
+def test_a_net_is_loaded_once_until_its_file_changes(tmp_path, monkeypatch):
+    loaded = []
+    monkeypatch.setattr("keras.saving.load_model", lambda path, **_: loaded.append(path) or object())
+    inference._load_net.cache_clear()
+    path = tmp_path / "model.keras"
+    path.write_text("one")
+    assert load_net(path) is load_net(path)
+    os.utime(path, ns=(1, 1))
+    load_net(path)
+    assert len(loaded) == 2

@@ -1,0 +1,160 @@
+"""The predict stage: where the net looks, what it is told, and whom it leaves out."""
+
+import dataclasses
+import json
+
+import numpy as np
+import pytest
+
+from pipeline.core.errors import DataError, ScanError, ScanSkipped
+from pipeline.core.record import Record, write_record
+from pipeline.io import images
+from pipeline.model import inference
+from pipeline.model.model_record import ModelRecord, write_model_record
+from pipeline.stages.predict import Predict, check_fits, neighbours, probability_of, run
+from pipeline.volume import Geometry, Volume
+
+RECORD = ModelRecord(
+    target="nodules", classes=["background", "nodules"], kind="ct", network={}, context=1,
+    low=-1000.0, high=400.0, inside_lungs=False, crop_px=32, spacing_mm=[1.0, 1.0, 1.0],
+    table_fingerprint="t", split_hash="s", train_patients=["a"], validation_patients=["b"],
+    best_epoch=1,
+)  # fmt: skip
+GEOMETRY = Geometry((1.0, 1.0, 1.0), (-5.0, 3.0, 9.0))
+
+
+class Middle:
+    """A net that answers with its middle channel, and keeps what it saw."""
+
+    def __init__(self):
+        self.seen = []
+
+    def predict_on_batch(self, x):
+        self.seen.append(x.copy())
+        middle = x[..., x.shape[-1] // 2]
+        return np.stack([1 - middle, middle], -1)
+
+
+@pytest.fixture
+def scan():
+    rng = np.random.default_rng(0)
+    ct = rng.integers(-1000, 400, (9, 40, 50)).astype(np.int16)
+    lungs = np.zeros((9, 40, 50), np.uint8)
+    lungs[2:5, 10:30, 4:14] = 1
+    lungs[2:7, 10:30, 20:30] = 2
+    return Volume(ct, GEOMETRY), lungs
+
+
+def test_slices_with_lung_are_answered_where_they_lie(scan):
+    ct, lungs = scan
+    net = Middle()
+    found, slices = probability_of(ct, lungs, net, RECORD, batch_size=2)
+    assert slices == 5
+    # the crop of 32 is centred on the lungs' box: rows 4 to 36, columns 1 to 33
+    expected = np.zeros(ct.shape, np.float32)
+    expected[2:7, 4:36, 1:33] = (ct.array[2:7, 4:36, 1:33] + 1000) / 1400
+    np.testing.assert_allclose(found, expected, atol=1e-6)
+
+
+def test_neighbouring_slices_are_those_of_the_table(scan):
+    ct, lungs = scan
+    net = Middle()
+    probability_of(ct, lungs, net, RECORD, batch_size=5)
+    shown = (ct.array[:, 4:36, 1:33] + 1000) / 1400
+    (x,) = net.seen
+    np.testing.assert_allclose(x[0], np.moveaxis(shown[[2, 2, 3]], 0, -1), atol=1e-6)
+    np.testing.assert_allclose(x[4], np.moveaxis(shown[[5, 6, 6]], 0, -1), atol=1e-6)
+
+
+def test_a_gap_is_not_bridged():
+    stack = neighbours(np.array([3, 6]), np.array([2, 3, 6, 7]), 2)
+    np.testing.assert_array_equal(stack, [[2, 2, 3, 3, 3], [6, 6, 6, 7, 7]])
+
+
+def test_a_net_of_lungs_alone_is_shown_lungs_alone(scan):
+    ct, lungs = scan
+    net = Middle()
+    probability_of(ct, lungs, net, dataclasses.replace(RECORD, inside_lungs=True), 5)
+    assert (net.seen[0][..., 1][lungs[2:7, 4:36, 1:33] == 0] == 0).all()
+
+
+def test_lungs_that_do_not_fit_and_none_at_all_are_named(scan):
+    ct, lungs = scan
+    lungs[2, :, 3] = 1
+    with pytest.raises(ScanError, match=r"do not fit .*; the net was trained on such crops"):
+        probability_of(ct, lungs, Middle(), RECORD)
+    with pytest.raises(ScanError, match="lung mask is empty"):
+        probability_of(ct, lungs * 0, Middle(), RECORD)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"target": "lungs"}, "the net finds lungs in ct"),
+        ({"kind": "pictures"}, "in pictures; predict needs one that finds nodules in ct"),
+        ({"spacing_mm": [1.0, 0.7, 0.7]}, r"trained on voxels of \[1\.0, 0\.7, 0\.7\] mm"),
+        ({"spacing_mm": [2.5, 1.0, 1.0]}, r"trained on voxels of \[2\.5, 1\.0, 1\.0\] mm"),
+    ],
+)
+def test_a_net_that_does_not_fit_is_refused(change, message):
+    with pytest.raises(DataError, match=message):
+        check_fits(dataclasses.replace(RECORD, **change), (1.0, 1.0, 1.0))
+
+
+def test_distance_of_slices_is_no_matter_to_a_net_of_single_slices():
+    record = dataclasses.replace(RECORD, context=0, spacing_mm=[2.5, 1.0, 1.0])
+    check_fits(record, (1.0, 1.0, 1.0))
+
+
+@pytest.fixture
+def folders(scan, tmp_path, monkeypatch):
+    ct, lungs = scan
+    inputs = {}
+    for stage in ("resample", "segment-lungs", "split-patients", "train"):
+        inputs[stage] = tmp_path / stage
+        inputs[stage].mkdir()
+    images.write(ct, inputs["resample"] / "ct.h5")
+    images.write(ct.like(lungs), inputs["segment-lungs"] / "lungs.h5")
+    split = {"parts": {"train": ["a"], "validation": ["b"], "test": ["c"], "unannotated": ["u"]}}
+    (inputs["split-patients"] / "split.json").write_text(json.dumps(split))
+    write_model_record(RECORD, inputs["train"])
+    monkeypatch.setattr(inference, "load_net", lambda _: Middle())
+    (tmp_path / "out").mkdir()
+
+    def of(patient):
+        record = Record(stage="resample", version=1, fingerprint="f", scan="1.2", patient=patient)
+        write_record(record, inputs["resample"] / "stage.json")
+        return inputs, tmp_path / "out"
+
+    return of
+
+
+def test_it_writes_sixteen_bits_on_the_working_grid(folders, scan):
+    inputs, out = folders("c")
+    facts = run(Predict(), inputs, out)
+    found = images.read(out / "probability.h5")
+    expected, _ = probability_of(scan[0], scan[1], Middle(), RECORD)
+    assert found.array.dtype == np.uint16
+    assert found.geometry == GEOMETRY
+    np.testing.assert_allclose(found.array / 65535, expected, atol=1e-5)
+    assert facts["slices"] == 5
+    assert facts["part"] == "test"
+    assert facts["max_probability"] == pytest.approx(expected.max(), abs=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("patient", "parts", "skipped"),
+    [
+        ("a", "test", True), ("b", "test", True), ("c", "test", False), ("a", "train", False),
+        ("c", "validation", True), ("a", "all", False), ("u", "test", False), ("x", "test", False),
+    ],
+)  # fmt: skip
+def test_whom_it_leaves_out(folders, patient, parts, skipped):
+    inputs, out = folders(patient)
+    if skipped:
+        with pytest.raises(ScanSkipped, match=f"predict.parts is {parts}"):
+            run(Predict(parts=parts), inputs, out)
+        assert not list(out.iterdir())
+    else:
+        run(Predict(parts=parts), inputs, out)
+        assert (out / "probability.h5").is_file()

@@ -1,0 +1,141 @@
+"""The train stage: a net, its record and its log out of a table and a split."""
+
+import dataclasses
+import json
+
+import numpy as np
+import pytest
+
+from pipeline.core.errors import ConfigError, DataError
+from pipeline.core.stage import DatasetInputs
+from pipeline.io.tables import Tables
+from pipeline.model.checkpoints import Checkpoints
+from pipeline.model.inference import load_net
+from pipeline.model.model_record import read_model_record, write_model_record
+from pipeline.presets import PRESETS
+from pipeline.stages import build_tables, predict, split_patients, train
+from pipeline.stages.train import Train, recipe_of, view_of
+from tests.model.toy_table import SIZE, toy_scan, toy_table
+
+TINY = Train(
+    network="unet", base_width=2, depth=2, epochs=1, batch_size=4, slices_per_epoch=8, workers=1,
+    loss="bce_dice", context=1, tensorboard=True,
+)  # fmt: skip
+SPLIT = {
+    "hash": "abc",
+    "parts": {"train": ["a", "b"], "validation": ["c"], "test": ["d"]},
+}
+
+
+@pytest.fixture(scope="module")
+def inputs(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("inputs")
+    for stage in ("build-tables", "split-patients"):
+        (folder / stage).mkdir()
+    toy_table(folder / "build-tables" / "tables.h5", *(toy_scan(name) for name in "abcd"))
+    (folder / "split-patients" / "split.json").write_text(json.dumps(SPLIT))
+    return DatasetInputs({}, {p.name: p for p in folder.iterdir()})
+
+
+@pytest.fixture(scope="module")
+def trained(inputs, tmp_path_factory):
+    out = tmp_path_factory.mktemp("shelf") / "out"
+    out.mkdir()
+    facts = train.run(TINY, inputs, out)
+    return out, facts
+
+
+def test_it_writes_two_nets_a_record_a_log_and_leaves_nothing_beside(trained):
+    out, facts = trained
+    assert {p.name for p in out.iterdir()} == {
+        "model.keras", "last.keras", "model.json", "log.csv", "tensorboard",
+    }  # fmt: skip
+    assert [p.name for p in out.parent.iterdir()] == ["out"]
+    assert list((out / "tensorboard").rglob("events*"))
+    assert facts["epochs"] == facts["best_epoch"] == 1
+    assert facts["images_per_second"] > 0
+    assert 0 <= facts["waiting_share"] <= 1
+
+
+def test_the_record_says_what_the_net_is_and_whom_it_saw(trained):
+    record = read_model_record(trained[0])
+    assert record.split_hash == "abc"
+    assert record.table_fingerprint == "toy"
+    assert record.train_patients == ["a", "b"]
+    assert record.validation_patients == ["c"]
+    assert record.classes == ["background", "nodules"]
+    assert (record.crop_px, record.spacing_mm, record.context) == (SIZE, [1.0, 1.0, 1.0], 1)
+    assert record.view.context == 1
+    assert record.network["channels"] == 3
+
+
+def test_the_saved_net_answers_as_its_size_asks(trained):
+    net = load_net(trained[0] / "model.keras")
+    answer = net.predict_on_batch(np.zeros((2, SIZE, SIZE, 3), np.float32))
+    assert answer.shape == (2, SIZE, SIZE, 2)
+    np.testing.assert_allclose(answer.sum(-1), 1, atol=1e-5)
+
+
+def test_what_it_resumes_from_depends_on_what_makes_the_net(inputs):
+    tables = "toy"
+    digest = train._digest(TINY, tables, "abc")
+    assert digest == train._digest(dataclasses.replace(TINY, workers=2), tables, "abc")
+    assert digest != train._digest(dataclasses.replace(TINY, seed=2), tables, "abc")
+    assert digest != train._digest(TINY, "other", "abc")
+    assert digest != train._digest(TINY, tables, "other")
+
+
+def test_a_fault_leaves_the_checkpoints_for_the_next_run(inputs, tmp_path, monkeypatch):
+    out = tmp_path / "out"
+    out.mkdir()
+
+    def dies(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("pipeline.model.training.train", dies)
+    with pytest.raises(KeyboardInterrupt):
+        train.run(TINY, inputs, out)
+    (left,) = [p for p in tmp_path.iterdir() if p != out]
+    assert left.name.startswith(".resume-")
+    assert Checkpoints(left).history == []
+
+
+def test_an_empty_window_is_refused():
+    with pytest.raises(ConfigError, match=r"hu_low 400 must be below train\.hu_high 400"):
+        view_of(Train(hu_low=400.0))
+
+
+def test_a_crop_larger_than_the_tables_is_refused(inputs):
+    tables = Tables(inputs.stages["build-tables"] / "tables.h5")
+    with pytest.raises(DataError, match=r"crop_px 64 is larger than the tables' slices of 32"):
+        recipe_of(Train(crop_px=64), tables)
+
+
+def test_nodules_are_not_looked_for_in_pictures(tmp_path):
+    tables = Tables(toy_table(tmp_path / "tables.h5", toy_scan("a"), kind="pictures"))
+    with pytest.raises(DataError, match=r"set train\.target = lungs"):
+        recipe_of(Train(), tables)
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_presets_are_settings_that_exist(name):
+    kinds = {
+        stage.STAGE.name: stage.STAGE.params
+        for stage in (build_tables, split_patients, train, predict)
+    }
+    chosen = {}
+    for key, value in PRESETS[name].items():
+        stage, _, setting = key.partition(".")
+        chosen.setdefault(stage, {})[setting] = value
+    for stage, values in chosen.items():
+        params = kinds[stage](**values)
+        assert all(getattr(params, setting) == value for setting, value in values.items())
+
+
+def test_a_record_of_another_format_and_none_at_all_are_refused(trained, tmp_path):
+    with pytest.raises(DataError, match="not the record of a trained net"):
+        read_model_record(tmp_path)
+    record = dataclasses.replace(read_model_record(trained[0]), format=99)
+    write_model_record(record, tmp_path)
+    with pytest.raises(DataError, match="has format 99"):
+        read_model_record(tmp_path)
