@@ -14,11 +14,9 @@ Values = Mapping[str, Scalar]
 # Tests and the demo: a handful of scans, two cores, no GPU, under a minute.
 SMALL: Values = {
     "train.network": "unet",
-    # 8 filters and 4 levels see 88 mm around a pixel: enough for a nodule and its vessels; the
-    # slices above and below tell the two apart.
+    # 8 filters and 4 levels see 88 mm around a pixel: enough for a nodule and its vessels.
     "train.base_width": 8,
     "train.depth": 4,
-    "train.context": 1,
     # Squares around nodules and elsewhere in the lungs: 3 % of the pixels of whole slices, and
     # nodules are no longer one pixel in five thousand.
     "train.crop_px": 64,

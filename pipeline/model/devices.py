@@ -5,11 +5,13 @@ import logging
 import os
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
 from pipeline.core.errors import ConfigError
+
+Loss = Callable[[Any, Any], Any]
 
 log = logging.getLogger(__name__)
 
@@ -114,6 +116,21 @@ def spread_over(count: int) -> Iterator[int]:
             f"devices = {count} needs the tensorflow or the jax backend of Keras, not {name}; "
             "set KERAS_BACKEND, or devices = 1"
         )
+
+
+def loss_of_each(loss: Loss, devices: int) -> Loss:
+    """The loss of one of several devices, so that what the backend makes of all is the mean.
+
+    TensorFlow's strategy adds the devices' gradients up, and Keras does not divide a loss that
+    is one number for a batch; JAX sees the whole batch as one.
+    """
+    if devices == 1 or backend() != "tensorflow":
+        return loss
+
+    def share(y_true: Any, y_pred: Any) -> Any:
+        return loss(y_true, y_pred) / devices
+
+    return share
 
 
 @contextmanager

@@ -167,12 +167,14 @@ class _Run:
             self.full = self.model if crop == full.height else build(full)
             self.model.compile(
                 optimizer=optimizer(recipe, self.steps),
-                loss=self.loss,
+                loss=devices.loss_of_each(self.loss, spread),
                 jit_compile=recipe.jit,
             )
 
     def epoch(self, history: History, on_batch: OnBatch) -> Row:
         """Train the next epoch and validate; its row of the log."""
+        from keras import ops
+
         recipe, number = self.recipe, len(history)
         if recipe.schedule == "plateau":
             self.model.optimizer.learning_rate = schedule.plateau_rate(
@@ -185,7 +187,7 @@ class _Run:
             took = fit(self.model, Feed(self.workers, epoch), on_batch)
             row = {
                 "epoch": number + 1,
-                "learning_rate": float(self.model.optimizer.learning_rate),
+                "learning_rate": float(ops.convert_to_numpy(self.model.optimizer.learning_rate)),
                 **took,
                 "images_per_second": round(len(rows) / took["seconds"], 3),
             }
@@ -289,21 +291,6 @@ def write_log(history: History, path: Path) -> None:
     lines = [",".join(names)]
     lines += [",".join(f"{row.get(name, math.nan):.6g}" for name in names) for row in history]
     path.write_text("\n".join(lines) + "\n", encoding="utf-8")
-
-
-def tensorboard(folder: Path) -> OnEpoch:
-    """A writer of the log's rows for TensorBoard."""
-    import keras
-
-    board = keras.callbacks.TensorBoard(str(folder), write_graph=False)
-    # It wants a model before it writes; the log is all that is written here.
-    board.set_model(keras.Sequential())
-
-    def write(row: Row) -> None:
-        numbers = {name: row[name] for name in row if name not in {"epoch", "score"}}
-        board.on_epoch_end(int(row["epoch"]), numbers)
-
-    return write
 
 
 def _scores(history: History) -> list[float]:

@@ -21,7 +21,8 @@ def score(model: Any, feed: Feed, loss: Any, threshold: float = 0.5) -> dict[str
     losses: list[float] = []
     sizes: list[int] = []
     for x, y in feed:
-        predicted = model.predict_on_batch(x)
+        # A model mirrored on several devices gives each the whole batch, and all their answers.
+        predicted = model.predict_on_batch(x)[: len(x)]
         losses.append(float(ops.mean(loss(y, predicted))))
         sizes.append(int(np.count_nonzero(y[..., 1].any(axis=(1, 2)))))
         found = foreground(predicted) >= threshold

@@ -62,9 +62,7 @@ def part_sides(ct: npt.NDArray[HU], lungs: MaskArray, spacing_mm: Triple) -> npt
     return sides
 
 
-def _is_single(
-    lungs: MaskArray, right_of_line: MaskArray, voxels: npt.NDArray[np.int64]
-) -> bool:
+def _is_single(lungs: MaskArray, right_of_line: MaskArray, voxels: npt.NDArray[np.int64]) -> bool:
     """Whether all there is is one lung: one part that the line passes by, on either side."""
     if voxels[1:].max() < SINGLE_PART_SHARE * voxels[1:].sum():
         return False

@@ -3,13 +3,26 @@
 import numpy as np
 import numpy.typing as npt
 
-from pipeline.ops.morphology import MaskArray, bounding_box, close_mm, dilate_mm, erode_mm, fill
-from pipeline.volume import Triple
+from pipeline.ops.morphology import (
+    MaskArray,
+    bounding_box,
+    close_mm,
+    components,
+    dilate_mm,
+    erode_mm,
+    fill,
+    sizes,
+)
+from pipeline.volume import HU, Triple
 
 # What bulges less than this into the lung is no nodule but a rib, mm.
 BULGE_MM = 3.0
 # How far a bulge goes on beyond what the ball closes, mm; one block at least.
 CAP_MM = 2.0
+# Darker than this is no muscle, brighter is bone, HU; and how much bone makes a rib of a bulge.
+LIGHT_HU = -150
+BONE_HU = 180
+BONE_SHARE = 0.1
 # What is farther from the chest wall is a vessel of the hilum, mm.
 WALL_WITHIN_MM = 30.0
 # Steps along the ray that asks what lies towards the middle of the chest, mm.
@@ -35,7 +48,7 @@ def filled_lung(
 def wall_bulges(  # noqa: PLR0913, PLR0917 - three masks, and where the chest's middle is
     lung: MaskArray,
     free: MaskArray,
-    light: MaskArray,
+    ct: npt.NDArray[HU],
     middle_yx: npt.NDArray[np.float64],
     wall_mm: float,
     spacing_mm: Triple,
@@ -44,12 +57,13 @@ def wall_bulges(  # noqa: PLR0913, PLR0917 - three masks, and where the chest's 
 
     A large ball closes the lung, but the hollows of the heart, the hilum and the diaphragm are
     no bulges: only what is near the chest wall and has this same lung between it and the middle
-    of the chest counts, and it is deep, or too light for the wall.
+    of the chest counts, it is deep, or too light for the wall, and it is no rib.
 
     Parameters
     ----------
-    lung, free, light : (z, y, x) bool
-        One lung, what may become part of it, and what is too dark for muscle.
+    lung, free : (z, y, x) bool
+        One lung, and what may become part of it.
+    ct : (z, y, x) int16
     middle_yx : (z, 2)
         Row and column of the middle of the chest, by slice.
     wall_mm
@@ -64,15 +78,24 @@ def wall_bulges(  # noqa: PLR0913, PLR0917 - three masks, and where the chest's 
     closed = close_mm(part, wall_mm, spacing_mm, border="repeat")
     added = closed & ~part & free[box]
     deep = erode_mm(closed, BULGE_MM, spacing_mm, border=False) & added
-    added &= dilate_mm(deep, BULGE_MM + max(spacing_mm), spacing_mm) | light[box]
+    added &= dilate_mm(deep, BULGE_MM + max(spacing_mm), spacing_mm) | (ct[box] < LIGHT_HU)
     middle = middle_yx[box[0]] - [s.start for s in box[1:]]
-    bulges = _costal(added, part, middle, 2 * wall_mm, spacing_mm)
+    bulges = _without_ribs(_costal(added, part, middle, 2 * wall_mm, spacing_mm), ct[box])
     # The ball dips into the mouth of each bulge: the cap on the wall is one step farther out.
     cap_mm = max(CAP_MM, 1.01 * max(spacing_mm))
     cap = dilate_mm(bulges & deep, BULGE_MM + cap_mm, spacing_mm) & ~closed & free[box]
     cap &= dilate_mm(bulges, cap_mm, spacing_mm)
     found[box] = bulges | cap
     return found
+
+
+def _without_ribs(bulges: MaskArray, ct: npt.NDArray[HU]) -> MaskArray:
+    labels, count = components(bulges, connectivity=6)
+    voxels = sizes(labels, count)
+    bone = np.bincount(labels[bulges & (ct > BONE_HU)], minlength=count + 1)
+    kept = bone <= BONE_SHARE * voxels
+    kept[0] = False
+    return kept[labels]
 
 
 def _costal(

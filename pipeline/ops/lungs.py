@@ -31,8 +31,6 @@ PART_ML = 15.0
 # Gas fills a bowel but not a lung: share of pure air in the core of a part, and what is pure, HU.
 GAS_SHARE = 0.6
 GAS_HU = 60
-# Darker than this is no muscle, HU.
-LIGHT_HU = -150
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -199,13 +197,12 @@ def _closed(
 ) -> npt.NDArray[np.uint8]:
     """`sides` with vessels, wall nodules and holes given back to each lung."""
     middle = _middle_yx(sides > 0)
-    light = ct < LIGHT_HU
     closed = sides.copy()
     for side in (RIGHT, LEFT):
         lung = sides == side
-        free = ~airways.lumen & (closed != 3 - side)
+        free = ~airways.wall & (closed != 3 - side)
         whole = filled_lung(lung, free, settings.vessel_mm, spacing_mm)
-        whole |= wall_bulges(whole, free, light, middle, settings.wall_mm, spacing_mm)
+        whole |= wall_bulges(whole, free, ct, middle, settings.wall_mm, spacing_mm)
         closed[whole & (closed == 0)] = side
     return closed
 

@@ -105,9 +105,7 @@ def _behind_necks(
     core &= rest
     cores, count = axial_components(core)
     voxels = sizes(cores, count)
-    lost = (_share(cores, voxels, around & core) > 0.8) & (
-        voxels * pixel_mm2 > SMALLEST_POCKET_MM2
-    )
+    lost = (_share(cores, voxels, around & core) > 0.8) & (voxels * pixel_mm2 > SMALLEST_POCKET_MM2)
     regained: MaskArray = lost[cores] & core
     for _ in range(steps):
         regained = spread(regained)

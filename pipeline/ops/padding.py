@@ -1,8 +1,8 @@
 """Padding: the voxels of a CT that the scanner never saw.
 
 Scanners see a circle and files are square, so the corners hold some constant: -2000, -3024, -1500,
-whatever the maker chose. It is known by its value, one constant with nothing near it, far below
-air, and by its place, connected to the edge of its slice, and never by one magic number.
+whatever the maker chose. It is known by its value, one constant far below air (noise is never
+one), and by its place, connected to the edge of its slice, and never by one magic number.
 """
 
 import numpy as np
@@ -35,7 +35,7 @@ def find_padding(stack: HuArray, least_share: float = 0.002) -> int | None:
     if counts[constant].sum() < 0.9 * low.size:
         return None
     hu = int(values[constant].max())
-    if _share_at_the_edge(stack, hu) < 0.9 or _mass_just_above(stack, hu) > 0.1:
+    if _share_at_the_edge(stack, hu) < 0.9:
         return None
     return hu
 
@@ -65,13 +65,3 @@ def _share_at_the_edge(stack: HuArray, hu: int) -> float:
         total += int(low.sum())
         at_edge += int(np.isin(labels, border[border > 0]).sum())
     return at_edge / total if total else 0.0
-
-
-def _mass_just_above(stack: HuArray, hu: int) -> float:
-    # Padding stands alone: were it the floor of noise, as many voxels would lie just above it.
-    near = below = 0
-    for k in _looked_at(stack):
-        plane = stack[k]
-        below += int(np.count_nonzero(plane <= hu))
-        near += int(np.count_nonzero((plane > hu) & (plane <= hu + 30)))
-    return near / below if below else 1.0

@@ -6,6 +6,8 @@ scaled to the slice's size. It keeps the windpipe, knows no third dimension and 
 any slice; that is the point of having it here.
 """
 
+from typing import Any
+
 import numpy as np
 import numpy.typing as npt
 
@@ -41,26 +43,26 @@ def _lungs_of_slice(axial: npt.NDArray[HU]) -> npt.NDArray[np.bool_]:
     # A z-score moves values and threshold alike, so HU serve as well.
     threshold = two_means(hu_counts(centre[None], low, high), low).threshold
     dark = (axial < threshold).astype(np.uint8)
-    shrunk = ndimage.minimum_filter(dark, _square(ERODE_PX, axial.shape), mode="nearest")
-    grown = ndimage.maximum_filter(shrunk, _square(DILATE_PX, axial.shape), mode="nearest")
-    # Of equal value and touching, corners included, is one region, dark or not.
+    shrunk = ndimage.minimum_filter(dark, **_square(ERODE_PX, axial.shape))
+    grown = ndimage.maximum_filter(shrunk, **_square(DILATE_PX, axial.shape))
     kept = np.zeros(axial.shape, np.uint8)
-    for value in (0, 1):
-        regions, _ = ndimage.label(grown == value, structure=np.ones((3, 3)))
-        for label, box in enumerate(ndimage.find_objects(regions), start=1):
-            height, width = ((s.stop - s.start) for s in box)
-            if (
-                value == 1
-                and height < LARGEST_PX * rows
-                and width < LARGEST_PX * columns
-                and box[0].start > FIRST_ROW_PX * rows
-                and box[0].stop < LAST_ROW_PX * rows
-            ):
-                kept[box] |= regions[box] == label
-    grown = ndimage.maximum_filter(kept, _square(DILATE_PX, axial.shape), mode="nearest")
+    regions, _ = ndimage.label(grown, structure=np.ones((3, 3)))
+    for label, box in enumerate(ndimage.find_objects(regions), start=1):
+        height, width = ((s.stop - s.start) for s in box)
+        if (
+            height < LARGEST_PX * rows
+            and width < LARGEST_PX * columns
+            and box[0].start > FIRST_ROW_PX * rows
+            and box[0].stop < LAST_ROW_PX * rows
+        ):
+            kept[box] |= regions[box] == label
+    grown = ndimage.maximum_filter(kept, **_square(DILATE_PX, axial.shape))
     return np.asarray(grown > 0)
 
 
-def _square(edge_px: int, shape: tuple[int, ...]) -> tuple[int, int]:
-    rows, columns = (max(1, round(edge_px * n / RECIPE_PX)) for n in shape)
-    return rows, columns
+def _square(edge_px: int, shape: tuple[int, ...]) -> dict[str, Any]:
+    """Size and origin of a square, as scipy's filters take them."""
+    size = [max(1, round(edge_px * n / RECIPE_PX)) for n in shape]
+    # A square of even size has no middle; scikit-image, with which the recipe was written, takes
+    # the pixel after it.
+    return {"size": size, "origin": [n % 2 - 1 for n in size], "mode": "nearest"}

@@ -47,8 +47,9 @@ LEAST_CONTRAST = 60.0
 # have 0.17 and 0.13; wider here, for ground glass and vessels blur a surface more than it bends.
 EDGE, DARK, SIZE_SD, NEIGHBOUR_SD, STEEPEST = 3.0, 20.0, 0.3, 0.22, 3
 ROUNDS = 12
-# A voxel of the nodule's full HU counts as lying this many radii of the ball further inside.
-BRIGHT_PULL = 0.35
+# A voxel as dark as lung counts as lying this many radii of the ball further outside, one as
+# bright as the nodule so much of that further inside: bright may be wall or vessel, too.
+BRIGHT_PULL, MOST_BRIGHT = 0.35, 0.6
 # The nodule's HU are taken within that share of the ball's radius, the lung's between those.
 CORE, SHELL = 0.8, (1.1, 1.6)
 # Cost of one radius outside the lungs, and of a radius out of bounds.
@@ -142,7 +143,7 @@ def wand(  # noqa: PLR0913 - a position, three lengths, and where to look
     middle = (inside + outside) / 2
     limits = (min_diameter_mm / 2, radius, reach)
     depth = _depth_mm(around, (around.blurred - middle) / contrast, limits)
-    depth += BRIGHT_PULL * radius * np.clip(2 * (around.hu - middle) / contrast, -1.0, 1.0)
+    depth += BRIGHT_PULL * radius * np.clip(2 * (around.hu - middle) / contrast, -1.0, MOST_BRIGHT)
     allowed = around.lungs & (around.away_mm <= reach + 1e-6)
     surely = allowed & (around.away_mm <= min_diameter_mm / 2 + 1e-6)
     surely.flat[np.argmin(around.away_mm)] = True

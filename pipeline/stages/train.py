@@ -25,6 +25,7 @@ from pipeline.core.errors import ConfigError, DataError
 from pipeline.core.fingerprint import effective_params
 from pipeline.core.stage import DatasetInputs, DatasetStage, Facts, Params, as_dict, param
 from pipeline.io.tables import Tables
+from pipeline.io.tensorboard import EventFile
 from pipeline.model.devices import backend, quiet_keras
 from pipeline.model.model_record import LAST, NET, ModelRecord, write_model_record
 from pipeline.model.networks import NetworkSettings
@@ -110,14 +111,14 @@ def run(params: Train, inputs: DatasetInputs, out: Path) -> Facts:
     """Train, or go on training, and write the nets and what they are."""
     quiet_keras()
     from pipeline.model.checkpoints import resumable
-    from pipeline.model.training import tensorboard, train, write_log
+    from pipeline.model.training import train, write_log
 
     tables = inputs.stages["build-tables"] / "tables.h5"
     split = json.loads((inputs.stages["split-patients"] / "split.json").read_text("utf-8"))
     samples = Samples(tables, view_of(params))
     recipe = recipe_of(params, samples.tables)
     patients = (split["parts"]["train"], split["parts"]["validation"])
-    board = tensorboard(out / "tensorboard") if params.tensorboard else None
+    board = EventFile(out / "tensorboard") if params.tensorboard else None
     progress = _Progress(params.epochs, board)
     digest = _digest(params, str(samples.tables.attributes["fingerprint"]), split["hash"])
     with resumable(out.parent, digest) as checkpoints:
@@ -215,7 +216,7 @@ def recipe_of(params: Train, tables: Tables) -> Any:
 class _Progress:
     """Tells of a run on stderr: a bar for each epoch on a terminal, a line elsewhere."""
 
-    def __init__(self, epochs: int, board: Any) -> None:
+    def __init__(self, epochs: int, board: EventFile | None) -> None:
         self.epochs, self.board = epochs, board
         self.bar: Any = None
 
@@ -238,7 +239,8 @@ class _Progress:
         told.append(f"waited {row['waiting']:.1%} of {row['seconds']:.0f} s for data")
         log.info("epoch %d of %d: %s", row["epoch"], self.epochs, ", ".join(told))
         if self.board is not None:
-            self.board(row)
+            numbers = {name: row[name] for name in row if name not in {"epoch", "score"}}
+            self.board.add(int(row["epoch"]), numbers)
 
 
 def _digest(params: Train, table: str, split_hash: str) -> str:

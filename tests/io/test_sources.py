@@ -87,6 +87,14 @@ def test_other_images_under_the_same_uids_are_kept_for_ingest_to_refuse(tree, lo
     assert len(found.files) == 8
 
 
+def test_two_images_of_one_uid_in_a_folder_are_both_kept(tree, look):
+    for folder, name, value in (("a", "1", 5), ("a", "2", 6), ("b", "1", 5)):
+        (tree / folder).mkdir(parents=True, exist_ok=True)
+        write_slice(tree / folder / name, np.full((3, 5), value, np.int16), SOPInstanceUID="1.2.9")
+    (found,), _ = look()
+    assert [f[-3:] for f in found.files] == ["a/1", "a/2"]
+
+
 def test_what_is_no_ct_is_named_once_a_series(tree, look):
     series(tree / "xray", "1.2.8", Modality="DX")
     series(tree / "ct", "1.2.1")
@@ -314,6 +322,16 @@ def test_a_changed_file_is_looked_at_again_and_changes_the_identity(tree, look):
     assert touched.identity != before.identity
     save(dataset(STORED[0], SeriesInstanceUID="1.2.2"), files[0])
     assert [s.scan for s in look()[0]] == ["1.2.1", "1.2.2"]
+
+
+def test_a_file_of_the_same_size_with_other_words_is_looked_at_again(tree, look):
+    files = series(tree, "1.2.1")
+    look()
+    stat = files[0].stat()
+    files[0].write_bytes(files[0].read_bytes().replace(b"1.2.1\0", b"1.2.7\0"))
+    os.utime(files[0], ns=(stat.st_atime_ns, stat.st_mtime_ns + 1))
+    assert files[0].stat().st_size == stat.st_size
+    assert [s.scan for s in look()[0]] == ["1.2.1", "1.2.7"]
 
 
 def test_the_identity_is_of_the_scan_and_not_of_where_it_lies(tree, look):

@@ -87,7 +87,9 @@ def test_a_missing_and_a_broken_net_are_named(tmp_path):
 
 def test_a_net_is_loaded_once_until_its_file_changes(tmp_path, monkeypatch):
     loaded = []
-    monkeypatch.setattr("keras.saving.load_model", lambda path, **_: loaded.append(path) or object())
+    monkeypatch.setattr(
+        "keras.saving.load_model", lambda path, **_: loaded.append(path) or object()
+    )
     inference._load_net.cache_clear()
     path = tmp_path / "model.keras"
     path.write_text("one")

@@ -24,10 +24,11 @@ def test_the_exported_function_says_the_same(saved, tmp_path):
     import tensorflow as tf
 
     model, path = saved
-    served = tf.saved_model.load(str(export_model(path, tmp_path / "served"))).serve
+    served = tf.saved_model.load(str(export_model(path, tmp_path / "served")))
     for n in (1, 3):
         x = np.random.default_rng(n).random((n, 32, 32, 1), np.float32)
-        np.testing.assert_allclose(served(x).numpy(), model(x, training=False).numpy(), atol=1e-6)
+        said = served.serve(x).numpy()
+        np.testing.assert_allclose(said, model(x, training=False).numpy(), atol=1e-6)
 
 
 @pytest.mark.skipif(not TENSORFLOW, reason="a SavedModel is TensorFlow's")

@@ -57,7 +57,7 @@ def test_two_slices_are_learnt_by_heart(two_slices, special, loss, rate):
         loss=losses.make(loss),
         jit_compile=keras.backend.backend() == "jax",
     )
-    for _ in range(30):
+    for _ in range(25):
         model.train_on_batch(image, truth)
     said = keras.ops.convert_to_numpy(model(image, training=False))
     assert count(foreground(said) >= 0.5, truth[..., 0] > 0).dice > 0.95

@@ -2,8 +2,6 @@
 
 import hashlib
 import json
-import sys
-from types import ModuleType
 
 import numpy as np
 import pytest
@@ -82,6 +80,7 @@ def test_votes_labels_and_list_of_a_known_scan(tmp_path, inputs):
         "in_lungs": False,
         "points_to_ignore": 0,
         "rows_unused": 0,
+        "wand_found_no_edge": 0,
     }
     one, two = found.nodules
     assert (one.label, one.readers, one.readings) == (1, 3, ("1", "2", "3"))
@@ -211,23 +210,28 @@ def test_vias_pixels_are_placed_by_the_slices_of_the_scan(tmp_path, inputs):
     assert (found.nodules[0].readers, votes.array.max()) == (2, 2)
 
 
-def test_the_wand_is_asked_for_and_the_ball_stands_in(tmp_path, inputs, monkeypatch):
-    asked = []
-
-    def wand(ct, centre, low, high):
-        asked.append((centre, low, high))
-        mask = np.zeros(ct.shape, bool)
-        mask[3:5, 4:6, 7:9] = len(asked) == 1
-        return Volume(mask, ct.geometry)
-
-    module = ModuleType("pipeline.ops.wand")
-    module.wand = wand
-    monkeypatch.setitem(sys.modules, "pipeline.ops.wand", module)
-    points = write_points(tmp_path, f"{UID},1,-5,-85,10", f"{UID},9,9,-85,10")
+def test_the_wand_follows_the_edge_and_the_ball_stands_in(tmp_path, inputs):
+    ct = images.read(inputs["resample"] / "ct.h5")
+    world = ct.geometry.to_world(np.moveaxis(np.indices(ct.shape), 0, -1))
+    # a nodule of 12 x 8 x 8 mm, and nothing at all where the other is said to be
+    egg = np.linalg.norm((world - (5, -5, -85)) / (6, 4, 4), axis=-1) < 1
+    images.write(ct.like(np.where(egg, 0, -850).astype(np.int16)), inputs["resample"] / "ct.h5")
+    points = write_points(tmp_path, f"{UID},5,-5,-85,9.16", f"{UID},14,9,-80,6")
     params = {"source": "coordinates", "coordinates": points, "coordinate_mask": "wand"}
-    _, _, _, found = annotate(tmp_path, inputs, **params)
-    assert asked[0] == ((1.0, -5.0, -85.0), 6.0, 16.0)
-    assert sorted(nodule.voxels for nodule in found.nodules) == [8, 524]
+    facts, _, labels, found = annotate(tmp_path, inputs, **params)
+    assert facts["wand_found_no_edge"] == 1
+    one, two = found.nodules
+    assert one.readings == ("line 2",)
+    assert two.readings[0].startswith("line 3; a ball stands in, no edge: -850 HU inside")
+    mine = labels.array == one.label
+    assert 2 * (mine & egg).sum() / (mine.sum() + egg.sum()) > 0.95
+    assert two.voxels == pytest.approx(np.pi / 6 * 6**3, abs=1)
+    # between two diameters, that no volume was measured for
+    points = tmp_path / "between.csv"
+    points.write_text(f"scan,x_mm,y_mm,z_mm,min_diameter_mm,max_diameter_mm\n{UID},5,-5,-85,6,16\n")
+    _, _, labels, _ = annotate(tmp_path, inputs, **{**params, "coordinates": str(points)})
+    mine = labels.array > 0
+    assert 2 * (mine & egg).sum() / (mine.sum() + egg.sum()) > 0.93
 
 
 def test_a_scan_that_nobody_read_is_unannotated(tmp_path, inputs):

@@ -1,0 +1,129 @@
+"""How well lung masks agree with lungs drawn by hand, and what they cost, method by method.
+
+    python -m bench.lungs [--json]
+
+Scans come from the folder of test data: whole lungs drawn by hand give Dice on the drawing's own
+grid, LIDC scans the share of the voxels that two or more radiologists marked, abdomens the error.
+CPU seconds are segment-lungs alone, without reading and writing.
+"""
+
+import argparse
+import json
+import os
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+
+from pipeline.core.errors import ScanError
+from pipeline.io.exchange import read_exchange
+from pipeline.io.lidc import scans_of_patient
+from pipeline.io.sources import index
+from pipeline.ops.contours import rasterise, slice_z_mm
+from pipeline.ops.resample import to_grid
+from pipeline.stages.ingest import Ingest, ct_of_source
+from pipeline.stages.resample import Resample, on_working_grid
+from pipeline.stages.segment_lungs import SegmentLungs, segment
+from pipeline.volume import AnyVolume
+
+DATA = Path(os.environ.get("LUNGSEG_TEST_DATA", Path(__file__).parents[2] / "shared" / "data"))
+# CT, drawn lungs, and the least Dice that is asked for.
+DRAWN = (
+    ("lctsc_case0_ct.nii.gz", "lctsc_case0_lungs.nii.gz", 0.975),
+    ("lctsc_case3_ct.nii.gz", "lctsc_case3_lungs.nii.gz", 0.975),
+    ("cip64_ct.nrrd", "cip64_regions.nrrd", 0.97),
+    ("one_lung_touching_border_ct.mha", "one_lung_touching_border_lungs.mha", 0.97),
+)
+ABDOMENS = ("no_lungs_abdomen_ct.nii.gz", "abdomen_two_slices")
+PATIENTS = ("LIDC-IDRI-0314", "LIDC-IDRI-0001", "LIDC-IDRI-0002", "LIDC-IDRI-0003")
+METHODS = ("volume3d", "slice2d")
+
+
+def drawn_lungs(path: Path) -> AnyVolume:
+    """A drawing; of the Chest Imaging Platform's, regions 9 to 14 of the low byte."""
+    drawn = read_exchange(path)
+    if path.suffix == ".nrrd":
+        region = drawn.array & 0xFF
+        return drawn.like((region >= 9) & (region <= 14))
+    return drawn.like(drawn.array > 0)
+
+
+def marked(patient: str, ct: AnyVolume) -> AnyVolume:
+    """Voxels that two or more radiologists marked."""
+    votes = np.zeros(ct.shape, np.uint8)
+    z_mm = slice_z_mm(ct.shape, ct.geometry)
+    for reading in scans_of_patient(patient)[0].readings:
+        patch, _ = rasterise(reading, z_mm)
+        if patch is not None:
+            votes[patch.box] += patch.mask
+    return ct.like(votes >= 2)
+
+
+def masks(path: Path) -> Iterator[tuple[AnyVolume, AnyVolume | None, dict[str, object]]]:
+    """The scan, its lungs on its own grid, and facts, for each method."""
+    with tempfile.TemporaryDirectory() as cache:
+        (source,), _ = index([path], Path(cache))
+    ct, padding_hu, _ = ct_of_source(source, Ingest(min_slices=2))
+    padding = float("nan") if padding_hu is None else float(padding_hu)
+    working, view = on_working_grid(ct, padding, Resample())
+    for method in METHODS:
+        start = time.process_time()
+        told: dict[str, object] = {"scan": path.name, "method": method}
+        found = None
+        try:
+            lungs, verdict = segment(
+                working, None if view is None else view.array, SegmentLungs(method=method)
+            )
+            told |= verdict.as_facts()
+            found = to_grid(lungs, ct.shape, ct.geometry, "nearest")
+        except ScanError as error:
+            told["error"] = str(error)
+        told["cpu_seconds"] = round(time.process_time() - start, 2)
+        yield ct, found, told
+
+
+def measure() -> Iterator[dict[str, object]]:
+    """One row a scan and method."""
+    for name, truth, asked in DRAWN:
+        expected = drawn_lungs(DATA / "lungs" / truth).array
+        for _, found, told in masks(DATA / "lungs" / name):
+            lungs = np.zeros_like(expected) if found is None else found.array > 0
+            both = float((lungs & expected).sum())
+            told["dice"] = round(2 * both / float(lungs.sum() + expected.sum()), 4)
+            yield told | {"asked": asked}
+    for patient in PATIENTS:
+        for ct, found, told in masks(DATA / "LIDC-IDRI" / patient):
+            drawn = marked(patient, ct).array
+            if found is not None:
+                told["marked_inside"] = round(float((found.array > 0)[drawn].mean()), 4)
+            yield told | {"asked": 0.995}
+    for name in ABDOMENS:
+        for _, _, told in masks(DATA / "lungs" / name):
+            yield told
+
+
+def main() -> None:
+    """Print the table."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--json", action="store_true", help="one JSON object a line")
+    as_json = parser.parse_args().json
+    if not DATA.is_dir():
+        print(f"no scans to measure: {DATA} is absent; set LUNGSEG_TEST_DATA")
+        return
+    for told in measure():
+        if as_json:
+            print(json.dumps(told), flush=True)
+            continue
+        figure = told.get("dice", told.get("marked_inside", ""))
+        outcome = told.get("error") or f"{told['verdict']} {told['lung_ml']} ml {told['reasons']}"
+        print(
+            f"{told['scan']:32} {told['method']:9} {figure!s:7} (asked {told.get('asked', '-')!s:5}) "
+            f"{told['cpu_seconds']:6} CPU-s  {str(outcome)[:70]}",
+            flush=True,
+        )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,90 @@
+"""Devices: data-parallel training equals training on one, and what is asked for in vain."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from pipeline.core.errors import ConfigError
+from pipeline.model import devices
+from pipeline.model.devices import dtype_policy, is_out_of_memory, seeded, spread_over
+
+# In a process of its own: virtual devices must be declared before TensorFlow starts.
+ONE_STEP = """
+from pipeline.model.devices import loss_of_each, quiet_keras, seeded, spread_over
+quiet_keras()
+import keras, numpy as np, tensorflow as tf
+processor = tf.config.list_physical_devices("CPU")[0]
+tf.config.set_logical_device_configuration(processor, [tf.config.LogicalDeviceConfiguration()] * 2)
+from pipeline.model import losses
+x = np.random.default_rng(0).random((8, 8, 8, 1)).astype("float32")
+y = np.stack([x[..., 0] > 0.5, np.ones(x.shape[:3])], -1).astype("float32")
+
+class Once(keras.utils.PyDataset):
+    def __len__(self):
+        return 1
+    def __getitem__(self, index):
+        return x, y
+
+for wanted in (1, 0):
+    with spread_over(wanted) as count, seeded(0):
+        image = keras.Input((8, 8, 1))
+        net = keras.Model(image, keras.layers.Conv2D(2, 3, activation="softmax")(image))
+        net.compile(keras.optimizers.SGD(0.1), loss_of_each(losses.make("bce"), count))
+        y = y[:, :6, :6] if y.shape[1] == 8 else y
+        loss = net.fit(Once(), verbose=0, shuffle=False).history["loss"][0]
+        print(count, round(loss, 5), *np.round(net.get_weights()[0].ravel(), 5))
+"""
+
+
+def test_two_devices_take_the_step_that_one_takes():
+    ran = subprocess.run(
+        [sys.executable, "-c", ONE_STEP],
+        capture_output=True, text=True, check=True, cwd=Path(__file__).parents[2],
+    )  # fmt: skip
+    one, two = (line.split() for line in ran.stdout.splitlines()[-2:])
+    assert (one[0], two[0]) == ("1", "2")
+    assert [float(v) for v in two[1:]] == pytest.approx([float(v) for v in one[1:]], abs=1e-4)
+
+
+def test_more_devices_than_there_are_is_refused():
+    with pytest.raises(ConfigError, match="devices = 64 was asked for and there are"):
+        spread_over(64).__enter__()
+
+
+def test_a_backend_that_cannot_share_is_named(monkeypatch):
+    monkeypatch.setattr(devices, "backend", lambda: "torch")
+    with pytest.raises(ConfigError, match="needs the tensorflow or the jax backend"):
+        spread_over(2).__enter__()
+
+
+@pytest.mark.parametrize(
+    ("error", "full"),
+    [
+        (MemoryError(), True),
+        (RuntimeError("RESOURCE_EXHAUSTED: OOM when allocating tensor"), True),
+        (RuntimeError("CUDA out of memory. Tried to allocate 2 GiB"), True),
+        (ValueError("shapes do not match"), False),
+    ],
+)
+def test_what_counts_as_out_of_memory(error, full):
+    assert is_out_of_memory(error) is full
+
+
+def test_global_random_numbers_and_the_policy_are_put_back():
+    import random
+
+    import keras
+    import numpy as np
+
+    random.seed(5)
+    np.random.seed(5)  # noqa: NPY002
+    expected = random.random(), np.random.random()  # noqa: NPY002
+    random.seed(5)
+    np.random.seed(5)  # noqa: NPY002
+    before = keras.config.dtype_policy().name
+    with seeded(1), dtype_policy("mixed_bfloat16"):
+        assert keras.config.dtype_policy().name == "mixed_bfloat16"
+    assert (random.random(), np.random.random()) == expected  # noqa: NPY002
+    assert keras.config.dtype_policy().name == before
