@@ -119,7 +119,8 @@ def main() -> None:
         figure = told.get("dice", told.get("marked_inside", ""))
         outcome = told.get("error") or f"{told['verdict']} {told['lung_ml']} ml {told['reasons']}"
         print(
-            f"{told['scan']:32} {told['method']:9} {figure!s:7} (asked {told.get('asked', '-')!s:5}) "
+            f"{told['scan']:32} {told['method']:9} "
+            f"{figure!s:7} (asked {told.get('asked', '-')!s:5}) "
             f"{told['cpu_seconds']:6} CPU-s  {str(outcome)[:70]}",
             flush=True,
         )

@@ -3,8 +3,8 @@
     python -m bench.xray ../shared/data/xray --work /tmp/xray --network unet
 
 Needs a folder with `images` and `masks`. The table, the split and the training are those of the
-stages `build-tables`, `split-patients` and `train` with `--preset xray`; the same run can be had
-by the command line. Prints one JSON object.
+stages `build-tables`, `split-patients` and `train` with `--preset xray`; with `--model` the output
+of that stage is scored on the same test part. Prints one JSON object.
 """
 
 import argparse
@@ -22,6 +22,8 @@ from pipeline.io.tables import Tables, decoded
 from pipeline.model.checkpoints import resumable
 from pipeline.model.dataset import Epoch, Feed, Workers
 from pipeline.model.devices import quiet_keras
+from pipeline.model.inference import load_net
+from pipeline.model.model_record import NET, read_model_record
 from pipeline.model.networks import NetworkSettings, foreground
 from pipeline.model.samples import Samples, View
 from pipeline.model.selection import select
@@ -34,10 +36,11 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("data", type=Path)
     parser.add_argument("--work", type=Path, required=True)
+    parser.add_argument("--model", type=Path, help="score this output of `train`; train nothing")
     parser.add_argument("--network", default="unet")
     parser.add_argument("--width", type=int, default=16)
     parser.add_argument("--depth", type=int, default=5)
-    parser.add_argument("--epochs", type=int, default=60)
+    parser.add_argument("--epochs", type=int, default=25)
     parser.add_argument("--batch", type=int, default=8)
     parser.add_argument("--rate", type=float, default=1e-3)
     parser.add_argument("--loss", default="bce_dice")
@@ -54,6 +57,9 @@ def main() -> None:
     with Tables(path) as tables:
         parts = random_split(dict.fromkeys(decoded(tables.scans["patient"]), 0), 0.1, 0.2, 1)
     samples = Samples(path, VIEW)
+    if options.model:
+        print(json.dumps(score_of(options.model, samples, parts["test"]), indent=1))
+        return
     recipe = recipe_of(options)
     begin = time.perf_counter()
     with resumable(options.work, f"{options.network}-{options.px}") as checkpoints:
@@ -81,6 +87,13 @@ def main() -> None:
             indent=1,
         )
     )
+
+
+def score_of(folder: Path, samples: Samples, patients: list[str]) -> dict[str, float]:
+    seen = set(read_model_record(folder).train_patients) & set(patients)
+    if seen:
+        sys.exit(f"{folder} was trained on {len(seen)} of the test part's patients")
+    return tested(load_net(folder / NET), samples, patients)
 
 
 VIEW = View(

@@ -29,6 +29,7 @@ class Dark:
 
     def predict_on_batch(self, x):
         self.shapes.add(x.shape[1:])
+        self.seen = x
         return np.stack([x[..., 0], 1 - x[..., 0]], -1)
 
 
@@ -151,6 +152,17 @@ def test_a_net_of_hu_refuses_grey_values():
     grey = SingleImage(np.zeros((40, 40), np.float32), in_hu=False)
     with pytest.raises(DataError, match="trained on CT in HU"):
         probability_of(grey, Dark(), CT)
+
+
+def test_a_picture_is_shown_whole_in_the_middle_of_black():
+    net = Dark()
+    bright = SingleImage(np.full((100, 200), 255, np.float32), in_hu=False)
+    probability_of(bright, net, PICTURES)
+    shown = np.zeros((64, 64))
+    shown[16:48] = 1
+    np.testing.assert_array_equal(net.seen[0, ..., 0], shown)
+    probability_of(bright, net, dataclasses.replace(PICTURES, picture_fit="stretch"))
+    assert (net.seen == 1).all()
 
 
 def test_a_ct_slice_is_shown_at_the_spacing_of_training():

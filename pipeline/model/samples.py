@@ -16,6 +16,7 @@ import numpy.typing as npt
 
 from pipeline.io.tables import Tables
 from pipeline.ops.augment import Augmentation, draw, shade, warp
+from pipeline.ops.border_weights import border_weights
 from pipeline.ops.nodules import consensus
 from pipeline.volume import HU
 
@@ -47,6 +48,8 @@ class View:
     crop_px
         Edge of the square that is shown in training, around a target or anywhere in the lungs;
         0 shows the whole slice.
+    border_weighted
+        The weights are U-Net's map, high between two targets that nearly touch.
     augmentation
         Changes made in training.
     """
@@ -59,6 +62,7 @@ class View:
     min_readers: int = 3
     level: float = 0.5
     crop_px: int = 0
+    border_weighted: bool = False
     augmentation: Augmentation = field(default_factory=Augmentation)
 
     @property
@@ -88,7 +92,7 @@ class Samples:
         wanted = np.asarray(rows, np.int64)
         images, codes = self._read(wanted)
         x = _unit(_channels_last(images), self.view)
-        return x, _as_truth(codes, x.shape[:3])
+        return x, self._truth(codes, x.shape[:3])
 
     def augmented(self, rows: npt.ArrayLike, keys: Sequence[tuple[int, ...]]) -> Batch:
         """Changed slices, each by the random numbers of its key alone.
@@ -115,7 +119,7 @@ class Samples:
             )
             x[place] = np.moveaxis(shade(change, _unit(image, self.view)), 0, -1)
             new_codes.append(labels)
-        return x, _as_truth(new_codes, x.shape[:3])
+        return x, self._truth(new_codes, x.shape[:3])
 
     def codes(self, rows: npt.ArrayLike) -> list[Codes | None]:
         """What each pixel of the rows is: `BACKGROUND`, `TARGET` or `IGNORE`.
@@ -135,6 +139,14 @@ class Samples:
                 readers = self.tables.readers(int(slices["scan_row"][place]))
                 found[place] = self._consensus(vote, label, readers)
         return found
+
+    def _truth(self, codes: Sequence[Codes | None], shape: tuple[int, ...]) -> Floats:
+        truth = _as_truth(codes, shape)
+        if self.view.border_weighted:
+            for sample in truth:
+                if sample[..., 0].any():
+                    sample[..., 1] *= border_weights(sample[..., 0] > 0)
+        return truth
 
     def _consensus(
         self, votes: npt.NDArray[np.uint8], labels: npt.NDArray[np.uint16], readers: dict[int, int]

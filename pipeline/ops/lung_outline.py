@@ -73,9 +73,9 @@ def outlined(  # noqa: PLR0913, PLR0917 - two grids, and what an edge is
     sure[airways] = 0
 
     fine = zoom.fine_box(box)
-    hu = ct[fine]
-    limit = zoom.enlarged(reach, box)
-    result = limit * (hu < edge_hu)
+    hu = np.ascontiguousarray(ct[fine])
+    limit = np.ascontiguousarray(zoom.enlarged(reach, box))
+    result = np.multiply(limit, hu < edge_hu, order="C")
     fixed = zoom.enlarged(sure, box)
     np.maximum(result, fixed, out=result)
     _add_rim(result, limit, hu, edge_hu, rim_mm, spacing_mm)
@@ -92,6 +92,7 @@ def _add_rim(  # noqa: PLR0913, PLR0917
     spacing_mm: Triple,
 ) -> None:
     rim = np.flatnonzero((limit > 0) & (result == 0) & (ct < edge_hu + MOST_RIM_HU))
+    # All three are contiguous: ravel gives views, and labels are set in place.
     values, allowed, labels = ct.ravel(), limit.ravel(), result.ravel()
     distance, rise = _edges(ct, labels > 0, rim, edge_hu, spacing_mm)
     near = distance <= rim_mm

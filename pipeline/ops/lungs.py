@@ -16,11 +16,11 @@ from pipeline.ops.lung_shape import filled_lung, wall_bulges
 from pipeline.ops.morphology import (
     Labels,
     MaskArray,
+    bounding_box,
     components,
     erode_mm,
-    sizes,
 )
-from pipeline.ops.outside_air import Air, part_air
+from pipeline.ops.outside_air import part_air
 from pipeline.volume import HU, Triple, Volume
 
 # What the histogram counts: from vacuum to dense bone; beyond is padding and metal.
@@ -28,9 +28,15 @@ COUNTED_HU = (-1024, 400)
 # A part of the lungs other than the largest has at least this share of its volume, or this, ml.
 PART_SHARE = 0.1
 PART_ML = 15.0
+# Smaller parts lie above this share of its height.
+BASES_SHARE = 0.25
+# Room around the air in the patient that is looked at, mm.
+ROOM_MM = 14.0
 # Gas fills a bowel but not a lung: share of pure air in the core of a part, and what is pure, HU.
 GAS_SHARE = 0.6
 GAS_HU = 60
+# Where nothing else is found, gas of so much is lung, ml.
+LUNG_OF_GAS_ML = 1000.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,14 +64,11 @@ class Lungs:
         What is darker is air.
     airways_ml
         Volume of windpipe and main bronchi.
-    parts
-        Separate parts that were joined to make the lungs.
     """
 
     labels: Volume[np.uint8]
     threshold_hu: float
     airways_ml: float
-    parts: int
 
 
 def air_and_tissue(
@@ -111,81 +114,91 @@ def find_lungs(
     spacing_mm = (z, y, x)
     seen = None if field_of_view is None else ~block_any(~field_of_view, factors)
     air = part_air(coarse, threshold, spacing_mm, seen)
-    airways = find_airways(coarse, air.inside, air.air_hu, spacing_mm)
-    dark, parts = _lung_parts(coarse, air, airways, spacing_mm, settings.smallest_lung_ml)
+    # From here on the work is done where the patient's air is, with room for what closing adds.
+    room_mm = max(settings.wall_mm, ROOM_MM)
+    margin = [int(room_mm / step) + 2 for step in spacing_mm]
+    box = bounding_box(air.inside, margin) or (slice(0, 1), slice(0, 1), slice(0, 1))
+    coarse, inside = np.ascontiguousarray(coarse[box]), np.ascontiguousarray(air.inside[box])
+    airways = find_airways(coarse, inside, air.air_hu, spacing_mm)
+    parts = _parts(coarse, inside & ~airways.wall, air.air_hu, spacing_mm)
+    dark = _lungs_of(parts, settings.smallest_lung_ml)
     edge_hu = max(threshold, (float(np.median(coarse[dark])) + tissue_hu) / 2)
     dark |= hazy_lung(coarse, dark, airways.wall, spacing_mm)
     closed = _closed(coarse, part_sides(coarse, dark, spacing_mm), airways, spacing_mm, settings)
     found = CoarseLungs(dark=dark, closed=closed, airways=airways.lumen)
     zoom = Zoom(ct.shape, factors)
-    labels = outlined(ct.array, found, zoom, edge_hu, settings.rim_mm, ct.spacing_mm)
-    voxel_ml = float(np.prod(spacing_mm)) / 1000
-    return Lungs(ct.like(labels), threshold, float(airways.lumen.sum()) * voxel_ml, parts)
+    fine = zoom.fine_box(box)
+    labels = np.zeros(ct.shape, np.uint8)
+    labels[fine] = outlined(
+        ct.array[fine],
+        found,
+        Zoom(ct.crop(fine).shape, factors),
+        edge_hu,
+        settings.rim_mm,
+        ct.spacing_mm,
+    )
+    airways_ml = float(np.count_nonzero(airways.lumen)) * float(np.prod(spacing_mm)) / 1000
+    return Lungs(ct.like(labels), threshold, airways_ml)
 
 
-def _lung_parts(
-    ct: npt.NDArray[HU],
-    air: Air,
-    airways: Airways,
-    spacing_mm: Triple,
-    smallest_lung_ml: float,
-) -> tuple[MaskArray, int]:
-    """Parts of the inner air that are lung, and how many."""
-    labels, count = components(air.inside & ~airways.wall, connectivity=6)
-    voxel_ml = float(np.prod(spacing_mm)) / 1000
-    ml = sizes(labels, count) * voxel_ml
-    ml[0] = 0.0
-    gas = _gas_share(ct, labels, ml > PART_ML, air.air_hu, spacing_mm)
-    lung_ml = np.where(gas < GAS_SHARE, ml, 0.0)
-    main = int(np.argmax(lung_ml)) if count else 0
-    kept = np.zeros(count + 1, bool)
-    if count and lung_ml[main] > 0:
-        kept[main] = True
-        kept |= _further_parts(labels, lung_ml, main)
-    found_ml = float(ml[kept].sum())
-    if found_ml < smallest_lung_ml:
+@dataclass(frozen=True)
+class _Parts:
+    """Connected parts of the air inside the patient: labels, and by label volume and place.
+
+    Attributes
+    ----------
+    lung_ml
+        Volume of what may be lung; 0 for the background and for gas.
+    z_box, z_middle
+        First and last slice, and centre, in slices.
+    """
+
+    labels: Labels
+    lung_ml: npt.NDArray[np.float64]
+    z_box: list[tuple[int, int]]
+    z_middle: npt.NDArray[np.float64]
+
+
+def _parts(ct: npt.NDArray[HU], inside: MaskArray, air_hu: float, spacing_mm: Triple) -> _Parts:
+    """Parts of the air `inside`, told from gas by the share of pure air in their core."""
+    import cc3d
+
+    labels, _ = components(inside, connectivity=6)
+    stats = cc3d.statistics(labels)
+    boxes = stats["bounding_boxes"]
+    ml = stats["voxel_counts"] * (float(np.prod(spacing_mm)) / 1000)
+    lung_ml, gas_ml = np.zeros(len(ml)), np.zeros(len(ml))
+    for label in np.flatnonzero(ml > PART_ML):
+        box = boxes[label]
+        part = labels[box] == label
+        if label == 0 or not inside[box][part].any():
+            continue
+        core = erode_mm(part, 1.01 * max(spacing_mm), spacing_mm, border=False)
+        values = ct[box][core if core.any() else part]
+        gas = float((values < air_hu + GAS_HU).mean()) >= GAS_SHARE
+        (gas_ml if gas else lung_ml)[label] = ml[label]
+    if not lung_ml.any():
+        # No bowel holds as much: these are lungs of emphysema, or of a scanner out of tune.
+        lung_ml = np.where(gas_ml > LUNG_OF_GAS_ML, gas_ml, 0.0)
+    z_box = [(int(box[0].start), int(box[0].stop)) for box in boxes]
+    return _Parts(labels, lung_ml, z_box, stats["centroids"][:, 0])
+
+
+def _lungs_of(parts: _Parts, smallest_lung_ml: float) -> MaskArray:
+    """Parts that are lung: the largest, those of its kind, and smaller ones not far below."""
+    main = int(np.argmax(parts.lung_ml))
+    first, last = parts.z_box[main]
+    kept: npt.NDArray[np.bool_] = parts.lung_ml > PART_SHARE * parts.lung_ml[main]
+    # Below the lungs' bases air is bowel, whatever it looks like.
+    kept |= (parts.lung_ml > 0) & (parts.z_middle > first + BASES_SHARE * (last - first))
+    found_ml = float(parts.lung_ml[kept].sum())
+    if found_ml == 0 or found_ml < smallest_lung_ml:
         raise ScanError(
             f"no lungs found: {found_ml:.0f} ml of lung-like air inside the body below the air "
             f"threshold, against at least {smallest_lung_ml:g} ml; is this a chest CT, in "
             "Hounsfield units? For a small or short one lower smallest_lung_ml"
         )
-    return kept[labels], int(kept.sum())
-
-
-def _gas_share(
-    ct: npt.NDArray[HU],
-    labels: Labels,
-    large: npt.NDArray[np.bool_],
-    air_hu: float,
-    spacing_mm: Triple,
-) -> npt.NDArray[np.float64]:
-    """Share of pure air in the core of each large part; 1 for the others."""
-    import cc3d
-
-    share = np.ones(len(large))
-    boxes = cc3d.statistics(labels)["bounding_boxes"]
-    for label in np.flatnonzero(large):
-        box = boxes[label]
-        part = labels[box] == label
-        inner = erode_mm(part, 1.01 * max(spacing_mm), spacing_mm, border=False)
-        values = ct[box][inner if inner.any() else part]
-        share[label] = float((values < air_hu + GAS_HU).mean())
-    return share
-
-
-def _further_parts(
-    labels: Labels, lung_ml: npt.NDArray[np.float64], main: int
-) -> npt.NDArray[np.bool_]:
-    import cc3d
-
-    stats = cc3d.statistics(labels)
-    z = stats["bounding_boxes"][main][0]
-    lowest = z.start + 0.25 * (z.stop - z.start)
-    kept: npt.NDArray[np.bool_] = lung_ml > PART_SHARE * lung_ml[main]
-    for label in np.flatnonzero((lung_ml >= PART_ML) & ~kept):
-        # Below the lungs' bases air is bowel, whatever it looks like.
-        kept[label] = stats["centroids"][label][0] > lowest
-    return kept
+    return kept[parts.labels]
 
 
 def _closed(

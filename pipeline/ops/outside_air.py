@@ -5,11 +5,14 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from pipeline.ops.blocks import Zoom, block_factors, block_mean
 from pipeline.ops.morphology import Labels, MaskArray, axial_components, largest, open_mm, sizes
 from pipeline.volume import HU, Triple
 
-# Table tops, tubes and blankets are thinner than twice this; limbs and chest walls are not.
+# Table tops, tubes and blankets are thinner than twice this; limbs and chest walls are not; the
+# blocks in which this is seen, mm.
 BODY_OPEN_MM = 5.0
+BODY_BLOCK_MM = 4.0
 # Bottlenecks at which a lung open to the outside is parted from it are narrower than twice this.
 NECK_MM = 3.0
 # Air at the frame that is smaller than this is no cut lung, mm2.
@@ -28,14 +31,11 @@ class Air:
     ----------
     inside
         Air within the patient (lungs, airways, bowel ...), ``(z, y, x)`` bool.
-    body
-        The patient without air, table and thin things, ``(z, y, x)`` bool.
     air_hu
         HU of pure air in this scan.
     """
 
     inside: MaskArray
-    body: MaskArray
     air_hu: float
 
 
@@ -63,7 +63,6 @@ def part_air(
         False where there is no image (padding).
     """
     air: MaskArray = ct < threshold_hu
-    body = largest(open_mm(~air, BODY_OPEN_MM, spacing_mm), connectivity=6)
     framed = np.zeros(ct.shape, bool)
     framed[:, [0, -1], :] = True
     framed[:, :, [0, -1]] = True
@@ -73,7 +72,7 @@ def part_air(
         air &= field_of_view
         framed |= spread(unseen)
     air_hu = _air_hu(ct[air & framed])
-    surrounded = _surrounded(body)
+    surrounded = _within_body(ct, threshold_hu, spacing_mm)
     pixel_mm2 = spacing_mm[1] * spacing_mm[2]
     pieces, n_pieces = axial_components(air)
     area_mm2 = sizes(pieces, n_pieces) * pixel_mm2
@@ -83,7 +82,7 @@ def part_air(
     enclosed &= ~at_frame | (area_mm2 >= SMALLEST_CUT_MM2)
     inside: MaskArray = enclosed[pieces] & air
     inside |= _behind_necks(air & ~inside, surrounded, unseen, spacing_mm)
-    return Air(inside, body, air_hu)
+    return Air(inside, air_hu)
 
 
 def _behind_necks(
@@ -111,6 +110,21 @@ def _behind_necks(
         regained = spread(regained)
     found[slices] = regained & rest
     return found
+
+
+def _within_body(ct: npt.NDArray[HU], threshold_hu: float, spacing_mm: Triple) -> MaskArray:
+    """Voxels with the patient's body around them; seen in blocks, which is enough for a body."""
+    factors = block_factors(spacing_mm, BODY_BLOCK_MM)
+    z, y, x = (step * f for step, f in zip(spacing_mm, factors, strict=True))
+    tissue = block_mean(ct, factors) >= threshold_hu
+    body = largest(open_mm(tissue, BODY_OPEN_MM, (z, y, x)), connectivity=6)
+    whole = (slice(0, body.shape[0]), slice(0, body.shape[1]), slice(0, body.shape[2]))
+    around = _surrounded(body).view(np.uint8)
+    return (
+        Zoom((ct.shape[0], ct.shape[1], ct.shape[2]), factors)
+        .enlarged(around, whole)
+        .view(np.bool_)
+    )
 
 
 def _surrounded(body: MaskArray) -> MaskArray:

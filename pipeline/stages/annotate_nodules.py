@@ -67,7 +67,9 @@ class AnnotateNodules(Params):
         "", "list of the scans whose every nodule is among the coordinates", path=True
     )
     coordinate_mask: str = param(
-        "sphere", "how a position and a diameter become a mask", choices=("sphere", "wand")
+        "wand",
+        "how a position and a diameter become a mask; wand: along the edge, sphere: a ball",
+        choices=("wand", "sphere"),
     )
     coordinate_readers: int = param(
         3, "readers that a position stands for where its file does not say", least=1, most=255

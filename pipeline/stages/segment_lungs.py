@@ -120,7 +120,7 @@ def _slice_by_slice(ct: Volume[HU], field_of_view: MaskArray | None, params: Seg
         )
     labels = part_sides(ct.array, mask, ct.spacing_mm)
     threshold, _ = air_and_tissue(ct.array, field_of_view, params.settings)
-    return Lungs(ct.like(labels), threshold, 0.0, 1)
+    return Lungs(ct.like(labels), threshold, 0.0)
 
 
 def run(params: SegmentLungs, inputs: Mapping[str, Path], out: Path) -> Facts:

@@ -15,6 +15,7 @@ import hashlib
 import json
 import logging
 import math
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -170,6 +171,7 @@ def view_of(params: Train) -> View:
         min_readers=params.min_readers,
         level=params.consensus_level,
         crop_px=params.crop_px,
+        border_weighted=params.loss == "border_weighted",
         augmentation=Augmentation(**amounts),
     )
 
@@ -237,7 +239,10 @@ class _Progress:
             told.append(f"validation Dice {row['val_dice']:.4f}")
         told.append(f"{row['images_per_second']:.1f} images/s")
         told.append(f"waited {row['waiting']:.1%} of {row['seconds']:.0f} s for data")
-        log.info("epoch %d of %d: %s", row["epoch"], self.epochs, ", ".join(told))
+        from tqdm import tqdm
+
+        line = f"  epoch {row['epoch']:.0f} of {self.epochs}: {', '.join(told)}"
+        tqdm.write(line, file=sys.stderr)
         if self.board is not None:
             numbers = {name: row[name] for name in row if name not in {"epoch", "score"}}
             self.board.add(int(row["epoch"]), numbers)

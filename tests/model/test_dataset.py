@@ -70,6 +70,12 @@ def test_batches_do_not_depend_on_who_makes_them(table, count, processes):
         np.testing.assert_array_equal(one[1], two[1])
 
 
+def test_a_row_shown_again_is_changed_otherwise(table):
+    with Workers(Samples(table, VIEW), 0) as workers:
+        shown = np.concatenate([x for x, _ in Feed(workers, Epoch(np.full(6, 2), 2, (1, 4)))])
+    assert len(np.unique(shown.reshape(6, -1), axis=0)) == 6
+
+
 def test_threads_work_at_the_same_time(table):
     samples = Watched(table, VIEW)
     with Workers(samples, 2) as workers:

@@ -56,6 +56,16 @@ def test_a_nodule_of_too_few_readers_weighs_nothing(table):
     assert (codes == TARGET).any()
 
 
+def test_the_gap_between_two_lungs_weighs_most_if_asked(table):
+    _, y = Samples(table, View(target="lungs", border_weighted=True)).plain([2])
+    middle = y[0, SIZE // 2, :, 1]
+    assert middle.argmax() in range(SIZE // 2 - 2, SIZE // 2 + 2)
+    assert middle.max() > 2 > middle.min() >= 1
+    _, y = Samples(table, View(border_weighted=True)).plain([2, 0])
+    assert (y[0, ..., 1] == 0).any()
+    assert (y[1, ..., 1] == 1).all()
+
+
 def test_lungs_as_target_are_all_that_counts(table):
     samples = Samples(table, View(target="lungs"))
     _, y = samples.plain([2])

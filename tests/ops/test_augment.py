@@ -124,6 +124,13 @@ def test_a_small_disc_keeps_its_area_under_rotation():
     assert 0.97 <= after / before <= 1.03
 
 
+@pytest.mark.parametrize(("part", "pixels"), [(0.4, 0), (0.6, 1), (-0.6, -1)])
+def test_a_label_is_the_nearest_pixels(part, pixels):
+    labels = disc(64, (30, 30), 6)
+    _, chosen = warp(Draw(shift_px=(part, part)), labels[None], labels, outside=0)
+    np.testing.assert_array_equal(chosen, np.roll(labels, (pixels, pixels), (0, 1)))
+
+
 def test_zoom_enlarges():
     labels = disc(64, (31.5, 31.5), 8)
     _, chosen = warp(Draw(zoom=1.5), labels[None], labels, outside=0)

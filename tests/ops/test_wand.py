@@ -112,6 +112,13 @@ def test_a_vessel_is_not_followed(known):
     assert dice(mask, depth > 0) > 0.94
 
 
+def test_a_bubble_under_the_surface_is_part_of_the_nodule():
+    world = grid()
+    body, bubble = ellipsoid(world, (10, 10, 10)), ellipsoid(world - (7, 0, 0), (2, 2, 2))
+    mask = followed(painted(np.minimum(body, -bubble)), 20.0)
+    assert mask[bubble > 0].all()
+
+
 def test_a_cavity_is_part_of_the_nodule():
     world = grid()
     shell = np.minimum(ellipsoid(world, (10, 10, 10)), -ellipsoid(world, (5, 5, 5)))

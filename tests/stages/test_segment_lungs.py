@@ -87,6 +87,13 @@ def test_lungs_that_the_picture_cuts_at_the_sides_stay():
     assert dice(lungs.array > 0, phantom.lung.array) > 0.97
 
 
+def test_lungs_as_dark_as_air_are_lungs_where_there_are_no_others():
+    phantom = chest(bowel_gas=False, nodules=())
+    dark = np.where(phantom.lung.array & (phantom.ct.array < -600), -990, phantom.ct.array)
+    lungs, _ = segment(phantom.ct.like(dark.astype(np.int16)), None, PARAMS)
+    assert dice(lungs.array > 0, phantom.lung.array) > 0.95
+
+
 def test_one_lung_is_one_lung_and_suspect():
     phantom = chest(single=True)
     lungs, verdict = segment(phantom.ct, None, PARAMS)
