@@ -1,7 +1,6 @@
 """Windpipe and bronchi, grown from tubes between the lungs."""
 
 import numpy as np
-import pytest
 
 from pipeline.ops.airways import find_airways
 from tests.ops.lung_shapes import SPACING, torso
@@ -50,12 +49,33 @@ def test_without_air_nothing_is_found():
     assert not find_airways(ct, np.zeros(ct.shape, bool), AIR, SPACING).wall.any()
 
 
-@pytest.mark.parametrize("x", [15, 70])
-def test_a_tip_of_lung_is_no_tube(x):
-    ct, _, _, inside = chest(windpipe=False)
-    # An emphysematous tongue that hangs from a lung into the recess beside the spine.
-    for z in range(4, 22):
-        ct[z, 38:44, x : x + 5] = -985
-        inside[z, 38:44, x : x + 5] = True
-    found = find_airways(ct, inside, AIR, SPACING)
-    assert not found.lumen.any()
+def lung_in_tissue():
+    """One large dark lung in the upper half of a block of tissue."""
+    ct = np.full((40, 60, 90), 40, np.int16)
+    ct[18:, 10:50, 10:80] = -850
+    return ct
+
+
+def test_a_tip_of_lung_is_no_tube():
+    ct = lung_in_tissue()
+    ct[ct < 0] = -930
+    # An emphysematous tongue that hangs from the lung into the recess beside the spine.
+    ct[4:18, 27:33, 42:48] = -985
+    assert not find_airways(ct, ct < -450, AIR, SPACING).lumen.any()
+    # The same from above is a windpipe.
+    flipped = np.ascontiguousarray(ct[::-1])
+    assert find_airways(flipped, flipped < -450, AIR, SPACING).lumen.any()
+
+
+def test_a_bulla_in_lung_is_no_tube():
+    ct = lung_in_tissue()
+    ct[22:36, 27:33, 42:48] = -985
+    assert not find_airways(ct, ct < -450, AIR, SPACING).lumen.any()
+
+
+def test_a_long_windpipe_is_found_where_the_picture_of_one_lung_ends():
+    ct = lung_in_tissue()
+    ct[:, 27:33, 82:88] = -995
+    found = find_airways(ct, ct < -450, AIR, SPACING).lumen
+    assert found[:, 27:33, 82:88].all()
+    assert found.sum() == 40 * 36

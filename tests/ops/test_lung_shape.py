@@ -53,6 +53,15 @@ def test_the_hollow_of_the_heart_stays_hollow():
     assert found[heart].mean() < 0.02
 
 
+def test_the_liver_stays_out_of_the_thin_lung_beside_it():
+    ct, lung = right_lung()
+    liver = (np.indices(lung.shape)[2] > 19) | ellipsoid(lung.shape, (20, 30, 20), (3, 4, 4))
+    seen = lung & ~liver
+    ct[liver] = 60
+    found = wall_bulges(seen, np.ones_like(lung), ct, MIDDLE, 18.0, SPACING)
+    assert not found[liver].any()
+
+
 def test_no_lung_has_no_bulges_and_no_ball_finds_none():
     ct, lung = right_lung()
     everywhere = np.ones_like(lung)
