@@ -37,6 +37,19 @@ fix: .venv/ready  ## format, and mend what the linter can
 bench: .venv/ready  ## measure what the README claims
 	$(BIN)/python -m bench
 
+.venv-backends/ready: .venv/ready
+	$(PYTHON) -m venv .venv-backends
+	.venv-backends/bin/python -m pip install --quiet -r requirements.txt -r requirements-dev.txt jax "torch==2.13.0"
+	touch .venv-backends/ready
+
+test-backends: .venv-backends/ready  ## the nets' tests on TensorFlow, PyTorch and JAX (half an hour)
+	for backend in tensorflow torch jax; do \
+	    KERAS_BACKEND=$$backend .venv-backends/bin/python -m pytest -q --timeout 1500 \
+	        tests/model/test_networks.py tests/model/test_networks_export.py \
+	        tests/model/test_overfit.py tests/model/test_losses.py tests/model/test_metrics.py \
+	        || exit 1; \
+	done
+
 docs: .venv/ready  ## make the reference in the README anew
 	$(BIN)/python -m pipeline.reference
 

@@ -52,11 +52,12 @@ def test_a_small_part_beside_the_lungs_is_lung():
 
 def test_dense_dependent_lung_is_lung():
     ct, lungs = trunk()
-    dense = (lungs > 0) & (np.indices(SHAPE)[1] > 43)
+    dense = (lungs > 0) & (np.indices(SHAPE)[1] > 40)
     ct[dense] = -300
     mask = found(ct)
-    assert (mask > 0)[dense].mean() > 0.7
-    assert dice(mask > 0, lungs > 0) > 0.97
+    # It is followed for 12 mm.
+    assert (mask > 0)[dense].mean() > 0.5
+    assert not (mask > 0)[lungs == 0].sum() > 0.01 * (lungs > 0).sum()
 
 
 def test_how_little_lung_is_none_can_be_set():
