@@ -44,7 +44,8 @@ def test_what_raises_leaves_nothing(tmp_path):
             (scratch / "a.txt").write_text("x")
             raise RuntimeError
 
-    pytest.raises(RuntimeError, fail_halfway)
+    with pytest.raises(RuntimeError):
+        fail_halfway()
     assert list(store.shelf("read", "s1").iterdir()) == []
 
 
