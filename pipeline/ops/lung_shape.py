@@ -25,6 +25,8 @@ BONE_HU = 180
 BONE_SHARE = 0.1
 # What is farther from the chest wall is a vessel of the hilum, mm.
 WALL_WITHIN_MM = 30.0
+# Nearer than this to the middle of the chest is the mediastinum, mm.
+MIDDLE_MM = 30.0
 # Steps along the ray that asks what lies towards the middle of the chest, mm.
 RAY_STEP_MM = 3.0
 
@@ -122,7 +124,7 @@ def _costal(
         inward |= _at(lung, z, y + far * towards_y, x + far * towards_x) & (far < length)
         if far <= WALL_WITHIN_MM:
             at_wall |= ~_at(whole, z, y - far * towards_y, x - far * towards_x)
-    meets = inward & at_wall
+    meets = inward & at_wall & (length > MIDDLE_MM)
     costal = np.zeros_like(added)
     costal[z[meets], y[meets], x[meets]] = True
     return costal

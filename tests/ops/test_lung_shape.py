@@ -62,6 +62,16 @@ def test_the_liver_stays_out_of_the_thin_lung_beside_it():
     assert not found[liver].any()
 
 
+def test_the_mediastinum_is_no_wall():
+    ct, lung = right_lung()
+    nodule = ellipsoid(lung.shape, (20, 30, 13), (3, 3, 4)) & lung
+    seen = lung & ~nodule
+    ct[nodule] = 30
+    # The same bulge, were the middle of the chest here.
+    middle = np.tile([30.0, 20.0], (40, 1))
+    assert not wall_bulges(seen, np.ones_like(lung), ct, middle, 18.0, SPACING)[nodule].any()
+
+
 def test_no_lung_has_no_bulges_and_no_ball_finds_none():
     ct, lung = right_lung()
     everywhere = np.ones_like(lung)
