@@ -56,7 +56,7 @@ def outputs(tmp_path_factory):
     }
 
 
-@pytest.mark.parametrize(("stage", "version"), GOLDEN, ids=lambda value: str(value))
+@pytest.mark.parametrize(("stage", "version"), GOLDEN, ids=str)
 def test_an_output_that_moved_has_a_raised_version(outputs, stage, version):
     now = {path.name: weighed(images.read(path).array) for path in outputs[stage].glob("*.h5")}
     (declared,) = {item.version for item in FLOW if item.name == stage}
