@@ -21,7 +21,7 @@ from pipeline.pictures_of_scan import write_overlays
 from pipeline.session import Choice, Session, open_session
 from pipeline.verify import verify
 
-SCANS = 6
+SCANS = 8
 PRESET = "small"
 _MARK = ".lungseg-demo"
 
