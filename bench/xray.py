@@ -1,6 +1,6 @@
 """Lungs on chest X-rays: Dice, IoU and accuracy of a net on patients it never saw.
 
-    python -m bench.xray ../shared/data/xray --work /tmp/xray --network unet
+    python -m bench.xray ../shared/data/xray --work xray-work --network unet
 
 Needs a folder with `images` and `masks`. The table, the split and the training are those of the
 stages `build-tables`, `split-patients` and `train` with `--preset xray`; with `--model` the output
