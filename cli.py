@@ -137,8 +137,7 @@ def preprocess(roots: tuple[Path, ...], pictures: bool, **options: Any) -> None:
     if pictures and not options["dry_run"]:
         from pipeline.pictures_of_scan import write_overlays
 
-        for scan in session.sources:
-            folders = session.folders(scan)
+        for folders in session.folders().values():
             if "resample" in folders:
                 for path in write_overlays(folders, session.work / "pictures"):
                     click.echo(f"picture  {path}", err=options["as_json"])
@@ -277,7 +276,7 @@ def peek(scan: str | None, out: Path | None, every: int | None, **options: Any) 
     from pipeline.peek import peek as write
 
     session = _session(options)
-    folder = session.folders().get("build-tables")
+    folder = session.folders()[""].get("build-tables")
     if folder is None:
         raise DataError(
             "there is no table with these settings; `lungseg-cli build-tables` makes it"

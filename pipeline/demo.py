@@ -59,10 +59,11 @@ def run_demo(out: Path, jobs: int, say: Say, scans: int = SCANS) -> int:
             say(line)
     checked = verify(work)
     say(f"\n$ lungseg-cli verify --work {work}\n{checked.as_text()}\n\nwhere to look:")
+    outputs = session.folders()
     for scan in session.sources:
-        for picture in write_overlays(session.folders(scan), out / "pictures"):
+        for picture in write_overlays(outputs[scan], out / "pictures"):
             say(f"  {picture}")
-    evaluated = session.folders().get("evaluate")
+    evaluated = outputs[""].get("evaluate")
     if evaluated:
         say(f"  {evaluated / 'scores.json'}\n  {evaluated / 'froc.png'}")
     say(f"the demo took {time.perf_counter() - start:.0f} s")
@@ -94,8 +95,9 @@ def _nothing(_session: Session, _made: list[DemoScan]) -> Iterator[str]:
 def _lungs_and_nodules(session: Session, made: list[DemoScan]) -> Iterator[str]:
     """How the masks compare with what the phantoms were made of."""
     yield "patient         lung Dice   nodules drawn / marked   inside the lungs"
+    outputs = session.folders()
     for one in made:
-        folders = session.folders(one.scan)
+        folders = outputs[one.scan]
         if "annotate-nodules" not in folders:
             continue
         truth = images.read(one.lungs)
@@ -109,7 +111,7 @@ def _lungs_and_nodules(session: Session, made: list[DemoScan]) -> Iterator[str]:
 
 
 def _scores(session: Session, _made: list[DemoScan]) -> Iterator[str]:
-    folder = session.folders().get("evaluate")
+    folder = session.folders()[""].get("evaluate")
     if folder is None:
         return
     scores = json.loads((folder / "scores.json").read_text(encoding="utf-8"))

@@ -80,14 +80,14 @@ class Session:
         """What a run would do, and why; nothing is run."""
         return Planner(self.store, self.request(targets)).decide()
 
-    def folders(self, scan: str = "") -> dict[str, Path]:
-        """Folder of every complete output of one scan, or of the data set, by stage."""
-        actions = self.plan([stage.name for stage in flow.FLOW])
-        return {
-            action.stage: self.store.folder(action.stage, action.fingerprint, scan)
-            for action in actions
-            if action.scan == scan and action.do == REUSE
-        }
+    def folders(self) -> dict[str, dict[str, Path]]:
+        """Folder of every complete output by scan (the data set's under ``""``), then by stage."""
+        found: dict[str, dict[str, Path]] = {scan: {} for scan in ("", *self.sources)}
+        for action in self.plan([stage.name for stage in flow.FLOW]):
+            if action.do == REUSE:
+                place = self.store.folder(action.stage, action.fingerprint, action.scan)
+                found[action.scan][action.stage] = place
+        return found
 
     def notes(self) -> list[str]:
         """What no scan's own record can tell: rows of nodule lists that are about no scan here."""

@@ -145,6 +145,7 @@ def test_training_patients_are_not_scored_unless_asked(work):
 
 
 def test_peek_writes_sheets_of_what_the_net_sees(work, tmp_path):
+    lungseg("build-tables", "--work", work, *settings(), "--jobs", 1, "--quiet")
     told = lungseg("peek", "two", "--out", tmp_path, "--work", work, *settings())
     assert [str(path) for path in tmp_path.glob("*.png")] == told.split()
 
