@@ -3,18 +3,17 @@
 Nothing heavy is imported until a command runs, so that `--help` answers at once.
 """
 
-import functools
 import logging
 import os
 import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import click
 
 from pipeline.core.errors import ConfigError, LungsegError
+from pipeline.options import pairs_option, run_options, sources_option, with_pairs, work_option
 
 _EPILOG = (
     "Exit status: 0 all done; 1 some scans (or a stage over all of them) failed, the others are "
@@ -22,8 +21,6 @@ _EPILOG = (
 )
 
 _NOTES_SHOWN = 10
-
-Command = Callable[..., Any]
 
 
 class _Group(click.Group):
@@ -51,76 +48,8 @@ def main() -> None:
     """
 
 
-def work_option(command: Command) -> Command:
-    """The work folder and the settings: what every command takes."""
-    options = [
-        click.option(
-            "--work",
-            type=click.Path(file_okay=False, path_type=Path),
-            default=lambda: os.environ.get("LUNGSEG_WORK", "lungseg-work"),
-            help="Work folder with all state.  [default: $LUNGSEG_WORK or lungseg-work]",
-        ),
-        click.option(
-            "--config",
-            type=click.Path(exists=True, dir_okay=False, path_type=Path),
-            help="TOML file of settings.  [default: lungseg.toml here or in the work folder]",
-        ),
-        click.option("--preset", default="", help="Named settings: small, lidc, xray."),
-        click.option(
-            "--set",
-            "assignments",
-            multiple=True,
-            metavar="STAGE.NAME=VALUE",
-            help="One setting; may be given often. `lungseg-cli params` lists them.",
-        ),
-        click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout."),
-        click.option("-v", "--verbose", is_flag=True, help="Log what happens inside."),
-    ]
-    return _with_options(command, options)
-
-
-def run_options(command: Command) -> Command:
-    """How to run: what every command that runs stages takes."""
-    options = [
-        click.option(
-            "--jobs",
-            type=click.IntRange(min=0),
-            default=0,
-            help="Processes; 1 runs inline.  [default: one a core]",
-        ),
-        click.option("--scheduler", default="", help="Address of a running Dask scheduler."),
-        click.option(
-            "--memory-limit",
-            default="auto",
-            help="Memory of one process, e.g. 4GB; it is restarted above it.",
-        ),
-        click.option(
-            "--scan", "scans", multiple=True, help="Only this scan (id, its end, patient)."
-        ),
-        click.option("--force", multiple=True, metavar="STAGE", help="Run this stage again."),
-        click.option("--retry", is_flag=True, help="Try again what failed or was skipped before."),
-        click.option("--dry-run", is_flag=True, help="Say what would run, and why; run nothing."),
-        click.option("--quiet", is_flag=True, help="No progress on stderr."),
-    ]
-    return work_option(_with_options(command, options))
-
-
-def _with_options(command: Command, options: list[Command]) -> Command:
-    return functools.reduce(lambda wrapped, option: option(wrapped), reversed(options), command)
-
-
-def _sources_option(command: Command) -> Command:
-    return click.option(
-        "--src",
-        "roots",
-        multiple=True,
-        type=click.Path(path_type=Path),
-        help="Folder (or file) of scans; may be given often. Remembered; replaces those of before.",
-    )(command)
-
-
 @main.command()
-@_sources_option
+@sources_option
 @click.option("--pictures", is_flag=True, help="A PNG a scan, lungs and nodules outlined.")
 @run_options
 def preprocess(roots: tuple[Path, ...], pictures: bool, **options: Any) -> None:
@@ -145,22 +74,19 @@ def preprocess(roots: tuple[Path, ...], pictures: bool, **options: Any) -> None:
 
 
 @main.command("build-tables")
-@click.option("--images", type=click.Path(path_type=Path), help="Folder of 2-D pictures ...")
-@click.option("--masks", type=click.Path(path_type=Path), help="... and of their masks.")
+@pairs_option
 @run_options
-def build_tables(images: Path | None, masks: Path | None, **options: Any) -> None:
+def build_tables(**options: Any) -> None:
     """Crop to the lungs, tabulate into one HDF5 file, split by patient."""
-    pairs = {"images": images, "masks": masks}
-    extra = [f"build-tables.{name}={path}" for name, path in pairs.items() if path]
-    options["assignments"] = (*options["assignments"], *extra)
-    sys.exit(_run(_session(options), "build-tables", options))
+    sys.exit(_run(_session(with_pairs(options)), "build-tables", options))
 
 
 @main.command()
+@pairs_option
 @run_options
 def train(**options: Any) -> None:
     """Train the net on the tables, on a GPU where there is one."""
-    sys.exit(_run(_session(options), "train", options))
+    sys.exit(_run(_session(with_pairs(options)), "train", options))
 
 
 @main.command()
@@ -172,7 +98,7 @@ def postprocess(**options: Any) -> None:
 
 @main.command("run")
 @click.argument("stage")
-@_sources_option
+@sources_option
 @run_options
 def run_stage(stage: str, roots: tuple[Path, ...], **options: Any) -> None:
     """Run one STAGE, and what it needs and is not there yet."""
@@ -288,17 +214,43 @@ def peek(scan: str | None, out: Path | None, every: int | None, **options: Any) 
 @main.command()
 @click.argument("model", type=click.Path(exists=True, path_type=Path))
 @click.argument("images", nargs=-1, required=True, type=click.Path(path_type=Path))
-@click.option("--out", type=click.Path(file_okay=False, path_type=Path), default="segmented")
-@click.option("--fit", type=click.Choice(["auto", "resize", "tiles"]), default="auto")
-@click.option("--threshold", type=float, default=0.5, show_default=True)
-def segment(model: Path, images: tuple[Path, ...], out: Path, fit: str, threshold: float) -> None:
-    """Segment new IMAGES (pictures, DICOM X-rays or slices) with a trained MODEL."""
+@click.option(
+    "--out",
+    type=click.Path(file_okay=False, path_type=Path),
+    default="segmented",
+    show_default=True,
+    help="Folder for masks, probabilities and overlays.",
+)
+@click.option(
+    "--fit",
+    type=click.Choice(["auto", "resize", "tiles"]),
+    default="auto",
+    help="Show the net whole images or overlapping tiles.  [default: as it was trained]",
+)
+@click.option("--threshold", type=float, default=0.5, show_default=True, help="Of probability.")
+@click.option(
+    "--masks",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Folder of masks drawn by hand: score against them, into scores.json.",
+)
+def segment(
+    model: Path, images: tuple[Path, ...], out: Path, masks: Path | None, **how: Any
+) -> None:
+    """Segment IMAGES (pictures, DICOM X-rays or slices, or folders of them) with a trained MODEL.
+
+    MODEL is what train wrote, or the work folder it worked in.
+    """
+    from pipeline.io.single_images import find_images
     from pipeline.segment_images import segment_images
 
-    results = segment_images(model, images, out, fit=fit, threshold=threshold)
+    results = segment_images(model, find_images(images), out, **how)
     for one in results:
         told = one.error or f"{one.share:.1%} marked, {one.ms:.0f} ms, {one.files['mask']}"
         click.echo(f"{one.image}  {told}")
+    if masks:
+        from pipeline.score_images import as_text, score_images
+
+        click.echo(as_text(score_images(results, masks, model, out)))
     sys.exit(1 if any(one.error for one in results) else 0)
 
 

@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pipeline.core.errors import ConfigError, DataError
-from pipeline.io.picture_pairs import resized
+from pipeline.io.picture_pairs import placed, resized
 from pipeline.io.pictures import write_picture
 from pipeline.io.single_images import SingleImage, read_single_image, write_probability
 from pipeline.model import inference
@@ -76,7 +76,7 @@ def segment_images(
     Parameters
     ----------
     model
-        Folder that `train` wrote, or its ``model.keras``.
+        Folder that `train` wrote, or its ``model.keras``; see `model_folder`.
     images
         Files: pictures, DICOM X-rays, DICOM CT slices.
     out
@@ -106,9 +106,9 @@ def segment_images(
             "and at most 1"
         )
     _distinct(images)
-    folder = model if model.is_dir() else model.parent
+    folder = model_folder(model)
     record = read_model_record(folder)
-    net = inference.load_net(folder / NET if model.is_dir() else model)
+    net = inference.load_net(model if model.is_file() else folder / NET)
     out.mkdir(parents=True, exist_ok=True)
     done = []
     for path in images:
@@ -133,6 +133,14 @@ def segment_images(
             )
         )
     return done
+
+
+def model_folder(model: Path) -> Path:
+    """The folder of a net: that which is named, or of a work folder the one trained last."""
+    if model.is_file():
+        return model.parent
+    trained = [file.parent for file in (model / "dataset" / "train").glob(f"*/{NET}")]
+    return max(trained, key=lambda folder: (folder / NET).stat().st_mtime_ns, default=model)
 
 
 def probability_of(image: SingleImage, net: Any, record: ModelRecord, fit: str = "auto") -> Floats:
@@ -176,22 +184,13 @@ def _in_tiles(x: Floats, net: Any, record: ModelRecord) -> Floats:
 
 def _whole(x: Floats, net: Any, record: ModelRecord) -> Floats:
     size = record.crop_px
-    inner, corner = _placed(x.shape, size, record.picture_fit)
+    inner, corner = placed(x.shape, size, record.picture_fit)
     box = tuple(slice(first, first + n) for first, n in zip(corner, inner, strict=True))
     square = np.zeros((1, size, size, 1), np.float32)
     square[0, :, :, 0][box] = resized(x, inner)
     square = np.repeat(square, 2 * record.context + 1, -1)
     found = inference.predict(net, square, batch_size=1)[0][box]
     return np.ascontiguousarray(found)
-
-
-def _placed(shape: tuple[int, ...], size: int, fit: str) -> tuple[tuple[int, int], tuple[int, int]]:
-    """Size of the picture within the net's square, and its corner there, as in the tables."""
-    if fit == "stretch":
-        return (size, size), (0, 0)
-    scale = size / max(shape)
-    height, width = (max(1, round(edge * scale)) for edge in shape)
-    return (height, width), ((size - height) // 2, (size - width) // 2)
 
 
 def _written(

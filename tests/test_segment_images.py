@@ -1,16 +1,17 @@
 """Segmenting single images: any size, pictures and DICOM, and what is written."""
 
 import dataclasses
+import os
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from pipeline.core.errors import ConfigError, DataError
-from pipeline.io.single_images import SingleImage, read_single_image
+from pipeline.io.single_images import SingleImage, find_images, read_single_image
 from pipeline.model import inference
 from pipeline.model.model_record import NET, ModelRecord, write_model_record
-from pipeline.segment_images import overlay, probability_of, segment_images
+from pipeline.segment_images import model_folder, overlay, probability_of, segment_images
 
 PICTURES = ModelRecord(
     target="lungs", classes=["background", "lungs"], kind="pictures", network={}, context=0,
@@ -194,3 +195,28 @@ def test_the_overlay_is_red_on_the_outline_and_grey_outside():
     assert (picture[5, 5:15] == (255, 64, 64)).all()
     assert (picture[:4] == 100).all()
     assert picture[10, 10, 0] > picture[10, 10, 1]
+
+
+def test_of_a_work_folder_the_net_trained_last_is_taken(tmp_path):
+    for age, name in enumerate(("new", "old")):
+        folder = tmp_path / "dataset" / "train" / name
+        folder.mkdir(parents=True)
+        (folder / NET).touch()
+        os.utime(folder / NET, (1e9 - age, 1e9 - age))
+    newest = tmp_path / "dataset" / "train" / "new"
+    assert model_folder(tmp_path) == newest
+    assert model_folder(newest) == newest
+    assert model_folder(newest / NET) == newest
+    assert model_folder(tmp_path / "elsewhere") == tmp_path / "elsewhere"
+
+
+def test_a_folder_stands_for_the_images_in_it(tmp_path):
+    for name in ("b.png", "a.JPG", "a_mask.png", ".hidden.png", "notes.txt"):
+        (tmp_path / name).touch()
+    (tmp_path / "IM0001").write_bytes(bytes(128) + b"DICM")
+    (tmp_path / "inner").mkdir()
+    single = tmp_path / "notes.txt"
+    found = find_images([single, tmp_path])
+    assert found == [single, *(tmp_path / name for name in ("IM0001", "a.JPG", "b.png"))]
+    with pytest.raises(DataError, match="no image in"):
+        find_images([tmp_path / "inner"])

@@ -46,6 +46,39 @@ def find_pairs(images: Path, masks: Path) -> Pairs:
     return Pairs({name: (pictures[name], outlines[name]) for name in paired}, tuple(alone))
 
 
+def find_masks(folder: Path) -> dict[str, Path]:
+    """Masks of a folder by the name of their picture: ``a.png`` and ``a_mask.png`` are a's.
+
+    Raises
+    ------
+    DataError
+        If there is no such folder, or a name stands for two files.
+    """
+    return _by_name(folder, {False, True}, strip=True)
+
+
+def as_mask(grey: Grey, shape: tuple[int, int] | None = None) -> npt.NDArray[np.bool_]:
+    """Where a picture of a mask is set: half of its brightest value and above.
+
+    Masks come as 0/255, as 0/1, and with soft edges. With a `shape` the picture is scaled to it
+    first, so that the outline moves by fractions of a pixel.
+    """
+    values = grey if shape is None else resized(grey, shape)
+    return np.asarray(values >= max(float(grey.max()), 1.0) / 2)
+
+
+def placed(shape: tuple[int, ...], size: int, fit: str) -> tuple[tuple[int, int], tuple[int, int]]:
+    """Size ``(y, x)`` of a picture within a square of `size`, and its corner there.
+
+    ``stretch`` fills the square; ``pad`` keeps the picture's shape and centres it.
+    """
+    if fit == "stretch":
+        return (size, size), (0, 0)
+    scale = size / max(shape)
+    height, width = (max(1, round(edge * scale)) for edge in shape)
+    return (height, width), ((size - height) // 2, (size - width) // 2)
+
+
 def _by_name(folder: Path, wanted: set[bool], *, strip: bool) -> dict[str, Path]:
     if not folder.is_dir():
         raise DataError(f"{folder} is not a folder; pictures are read from one")

@@ -19,7 +19,7 @@ import numpy.typing as npt
 from pipeline.core.errors import DataError
 from pipeline.core.stage import Facts
 from pipeline.io import tables as schema
-from pipeline.io.picture_pairs import Grey, find_pairs, read_grey, resized
+from pipeline.io.picture_pairs import Grey, as_mask, find_pairs, placed, read_grey, resized
 from pipeline.io.tables_write import ScanRows, TableWriter
 from pipeline.ops.crop import MULTIPLE
 from pipeline.volume import Geometry
@@ -96,7 +96,7 @@ def build_picture_table(  # noqa: PLR0913 - two folders, a file, and how
 def _rows(
     pairs: Mapping[str, tuple[Path, Path]], size: int, fit: str, patient: str, left_out: list[str]
 ) -> Iterator[ScanRows]:
-    expression = _compiled(patient)
+    expression = compiled(patient)
     for name, (image_path, mask_path) in pairs.items():
         try:
             (image, most), (mask, _) = read_grey(image_path), read_grey(mask_path)
@@ -105,16 +105,15 @@ def _rows(
         except DataError as error:
             left_out.append(f"{name}: {error}")
             continue
-        inner, corner = _place(image.shape, size, fit)
+        inner, corner = placed(image.shape, size, fit)
         square = np.zeros((size, size), np.float32)
         box = tuple(slice(c, c + n) for c, n in zip(corner, inner, strict=True))
         square[box] = resized(image, inner) * (255.0 / most)
         lungs = np.zeros((size, size), np.uint8)
-        # Half of the brightest value: masks come as 0/255, as 0/1, and with soft edges.
-        lungs[box] = resized(mask, inner) >= max(float(mask.max()), 1.0) / 2
+        lungs[box] = as_mask(mask, inner)
         scale = (image.shape[0] / inner[0], image.shape[1] / inner[1])
         yield _picture_rows(
-            name, _patient(name, expression), digest.hexdigest(), square, lungs,
+            name, patient_of(name, expression), digest.hexdigest(), square, lungs,
             shape=image.shape, corner=corner, scale=scale,
         )  # fmt: skip
 
@@ -157,14 +156,6 @@ def _picture_rows(  # noqa: PLR0913 - one record's fields
     )
 
 
-def _place(shape: tuple[int, ...], size: int, fit: str) -> tuple[tuple[int, int], tuple[int, int]]:
-    if fit == "stretch":
-        return (size, size), (0, 0)
-    scale = size / max(shape)
-    height, width = (max(1, round(edge * scale)) for edge in shape)
-    return (height, width), ((size - height) // 2, (size - width) // 2)
-
-
 def _same_shape(image: Grey, mask: Grey, image_path: Path, mask_path: Path) -> None:
     ratio = (mask.shape[0] / image.shape[0]) / (mask.shape[1] / image.shape[1])
     # A mask may be drawn at another size, not in another shape: half a percent is rounding.
@@ -175,7 +166,14 @@ def _same_shape(image: Grey, mask: Grey, image_path: Path, mask_path: Path) -> N
         )
 
 
-def _compiled(patient: str) -> re.Pattern[str] | None:
+def compiled(patient: str) -> re.Pattern[str] | None:
+    """`patient` as an expression; None if it is empty.
+
+    Raises
+    ------
+    DataError
+        If it is none.
+    """
     try:
         return re.compile(patient) if patient else None
     except re.error as error:
@@ -184,7 +182,14 @@ def _compiled(patient: str) -> re.Pattern[str] | None:
         ) from error
 
 
-def _patient(name: str, expression: re.Pattern[str] | None) -> str:
+def patient_of(name: str, expression: re.Pattern[str] | None) -> str:
+    """The patient that a picture's name tells: the first group, or all that is matched.
+
+    Raises
+    ------
+    DataError
+        If nothing is.
+    """
     if expression is None:
         return name
     match = expression.search(name)

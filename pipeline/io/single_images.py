@@ -1,5 +1,6 @@
 """Single 2-D images of any kind: pictures, DICOM X-rays and single CT slices."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -8,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pipeline.core.errors import DataError, ScanError
-from pipeline.io.picture_pairs import ENDINGS, Grey, read_grey
+from pipeline.io.picture_pairs import ENDINGS, MASK_SUFFIX, Grey, read_grey
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,6 +29,39 @@ class SingleImage:
     values: Grey
     in_hu: bool
     spacing_mm: tuple[float, float] | None = None
+
+
+def find_images(places: Iterable[Path]) -> list[Path]:
+    """Files as they are named, and of each folder the pictures and DICOM files in it, by name.
+
+    Masks (``a_mask.png``) and hidden files of a folder are passed over.
+
+    Raises
+    ------
+    DataError
+        If a folder holds no image.
+    """
+    found: list[Path] = []
+    for place in places:
+        if not place.is_dir():
+            found.append(place)
+            continue
+        inside = [file for file in sorted(place.iterdir()) if _is_image(file)]
+        if not inside:
+            raise DataError(
+                f"there is no image in {place}; read are {', '.join(ENDINGS)} and DICOM files"
+            )
+        found += inside
+    return found
+
+
+def _is_image(file: Path) -> bool:
+    if not file.is_file() or file.name.startswith(".") or file.stem.endswith(MASK_SUFFIX):
+        return False
+    if file.suffix.lower() in {*ENDINGS, ".dcm"}:
+        return True
+    with file.open("rb") as opened:
+        return opened.read(132)[128:] == b"DICM"
 
 
 def read_single_image(path: Path) -> SingleImage:

@@ -9,7 +9,7 @@ import math
 import multiprocessing
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
@@ -194,8 +194,16 @@ class Feed:
         return self._asked.pop(index).result()
 
 
-def as_py_dataset(feed: Feed) -> Any:
-    """`feed` as a `keras.utils.PyDataset`, for `fit`, `evaluate` and `predict`."""
+def as_py_dataset(feed: Feed, targets: Callable[[Any], Any] = lambda y: y) -> Any:
+    """`feed` as a `keras.utils.PyDataset`, for `fit`, `evaluate` and `predict`.
+
+    Parameters
+    ----------
+    feed
+        The batches.
+    targets
+        Makes of a batch's truth what a net of several outputs is told.
+    """
     import keras
 
     class Slices(keras.utils.PyDataset):  # type: ignore[misc]
@@ -204,7 +212,8 @@ def as_py_dataset(feed: Feed) -> Any:
         def __len__(self) -> int:
             return len(feed)
 
-        def __getitem__(self, index: int) -> Batch:
-            return feed[index]
+        def __getitem__(self, index: int) -> tuple[Any, Any]:
+            x, y = feed[index]
+            return x, targets(y)
 
     return Slices()

@@ -2,6 +2,7 @@
 
 import importlib
 import logging
+import math
 import os
 import sys
 import tempfile
@@ -84,6 +85,43 @@ def dtype_policy(name: str) -> Iterator[None]:
         yield
     finally:
         keras.config.set_dtype_policy(before)
+
+
+def policy_of(precision: str) -> str:
+    """Keras's policy for ``none``, ``float16``, ``bfloat16`` or ``auto``.
+
+    ``auto`` is the type that the first accelerator multiplies fastest without danger: bfloat16
+    from NVIDIA's compute capability 8 and on other accelerators, float16 with 7; single precision
+    on a processor, where bfloat16 is three times slower unless it has AMX.
+    """
+    if precision != "auto":
+        return "float32" if precision == "none" else f"mixed_{precision}"
+    capability = _capability()
+    if capability is None or capability < 7:
+        return "float32"
+    return "mixed_bfloat16" if capability >= 8 else "mixed_float16"
+
+
+def _capability() -> float | None:
+    """NVIDIA's compute capability of the first accelerator; infinite for others, None for none."""
+    name = backend()
+    if name == "jax":
+        device = importlib.import_module("jax").devices()[0]
+        if device.platform == "cpu":
+            return None
+        return float(getattr(device, "compute_capability", "inf"))
+    if name == "torch":
+        cuda = importlib.import_module("torch").cuda
+        if not cuda.is_available():
+            return None
+        major, minor = cuda.get_device_capability()
+        return float(major + minor / 10)
+    import tensorflow as tf
+
+    if not (cards := tf.config.list_physical_devices("GPU")):
+        return None
+    found = tf.config.experimental.get_device_details(cards[0]).get("compute_capability")
+    return float(found[0] + found[1] / 10) if found else math.inf
 
 
 @contextmanager

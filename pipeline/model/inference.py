@@ -11,6 +11,7 @@ import numpy.typing as npt
 from pipeline.core.errors import DataError
 from pipeline.model.devices import is_out_of_memory, quiet_keras
 from pipeline.model.networks import foreground
+from pipeline.model.teaching import SLICE
 
 Floats = npt.NDArray[np.float32]
 Predict = Callable[[Floats], Floats]
@@ -43,8 +44,20 @@ def _load_net(path: str, _: int) -> Any:
         ) from error
 
 
-def predict(net: Any, x: Floats, batch_size: int = 8) -> Floats:
+def predict(net: Any, x: Floats, batch_size: int = 8, slice_power: float = 0.0) -> Floats:
     """Foreground probability ``(n, y, x)`` of slices ``(n, y, x, channels)``.
+
+    Parameters
+    ----------
+    net
+        The network.
+    x
+        Slices, scaled as it expects.
+    batch_size
+        Slices at a time.
+    slice_power
+        A slice's probabilities are multiplied with this power of what the slice head, if there
+        is one, says of the slice.
 
     Raises
     ------
@@ -57,7 +70,7 @@ def predict(net: Any, x: Floats, batch_size: int = 8) -> Floats:
         # Every batch has one size: another one would have the net compiled anew.
         filled = np.concatenate([batch, np.zeros((batch_size - len(batch), *x.shape[1:]), x.dtype)])
         try:
-            answer = foreground(net.predict_on_batch(filled))
+            answer = _answer(net.predict_on_batch(filled), slice_power)
         except Exception as error:
             if not is_out_of_memory(error):
                 raise
@@ -66,6 +79,14 @@ def predict(net: Any, x: Floats, batch_size: int = 8) -> Floats:
                 f"predict.batch_size={max(batch_size // 2, 1)}"
             ) from error
         found[first : first + batch_size] = answer[: len(batch)]
+    return found
+
+
+def _answer(said: Any, slice_power: float) -> Floats:
+    found = foreground(said)
+    if slice_power and isinstance(said, dict):
+        verdict = np.asarray(said[SLICE], np.float32) ** np.float32(slice_power)
+        found = found * verdict[:, :, np.newaxis]
     return found
 
 

@@ -40,6 +40,8 @@ class ModelRecord:
         Whom it saw in training, and on whom its best epoch was chosen.
     picture_fit
         How pictures were put into the table's squares: ``pad`` or ``stretch``.
+    picture_patient
+        Regular expression that found the patient in a picture's name; empty: the whole name.
     scores
         Of the best epoch on the validation part.
     """
@@ -60,6 +62,7 @@ class ModelRecord:
     validation_patients: list[str]
     best_epoch: int
     picture_fit: str = "pad"
+    picture_patient: str = ""
     scores: dict[str, float] = field(default_factory=dict)
     params: dict[str, Any] = field(default_factory=dict)
     packages: dict[str, str] = field(default_factory=dict)

@@ -21,11 +21,10 @@ from pipeline.model.dataset import Epoch, Feed, Workers, as_py_dataset
 from pipeline.model.networks import NetworkSettings, build
 from pipeline.model.samples import Samples
 from pipeline.model.selection import Selection, epoch_rows, select
+from pipeline.model.teaching import Teaching
 from pipeline.model.validation import score
 
 log = logging.getLogger(__name__)
-
-MIXED = {"none": "float32", "float16": "mixed_float16", "bfloat16": "mixed_bfloat16"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,6 +36,7 @@ class Recipe:
 
     network: NetworkSettings
     loss: str = "gdl_wce"
+    slice_weight: float = 1.0
     epochs: int = 10
     batch_size: int = 8
     learning_rate: float = 1e-3
@@ -128,10 +128,10 @@ def train(  # noqa: PLR0913, PLR0917 - what, how, and whom to tell
             row = run.epoch(history, on_batch)
             history.append(row)
             better = schedule.best_epoch(_scores(history)) == len(history) - 1
-            weights = run.model.get_weights() if better or len(history) == 1 else None
+            weights = run.net.get_weights() if better or len(history) == 1 else None
             checkpoints.keep(history, kept.state_of(run.model), weights)
             on_epoch(row)
-        last = run.model.get_weights()
+        last = run.net.get_weights()
     best = schedule.best_epoch(_scores(history)) or 0
     return Trained(
         best=_net_of(recipe, checkpoints.best()),
@@ -158,17 +158,18 @@ class _Run:
         self.chosen, self.held_out, self.spread = chosen, held_out, spread
         first = self._rows(0)
         self.steps = -(-len(first) // recipe.batch_size)
-        self.loss = losses.make(recipe.loss)
+        self.teaching = Teaching(losses.make(recipe.loss), recipe.slice_weight)
         full = recipe.network
         crop = samples.view.crop_px or full.height
-        policy = MIXED[recipe.mixed_precision]
+        policy = devices.policy_of(recipe.mixed_precision)
         with devices.seeded(recipe.seed), devices.dtype_policy(policy):
-            self.model = build(_resized(full, crop))
-            self.full = self.model if crop == full.height else build(full)
+            self.net = build(_resized(full, crop))
+            self.full = self.net if crop == full.height else build(full)
+            self.model = self.teaching.pupil(self.net)
             self.model.compile(
                 optimizer=optimizer(recipe, self.steps),
-                loss=devices.loss_of_each(self.loss, spread),
                 jit_compile=recipe.jit,
+                **self.teaching.compile_settings(self.model, spread),
             )
 
     def epoch(self, history: History, on_batch: OnBatch) -> Row:
@@ -184,7 +185,7 @@ class _Run:
         key = (recipe.seed, number)
         epoch = Epoch(rows, recipe.batch_size, key, self.spread)
         with _out_of_memory_explained(recipe):
-            took = fit(self.model, Feed(self.workers, epoch), on_batch)
+            took = fit(self.model, Feed(self.workers, epoch), on_batch, self._targets)
             row = {
                 "epoch": number + 1,
                 "learning_rate": float(ops.convert_to_numpy(self.model.optimizer.learning_rate)),
@@ -213,17 +214,25 @@ class _Run:
             recipe.slices_per_epoch,
         )
 
+    def _targets(self, y: Any) -> Any:
+        return self.teaching.targets(self.model, y)
+
     def _validated(self) -> Row:
-        if self.full is not self.model:
-            self.full.set_weights(self.model.get_weights())
+        if self.full is not self.net:
+            self.full.set_weights(self.net.get_weights())
         size = self.recipe.batch_size
         filled_up = size * self.spread // math.gcd(size, self.spread)
         epoch = Epoch(self.held_out.rows, size, None, filled_up)
-        found = score(self.full, Feed(self.workers, epoch), self.loss)
+        found = score(self.full, Feed(self.workers, epoch), self.teaching)
         return {f"val_{name}": value for name, value in found.items()}
 
 
-def fit(model: Any, feed: Feed, on_batch: OnBatch = lambda *_: None) -> Row:
+def fit(
+    model: Any,
+    feed: Feed,
+    on_batch: OnBatch = lambda *_: None,
+    targets: Callable[[Any], Any] = lambda y: y,
+) -> Row:
     """Train one epoch on `feed`: the loss, the seconds and the share of them spent waiting.
 
     The model waits for a batch from the end of the one before, when its loss is known, to the
@@ -243,7 +252,11 @@ def fit(model: Any, feed: Feed, on_batch: OnBatch = lambda *_: None) -> Row:
     begin = done[0]
     try:
         log_of_fit = model.fit(
-            as_py_dataset(feed), epochs=1, verbose=0, shuffle=False, callbacks=[Stopwatch()]
+            as_py_dataset(feed, targets),
+            epochs=1,
+            verbose=0,
+            shuffle=False,
+            callbacks=[Stopwatch()],
         )
     except Exception as error:
         if feed.failure is not None:

@@ -43,6 +43,11 @@ class Predict(Params):
         "whose scans: of the split's part, or of all patients; those in no part always",
         choices=("test", "validation", "train", "all"),
     )
+    slice_power: float = param(
+        1.0,
+        "a slice's probabilities are multiplied with this power of its slice head's (if any)",
+        least=0,
+    )
     batch_size: int = param(8, "slices at a time", least=1, affects_output=False)
 
 
@@ -61,7 +66,9 @@ def run(params: Predict, inputs: Mapping[str, Path], out: Path) -> Facts:
     check_fits(record, ct.spacing_mm)
     net = inference.load_net(model / NET)
     begin = time.perf_counter()
-    probability, slices = probability_of(ct, lungs.array, net, record, params.batch_size)
+    probability, slices = probability_of(
+        ct, lungs.array, net, record, params.batch_size, params.slice_power
+    )
     seconds = time.perf_counter() - begin
     images.write(ct.like(np.rint(probability * ONE).astype(np.uint16)), out / "probability.h5")
     return {
@@ -104,12 +111,13 @@ def check_fits(record: ModelRecord, spacing_mm: tuple[float, float, float]) -> N
         )
 
 
-def probability_of(
+def probability_of(  # noqa: PLR0913, PLR0917 - a scan, a net, and how
     ct: Volume[HU],
     lungs: npt.NDArray[np.generic],
     net: Predictor,
     record: ModelRecord,
     batch_size: int = 8,
+    slice_power: float = 0.0,
 ) -> tuple[npt.NDArray[np.float32], int]:
     """Probability on the grid of `ct` and the number of slices that went through the net.
 
@@ -130,7 +138,7 @@ def probability_of(
         stack = neighbours(some, z_index, record.context)
         shown = [cut(volume[stack], corner, size, fill) for volume, fill in _sources(ct, lungs)]
         x = scaled(shown[0], record.view, shown[1])
-        answer = inference.predict(net, x, batch_size)
+        answer = inference.predict(net, x, batch_size, slice_power)
         found[some] = uncut(answer, corner, (ct.shape[1], ct.shape[2]), 0)
     return found, len(z_index)
 

@@ -48,7 +48,10 @@ class Train(Params):
     depth: int = param(5, "levels (unet, unetpp)", least=2, most=8)
     dropout: float = param(0.0, "share dropped in the two deepest levels", least=0, below=1)
     decoder: str = param("full", "of nasnet_gcn_se", choices=("full", "lite"))
-    deep_supervision: bool = param(False, "a head on each row's end of unetpp")
+    blocks: int = param(4, "cells a stage of nasnet_gcn_se's encoder; NASNetMobile's 4", least=1)
+    deep_supervision: bool = param(False, "a head on each row's end of unetpp, with its own loss")
+    slice_head: bool = param(False, "a second head: does the slice hold any target at all?")
+    slice_weight: float = param(1.0, "weight of the second head's cross-entropy", above=0)
     encoder: str = param("", "network of keras.applications as unet's encoder; empty: its own")
     encoder_weights: str = param("", "file of the encoder's weights; empty: none", path=True)
     imagenet: bool = param(False, "encoder weights by Keras's own loader, over the network")
@@ -88,7 +91,9 @@ class Train(Params):
     early_stopping_patience: int = param(0, "epochs without gain that end it; 0: never", least=0)
     clip_norm: float = param(1.0, "largest norm of all gradients; 0: any", least=0)
     mixed_precision: str = param(
-        "none", "float type of the layers' arithmetic", choices=("none", "float16", "bfloat16")
+        "none",
+        "float type of the layers' arithmetic; auto: what the accelerator is best at, none without",
+        choices=("none", "auto", "float16", "bfloat16"),
     )
     jit: bool = param(False, "compile the step by XLA")
     seed: int = param(1, "of weights, order, crops and changes", least=0)
@@ -181,6 +186,8 @@ def recipe_of(params: Train, tables: Tables) -> Any:
 
     Raises
     ------
+    ConfigError
+        If the settings do not go together.
     DataError
         If the tables do not hold what is to be found, or the crop is larger than they are.
     """
@@ -197,6 +204,11 @@ def recipe_of(params: Train, tables: Tables) -> Any:
             f"train.crop_px {params.crop_px} is larger than the tables' slices of {tables.size} "
             "pixels; lower it, or build tables with a larger crop"
         )
+    if params.slice_head and params.crop_px:
+        raise ConfigError(
+            "train.slice_head judges whole slices and train.crop_px shows parts of them; "
+            "set train.crop_px = 0, or do without the slice head"
+        )
     network = NetworkSettings(
         network=params.network,
         height=tables.size,
@@ -208,6 +220,8 @@ def recipe_of(params: Train, tables: Tables) -> Any:
         norm_momentum=params.norm_momentum,
         decoder=params.decoder,
         deep_supervision=params.deep_supervision,
+        blocks=params.blocks,
+        slice_head=params.slice_head,
         encoder=params.encoder,
         encoder_weights="imagenet" if params.imagenet else params.encoder_weights,
     )
@@ -262,6 +276,7 @@ def _record(  # noqa: PLR0913, PLR0917 - everything that is known of the net
     best: Mapping[str, float],
 ) -> ModelRecord:
     found = samples.tables.attributes
+    made_with = json.loads(found["params"])
     scores = {name: value for name, value in best.items() if not math.isnan(value)}
     return ModelRecord(
         target=params.target,
@@ -279,7 +294,8 @@ def _record(  # noqa: PLR0913, PLR0917 - everything that is known of the net
         train_patients=list(split["parts"]["train"]),
         validation_patients=list(split["parts"]["validation"]),
         best_epoch=best_epoch,
-        picture_fit=str(json.loads(found["params"]).get("picture_fit", "pad")),
+        picture_fit=str(made_with.get("picture_fit", "pad")),
+        picture_patient=str(made_with.get("picture_patient", "")),
         scores=scores,
         params=as_dict(params),
         packages={"keras": version("keras"), "backend": backend()},
@@ -288,7 +304,7 @@ def _record(  # noqa: PLR0913, PLR0917 - everything that is known of the net
 
 STAGE = DatasetStage(
     name="train",
-    version=1,
+    version=2,
     help="train the net on the tables' training part",
     params=Train,
     needs=("build-tables", "split-patients"),

@@ -48,6 +48,34 @@ def test_two_devices_take_the_step_that_one_takes():
     assert [float(v) for v in two[1:]] == pytest.approx([float(v) for v in one[1:]], abs=1e-4)
 
 
+@pytest.mark.parametrize(
+    ("precision", "capability", "policy"),
+    [
+        ("none", 9.0, "float32"),
+        ("bfloat16", None, "mixed_bfloat16"),
+        ("auto", None, "float32"),
+        ("auto", 6.1, "float32"),
+        ("auto", 7.5, "mixed_float16"),
+        ("auto", 8.0, "mixed_bfloat16"),
+        ("auto", float("inf"), "mixed_bfloat16"),
+    ],
+)
+def test_auto_is_what_the_accelerator_is_best_at(monkeypatch, precision, capability, policy):
+    monkeypatch.setattr(devices, "_capability", lambda: capability)
+    assert devices.policy_of(precision) == policy
+
+
+def test_the_capability_is_asked_of_the_backend(monkeypatch):
+    import tensorflow as tf
+
+    monkeypatch.setattr(tf.config, "list_physical_devices", lambda _: [])
+    assert devices.policy_of("auto") == "float32"
+    monkeypatch.setattr(tf.config, "list_physical_devices", lambda _: ["a card"])
+    told = {"compute_capability": (9, 0)}
+    monkeypatch.setattr(tf.config.experimental, "get_device_details", lambda _: told)
+    assert devices.policy_of("auto") == "mixed_bfloat16"
+
+
 def test_more_devices_than_there_are_is_refused():
     with pytest.raises(ConfigError, match="devices = 64 was asked for and there are"):
         spread_over(64).__enter__()

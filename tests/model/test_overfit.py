@@ -5,6 +5,7 @@ import pytest
 
 from pipeline.model import losses
 from pipeline.model.networks import NetworkSettings, build, foreground
+from pipeline.model.teaching import Teaching
 from pipeline.ops.scores import count
 
 
@@ -42,8 +43,9 @@ def quick_graphs():
         ({"network": "nasnet_gcn_se", "blocks": 1}, "gdl_wce", 0.02),
         ({"network": "unet", "classes": 1}, "bce_dice", 0.1),
         ({"network": "unetpp", "deep_supervision": True}, "gdl_wce", 0.05),
+        ({"network": "unet", "slice_head": True}, "bce_dice", 0.1),
     ],
-    ids=["nasnet_gcn_se", "unet", "unetpp"],
+    ids=["nasnet_gcn_se", "unet", "unetpp", "unet with a slice head"],
 )
 def test_two_slices_are_learnt_by_heart(two_slices, special, loss, rate):
     import keras
@@ -52,12 +54,19 @@ def test_two_slices_are_learnt_by_heart(two_slices, special, loss, rate):
     keras.utils.set_random_seed(1)
     settings = {"base_width": 8, "depth": 3, "norm_momentum": 0.5, **special}
     model = build(NetworkSettings(height=64, width=64, **settings))
-    model.compile(
+    teaching = Teaching(losses.make(loss))
+    pupil = teaching.pupil(model)
+    pupil.compile(
         keras.optimizers.SGD(rate, momentum=0.9),
-        loss=losses.make(loss),
         jit_compile=keras.backend.backend() == "jax",
+        **teaching.compile_settings(pupil, 1),
     )
     for _ in range(25):
-        model.train_on_batch(image, truth)
-    said = keras.ops.convert_to_numpy(model(image, training=False))
+        pupil.train_on_batch(image, teaching.targets(pupil, truth))
+    said = model(image, training=False)
+    if special.get("slice_head"):
+        assert float(keras.ops.min(said["slice"])) > 0.9
+        said = {"mask": keras.ops.convert_to_numpy(said["mask"])}
+    else:
+        said = keras.ops.convert_to_numpy(said)
     assert count(foreground(said) >= 0.5, truth[..., 0] > 0).dice > 0.95

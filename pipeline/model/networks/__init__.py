@@ -10,11 +10,15 @@ Only stock layers are used, in functional form, so that a saved model loads with
 on, without any of this project's code, under every backend of Keras.
 """
 
+import re
 from typing import Any
 
 from pipeline.model.networks.settings import NetworkSettings, foreground
 
-__all__ = ["NetworkSettings", "build", "foreground"]
+__all__ = ["NetworkSettings", "build", "foreground", "mask_heads"]
+
+# `pipeline.model.networks.unetpp` names them so.
+HEAD = re.compile(r"mask_\d+")
 
 
 def build(settings: NetworkSettings) -> Any:
@@ -41,3 +45,15 @@ def build(settings: NetworkSettings) -> Any:
     from pipeline.model.networks.unet import unet
 
     return unet(settings)
+
+
+def mask_heads(net: Any) -> dict[str, Any]:
+    """Outputs ``mask_1``, ``mask_2`` ... of the heads whose mean is the mask; often there are none.
+
+    Parameters
+    ----------
+    net
+        A network of `build`'s.
+    """
+    heads = [layer for layer in net.layers if HEAD.fullmatch(layer.name)]
+    return {layer.name: layer.output for layer in heads}

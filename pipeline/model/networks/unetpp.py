@@ -1,8 +1,8 @@
 """U-Net++ (Zhou et al. 2018): U-Net whose skips are nested, dense rows of convolutions.
 
 Node (i, j) is level i after j steps up; it sees every earlier node of its row and the enlarged
-node (i + 1, j - 1) below. With deep supervision each node (0, j) has a head, and the output is the
-mean of their probabilities, so one loss on the output teaches all of them.
+node (i + 1, j - 1) below. With deep supervision each node (0, j) has a head, ``mask_j``, and the
+output is the mean of their probabilities; `pipeline.model.teaching` gives each a loss of its own.
 """
 
 from typing import Any

@@ -1,0 +1,129 @@
+"""Teaching: every head has its own loss, disputed slices teach nothing, one net comes out."""
+
+import math
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from pipeline.core.errors import ConfigError
+from pipeline.model import losses
+from pipeline.model.checkpoints import resumable
+from pipeline.model.dataset import Epoch, Feed, Workers
+from pipeline.model.devices import quiet_keras
+from pipeline.model.inference import predict
+from pipeline.model.networks import NetworkSettings, build
+from pipeline.model.samples import Samples, View
+from pipeline.model.teaching import Teaching, slice_loss, slice_truth
+from pipeline.model.training import Recipe, train
+from pipeline.model.validation import score
+from pipeline.ops.augment import Augmentation
+from pipeline.stages.train import Train, recipe_of
+from tests.model.toy_table import SIZE, toy_scan, toy_table
+
+quiet_keras()
+
+UNETPP = NetworkSettings(
+    network="unetpp", height=SIZE, width=SIZE, base_width=2, depth=3, deep_supervision=True
+)
+TWO_HEADED = NetworkSettings(
+    network="unet", height=SIZE, width=SIZE, base_width=4, depth=2, slice_head=True,
+    norm_momentum=0.8,
+)  # fmt: skip
+TEACHING = Teaching(losses.make("bce"), slice_weight=3.0)
+
+
+@pytest.fixture(scope="module")
+def table(tmp_path_factory):
+    path = tmp_path_factory.mktemp("teaching") / "tables.h5"
+    return toy_table(path, *(toy_scan(name) for name in "abc"))
+
+
+def batch():
+    """Three slices: with a target, with disputed pixels alone, with nothing."""
+    y = np.zeros((3, SIZE, SIZE, 2), np.float32)
+    y[..., 1] = 1
+    y[0, 4:9, 4:9, 0] = 1
+    y[:2, 12:15, 12:15, 1] = 0
+    return np.random.default_rng(0).random((3, SIZE, SIZE, 1), np.float32), y
+
+
+def test_a_slice_with_disputed_pixels_alone_does_not_count():
+    np.testing.assert_array_equal(slice_truth(batch()[1]), [[1, 1], [0, 0], [0, 1]])
+    filled_up = np.zeros((1, 4, 4, 2), np.float32)
+    np.testing.assert_array_equal(slice_truth(filled_up), [[0, 0]])
+
+
+def test_the_slice_loss_is_the_cross_entropy_of_the_slices_that_count():
+    said = np.array([[0.8], [0.9], [0.25]], np.float32)
+    found = float(slice_loss(slice_truth(batch()[1]), said))
+    assert found == pytest.approx(-(math.log(0.8) + math.log(0.75)) / 2, rel=1e-5)
+    assert float(slice_loss(np.zeros((2, 2), np.float32), said[:2])) == 0
+
+
+def test_a_net_of_one_mask_is_its_own_pupil():
+    net = build(replace(TWO_HEADED, slice_head=False))
+    assert TEACHING.pupil(net) is net
+    assert TEACHING.compile_settings(net, 1) == {"loss": TEACHING.loss}
+    y = batch()[1]
+    assert TEACHING.targets(net, y) is y
+
+
+@pytest.mark.parametrize("slice_head", [False, True])
+def test_every_head_of_a_deeply_supervised_net_has_its_own_loss(slice_head):
+    net = build(replace(UNETPP, slice_head=slice_head))
+    pupil = TEACHING.pupil(net)
+    x, y = batch()
+    pupil.compile("sgd", **TEACHING.compile_settings(pupil, 1))
+    total = pupil.test_on_batch(x, TEACHING.targets(pupil, y), return_dict=True)["loss"]
+    said = pupil.predict_on_batch(x)
+    assert set(said) == {"mask_1", "mask_2"} | ({"slice"} if slice_head else set())
+    expected = sum(float(TEACHING.loss(y, said[f"mask_{j}"])) for j in (1, 2)) / 2
+    if slice_head:
+        expected += 3 * float(slice_loss(slice_truth(y), said["slice"]))
+    assert total == pytest.approx(expected, rel=1e-4)
+    assert len(pupil.weights) == len(net.weights)
+
+
+def test_validation_counts_masks_and_slices(table):
+    net = build(TWO_HEADED)
+    samples = Samples(table, View())
+    with Workers(samples, 0) as workers:
+        found = score(net, Feed(workers, Epoch(np.arange(12), 5)), TEACHING)
+        x, y = samples.plain(np.arange(12))
+    said = net.predict_on_batch(x)
+    truth = slice_truth(y)
+    assert truth[:, 0].sum() == 6
+    hits = (said["slice"][:, 0] >= 0.5) & (truth[:, 0] > 0)
+    assert found["slice_sensitivity"] == pytest.approx(hits.sum() / 6)
+    marked, target, counted = said["mask"][..., 1] >= 0.5, y[..., 0] > 0, y[..., 1] > 0
+    both = (marked & target & counted).sum()
+    assert found["dice"] == pytest.approx(2 * both / ((marked & counted).sum() + target.sum()))
+    assert found["empty_clean"] == np.mean([not m.any() for m in marked[~target.any((1, 2))]])
+
+
+def test_a_two_headed_net_learns_which_slices_hold_something(table, tmp_path):
+    recipe = Recipe(
+        network=TWO_HEADED, loss="bce_dice", epochs=1, batch_size=6, learning_rate=2e-2,
+        slices_per_epoch=300, negatives_per_positive=1.0, workers=0,
+    )  # fmt: skip
+    still = Augmentation(
+        flip_x=0, rotate_degrees=0, shift_px=0, zoom=0, brightness=0, contrast=0, noise=0
+    )
+    samples = Samples(table, View(augmentation=still))
+    with resumable(tmp_path, "d") as checkpoints:
+        done = train(recipe, samples, (["a", "b"], ["c"]), checkpoints)
+    row = done.history[0]
+    assert row["val_slice_sensitivity"] == 1
+    assert row["val_slice_specificity"] >= 0.6
+    x, _ = samples.plain(np.arange(6))
+    said = done.best.predict_on_batch(x)
+    gated = predict(done.best, x, 4, slice_power=2.0)
+    np.testing.assert_allclose(gated, said["mask"][..., 1] * said["slice"][:, :, None] ** 2, 1e-4)
+    np.testing.assert_allclose(predict(done.best, x, 4), said["mask"][..., 1], 1e-4)
+
+
+def test_a_slice_head_cannot_judge_crops(table):
+    params = Train(network="unet", slice_head=True, crop_px=16)
+    with pytest.raises(ConfigError, match=r"train\.crop_px = 0"):
+        recipe_of(params, Samples(table, View()).tables)
