@@ -3,6 +3,7 @@
 import subprocess
 import sys
 import time
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -81,4 +82,5 @@ def test_status_of_an_empty_work_folder_says_how_to_begin(tmp_path):
 
 
 def test_the_version_is_told():
-    assert "lungseg-cli, version 0.1.0" in invoke("--version").output
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+    assert f"lungseg-cli, version {project['version']}\n" == invoke("--version").output

@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pipeline.core.errors import ScanError
-from pipeline.io.exchange_headers import Checked
+from pipeline.io.exchange_headers import Checked, check_header
 
 Array = npt.NDArray[Any]
 Take = Callable[[Array, Array], None]
@@ -195,6 +195,19 @@ def _finish(stream: Any, packing: str) -> None:
     left = _MOST_AFTER if packing != "none" else 0
     while left > 0 and (part := stream.read(1 << 20)):
         left -= len(part)
+
+
+def hold_no_hu(path: Path) -> bool:
+    """Whether the header says that the voxels are of 8 bits and unscaled: a mask, not a CT.
+
+    Masks lie beside scans, and LUNA16's bear the very names of theirs. A header that cannot be
+    read says nothing; reading the scan will name its fault.
+    """
+    try:
+        voxels = voxels_of(path, check_header(path))
+    except (ScanError, OSError):
+        return False
+    return voxels is not None and voxels.dtype.itemsize == 1 and not voxels.is_scaled
 
 
 def _of_metaimage(checked: Checked) -> Voxels | None:

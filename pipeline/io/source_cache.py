@@ -10,7 +10,7 @@ from typing import Any, Self
 from pipeline.io.source_files import Found
 
 # Raised when `Found` or what makes it changes: an older database is then made anew.
-_VERSION = 1
+_VERSION = 2
 _COLUMNS = "kind, reason, fault, series, patient, modality, instance, position"
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from pipeline.core.errors import ScanError
 from pipeline.io import dicom_header as dh
-from pipeline.io import exchange_headers
+from pipeline.io import exchange_headers, exchange_voxels
 
 # PS3.6, annex A: what may hold a CT. Screenshots and dose reports bear Modality CT as well.
 _CT_CLASSES = {
@@ -58,6 +58,8 @@ def examine(path: Path) -> Found:
         If it cannot be opened.
     """
     suffix = exchange_headers.suffix_of(path)
+    if suffix and exchange_voxels.hold_no_hu(path):
+        return Found("other", "8 bits a voxel hold no HU: a mask or labels, not CT")
     if suffix:
         return Found(exchange_headers.SUFFIXES[suffix])
     try:

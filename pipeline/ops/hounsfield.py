@@ -7,6 +7,7 @@ HuArray = npt.NDArray[np.int16]
 
 _BIN = 10
 _SAMPLE = 2_000_000
+_MOST_LABELS = 32
 OK = "ok"
 
 
@@ -54,6 +55,16 @@ def hu_check(stack: HuArray, padding_hu: int | None = None) -> str:
                 f"soft tissue peaks at {peak} HU, not near 0 to 60: is the rescale intercept right?"
             )
     return "; ".join(found) or OK
+
+
+def look_like_labels(stack: HuArray) -> bool:
+    """Whether a volume is a mask or a label map: nothing below 0 and few different values.
+
+    A CT of anything in air has air below 0, and its noise takes hundreds of values.
+    """
+    if not stack.size or stack.min() < 0:
+        return False
+    return int(np.count_nonzero(np.bincount(stack.ravel()))) <= _MOST_LABELS
 
 
 def _sample(stack: HuArray) -> HuArray:

@@ -16,13 +16,13 @@ from pathlib import Path
 
 import numpy as np
 
-from pipeline.core.errors import ScanError
+from pipeline.core.errors import ScanError, ScanSkipped
 from pipeline.core.stage import Facts, Params, Scalar, ScanStage, param
 from pipeline.io import images
 from pipeline.io.dicom import Series, read_series
 from pipeline.io.exchange import read_exchange_hu
 from pipeline.io.sources import Source, read_source
-from pipeline.ops.hounsfield import hu_check
+from pipeline.ops.hounsfield import hu_check, look_like_labels
 from pipeline.ops.padding import find_padding
 from pipeline.ops.slices import Layout, SliceRules
 from pipeline.ops.straighten import straighten
@@ -125,9 +125,14 @@ def ct_of_source(
 
 
 def run(params: Ingest, inputs: Mapping[str, Path], out: Path) -> Facts:
-    """Read, straighten, write."""
+    """Read, straighten, write; leave out what is no CT but the mask of one."""
     source = read_source(inputs["source"])
     ct, padding_hu, facts = ct_of_source(source, params)
+    if source.kind != "dicom" and look_like_labels(ct.array):
+        raise ScanSkipped(
+            f"{source.files[0]} holds few different values and none below 0: a mask or labels, "
+            "not CT"
+        )
     images.write(ct, out / "ct.h5", padding_hu=float("nan") if padding_hu is None else padding_hu)
     slices, rows, columns = ct.shape
     z, y, x = ct.spacing_mm

@@ -3,6 +3,7 @@
 import os
 import shutil
 import sqlite3
+import struct
 from pathlib import Path
 
 import numpy as np
@@ -35,9 +36,9 @@ def series(folder, uid, **header):
     return write_series(folder, STORED, positions(4), SeriesInstanceUID=uid, **header)
 
 
-def volume(path, value=0):
+def volume(path, value=0, dtype=np.int16):
     path.parent.mkdir(parents=True, exist_ok=True)
-    write_exchange(Volume(np.full((4, 3, 5), value, np.int16), Geometry((1, 1, 1))), path)
+    write_exchange(Volume(np.full((4, 3, 5), value, dtype), Geometry((1, 1, 1))), path)
     return path
 
 
@@ -236,6 +237,29 @@ def test_volumes_named_alike_bear_their_folders_names(tree, look):
         volume(tree / folder / "image.nii.gz")
     volume(tree / "other.nii.gz")
     assert [s.scan for s in look()[0]] == ["other", "p1_ct_image", "p2_ct_image", "p2_late_image"]
+
+
+@pytest.mark.parametrize("suffix", [".mhd", ".mha", ".nii", ".nii.gz", ".nrrd"])
+@pytest.mark.parametrize("dtype", [np.uint8, np.int8])
+def test_masks_beside_scans_are_no_scans(tree, look, suffix, dtype):
+    volume(tree / "subset0" / f"1.3.6.1{suffix}")
+    volume(tree / "seg-lungs-LUNA16" / f"1.3.6.1{suffix}", 3, dtype)
+    (found,), (left,) = look()
+    # LUNA16's lists know the scan by the name of its series alone.
+    assert found.scan == "1.3.6.1"
+    assert "subset0" in found.files[0]
+    assert not left.fault
+    assert "8 bits a voxel hold no HU" in left.reason
+
+
+def test_eight_bits_that_a_nifti_scales_may_be_hu(tree, look):
+    path = volume(tree / "a.nii", 3, np.uint8)
+    with path.open("r+b") as file:
+        file.seek(112)
+        file.write(struct.pack("<ff", 16.0, -1024.0))
+    (found,), left_out = look()
+    assert found.scan == "a"
+    assert not left_out
 
 
 def test_two_forms_of_one_name_in_a_folder_are_a_fault(tree, look):

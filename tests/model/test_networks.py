@@ -292,3 +292,15 @@ def test_an_encoder_without_so_coarse_a_map_says_so():
                 network="unet", height=64, width=64, depth=7, base_width=4, encoder="MobileNetV2"
             )
         )
+
+
+@pytest.mark.parametrize("encoder", ["DenseNet121", "EfficientNetB0", "ResNet50V2"])
+def test_every_encoder_gives_a_map_a_level(encoder):
+    settings = NetworkSettings(
+        network="unet", height=64, width=96, depth=5, base_width=4, encoder=encoder
+    )
+    model = build(settings)
+    (borrowed,) = (layer for layer in model.layers if layer.name == encoder.lower())
+    sizes = [taken.shape[1:3] for taken in borrowed.output]
+    assert sizes == [(32, 48), (16, 24), (8, 12), (4, 6)]
+    assert model.output_shape == (None, 64, 96, 2)

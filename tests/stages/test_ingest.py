@@ -8,7 +8,7 @@ import sys
 import numpy as np
 import pytest
 
-from pipeline.core.errors import ScanError
+from pipeline.core.errors import ScanError, ScanSkipped
 from pipeline.io import images
 from pipeline.io.exchange import write_exchange
 from pipeline.io.sources import index, write_source
@@ -158,12 +158,20 @@ def test_a_volume_of_another_form_is_stored_as_it_is(tmp_path, suffix):
 def test_a_volume_of_two_slices_is_refused(tmp_path):
     (tmp_path / "in").mkdir()
     write_exchange(
-        Volume(np.zeros((2, 5, 6), np.int16), Geometry((1, 1, 1))), tmp_path / "in/a.nrrd"
+        Volume(np.full((2, 5, 6), -1000, np.int16), Geometry((1, 1, 1))), tmp_path / "in/a.nrrd"
     )
     with pytest.raises(ScanError, match=r"too-few-slices: .* has 2 slices; .* needs 3"):
         ingested(tmp_path / "in", tmp_path)
     (tmp_path / "out").rmdir()
     assert ingested(tmp_path / "in", tmp_path, min_slices=2)[0].shape[0] == 2
+
+
+def test_labels_of_many_bits_are_skipped(tmp_path):
+    (tmp_path / "in").mkdir()
+    labels = np.random.default_rng(0).integers(0, 30, (4, 5, 6)).astype(np.int16) * 100
+    write_exchange(Volume(labels, Geometry((1, 1, 1))), tmp_path / "in/a.nrrd")
+    with pytest.raises(ScanSkipped, match="a mask or labels, not CT"):
+        ingested(tmp_path / "in", tmp_path)
 
 
 @pytest.mark.data
