@@ -16,7 +16,7 @@ from pipeline.io.picture_pairs import as_mask, find_masks, read_grey
 from pipeline.io.pictures_table import compiled, patient_of
 from pipeline.model.model_record import ModelRecord, read_model_record
 from pipeline.ops.scores import Counts, Tally
-from pipeline.segment_images import Segmented, model_folder
+from pipeline.segment_images import Segmented, net_file
 
 UNSEEN, VALIDATION, TRAIN = "unseen", "validation", "train"
 FILE = "scores.json"
@@ -54,7 +54,7 @@ def score_images(done: Sequence[Segmented], masks: Path, model: Path, out: Path)
         If `masks` is no folder, or no image has a mask there.
     """
     by_name = find_masks(masks)
-    record = read_model_record(model_folder(model))
+    record = read_model_record(net_file(model))
     tallies: dict[str, Tally] = {}
     rows: list[dict[str, Any]] = []
     left_out: list[str] = []

@@ -76,7 +76,7 @@ def segment_images(
     Parameters
     ----------
     model
-        Folder that `train` wrote, or its ``model.keras``; see `model_folder`.
+        Folder that `train` wrote, or its ``model.keras``; see `net_file`.
     images
         Files: pictures, DICOM X-rays, DICOM CT slices.
     out
@@ -106,9 +106,9 @@ def segment_images(
             "and at most 1"
         )
     _distinct(images)
-    folder = model_folder(model)
-    record = read_model_record(folder)
-    net = inference.load_net(model if model.is_file() else folder / NET)
+    file = net_file(model)
+    record = read_model_record(file)
+    net = inference.load_net(file)
     out.mkdir(parents=True, exist_ok=True)
     done = []
     for path in images:
@@ -135,12 +135,12 @@ def segment_images(
     return done
 
 
-def model_folder(model: Path) -> Path:
-    """The folder of a net: that which is named, or of a work folder the one trained last."""
+def net_file(model: Path) -> Path:
+    """The file of a net: that which is named, a folder's, or of a work folder the last trained."""
     if model.is_file():
-        return model.parent
-    trained = [file.parent for file in (model / "dataset" / "train").glob(f"*/{NET}")]
-    return max(trained, key=lambda folder: (folder / NET).stat().st_mtime_ns, default=model)
+        return model
+    trained = (model / "dataset" / "train").glob(f"*/{NET}")
+    return max(trained, key=lambda file: file.stat().st_mtime_ns, default=model / NET)
 
 
 def probability_of(image: SingleImage, net: Any, record: ModelRecord, fit: str = "auto") -> Floats:

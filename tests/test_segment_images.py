@@ -11,7 +11,7 @@ from pipeline.core.errors import ConfigError, DataError
 from pipeline.io.single_images import SingleImage, find_images, read_single_image
 from pipeline.model import inference
 from pipeline.model.model_record import NET, ModelRecord, write_model_record
-from pipeline.segment_images import model_folder, overlay, probability_of, segment_images
+from pipeline.segment_images import net_file, overlay, probability_of, segment_images
 
 PICTURES = ModelRecord(
     target="lungs", classes=["background", "lungs"], kind="pictures", network={}, context=0,
@@ -204,10 +204,10 @@ def test_of_a_work_folder_the_net_trained_last_is_taken(tmp_path):
         (folder / NET).touch()
         os.utime(folder / NET, (1e9 - age, 1e9 - age))
     newest = tmp_path / "dataset" / "train" / "new"
-    assert model_folder(tmp_path) == newest
-    assert model_folder(newest) == newest
-    assert model_folder(newest / NET) == newest
-    assert model_folder(tmp_path / "elsewhere") == tmp_path / "elsewhere"
+    assert net_file(tmp_path) == newest / NET
+    assert net_file(newest) == newest / NET
+    assert net_file(newest.parent / "old" / NET) == newest.parent / "old" / NET
+    assert net_file(tmp_path / "elsewhere") == tmp_path / "elsewhere" / NET
 
 
 def test_a_folder_stands_for_the_images_in_it(tmp_path):

@@ -1,7 +1,12 @@
-"""Model record: what lies beside a trained net, so that nobody feeds it what it does not know."""
+"""Model record: what is kept with a trained net, so that nobody feeds it what it does not know.
+
+It lies beside the net as ``model.json``, to be read, and within the net's own file, which may be
+moved alone. Keras passes over what it does not know in its archives.
+"""
 
 import dataclasses
 import json
+import zipfile
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -12,6 +17,7 @@ from pipeline.model.samples import View
 FILE = "model.json"
 NET = "model.keras"
 LAST = "last.keras"
+MEMBER = "lungseg-cli.json"
 
 FORMAT = 1
 
@@ -81,22 +87,33 @@ class ModelRecord:
 
 
 def write_model_record(record: ModelRecord, folder: Path) -> None:
-    """Write ``model.json`` into `folder`."""
-    text = json.dumps(dataclasses.asdict(record), indent=1, ensure_ascii=False)
-    (folder / FILE).write_text(text + "\n", encoding="utf-8")
+    """Write ``model.json`` into `folder`, and into the nets that are there."""
+    text = json.dumps(dataclasses.asdict(record), indent=1, ensure_ascii=False) + "\n"
+    (folder / FILE).write_text(text, encoding="utf-8")
+    for net in (folder / NET, folder / LAST):
+        if net.is_file():
+            with zipfile.ZipFile(net, "a") as archive:
+                # Without a date, so that the same net is the same file.
+                archive.writestr(zipfile.ZipInfo(MEMBER), text)
 
 
-def read_model_record(folder: Path) -> ModelRecord:
-    """Read the ``model.json`` of the folder of a net.
+def read_model_record(place: Path) -> ModelRecord:
+    """Read the record of a net.
+
+    Parameters
+    ----------
+    place
+        The folder that `train` wrote, or a net's own file, wherever it was moved.
 
     Raises
     ------
     DataError
         If there is none, or another version of this program wrote it.
     """
-    file = folder / FILE
+    beside = place / FILE if place.is_dir() else place.parent / FILE
+    file = place if place.is_file() else beside
     try:
-        raw = json.loads(file.read_text(encoding="utf-8"))
+        raw = json.loads(_within(place) or beside.read_text(encoding="utf-8"))
         if raw.get("format") != FORMAT:
             raise DataError(
                 f"{file} has format {raw.get('format')}, this program reads {FORMAT}; train again"
@@ -104,6 +121,16 @@ def read_model_record(folder: Path) -> ModelRecord:
         return ModelRecord(**raw)
     except (OSError, ValueError, TypeError, AttributeError) as error:
         raise DataError(
-            f"{file} is not the record of a trained net ({error}); give the folder that `train` "
+            f"{file} has no record of a trained net ({error}); give the folder that `train` "
             "wrote, or train again"
         ) from error
+
+
+def _within(net: Path) -> str:
+    """The record within a net's file; empty if there is none."""
+    if not net.is_file() or not zipfile.is_zipfile(net):
+        return ""
+    with zipfile.ZipFile(net) as archive:
+        if MEMBER not in archive.namelist():
+            return ""
+        return archive.read(MEMBER).decode("utf-8")

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -69,6 +70,20 @@ def test_the_record_says_what_the_net_is_and_whom_it_saw(trained):
     assert record.network["channels"] == 3
 
 
+@pytest.mark.parametrize("name", ["model.keras", "last.keras"])
+def test_a_net_that_was_moved_alone_still_says_what_it_is(trained, tmp_path, name):
+    moved = shutil.copy(trained[0] / name, tmp_path / "elsewhere.keras")
+    assert read_model_record(moved) == read_model_record(trained[0])
+    answer = load_net(moved).predict_on_batch(np.zeros((1, SIZE, SIZE, 3), np.float32))
+    assert np.isfinite(answer).all()
+
+
+def test_a_net_without_a_record_within_is_known_by_the_one_beside_it(trained, tmp_path):
+    shutil.copy(trained[0] / "model.json", tmp_path)
+    (tmp_path / "model.keras").write_bytes(b"of another program")
+    assert read_model_record(tmp_path / "model.keras") == read_model_record(trained[0])
+
+
 def test_the_saved_net_answers_as_its_size_asks(trained):
     net = load_net(trained[0] / "model.keras")
     answer = net.predict_on_batch(np.zeros((2, SIZE, SIZE, 3), np.float32))
@@ -133,7 +148,7 @@ def test_presets_are_settings_that_exist(name):
 
 
 def test_a_record_of_another_format_and_none_at_all_are_refused(trained, tmp_path):
-    with pytest.raises(DataError, match="not the record of a trained net"):
+    with pytest.raises(DataError, match="no record of a trained net"):
         read_model_record(tmp_path)
     record = dataclasses.replace(read_model_record(trained[0]), format=99)
     write_model_record(record, tmp_path)
