@@ -68,7 +68,7 @@ LIDC: Values = {
     "predict.batch_size": 32,
 }
 
-# Lungs on chest X-rays: some 400 films to learn from, two cores, an hour.
+# Lungs on chest X-rays: some 400 films to learn from, two cores, half an hour.
 XRAY: Values = {
     # The lungs' outline is smooth: scaled back from 192 pixels it loses a ten-thousandth of Dice
     # at 256, and a film costs half as much.
@@ -81,9 +81,12 @@ XRAY: Values = {
     "train.hu_low": 0.0,
     "train.hu_high": 255.0,
     "train.loss": "bce_dice",
-    "train.epochs": 60,
-    # 6,000 steps in all; with batches of 8 the loss was still falling at the end.
+    # After 3,000 steps of a long schedule the held-out films got no better, the others did.
+    "train.epochs": 35,
     "train.batch_size": 4,
+    "train.dropout": 0.3,
+    # Of 500 steps: single epochs differ by 0.002 in Dice.
+    "train.ema": 0.998,
     "train.learning_rate": 1e-3,
     "train.schedule": "cosine",
     "train.warmup_epochs": 1.0,
@@ -91,13 +94,13 @@ XRAY: Values = {
     # The heart lies on the left: no mirror. Films differ much in exposure and in how much of the
     # patient they show.
     "train.flip_x": 0.0,
-    "train.rotate_degrees": 10.0,
+    "train.rotate_degrees": 12.0,
     "train.shift_px": 9.0,
-    "train.zoom": 0.15,
+    "train.zoom": 0.2,
     "train.pad_px": 9.0,
-    "train.elastic_px": 4.5,
-    "train.brightness": 0.15,
-    "train.contrast": 0.3,
+    "train.elastic_px": 6.0,
+    "train.brightness": 0.2,
+    "train.contrast": 0.4,
     "train.noise": 0.03,
     "train.workers": 1,
 }
