@@ -8,6 +8,8 @@ from typing import Any
 
 import click
 
+from pipeline.core.errors import ConfigError
+
 Command = Callable[..., Any]
 
 
@@ -90,8 +92,16 @@ def pairs_option(command: Command) -> Command:
 
 
 def with_pairs(options: dict[str, Any]) -> dict[str, Any]:
-    """`options` with the folders of `pairs_option` as the settings that they stand for."""
+    """`options` with the folders of `pairs_option` as the settings that they stand for.
+
+    Raises
+    ------
+    ConfigError
+        If only one of the two is given.
+    """
     pairs = {name: options.pop(name) for name in ("images", "masks")}
+    if sum(path is not None for path in pairs.values()) == 1:
+        raise ConfigError("--images and --masks go together; for one folder of both name it twice")
     extra = [f"build-tables.{name}={path}" for name, path in pairs.items() if path]
     options["assignments"] = (*options["assignments"], *extra)
     return options
