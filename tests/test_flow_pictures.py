@@ -11,7 +11,7 @@ from cli import main
 
 SMALL = (
     *("--set", "build-tables.picture_px=32", "--set", "train.base_width=4"),
-    *("--set", "train.depth=2", "--set", "train.epochs=12", "--set", "train.ema=0.8"),
+    *("--set", "train.depth=2", "--set", "train.epochs=12"),
     *("--set", "train.warmup_epochs=0", "--set", "train.learning_rate=0.02", "--quiet"),
 )
 

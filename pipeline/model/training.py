@@ -42,7 +42,6 @@ class Recipe:
     learning_rate: float = 1e-3
     optimizer: str = "adam"
     weight_decay: float = 0.0
-    ema: float = 0.0
     schedule: str = "constant"
     warmup_epochs: float = 0.0
     plateau_patience: int = 5
@@ -129,10 +128,10 @@ def train(  # noqa: PLR0913, PLR0917 - what, how, and whom to tell
             row = run.epoch(history, on_batch)
             history.append(row)
             better = schedule.best_epoch(_scores(history)) == len(history) - 1
-            weights = run.weights() if better or len(history) == 1 else None
+            weights = run.net.get_weights() if better or len(history) == 1 else None
             checkpoints.keep(history, kept.state_of(run.model), weights)
             on_epoch(row)
-        last = run.weights()
+        last = run.net.get_weights()
     best = schedule.best_epoch(_scores(history)) or 0
     return Trained(
         best=_net_of(recipe, checkpoints.best()),
@@ -165,9 +164,7 @@ class _Run:
         policy = devices.policy_of(recipe.mixed_precision)
         with devices.seeded(recipe.seed), devices.dtype_policy(policy):
             self.net = build(_resized(full, crop))
-            # Another net is validated where it is of another size or has other weights.
-            alike = crop == full.height and not recipe.ema
-            self.full = self.net if alike else build(full)
+            self.full = self.net if crop == full.height else build(full)
             self.model = self.teaching.pupil(self.net)
             self.model.compile(
                 optimizer=optimizer(recipe, self.steps),
@@ -217,22 +214,12 @@ class _Run:
             recipe.slices_per_epoch,
         )
 
-    def weights(self) -> kept.Weights:
-        """The net's weights, or their running means where those are kept."""
-        own: kept.Weights = self.net.get_weights()
-        if not self.recipe.ema:
-            return own
-        self.model.optimizer.finalize_variable_values(self.model.trainable_variables)
-        means: kept.Weights = self.net.get_weights()
-        self.net.set_weights(own)
-        return means
-
     def _targets(self, y: Any) -> Any:
         return self.teaching.targets(self.model, y)
 
     def _validated(self) -> Row:
         if self.full is not self.net:
-            self.full.set_weights(self.weights())
+            self.full.set_weights(self.net.get_weights())
         size = self.recipe.batch_size
         filled_up = size * self.spread // math.gcd(size, self.spread)
         epoch = Epoch(self.held_out.rows, size, None, filled_up)
@@ -254,7 +241,6 @@ def fit(
     import keras
 
     done: list[float] = [time.perf_counter()]
-    own: list[Any] = []
 
     class Stopwatch(keras.callbacks.Callback):  # type: ignore[misc]
         def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
@@ -262,9 +248,6 @@ def fit(
             loss = float((logs or {})["loss"])
             done.append(time.perf_counter())
             on_batch(batch + 1, len(feed), loss)
-
-        def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-            own.extend(self.model.get_weights())
 
     begin = done[0]
     try:
@@ -279,8 +262,6 @@ def fit(
         if feed.failure is not None:
             raise feed.failure from error
         raise
-    # Keras puts running means, if there are any, in the place of the weights when `fit` ends.
-    model.set_weights(own)
     seconds = time.perf_counter() - begin
     waited = sum(max(feed.ready[i] - done[i], 0.0) for i in range(len(feed)))
     return {
@@ -308,8 +289,6 @@ def optimizer(recipe: Recipe, steps: int) -> Any:
     common: dict[str, Any] = {"learning_rate": rate}
     if recipe.clip_norm:
         common["global_clipnorm"] = recipe.clip_norm
-    if recipe.ema:
-        common |= {"use_ema": True, "ema_momentum": recipe.ema}
     if recipe.weight_decay:
         common["weight_decay"] = recipe.weight_decay
     if recipe.optimizer == "sgd":

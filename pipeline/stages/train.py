@@ -82,10 +82,6 @@ class Train(Params):
     optimizer: str = param("adam", "the optimiser", choices=("adam", "adamw", "sgd"))
     learning_rate: float = param(1e-3, "step size at its largest", above=0)
     weight_decay: float = param(0.0, "pull of the weights towards 0", least=0)
-    ema: float = param(
-        0.0, "share of the weights' running mean that a step keeps; the means are used; 0: none",
-        least=0, below=1,
-    )  # fmt: skip
     schedule: str = param(
         "cosine", "course of the learning rate", choices=("constant", "plateau", "cosine")
     )

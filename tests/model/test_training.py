@@ -124,35 +124,6 @@ def test_a_run_killed_within_and_after_an_epoch_ends_with_the_same_weights(
     assert not list(tmp_path.iterdir())
 
 
-def weights_apart(one, two):
-    pairs = zip(one.get_weights(), two.get_weights(), strict=True)
-    return max(float(np.abs(a - b).max()) for a, b in pairs)
-
-
-def test_running_means_are_used_and_leave_the_training_as_it_is(unbroken, table, tmp_path):
-    means = trained(table, tmp_path, replaced(ema=0.8))
-    assert [r["loss"] for r in means.history] == [r["loss"] for r in unbroken.history]
-    assert [r["val_loss"] for r in means.history] != [r["val_loss"] for r in unbroken.history]
-    assert weights_apart(means.last, unbroken.last) > 1e-3
-    # A mean that keeps next to nothing is the weights themselves.
-    newest = trained(table, tmp_path, replaced(ema=1e-9))
-    assert weights_apart(newest.last, unbroken.last) < 1e-6
-
-
-def test_a_killed_run_with_running_means_ends_as_an_unbroken_one(table, tmp_path):
-    def kill(_):
-        raise KilledError
-
-    recipe = replaced(ema=0.8, epochs=2)
-    whole = trained(table, tmp_path, recipe)
-    with pytest.raises(KilledError):
-        trained(table, tmp_path, recipe, on_epoch=kill)
-    resumed = trained(table, tmp_path, recipe)
-    assert resumed.resumed_at == 1
-    assert weights_apart(resumed.last, whole.last) == 0
-    assert weights_apart(resumed.best, whole.best) == 0
-
-
 def test_the_best_epoch_is_that_of_the_highest_dice_on_the_held_out(unbroken):
     scores = [row["val_dice"] for row in unbroken.history]
     assert unbroken.best_epoch == int(np.argmax(scores)) + 1
