@@ -50,13 +50,14 @@ def main() -> None:
 
 @main.command()
 @sources_option
-@click.option("--pictures", is_flag=True, help="A PNG a scan, lungs and nodules outlined.")
+@click.option("--pictures", is_flag=True, help="A PNG a scan into WORK/pictures.")
 @run_options
 def preprocess(roots: tuple[Path, ...], pictures: bool, **options: Any) -> None:
     """Read, resample, find lungs, mark nodules: scan by scan, in parallel."""
     session = _session(options, roots, look=True)
     if not session.sources and not session.left_out:
-        raise ConfigError("there are no scans yet: name a folder of chest CT with --src")
+        where = " and ".join(str(root) for root in roots) or "the work folder"
+        raise ConfigError(f"there are no scans in {where}: name a folder of chest CT with --src")
     notes = session.notes()
     for note in notes[:_NOTES_SHOWN]:
         click.echo(f"note     {note}", err=True)
@@ -118,8 +119,9 @@ def stages(as_json: bool) -> None:
     if as_json:
         click.echo(present.dump({"stages": rows}))
         return
-    for row in rows:
-        click.echo(f"{row['name']:<17} {row['version']:>2}  {row['help']}")
+    for stage in FLOW:
+        click.echo(f"{stage.name:<17} version {stage.version}  {stage.help}")
+        click.echo(f"{'':<17} needs {', '.join(stage.needs) or 'the source files'}")
 
 
 @main.command()
@@ -174,9 +176,21 @@ def verify(**options: Any) -> None:
     "--what",
     required=True,
     type=click.Choice(["ct", "lungs", "votes", "nodules", "probability", "detections"]),
+    help="HU; lungs; readers per voxel; nodules' labels; the net's answer; nodules it found.",
 )
-@click.option("--grid", type=click.Choice(["source", "working"]), default="source")
-@click.option("--out", required=True, type=click.Path(dir_okay=False, path_type=Path))
+@click.option(
+    "--grid",
+    type=click.Choice(["source", "working"]),
+    default="source",
+    show_default=True,
+    help="The scan's own grid, or the resampled one.",
+)
+@click.option(
+    "--out",
+    required=True,
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="The file; its ending (.nii.gz, .nrrd, .mha) is its format.",
+)
 @work_option
 def export(scan: str, what: str, grid: str, out: Path, **options: Any) -> None:
     """Write one volume of a scan as .nii.gz, .nrrd or .mha."""
@@ -189,9 +203,15 @@ def export(scan: str, what: str, grid: str, out: Path, **options: Any) -> None:
 @main.command()
 @click.argument("scan", required=False)
 @click.option(
-    "--out", type=click.Path(file_okay=False, path_type=Path), help="Folder for the PNGs."
+    "--out",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Folder for the PNGs.  [default: peek in the work folder]",
 )
-@click.option("--every", type=click.IntRange(min=1), help="One row in so many.")
+@click.option(
+    "--every",
+    type=click.IntRange(min=1),
+    help="One row in so many, and all with a nodule.  [default: about 24 rows]",
+)
 @work_option
 def peek(scan: str | None, out: Path | None, every: int | None, **options: Any) -> None:
     """Write PNGs of the table's rows with their masks: what the net will see.
@@ -335,4 +355,4 @@ def _run(session: Any, command: str, options: dict[str, Any]) -> int:
 
 
 if __name__ == "__main__":
-    main()
+    main(prog_name="lungseg-cli")

@@ -27,7 +27,11 @@ def work_option(command: Command) -> Command:
             type=click.Path(exists=True, dir_okay=False, path_type=Path),
             help="TOML file of settings.  [default: lungseg.toml here or in the work folder]",
         ),
-        click.option("--preset", default="", help="Named settings: small, lidc, xray."),
+        click.option(
+            "--preset",
+            default="",
+            help="Named settings: small (minutes), lidc (the whole of LIDC, a GPU), xray (films).",
+        ),
         click.option(
             "--set",
             "assignments",
@@ -85,8 +89,16 @@ def sources_option(command: Command) -> Command:
 def pairs_option(command: Command) -> Command:
     """Where the pictures and their masks are, for tables of pictures; see `with_pairs`."""
     options = [
-        click.option("--images", type=click.Path(path_type=Path), help="Folder of 2-D pictures,"),
-        click.option("--masks", type=click.Path(path_type=Path), help="and of their masks."),
+        click.option(
+            "--images",
+            type=click.Path(path_type=Path),
+            help="Folder of 2-D pictures to learn lungs from, instead of scans. Remembered.",
+        ),
+        click.option(
+            "--masks",
+            type=click.Path(path_type=Path),
+            help="Folder of their masks: that of a.png is called a or a_mask.",
+        ),
     ]
     return _with_options(command, options)
 

@@ -92,9 +92,13 @@ def summary_text(
     for item in left_out:
         label = "failed  " if item.fault else "skipped "
         lines.append(f"{label} {item.path}\n         {item.reason}")
+    lost = [
+        stage for (stage, scan), r in summary.results.items() if not scan and r.state == "failed"
+    ]
     lines.append(
         f"{summary.expected} expected = {summary.done} done + {summary.failed} failed"
         f" + {summary.skipped} skipped; {seconds:.1f} s"
+        + "".join(f"; {stage} failed" for stage in lost)
     )
     return "\n".join(lines)
 
@@ -220,7 +224,9 @@ def status_text(
         }
         done = sum(a.do == "reuse" for a in mine.values())
         told = "  ".join(f"{name} {value}" for name, value in facts.items())
-        lines.append(f"{source.patient:<15} ...{scan[-20:]:<20} {done}/{len(mine)}  {told}")
+        lines.append(
+            f"{source.patient:<15} ...{scan[-20:]:<20} {done} of {len(mine)} stages  {told}"
+        )
     lines += [f"left out        {item.path}: {item.reason}" for item in left_out]
     return "\n".join(lines)
 

@@ -96,9 +96,9 @@ def segment_images(
     Raises
     ------
     ConfigError
-        If two images would write the same files, or a setting is wrong.
+        If there is no net, two images would write the same files, or a setting is wrong.
     DataError
-        If there is no such net.
+        If the net or its record cannot be read.
     """
     if fit not in FIT or not 0 < threshold <= 1:
         raise ConfigError(
@@ -107,6 +107,11 @@ def segment_images(
         )
     _distinct(images)
     file = net_file(model)
+    if not file.is_file():
+        raise ConfigError(
+            f"there is no trained net in {model}; name a model.keras, or a work folder in which "
+            "`lungseg-cli train` has come to its end"
+        )
     record = read_model_record(file)
     net = inference.load_net(file)
     out.mkdir(parents=True, exist_ok=True)

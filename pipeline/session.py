@@ -161,8 +161,8 @@ def _overrides(work: Path, choice: Choice) -> list[config.Override]:
     ]
     if choice.preset:
         if choice.preset not in presets.PRESETS:
-            names = ", ".join(presets.PRESETS)
-            raise ConfigError(f"there is no preset {choice.preset!r}; there are {names}")
+            meant = config.did_you_mean(choice.preset, presets.PRESETS)
+            raise ConfigError(f"there is no preset {choice.preset!r}{meant}")
         found += config.from_preset(presets.PRESETS[choice.preset], choice.preset)
     places = [choice.config] if choice.config else [Path(CONFIG_NAME), work / CONFIG_NAME]
     file = next((place for place in places if place.is_file()), choice.config)

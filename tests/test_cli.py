@@ -74,7 +74,9 @@ def test_params_are_toml_that_can_be_given_back(tmp_path):
 def test_stages_lists_the_flow():
     lines = invoke("stages").output.splitlines()
     assert lines[0].startswith("ingest ")
-    assert len(lines) == 10
+    assert len(lines) == 20
+    assert lines[1].strip() == "needs the source files"
+    assert lines[3].strip() == "needs ingest"
 
 
 def test_status_of_an_empty_work_folder_says_how_to_begin(tmp_path):

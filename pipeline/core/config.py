@@ -14,6 +14,7 @@ from typing import Any
 from pipeline.core.errors import ConfigError
 from pipeline.core.stage import Params, Stage, as_dict, scalar_types
 
+_KINDS = {int: "a whole number", float: "a number", bool: "true or false", type(None): "none"}
 _WORDS = {"true": True, "yes": True, "on": True, "false": False, "no": False, "off": False}
 
 
@@ -93,14 +94,14 @@ def settings(stages: Sequence[Stage], overrides: Iterable[Override]) -> dict[str
         if stage is None:
             raise ConfigError(
                 f"{override.origin}: there is no stage {override.stage!r}"
-                f"{_did_you_mean(stage_name, by_name)}"
+                f"{did_you_mean(stage_name, by_name)}"
             )
         names = [spec.name for spec in dataclasses.fields(stage.params)]
         name = override.name.replace("-", "_")
         if name not in names:
             raise ConfigError(
                 f"{override.origin}: {stage_name} has no parameter {override.name!r}"
-                f"{_did_you_mean(name, names)}"
+                f"{did_you_mean(name, names)}"
             )
         values[stage_name][name] = override
     return {name: _build(stage, values[name]) for name, stage in by_name.items()}
@@ -138,7 +139,7 @@ def parse(text: str, kinds: tuple[type, ...]) -> Any:
                 continue
     if str in kinds:
         return str(text)
-    wanted = " or ".join(kind.__name__ for kind in kinds)
+    wanted = " or ".join(_KINDS[kind] for kind in kinds)
     raise ConfigError(f"expected {wanted}, found {text!r}")
 
 
@@ -178,7 +179,8 @@ def _toml_value(value: Any) -> str:
     return repr(value)
 
 
-def _did_you_mean(name: str, known: Iterable[str]) -> str:
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """The end of a message about an unknown name: the one that is most like it, or all."""
     names = list(known)
     close = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
     return f"; did you mean {close[0]}?" if close else f"; there are {', '.join(names)}"

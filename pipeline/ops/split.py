@@ -143,8 +143,9 @@ def assigned_split(
 def _part_counts(n: int, shares: Mapping[str, float]) -> dict[str, int]:
     if n < len(shares):
         raise DataError(
-            f"{', '.join(shares)} need a patient each, {len(shares)} with annotations; "
-            f"there are {n}. Add scans, or set a share to 0"
+            f"{', '.join(shares)} need a patient with annotations each, and there are {n}: add "
+            "scans, or do without a part (split-patients.validation_share=0, "
+            "split-patients.test_share=0)"
         )
     # Rounded, at least one each; what rounding costs or gains is train's, the largest part,
     # and where train has none to give, the largest other's.

@@ -16,6 +16,7 @@ import json
 import logging
 import math
 import sys
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -234,6 +235,7 @@ class _Progress:
 
     def __init__(self, epochs: int, board: EventFile | None) -> None:
         self.epochs, self.board = epochs, board
+        self.begun, self.done_here = time.perf_counter(), 0
         self.bar: Any = None
 
     def batch(self, done: int, batches: int, loss: float) -> None:
@@ -253,6 +255,11 @@ class _Progress:
             told.append(f"validation Dice {row['val_dice']:.4f}")
         told.append(f"{row['images_per_second']:.1f} images/s")
         told.append(f"waited {row['waiting']:.1%} of {row['seconds']:.0f} s for data")
+        self.done_here += 1
+        left = self.epochs - int(row["epoch"])
+        if left:
+            each = (time.perf_counter() - self.begun) / self.done_here
+            told.append(f"{_duration(left * each)} left")
         from tqdm import tqdm
 
         line = f"  epoch {row['epoch']:.0f} of {self.epochs}: {', '.join(told)}"
@@ -260,6 +267,12 @@ class _Progress:
         if self.board is not None:
             numbers = {name: row[name] for name in row if name not in {"epoch", "score"}}
             self.board.add(int(row["epoch"]), numbers)
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
 
 
 def _digest(params: Train, table: str, split_hash: str) -> str:

@@ -29,12 +29,12 @@ def test_later_layers_win(tmp_path):
     [
         ("uper.gain=1", r"--set uper.gain=1: there is no stage 'uper'; did you mean upper\?"),
         ("upper.gian=1", r"upper has no parameter 'gian'; did you mean gain\?"),
-        ("upper.gain=wide", r"upper\.gain: expected float, found 'wide'"),
+        ("upper.gain=wide", r"upper\.gain: expected a number, found 'wide'"),
         ("upper.gain=11", r"--set upper\.gain=11: upper: gain must be <= 10, not 11"),
         ("upper.mark=x", r"mark must be one of !, \?; not 'x'"),
         ("gain=1", r"expected stage\.name=value"),
         ("upper.gain", r"expected stage\.name=value"),
-        ("read.repeat=1.5", r"read\.repeat: expected int, found '1\.5'"),
+        ("read.repeat=1.5", r"read\.repeat: expected a whole number, found '1\.5'"),
     ],
 )
 def test_a_wrong_setting_is_named_with_where_it_stands(assignment, message):
