@@ -100,7 +100,7 @@ def test_the_hash_tells_splits_apart_and_ignores_order_and_the_unannotated():
 
 
 def test_two_patients_cannot_be_three_parts():
-    with pytest.raises(DataError, match=r"3 with annotations; there are 2. Add scans, or set a"):
+    with pytest.raises(DataError, match=r"there are 2: add scans, or do without a part"):
         random_split({"a": 1, "b": 2}, 0.1, 0.2, 1)
 
 
