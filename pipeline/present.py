@@ -95,9 +95,13 @@ def summary_text(
     lost = [
         stage for (stage, scan), r in summary.results.items() if not scan and r.state == "failed"
     ]
-    lines.append(
+    scans = (
         f"{summary.expected} expected = {summary.done} done + {summary.failed} failed"
-        f" + {summary.skipped} skipped; {seconds:.1f} s"
+        f" + {summary.skipped} skipped; "
+    )
+    # Tables of pictures are made without scans.
+    lines.append(
+        f"{scans if summary.expected else ''}{seconds:.1f} s"
         + "".join(f"; {stage} failed" for stage in lost)
     )
     return "\n".join(lines)
