@@ -94,8 +94,8 @@ def slice_loss(y_true: Tensor, y_pred: Tensor) -> Tensor:
     """Cross-entropy, nats, of ``y_pred (n, 1)``; the mean over the slices that count."""
     from keras import ops
 
-    holds, counts = y_true[:, 0], y_true[:, 1]
-    p = ops.cast(y_pred, "float32")[:, 0]
+    y_true, y_pred = ops.cast(y_true, "float32"), ops.cast(y_pred, "float32")
+    holds, counts, p = y_true[:, 0], y_true[:, 1], y_pred[:, 0]
     log1, log0 = (ops.log(ops.clip(q, TINY, 1.0)) for q in (p, 1 - p))
     entropy = -(holds * log1 + (1 - holds) * log0)
     return ops.sum(counts * entropy) / ops.maximum(ops.sum(counts), TINY)
