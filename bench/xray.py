@@ -1,8 +1,8 @@
-"""Lungs on chest X-rays: Dice, IoU and accuracy of a net on patients it never saw.
+r"""Lungs on chest X-rays: Dice, IoU and accuracy of a net on patients it never saw.
 
     python -m bench.xray ../shared/data/xray --work xray-work
-    python -m bench.xray ../shared/data/xray --work xray-work-pp \\
-        --set train.network=unetpp --set train.base_width=12 --set train.depth=5 \\
+    python -m bench.xray ../shared/data/xray --work xray-work-pp \
+        --set train.network=unetpp --set train.base_width=12 --set train.depth=5 \
         --set train.deep_supervision=true --set train.epochs=20
 
 Runs the two commands that a user would type, `train --preset xray` and `segment --masks`, on a
