@@ -42,7 +42,7 @@ bench: .venv/ready  ## measure what the README claims
 	.venv-backends/bin/python -m pip install --quiet -r requirements.txt -r requirements-dev.txt jax "torch==2.13.0"
 	touch .venv-backends/ready
 
-test-backends: .venv-backends/ready  ## the nets' tests on TensorFlow, PyTorch and JAX (half an hour)
+test-backends: .venv-backends/ready  ## the nets' tests on TensorFlow, PyTorch and JAX (a quarter of an hour)
 	for backend in tensorflow torch jax; do \
 	    KERAS_BACKEND=$$backend .venv-backends/bin/python -m pytest -q --timeout 1500 \
 	        tests/model/test_networks.py tests/model/test_networks_export.py \
