@@ -36,6 +36,7 @@ from pipeline.ops.augment import Augmentation
 
 log = logging.getLogger(__name__)
 
+TOLD = ("loss", "val_dice", "val_sensitivity", "val_slice_sensitivity", "val_slice_specificity")
 LOSSES = ("gdl_wce", "dice", "bce", "bce_dice", "focal_tversky", "border_weighted")
 
 
@@ -145,7 +146,7 @@ def run(params: Train, inputs: DatasetInputs, out: Path) -> Facts:
     return {
         "epochs": len(done.history),
         "best_epoch": done.best_epoch,
-        **{name: round(best[name], 4) for name in ("loss", "val_dice", "val_sensitivity")
+        **{name: round(best[name], 4) for name in TOLD
            if not math.isnan(best.get(name, math.nan))},
         "parameters": int(done.best.count_params()),
         "images_per_second": round(images / seconds, 2),
