@@ -12,10 +12,9 @@ training nor the validation part. A run that was broken off goes on where it was
 
 import argparse
 import json
-import subprocess
-import sys
 from pathlib import Path
 
+from bench import lungseg
 from pipeline.score_images import as_text
 
 
@@ -34,12 +33,6 @@ def main() -> None:
     times = sorted(float(line.split(" ms,")[0].split()[-1]) for line in told if " ms," in line)
     print(as_text(json.loads((out / "scores.json").read_text("utf-8"))))
     print(f"{times[len(times) // 2]:.0f} ms a film (median, one at a time)")
-
-
-def lungseg(*arguments: object) -> list[str]:
-    command = [sys.executable, "-m", "cli", *map(str, arguments)]
-    ran = subprocess.run(command, check=True, text=True, stdout=subprocess.PIPE)
-    return ran.stdout.splitlines()
 
 
 if __name__ == "__main__":

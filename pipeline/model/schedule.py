@@ -22,9 +22,14 @@ def best_epoch(scores: Sequence[float]) -> int | None:
 
 
 def epochs_without_gain(scores: Sequence[float]) -> int:
-    """Epochs since the best one."""
+    """Epochs from the best one to the last that has a score.
+
+    An epoch that was not validated has none (NaN), and nothing is known of its gain.
+    """
     best = best_epoch(scores)
-    return len(scores) if best is None else len(scores) - 1 - best
+    if best is None:
+        return 0
+    return max(epoch for epoch, score in enumerate(scores) if not math.isnan(score)) - best
 
 
 def plateau_rate(
@@ -32,12 +37,13 @@ def plateau_rate(
 ) -> float:
     """Learning rate after these scores: `factor` times less after each `patience` without gain.
 
-    It does not fall below `least` times the rate.
+    It changes only where there is a score to judge by, and does not fall below `least` times the
+    rate.
     """
-    best, waited, share = math.nan, 0, 1.0
-    for score in scores:
-        waited = 0 if is_better(score, best) else waited + 1
-        best = score if is_better(score, best) else best
-        if waited >= patience:
-            share, waited = max(share * factor, least), 0
+    best, since, share = math.nan, 0, 1.0
+    for epoch, score in enumerate(scores):
+        if is_better(score, best):
+            best, since = score, epoch
+        elif not math.isnan(score) and epoch - since >= patience:
+            share, since = max(share * factor, least), epoch
     return rate * share

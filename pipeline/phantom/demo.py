@@ -101,6 +101,49 @@ def demo_plan(choice: Choice, seed: int = SEED) -> Plan:
     return plan(record, Chest(build=build, seed=own, **choice.nuisances))
 
 
+def write_phantom(choice: Choice, out: Path, seed: int = SEED) -> DemoScan:
+    """Write one patient's phantom and its lungs into `out`, as `write_demo` does.
+
+    Raises
+    ------
+    ScanError
+        If no body was found whose lungs hold all that was drawn.
+    """
+    planned = demo_plan(choice, seed)
+    record = planned.scan
+    phantom = planned.render()
+    padding = planned.chest.padding_hu
+    header = SeriesHeader(
+        patient=record.patient,
+        study=record.study,
+        series=record.scan,
+        slice_thickness_mm=record.slice_thickness_mm,
+        signed=padding is not None,
+        padding_hu=padding,
+        contrast=planned.chest.contrast,
+    )
+    folder = series_folder(out / DICOM, header)
+    if folder.exists():
+        # Files of an earlier demo, of another number of slices, must not mix with these.
+        shutil.rmtree(folder)
+    write_series(phantom.ct, out / DICOM, header)
+    lungs = out / TRUTH / f"{record.scan}.h5"
+    lungs.parent.mkdir(parents=True, exist_ok=True)
+    images.write(phantom.lungs, lungs)
+    right, left = phantom.lung_ml()
+    return DemoScan(
+        scan=record.scan,
+        patient=record.patient,
+        folder=folder,
+        lungs=lungs,
+        slices=planned.shape[0],
+        why=choice.why,
+        nuisances=dict(choice.nuisances),
+        lung_ml=(round(right, 1), round(left, 1)),
+        nodules=tuple(_nodule(planned, drawn) for drawn in planned.nodules),
+    )
+
+
 def write_demo(
     out: Path, scans: int = 6, seed: int = SEED, told: Callable[[DemoScan], None] | None = None
 ) -> list[DemoScan]:
@@ -131,7 +174,7 @@ def write_demo(
     truth.mkdir(parents=True, exist_ok=True)
     written = []
     for choice in CHOICES[:scans]:
-        one = _write(demo_plan(choice, seed), choice, out)
+        one = write_phantom(choice, out, seed)
         written.append(one)
         if told is not None:
             told(one)
@@ -155,40 +198,6 @@ def read_demo(out: Path) -> list[DemoScan]:
         )
         for row in rows
     ]
-
-
-def _write(planned: Plan, choice: Choice, out: Path) -> DemoScan:
-    record = planned.scan
-    phantom = planned.render()
-    padding = planned.chest.padding_hu
-    header = SeriesHeader(
-        patient=record.patient,
-        study=record.study,
-        series=record.scan,
-        slice_thickness_mm=record.slice_thickness_mm,
-        signed=padding is not None,
-        padding_hu=padding,
-        contrast=planned.chest.contrast,
-    )
-    folder = series_folder(out / DICOM, header)
-    if folder.exists():
-        # Files of an earlier demo, of another number of slices, must not mix with these.
-        shutil.rmtree(folder)
-    write_series(phantom.ct, out / DICOM, header)
-    lungs = out / TRUTH / f"{record.scan}.h5"
-    images.write(phantom.lungs, lungs)
-    right, left = phantom.lung_ml()
-    return DemoScan(
-        scan=record.scan,
-        patient=record.patient,
-        folder=folder,
-        lungs=lungs,
-        slices=planned.shape[0],
-        why=choice.why,
-        nuisances=dict(choice.nuisances),
-        lung_ml=(round(right, 1), round(left, 1)),
-        nodules=tuple(_nodule(planned, drawn) for drawn in planned.nodules),
-    )
 
 
 def _nodule(planned: Plan, drawn: DrawnNodule) -> dict[str, Any]:

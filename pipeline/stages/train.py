@@ -90,7 +90,9 @@ class Train(Params):
     warmup_epochs: float = param(1.0, "epochs of linear rise (cosine)", least=0)
     plateau_patience: int = param(5, "epochs without gain before it is halved (plateau)", least=1)
     validate_every: int = param(1, "epochs from one validation to the next", least=1)
-    early_stopping_patience: int = param(0, "epochs without gain that end it; 0: never", least=0)
+    early_stopping_patience: int = param(
+        0, "epochs from the best to a later validated one that end it; 0: never", least=0
+    )
     clip_norm: float = param(1.0, "largest norm of all gradients; 0: any", least=0)
     mixed_precision: str = param(
         "none",
@@ -318,7 +320,7 @@ def _record(  # noqa: PLR0913, PLR0917 - everything that is known of the net
 
 STAGE = DatasetStage(
     name="train",
-    version=2,
+    version=3,
     help="train the net on the tables' training part",
     params=Train,
     needs=("build-tables", "split-patients"),

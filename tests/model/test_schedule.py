@@ -13,10 +13,11 @@ NAN = math.nan
     ("scores", "best", "without"),
     [
         ([], None, 0),
-        ([NAN, NAN], None, 2),
+        ([NAN, NAN], None, 0),
         ([0.1], 0, 0),
         ([0.1, 0.3, 0.3, 0.2], 1, 2),
-        ([NAN, 0.0, NAN], 1, 1),
+        ([NAN, 0.0, NAN, NAN], 1, 0),
+        ([NAN, 0.3, NAN, 0.2, NAN], 1, 2),
         ([-0.7, -0.5], 1, 0),
     ],
 )
@@ -35,6 +36,9 @@ def test_best_is_the_first_of_the_highest_and_no_number_is_none(scores, best, wi
         ([0.5, 0.4, 0.4, 0.4, 0.4], 0.25),
         ([0.5, 0.4, 0.4, 0.6, 0.5], 0.5),
         ([0.5, 0.4, 0.6, 0.5], 1),
+        ([NAN, NAN, NAN, 0.5], 1),
+        ([NAN, 0.5, NAN, NAN, NAN], 1),
+        ([NAN, 0.5, NAN, 0.4, NAN], 0.5),
     ],
 )
 def test_the_rate_is_halved_after_each_two_epochs_without_gain(scores, share):

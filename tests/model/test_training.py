@@ -151,6 +151,13 @@ def test_without_gain_the_rate_falls_and_then_it_stops(table, tmp_path, monkeypa
     assert done.best_epoch == 1
 
 
+def test_epochs_without_validation_do_not_end_it(table, tmp_path):
+    recipe = replaced(epochs=4, validate_every=4, early_stopping_patience=1, slices_per_epoch=4)
+    done = trained(table, tmp_path, recipe)
+    assert len(done.history) == 4
+    assert done.best_epoch == 4
+
+
 def test_crops_train_a_net_of_whole_slices(tmp_path):
     path = toy_table(tmp_path / "tables.h5", *(toy_scan(name, size=64) for name in "ac"), size=64)
     recipe = replaced(epochs=1, network=replace(NET, height=64, width=64))
