@@ -9,7 +9,7 @@ import pytest
 from pipeline.core.errors import DataError
 from pipeline.model import training
 from pipeline.model.checkpoints import restore, resumable
-from pipeline.model.devices import quiet_keras
+from pipeline.model.devices import backend, quiet_keras
 from pipeline.model.networks import NetworkSettings
 from pipeline.model.samples import Samples, View
 from pipeline.model.training import Recipe, optimizer, train, write_log
@@ -156,6 +156,16 @@ def test_epochs_without_validation_do_not_end_it(table, tmp_path):
     done = trained(table, tmp_path, recipe)
     assert len(done.history) == 4
     assert done.best_epoch == 4
+
+
+@pytest.mark.skipif(backend() != "tensorflow", reason="only TensorFlow traces a step twice")
+def test_the_step_is_traced_once(table, tmp_path, monkeypatch):
+    from keras import Model
+
+    traced, step = [], Model.train_step
+    monkeypatch.setattr(Model, "train_step", lambda *args: traced.append(1) or step(*args))
+    trained(table, tmp_path, replaced(epochs=2, batch_size=2, slices_per_epoch=4))
+    assert len(traced) == 1
 
 
 def test_crops_train_a_net_of_whole_slices(tmp_path):
