@@ -20,7 +20,7 @@ import numpy as np
 
 from bench import lungseg
 from pipeline.core.errors import ScanError
-from pipeline.phantom.demo import DICOM, TRUTH, Choice, write_phantom
+from pipeline.phantom.demo import DICOM, Choice, write_phantom
 
 SCANS = Path(__file__).parents[1] / "data_manifests" / "lidc_scans.csv"
 # Thick slices, which are quickly made, and never more nodules than a chest can be found for.
@@ -85,7 +85,6 @@ def phantoms(out: Path, scans: int) -> dict[str, int]:
         except ScanError as error:
             print(f"left out: {error}")
             continue
-        (out / TRUTH).mkdir(exist_ok=True)
         file.write_text(json.dumps(made, indent=1), "utf-8")
     return dict(list(made.items())[:scans])
 
@@ -113,11 +112,15 @@ def choices() -> Iterator[Choice]:
 
 
 def report(work: Path) -> None:
-    """Print the curve's points and what a slice took."""
+    """Print the points of the curve, the masks' agreement and what a slice took."""
     newest = max((work / "dataset" / "evaluate").glob("*/scores.json"), key=_age)
     scores = json.loads(newest.read_text("utf-8"))
-    print(json.dumps(scores["detection"], indent=1))
-    print(json.dumps(scores["segmentation"], indent=1))
+    at = scores["detection"]["sensitivity_at"]
+    print("sensitivity at", ", ".join(f"{rate}: {found:.2f}" for rate, found in at.items()))
+    print("pooled", scores["segmentation"]["pooled"])
+    records = [json.loads(p.read_text("utf-8")) for p in work.glob("scans/*/predict/*/stage.json")]
+    seconds = sorted(record["seconds"] for record in records)
+    print(f"predict: {seconds[len(seconds) // 2]:.1f} s a scan (median)")
 
 
 def _age(path: Path) -> float:
