@@ -10,6 +10,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
+import numpy as np
+
 from pipeline.core.errors import ConfigError
 
 Loss = Callable[[Any, Any], Any]
@@ -63,7 +65,6 @@ def seeded(seed: int) -> Iterator[None]:
     import random
 
     import keras
-    import numpy as np
 
     python, legacy = random.getstate(), np.random.get_state()  # noqa: NPY002 - to put it back
     keras.utils.set_random_seed(seed)
@@ -72,6 +73,16 @@ def seeded(seed: int) -> Iterator[None]:
     finally:
         random.setstate(python)
         np.random.set_state(legacy)  # noqa: NPY002
+
+
+def reseed(key: tuple[int, ...] | None) -> None:
+    """Have the random numbers that are no part of a model's state begin anew, by `key`.
+
+    On PyTorch Keras's drop-out takes the library's own; other backends keep theirs in the model.
+    """
+    if backend() == "torch" and key is not None:
+        seed = np.random.SeedSequence(key).generate_state(1)[0]
+        importlib.import_module("torch").manual_seed(int(seed))
 
 
 @contextmanager

@@ -246,6 +246,10 @@ def fit(
     done: list[float] = [time.perf_counter()]
 
     class Stopwatch(keras.callbacks.Callback):  # type: ignore[misc]
+        def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
+            # Here and not before `fit`, which at its first call draws some to build the net.
+            devices.reseed(feed.epoch.key)
+
         def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
             # Reading the loss waits for a device that works on its own.
             loss = float((logs or {})["loss"])

@@ -10,13 +10,17 @@ from pipeline.core.errors import ConfigError
 from pipeline.model import devices
 from pipeline.model.devices import dtype_policy, is_out_of_memory, seeded, spread_over
 
-# In a process of its own: virtual devices must be declared before TensorFlow starts.
+# In a process of its own: virtual devices must be declared before the backend starts.
 ONE_STEP = """
-from pipeline.model.devices import loss_of_each, quiet_keras, seeded, spread_over
+import os
+os.environ["XLA_FLAGS"] = "--xla_force_host_platform_device_count=2"
+from pipeline.model.devices import backend, loss_of_each, quiet_keras, seeded, spread_over
 quiet_keras()
-import keras, numpy as np, tensorflow as tf
-processor = tf.config.list_physical_devices("CPU")[0]
-tf.config.set_logical_device_configuration(processor, [tf.config.LogicalDeviceConfiguration()] * 2)
+import keras, numpy as np
+if backend() == "tensorflow":
+    import tensorflow as tf
+    both = [tf.config.LogicalDeviceConfiguration()] * 2
+    tf.config.set_logical_device_configuration(tf.config.list_physical_devices("CPU")[0], both)
 from pipeline.model import losses
 x = np.random.default_rng(0).random((8, 8, 8, 1)).astype("float32")
 y = np.stack([x[..., 0] > 0.5, np.ones(x.shape[:3])], -1).astype("float32")
@@ -38,6 +42,7 @@ for wanted in (1, 0):
 """
 
 
+@pytest.mark.skipif(devices.backend() == "torch", reason="Keras spreads nothing on PyTorch")
 def test_two_devices_take_the_step_that_one_takes():
     ran = subprocess.run(
         [sys.executable, "-c", ONE_STEP],
@@ -65,6 +70,7 @@ def test_auto_is_what_the_accelerator_is_best_at(monkeypatch, precision, capabil
     assert devices.policy_of(precision) == policy
 
 
+@pytest.mark.skipif(devices.backend() != "tensorflow", reason="asked of TensorFlow")
 def test_the_capability_is_asked_of_the_backend(monkeypatch):
     import tensorflow as tf
 
@@ -76,6 +82,7 @@ def test_the_capability_is_asked_of_the_backend(monkeypatch):
     assert devices.policy_of("auto") == "mixed_bfloat16"
 
 
+@pytest.mark.skipif(devices.backend() == "torch", reason="Keras spreads nothing on PyTorch")
 def test_more_devices_than_there_are_is_refused():
     with pytest.raises(ConfigError, match="devices = 64 was asked for and there are"):
         spread_over(64).__enter__()

@@ -82,7 +82,11 @@ def unbroken(table, tmp_path_factory):
 
 def test_what_can_be_learnt_by_heart_is(table, tmp_path):
     recipe = replaced(
-        network=replace(NET, dropout=0.0), epochs=1, slices_per_epoch=200, learning_rate=3e-2
+        network=replace(NET, dropout=0.0),
+        epochs=1,
+        slices_per_epoch=600,
+        learning_rate=2e-2,
+        warmup_epochs=0.1,
     )
     done = trained(table, tmp_path, recipe, View(inside_lungs=True), (["a"], ["a"]))
     assert done.history[0]["val_dice"] >= 0.95
