@@ -13,13 +13,16 @@ import csv
 import json
 from collections import Counter
 from collections.abc import Iterator
+from itertools import chain, cycle
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from bench import lungseg
+from pipeline import session
 from pipeline.core.errors import ScanError
+from pipeline.core.record import read_record
 from pipeline.phantom.demo import DICOM, Choice, write_phantom
 
 SCANS = Path(__file__).parents[1] / "data_manifests" / "lidc_scans.csv"
@@ -48,6 +51,8 @@ SETTINGS = (
     "train.workers=1",
     "predict.batch_size=8",
 )
+PRESET = "lidc"
+SHOWN = ("build-tables", "split-patients", "train", "evaluate")
 FILE = "phantoms.json"
 
 
@@ -59,20 +64,18 @@ def main() -> None:
     options = parser.parse_args()
     made = phantoms(options.work / "phantoms", options.scans)
     print(f"{len(made)} phantoms, {sum(made.values())} nodules of 3+ readers", flush=True)
-    how = ["--preset=lidc", "--work", options.work / "work"]
-    how += [f"--set={value}" for value in (*SETTINGS, *options.set)]
+    work, settings = options.work / "work", (*SETTINGS, *options.set)
+    how = [f"--preset={PRESET}", f"--work={work}", *(f"--set={value}" for value in settings)]
     lungseg("preprocess", "--src", options.work / "phantoms" / DICOM, *how, "--quiet")
-    for command in ("build-tables", "train", "postprocess"):
-        told = lungseg(command, *how)
-        print("\n".join(line for line in told if line.split(":")[0] in SHOWN), flush=True)
-    report(options.work / "work")
-
-
-SHOWN = ("build-tables", "split-patients", "train", "evaluate")
+    for command in ("build-tables", "train"):
+        lungseg(command, *how)
+    told = lungseg("postprocess", *how)
+    print("\n".join(line for line in told if line.split(":")[0] in SHOWN))
+    report(session.open_session(work, session.Choice(preset=PRESET, assignments=settings)))
 
 
 def phantoms(out: Path, scans: int) -> dict[str, int]:
-    """Nodules of three readers or more by patient; those that are not there yet are written."""
+    """Nodules of three readers or more by patient; phantoms are written until there are `scans`."""
     file = out / FILE
     made: dict[str, int] = json.loads(file.read_text("utf-8")) if file.is_file() else {}
     for choice in choices():
@@ -86,7 +89,7 @@ def phantoms(out: Path, scans: int) -> dict[str, int]:
             print(f"left out: {error}")
             continue
         file.write_text(json.dumps(made, indent=1), "utf-8")
-    return dict(list(made.items())[:scans])
+    return made
 
 
 def choices() -> Iterator[Choice]:
@@ -105,26 +108,21 @@ def choices() -> Iterator[Choice]:
     order = [rows[k] for k in rng.permutation(len(rows))]
     rich = [row["patient"] for row in order if int(row["nodules_3_readers"]) > 1]
     others = [row["patient"] for row in order if int(row["nodules_3_readers"]) <= 1]
-    for place, pair in enumerate(zip(rich, others, strict=False)):
-        for k, patient in enumerate(pair):
-            nuisances = NUISANCES[(2 * place + k) % len(NUISANCES)]
-            yield Choice(patient, "benchmark", nuisances)
+    patients = chain.from_iterable(zip(rich, others, strict=False))
+    for patient, nuisances in zip(patients, cycle(NUISANCES), strict=False):
+        yield Choice(patient, "benchmark", nuisances)
 
 
-def report(work: Path) -> None:
-    """Print the points of the curve, the masks' agreement and what a slice took."""
-    newest = max((work / "dataset" / "evaluate").glob("*/scores.json"), key=_age)
-    scores = json.loads(newest.read_text("utf-8"))
+def report(done: session.Session) -> None:
+    """Print the points of the curve, the masks' agreement and what a scan took."""
+    folders = done.folders()
+    scores = json.loads((folders[""]["evaluate"] / "scores.json").read_text("utf-8"))
     at = scores["detection"]["sensitivity_at"]
     print("sensitivity at", ", ".join(f"{rate}: {found:.2f}" for rate, found in at.items()))
     print("pooled", scores["segmentation"]["pooled"])
-    records = [json.loads(p.read_text("utf-8")) for p in work.glob("scans/*/predict/*/stage.json")]
-    seconds = sorted(record["seconds"] for record in records)
-    print(f"predict: {seconds[len(seconds) // 2]:.1f} s a scan (median)")
-
-
-def _age(path: Path) -> float:
-    return path.stat().st_mtime
+    predicted = [stages["predict"] for stages in folders.values() if "predict" in stages]
+    seconds = np.median([read_record(folder).seconds for folder in predicted])
+    print(f"predict: {seconds:.1f} s a scan (median)")
 
 
 if __name__ == "__main__":

@@ -116,8 +116,7 @@ def state_of(model: Any) -> Weights:
 
 
 def restore(model: Any, state: Weights) -> None:
-    """Put a state of `state_of` back."""
-    model.optimizer.build(model.trainable_variables)
+    """Put a state of `state_of` back into a model whose optimiser is built."""
     variables = _variables(model)
     if len(variables) != len(state):
         raise ValueError(

@@ -246,10 +246,6 @@ def fit(
     done: list[float] = [time.perf_counter()]
 
     class Stopwatch(keras.callbacks.Callback):  # type: ignore[misc]
-        def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
-            # Here and not before `fit`, which at its first call draws some to build the net.
-            devices.reseed(feed.epoch.key)
-
         def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
             # Reading the loss waits for a device that works on its own.
             loss = float((logs or {})["loss"])
@@ -257,13 +253,15 @@ def fit(
             on_batch(batch + 1, len(feed), loss)
 
     begin = done[0]
+    # Not before `model.fit`, which at its first call draws some to build the net.
+    reseed = keras.callbacks.LambdaCallback(on_train_begin=lambda _: devices.reseed(feed.epoch.key))
     try:
         log_of_fit = model.fit(
             as_py_dataset(feed, targets),
             epochs=1,
             verbose=0,
             shuffle=False,
-            callbacks=[Stopwatch()],
+            callbacks=[reseed, Stopwatch()],
         )
     except Exception as error:
         if feed.failure is not None:

@@ -170,8 +170,6 @@ def write_demo(
         raise ConfigError(
             f"the demo has 1 to {len(CHOICES)} scans, not {scans}; each is a chosen LIDC scan"
         )
-    truth = out / TRUTH
-    truth.mkdir(parents=True, exist_ok=True)
     written = []
     for choice in CHOICES[:scans]:
         one = write_phantom(choice, out, seed)
@@ -179,7 +177,7 @@ def write_demo(
         if told is not None:
             told(one)
     text = json.dumps([_plain(one, out) for one in written], indent=1)
-    (truth / "truth.json").write_text(text + "\n", encoding="utf-8")
+    (out / TRUTH / "truth.json").write_text(text + "\n", encoding="utf-8")
     return written
 
 

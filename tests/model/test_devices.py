@@ -42,7 +42,12 @@ for wanted in (1, 0):
 """
 
 
-@pytest.mark.skipif(devices.backend() == "torch", reason="Keras spreads nothing on PyTorch")
+spreads = pytest.mark.skipif(
+    devices.backend() == "torch", reason="Keras spreads nothing on PyTorch"
+)
+
+
+@spreads
 def test_two_devices_take_the_step_that_one_takes():
     ran = subprocess.run(
         [sys.executable, "-c", ONE_STEP],
@@ -82,7 +87,7 @@ def test_the_capability_is_asked_of_the_backend(monkeypatch):
     assert devices.policy_of("auto") == "mixed_bfloat16"
 
 
-@pytest.mark.skipif(devices.backend() == "torch", reason="Keras spreads nothing on PyTorch")
+@spreads
 def test_more_devices_than_there_are_is_refused():
     with pytest.raises(ConfigError, match="devices = 64 was asked for and there are"):
         spread_over(64).__enter__()
