@@ -52,7 +52,7 @@ test-backends: .venv-backends/ready  ## the nets' tests on TensorFlow, PyTorch a
 	done
 
 docs: .venv/ready  ## make the reference in the README anew
-	$(BIN)/python -m pipeline.reference
+	$(BIN)/python -m lungseg.session.reference
 
 lock:  ## compile pyproject.toml's dependencies into requirements*.txt
 	$(BIN)/python -m pip install --quiet uv

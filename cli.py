@@ -12,8 +12,14 @@ from typing import Any
 
 import click
 
-from pipeline.core.errors import ConfigError, LungsegError
-from pipeline.options import pairs_option, run_options, sources_option, with_pairs, work_option
+from lungseg.core.errors import ConfigError, LungsegError
+from lungseg.session.options import (
+    pairs_option,
+    run_options,
+    sources_option,
+    with_pairs,
+    work_option,
+)
 
 _EPILOG = (
     "Exit status: 0 all done; 1 some scans (or a stage over all of them) failed, the others are "
@@ -65,7 +71,7 @@ def preprocess(roots: tuple[Path, ...], pictures: bool, **options: Any) -> None:
         click.echo(f"note     ... and {len(notes) - _NOTES_SHOWN} more of the kind", err=True)
     status = _run(session, "preprocess", options)
     if pictures and not options["dry_run"]:
-        from pipeline.pictures_of_scan import write_overlays
+        from lungseg.commands.pictures_of_scan import write_overlays
 
         for folders in session.folders().values():
             if "resample" in folders:
@@ -110,14 +116,14 @@ def run_stage(stage: str, roots: tuple[Path, ...], **options: Any) -> None:
 @click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout.")
 def stages(as_json: bool) -> None:
     """List the stages: what each needs and does."""
-    from pipeline import present
-    from pipeline.flow import FLOW
+    from lungseg.flow import FLOW
+    from lungseg.session import messages
 
     rows = [
         {"name": s.name, "version": s.version, "needs": list(s.needs), "help": s.help} for s in FLOW
     ]
     if as_json:
-        click.echo(present.dump({"stages": rows}))
+        click.echo(messages.dump({"stages": rows}))
         return
     for stage in FLOW:
         click.echo(f"{stage.name:<17} version {stage.version}  {stage.help}")
@@ -128,14 +134,14 @@ def stages(as_json: bool) -> None:
 @work_option
 def params(**options: Any) -> None:
     """Print all parameters, as they now stand, as commented TOML."""
-    from pipeline import present
-    from pipeline.core.config import to_toml
-    from pipeline.core.stage import as_dict
-    from pipeline.flow import FLOW
+    from lungseg.core.config import to_toml
+    from lungseg.core.stage import as_dict
+    from lungseg.flow import FLOW
+    from lungseg.session import messages
 
     session = _session(options)
     if options["as_json"]:
-        click.echo(present.dump({name: as_dict(p) for name, p in session.settings.items()}))
+        click.echo(messages.dump({name: as_dict(p) for name, p in session.settings.items()}))
     else:
         click.echo(to_toml(FLOW, session.settings))
 
@@ -144,27 +150,27 @@ def params(**options: Any) -> None:
 @work_option
 def status(**options: Any) -> None:
     """Say what is done, what is not, and why it would be run."""
-    from pipeline import present
-    from pipeline.flow import FLOW
+    from lungseg.flow import FLOW
+    from lungseg.session import messages
 
     session = _session(options)
     actions = session.plan([stage.name for stage in FLOW])
     if options["as_json"]:
-        click.echo(present.status_json(session.sources, session.left_out, actions))
+        click.echo(messages.status_json(session.sources, session.left_out, actions))
     else:
-        click.echo(present.status_text(session.sources, session.left_out, actions))
+        click.echo(messages.status_text(session.sources, session.left_out, actions))
 
 
 @main.command()
 @work_option
 def verify(**options: Any) -> None:
     """Check every output: records against files, arrays readable, counts that add up."""
-    from pipeline import present
-    from pipeline.verify import verify as check
+    from lungseg.commands.verify import verify as check
+    from lungseg.session import messages
 
     faults = check(options["work"])
     if options["as_json"]:
-        click.echo(present.dump(faults.as_dict()))
+        click.echo(messages.dump(faults.as_dict()))
     else:
         click.echo(faults.as_text())
     sys.exit(1 if faults.faults else 0)
@@ -194,7 +200,7 @@ def verify(**options: Any) -> None:
 @work_option
 def export(scan: str, what: str, grid: str, out: Path, **options: Any) -> None:
     """Write one volume of a scan as .nii.gz, .nrrd or .mha."""
-    from pipeline.export import export as write
+    from lungseg.commands.export import export as write
 
     session = _session({**options, "scans": (scan,)})
     click.echo(write(session, what, grid, out))
@@ -218,8 +224,8 @@ def peek(scan: str | None, out: Path | None, every: int | None, **options: Any) 
 
     SCAN is an id, the end of one, or a patient; without it, rows from all over the table.
     """
-    from pipeline.core.errors import DataError
-    from pipeline.peek import peek as write
+    from lungseg.commands.peek import peek as write
+    from lungseg.core.errors import DataError
 
     session = _session(options)
     folder = session.folders()[""].get("build-tables")
@@ -260,15 +266,15 @@ def segment(
 
     MODEL is what train wrote, or the work folder it worked in.
     """
-    from pipeline.io.single_images import find_images
-    from pipeline.segment_images import segment_images
+    from lungseg.commands.segment_images import segment_images
+    from lungseg.io.pictures.single_images import find_images
 
     results = segment_images(model, find_images(images), out, **how)
     for one in results:
         told = one.error or f"{one.share:.1%} marked, {one.ms:.0f} ms, {one.files['mask']}"
         click.echo(f"{one.image}  {told}")
     if masks:
-        from pipeline.score_images import as_text, score_images
+        from lungseg.commands.score_images import as_text, score_images
 
         click.echo(as_text(score_images(results, masks, model, out)))
     sys.exit(1 if any(one.error for one in results) else 0)
@@ -280,7 +286,7 @@ def segment(
 @click.option("--luna16", type=click.Path(exists=True, path_type=Path), help="LUNA16's CSV files.")
 def manifest(what: str, out: Path, luna16: Path | None) -> None:
     """Write what is known of a public data set (WHAT: lidc) as small CSV files."""
-    from pipeline.manifest import write_manifest
+    from lungseg.commands.manifest import write_manifest
 
     for name, rows in write_manifest(out, luna16=luna16).items():
         click.echo(f"{out / name}  {rows} rows of {what}")
@@ -291,7 +297,7 @@ def manifest(what: str, out: Path, luna16: Path | None) -> None:
 @work_option
 def prune(yes: bool, **options: Any) -> None:
     """Remove outputs that the present settings and scans do not use."""
-    from pipeline.prune import prune as remove
+    from lungseg.commands.prune import prune as remove
 
     session = _session(options)
     for line in remove(session, really=yes):
@@ -309,13 +315,13 @@ def prune(yes: bool, **options: Any) -> None:
 @click.option("--jobs", type=click.IntRange(min=1), default=2, show_default=True)
 def demo(out: Path, jobs: int) -> None:
     """Make phantoms of real LIDC scans and take them through all four commands."""
-    from pipeline.demo import run_demo
+    from lungseg.commands.demo import run_demo
 
     sys.exit(run_demo(out, jobs, click.echo))
 
 
 def _session(options: dict[str, Any], roots: tuple[Path, ...] = (), *, look: bool = False) -> Any:
-    from pipeline.session import Choice, open_session
+    from lungseg.session.work_folder import Choice, open_session
 
     level = logging.DEBUG if options.get("verbose") else logging.WARNING
     logging.basicConfig(level=level, format="%(levelname)s %(name)s: %(message)s")
@@ -332,16 +338,18 @@ def _session(options: dict[str, Any], roots: tuple[Path, ...] = (), *, look: boo
 
 def _run(session: Any, command: str, options: dict[str, Any]) -> int:
     """Run a command's stages, or one stage; print what came of it; return the exit status."""
-    from pipeline import present
-    from pipeline.core.engine import EngineOptions
-    from pipeline.flow import COMMANDS
+    from lungseg.core.executor import EngineOptions
+    from lungseg.flow import COMMANDS
+    from lungseg.session import messages
 
     targets = COMMANDS.get(command, (command,))
     if options["dry_run"]:
         actions = session.plan(targets)
-        click.echo(present.plan_json(actions) if options["as_json"] else present.plan_text(actions))
+        click.echo(
+            messages.plan_json(actions) if options["as_json"] else messages.plan_text(actions)
+        )
         return 0
-    progress = present.Progress(quiet=options["quiet"])
+    progress = messages.Progress(quiet=options["quiet"])
     jobs = options["jobs"] or os.cpu_count() or 1
     engine = EngineOptions(jobs, options["scheduler"], options["memory_limit"])
     start = time.perf_counter()
@@ -349,7 +357,7 @@ def _run(session: Any, command: str, options: dict[str, Any]) -> int:
         summary = session.run(targets, engine, progress.watch())
     finally:
         progress.close()
-    render = present.summary_json if options["as_json"] else present.summary_text
+    render = messages.summary_json if options["as_json"] else messages.summary_text
     click.echo(render(summary, session.sources, session.left_out, time.perf_counter() - start))
     return 1 if summary.failed or summary.dataset_failed else 0
 

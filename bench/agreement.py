@@ -16,9 +16,8 @@ from itertools import combinations
 
 import numpy as np
 
-from pipeline.io import lidc
-from pipeline.ops.contours import Patch, rasterise
-from pipeline.ops.nodules import (
+from lungseg.io.annotations import lidc_database
+from lungseg.ops.nodules.clusters import (
     carry,
     cluster,
     dice,
@@ -26,16 +25,17 @@ from pipeline.ops.nodules import (
     tally,
     votes_needed,
 )
-from pipeline.ops.sphere import ball
-from pipeline.volume import Geometry
+from lungseg.ops.nodules.contours import Patch, rasterise
+from lungseg.ops.nodules.sphere import ball
+from lungseg.volume import Geometry
 
 EXPECTED = {"reader against reader": 0.757, "reader against consensus": 0.866}
 WITHIN = 0.01
 
 
-def nodules(every: int = 1) -> Iterator[tuple[lidc.LidcScan, list[Patch]]]:
+def nodules(every: int = 1) -> Iterator[tuple[lidc_database.LidcScan, list[Patch]]]:
     """Masks of the readings of each nodule with three or four, on the scan's own grid."""
-    for scan in list(lidc.read_scans())[::every]:
+    for scan in list(lidc_database.read_scans())[::every]:
         z_mm = np.asarray(scan.z_mm)
         for group in cluster(scan.readings, scan.slice_thickness_mm, scan.slice_spacing_mm):
             if len(group) in {3, 4}:

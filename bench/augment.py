@@ -18,11 +18,11 @@ from pathlib import Path
 import numpy as np
 from scipy import ndimage
 
-from pipeline.io.tables import NODULES, Tables
-from pipeline.io.tables_write import ScanRows, TableWriter
-from pipeline.model.samples import Samples, View
-from pipeline.ops.augment import Augmentation
-from pipeline.volume import Geometry
+from lungseg.io.tables.reader import NODULES, Tables
+from lungseg.io.tables.writer import ScanRows, TableWriter
+from lungseg.model.samples import Samples, View
+from lungseg.ops.samples.augment import Augmentation
+from lungseg.volume import Geometry
 
 SIZE = 352
 AMOUNTS = Augmentation(flip_x=0.5, flip_y=0.5, rotate_degrees=6, zoom=0.1, elastic_px=10)

@@ -20,14 +20,14 @@ from typing import Any
 import numpy as np
 from scipy.ndimage import map_coordinates
 
-from pipeline.io import lidc
-from pipeline.ops.contours import MaskArray, Patch
-from pipeline.ops.nodules import MOST_READERS, carry, clipped, equivalent_diameter_mm
-from pipeline.ops.resample import to_grid, working_grid
-from pipeline.ops.sphere import ball
-from pipeline.ops.wand import LARGEST, SMALLEST, wand
-from pipeline.phantom.lidc_like import SCENE_MARGIN_MM, DrawnNodule, drawn_nodules, scene
-from pipeline.volume import AnyVolume, FloatArray, Triple
+from lungseg.io.annotations import lidc_database
+from lungseg.ops.grid.resample import to_grid, working_grid
+from lungseg.ops.nodules.clusters import MOST_READERS, carry, clipped, equivalent_diameter_mm
+from lungseg.ops.nodules.contours import MaskArray, Patch
+from lungseg.ops.nodules.sphere import ball
+from lungseg.ops.nodules.wand import LARGEST, SMALLEST, wand
+from lungseg.phantom.lidc_like import SCENE_MARGIN_MM, DrawnNodule, drawn_nodules, scene
+from lungseg.volume import AnyVolume, FloatArray, Triple
 
 KINDS = ("isolated", "juxtapleural", "vessel_attached", "ground_glass")
 SIZES = ((0.0, 6.0), (6.0, 10.0), (10.0, 20.0), (20.0, 100.0))
@@ -51,7 +51,7 @@ class Case:
 def sample(nodules: int, seed: int) -> Iterator[tuple[DrawnNodule, Triple]]:
     """Nodules by at least three readers, at most two of a scan, and the spacing of their scan."""
     rng = np.random.default_rng(seed)
-    scans = list(lidc.read_scans())
+    scans = list(lidc_database.read_scans())
     found = 0
     for k in rng.permutation(len(scans)).tolist():
         scan = scans[k]

@@ -17,16 +17,16 @@ from pathlib import Path
 
 import numpy as np
 
-from pipeline.core.errors import ScanError
-from pipeline.io.exchange import read_exchange
-from pipeline.io.lidc import scans_of_patient
-from pipeline.io.sources import index
-from pipeline.ops.contours import rasterise, slice_z_mm
-from pipeline.ops.resample import to_grid
-from pipeline.stages.ingest import Ingest, ct_of_source
-from pipeline.stages.resample import Resample, on_working_grid
-from pipeline.stages.segment_lungs import SegmentLungs, segment
-from pipeline.volume import AnyVolume
+from lungseg.core.errors import ScanError
+from lungseg.io.annotations.lidc_database import scans_of_patient
+from lungseg.io.sources.index import index
+from lungseg.io.volumes.exchange import read_exchange
+from lungseg.ops.grid.resample import to_grid
+from lungseg.ops.nodules.contours import rasterise, slice_z_mm
+from lungseg.stages.ingest import Ingest, ct_of_source
+from lungseg.stages.resample import Resample, on_working_grid
+from lungseg.stages.segment_lungs import SegmentLungs, segment
+from lungseg.volume import AnyVolume
 
 DATA = Path(os.environ.get("LUNGSEG_TEST_DATA", Path(__file__).parents[2] / "shared" / "data"))
 # CT, drawn lungs, and the least Dice that is asked for.

@@ -11,8 +11,8 @@ import time
 
 import numpy as np
 
-from pipeline.model.devices import quiet_keras
-from pipeline.model.networks import NetworkSettings, build, foreground
+from lungseg.model.devices import quiet_keras
+from lungseg.model.networks import NetworkSettings, build, foreground
 
 CASES: dict[str, dict[str, object]] = {
     "nasnet_gcn_se": {"network": "nasnet_gcn_se"},

@@ -20,10 +20,10 @@ from typing import Any
 import numpy as np
 
 from bench import lungseg
-from pipeline import session
-from pipeline.core.errors import ScanError
-from pipeline.core.record import read_record
-from pipeline.phantom.demo import DICOM, Choice, write_phantom
+from lungseg.core.errors import ScanError
+from lungseg.core.record import read_record
+from lungseg.phantom.demo import DICOM, Choice, write_phantom
+from lungseg.session import work_folder
 
 SCANS = Path(__file__).parents[1] / "data_manifests" / "lidc_scans.csv"
 # Thick slices, which are quickly made, and never more nodules than a chest can be found for.
@@ -71,7 +71,7 @@ def main() -> None:
         lungseg(command, *how)
     told = lungseg("postprocess", *how)
     print("\n".join(line for line in told if line.split(":")[0] in SHOWN))
-    report(session.open_session(work, session.Choice(preset=PRESET, assignments=settings)))
+    report(work_folder.open_session(work, work_folder.Choice(preset=PRESET, assignments=settings)))
 
 
 def phantoms(out: Path, scans: int) -> dict[str, int]:
@@ -113,7 +113,7 @@ def choices() -> Iterator[Choice]:
         yield Choice(patient, "benchmark", nuisances)
 
 
-def report(done: session.Session) -> None:
+def report(done: work_folder.Session) -> None:
     """Print the points of the curve, the masks' agreement and what a scan took."""
     folders = done.folders()
     scores = json.loads((folders[""]["evaluate"] / "scores.json").read_text("utf-8"))

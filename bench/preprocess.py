@@ -25,16 +25,16 @@ def floor(files, ct):
     import numpy as np
     import pydicom
 
-    from pipeline.io import images
+    from lungseg.io.volumes import volume_file
 
     volume = np.empty((len(files), *pydicom.dcmread(files[0]).pixel_array.shape), np.int16)
     start = time.process_time()
     for z, file in enumerate(files):
         volume[z] = pydicom.dcmread(file).pixel_array
     read = time.process_time() - start
-    one_mm = images.read_hu(ct)
+    one_mm = volume_file.read_hu(ct)
     start = time.process_time()
-    images.write(one_mm, ct.with_name("floor.h5"))
+    volume_file.write(one_mm, ct.with_name("floor.h5"))
     return read, time.process_time() - start
 
 
@@ -46,9 +46,9 @@ def stages(folder, work):
     import SimpleITK  # noqa: F401
     import skimage.measure  # noqa: F401
 
-    from pipeline.core.engine import EngineOptions
-    from pipeline.core.runner import Watch
-    from pipeline.session import Choice, open_session
+    from lungseg.core.executor import EngineOptions
+    from lungseg.core.runner import Watch
+    from lungseg.session.work_folder import Choice, open_session
 
     before = time.process_time()
     session = open_session(work, Choice(), [folder])
@@ -71,11 +71,11 @@ def write_length(ct, slices, folder):
     """The scan of the file `ct` (`ingest`'s), cut to `slices` or followed by its mirror image."""
     import numpy as np
 
-    from pipeline.io import images
-    from pipeline.io.dicom_write import SeriesHeader, write_series
-    from pipeline.volume import Volume
+    from lungseg.io.dicom.write import SeriesHeader, write_series
+    from lungseg.io.volumes import volume_file
+    from lungseg.volume import Volume
 
-    whole = images.read_hu(ct)
+    whole = volume_file.read_hu(ct)
     longer = np.concatenate([whole.array, whole.array[::-1]])[:slices]
     header = SeriesHeader(patient="P", study="1.2.826.1", series=f"1.2.826.{slices}")
     write_series(Volume(longer, whole.geometry), folder, header)

@@ -13,10 +13,10 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.ndimage import map_coordinates
 
-from pipeline.io import lidc
-from pipeline.ops.contours import Patch, rasterise
-from pipeline.ops.nodules import carry, dice
-from pipeline.volume import Geometry
+from lungseg.io.annotations import lidc_database
+from lungseg.ops.nodules.clusters import carry, dice
+from lungseg.ops.nodules.contours import Patch, rasterise
+from lungseg.volume import Geometry
 
 THIN_MM, THICK_MM = 0.8, 2.5
 SMALL_MM3 = np.pi / 6 * 6.0**3
@@ -50,7 +50,7 @@ def sampled(patch: Patch, source: Geometry, target: Geometry, order: int) -> Pat
 def main() -> None:
     rng = np.random.default_rng(0)
     outcomes: dict[tuple[str, bool], list[Outcome]] = defaultdict(list)
-    for scan in lidc.read_scans():
+    for scan in lidc_database.read_scans():
         if scan.slice_spacing_mm > THIN_MM:
             continue
         step = round(THICK_MM / scan.slice_spacing_mm)

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import numpy as np
 
-from pipeline.io import images
-from pipeline.ops.resample import mask_to_grid, to_grid, working_grid
-from pipeline.stages.resample import Resample, on_working_grid
-from pipeline.volume import Geometry, Volume
+from lungseg.io.volumes import volume_file
+from lungseg.ops.grid.resample import mask_to_grid, to_grid, working_grid
+from lungseg.stages.resample import Resample, on_working_grid
+from lungseg.volume import Geometry, Volume
 
 WINDOW = (-1024, 400)
 
@@ -53,7 +53,7 @@ def main():
             peak = (tracemalloc.get_traced_memory()[1]) / ct.array.nbytes
             tracemalloc.stop()
             seconds, (ours, _) = cpu(lambda ct=ct: on_working_grid(ct, np.nan, Resample()))
-            written, _ = cpu(lambda ours=ours: images.write(ours, Path(folder) / "ct.h5"))
+            written, _ = cpu(lambda ours=ours: volume_file.write(ours, Path(folder) / "ct.h5"))
             print(
                 f"{slices} slices: clip + resample {seconds:.2f} CPU-s, write {written:.2f} CPU-s, "
                 f"peak {peak:.2f} x the source beside it, output included"

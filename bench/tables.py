@@ -13,14 +13,14 @@ from pathlib import Path
 import numpy as np
 import psutil
 
-from pipeline.core.record import NAME, Record, write_record
-from pipeline.core.stage import DatasetInputs
-from pipeline.io import images
-from pipeline.io.nodule_list import Nodule, NoduleList, write_nodules
-from pipeline.io.tables import ARRAYS, Tables
-from pipeline.io.tables_write import TableWriter
-from pipeline.stages import build_tables
-from pipeline.volume import Volume
+from lungseg.core.record import NAME, Record, write_record
+from lungseg.core.stage import DatasetInputs
+from lungseg.io.annotations.nodule_list import Nodule, NoduleList, write_nodules
+from lungseg.io.tables.reader import ARRAYS, Tables
+from lungseg.io.tables.writer import TableWriter
+from lungseg.io.volumes import volume_file
+from lungseg.stages import build_tables
+from lungseg.volume import Volume
 
 BATCH = 16
 MS = 1000.0
@@ -28,7 +28,7 @@ MS = 1000.0
 
 def phantom_folders(folder):
     """A phantom at 1 mm as the stages before leave it, by stage."""
-    from tests.phantom import chest
+    from tests.phantom.small_chest import chest
 
     phantom = chest((1.0, 1.0, 1.0), field_mm=(360.0, 400.0))
     labels = phantom.nodules.array
@@ -61,7 +61,7 @@ def phantom_folders(folder):
         folders[stage] = folder / stage
         folders[stage].mkdir(parents=True)
         for name, array in volumes.items():
-            images.write(Volume(array, phantom.ct.geometry), folders[stage] / name)
+            volume_file.write(Volume(array, phantom.ct.geometry), folders[stage] / name)
         record = Record(
             stage=stage, version=1, fingerprint=stage, scan="1", facts={"verdict": "good"}
         )

@@ -15,7 +15,7 @@ import json
 from pathlib import Path
 
 from bench import lungseg
-from pipeline.score_images import as_text
+from lungseg.commands.score_images import as_text
 
 
 def main() -> None:

@@ -1,1 +1,1 @@
-"""Chest CT to scored nodules: read pipeline.flow first."""
+"""Chest CT to scored nodules: read lungseg.flow first."""

@@ -15,11 +15,11 @@
     all scans
       -> evaluate            Dice, sensitivity, false positives per scan
 
-Every stage is a module of `pipeline.stages`: its parameters, a pure function, a thin `run`.
+Every stage is a module of `lungseg.stages`: its parameters, a pure function, a thin `run`.
 """
 
-from pipeline.core.stage import Stage
-from pipeline.stages import (
+from lungseg.core.stage import Stage
+from lungseg.stages import (
     annotate_nodules,
     build_tables,
     evaluate,

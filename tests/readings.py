@@ -4,8 +4,8 @@ import sqlite3
 
 import numpy as np
 
-from pipeline.io.lidc import RATINGS
-from pipeline.ops.contours import Contour, Reading
+from lungseg.io.annotations.lidc_database import RATINGS
+from lungseg.ops.nodules.contours import Contour, Reading
 
 SCHEMA = """
 CREATE TABLE scans (id INTEGER PRIMARY KEY, study_instance_uid, series_instance_uid, patient_id,

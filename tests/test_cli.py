@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from cli import main
+from lungseg.cli import main
 
 ROOT = Path(__file__).parents[1]
 

@@ -5,12 +5,12 @@ import re
 
 import pytest
 
-from pipeline import presets
-from pipeline.core.config import from_preset, settings
-from pipeline.core.fingerprint import fingerprint
-from pipeline.core.stage import DatasetStage
-from pipeline.flow import COMMANDS, FLOW
-from pipeline.reference import with_reference
+from lungseg.core.config import from_preset, settings
+from lungseg.core.fingerprint import fingerprint
+from lungseg.core.stage import DatasetStage
+from lungseg.flow import COMMANDS, FLOW
+from lungseg.session import presets
+from lungseg.session.reference import with_reference
 from tests.test_architecture import ROOT
 
 STAGES = pytest.mark.parametrize("stage", FLOW, ids=lambda stage: stage.name)

@@ -7,13 +7,13 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from cli import main
-from pipeline.core.fingerprint import digest_of_file
-from pipeline.flow import COMMANDS
-from pipeline.io import images
-from pipeline.io.dicom_write import SeriesHeader, write_series
-from pipeline.ops.resample import labels_to_grid
-from tests.phantom import chest
+from lungseg.cli import main
+from lungseg.core.fingerprint import digest_of_file
+from lungseg.flow import COMMANDS
+from lungseg.io.dicom.write import SeriesHeader, write_series
+from lungseg.io.volumes import volume_file
+from lungseg.ops.grid.resample import labels_to_grid
+from tests.phantom.small_chest import chest
 
 # Coarse, and a net of a handful of filters: what is tested is that everything fits together.
 SETTINGS = [
@@ -227,7 +227,7 @@ def test_a_stage_runs_twice_to_equal_arrays_and_leaves_its_inputs_alone(work, tm
     for path, digest in before.items():
         assert digest_of_file(path) == digest
         twin = fresh / path.relative_to(work)
-        np.testing.assert_array_equal(images.read(twin).array, images.read(path).array)
+        np.testing.assert_array_equal(volume_file.read(twin).array, volume_file.read(path).array)
 
 
 def test_pictures_are_written_for_every_scan(work):
@@ -278,7 +278,7 @@ def test_a_mirrored_scan_has_the_mirrored_lungs(tmp_path):
                 "--set", "resample.spacing_mm=4")  # fmt: skip
         (path,) = out.glob("scans/*/segment-lungs/*/lungs.h5")
         truth = phantom.lungs
-        back = labels_to_grid(images.read(path), truth.shape, truth.geometry)
+        back = labels_to_grid(volume_file.read(path), truth.shape, truth.geometry)
         for side in (1, 2):
             both = np.count_nonzero((back.array == side) & (truth.array == side))
             total = np.count_nonzero(back.array == side) + np.count_nonzero(truth.array == side)

@@ -7,7 +7,7 @@ import pytest
 from click.testing import CliRunner
 from PIL import Image
 
-from cli import main
+from lungseg.cli import main
 
 SMALL = (
     *("--set", "build-tables.picture_px=32", "--set", "train.base_width=4"),

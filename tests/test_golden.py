@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from cli import main
-from pipeline.flow import FLOW
-from pipeline.io import images
-from pipeline.io.dicom_write import SeriesHeader, write_series
-from tests.phantom import chest
+from lungseg.cli import main
+from lungseg.flow import FLOW
+from lungseg.io.dicom.write import SeriesHeader, write_series
+from lungseg.io.volumes import volume_file
+from tests.phantom.small_chest import chest
 
 GOLDEN = {
     ("ingest", 1): {"ct.h5": -2075216436.28},
@@ -58,7 +58,7 @@ def outputs(tmp_path_factory):
 
 @pytest.mark.parametrize(("stage", "version"), GOLDEN, ids=str)
 def test_an_output_that_moved_has_a_raised_version(outputs, stage, version):
-    now = {path.name: weighed(images.read(path).array) for path in outputs[stage].glob("*.h5")}
+    now = {path.name: weighed(volume_file.read(path).array) for path in outputs[stage].glob("*.h5")}
     (declared,) = {item.version for item in FLOW if item.name == stage}
     assert declared == version, "add a line to GOLDEN for the new version"
     assert now == pytest.approx(GOLDEN[stage, version], rel=1e-5), f"raise {stage}'s version"

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pipeline.core.errors import ConfigError
-from pipeline.core.stage import Params, Stage, as_dict, scalar_types
+from lungseg.core.errors import ConfigError
+from lungseg.core.stage import Params, Stage, as_dict, scalar_types
 
 _KINDS = {int: "a whole number", float: "a number", bool: "true or false", type(None): "none"}
 _WORDS = {"true": True, "yes": True, "on": True, "false": False, "no": False, "off": False}

@@ -8,8 +8,8 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
-from pipeline.core.errors import ConfigError
-from pipeline.core.stage import Params, Scalar, Stage, as_dict
+from lungseg.core.errors import ConfigError
+from lungseg.core.stage import Params, Scalar, Stage, as_dict
 
 _CHUNK = 1 << 20
 

@@ -6,12 +6,12 @@
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from pipeline.core import record as records
-from pipeline.core.errors import ConfigError
-from pipeline.core.fingerprint import effective_params, fingerprint
-from pipeline.core.record import Record
-from pipeline.core.stage import DatasetStage, Params, ScanStage, Stage
-from pipeline.core.store import Store
+from lungseg.core import record as records
+from lungseg.core.errors import ConfigError
+from lungseg.core.fingerprint import effective_params, fingerprint
+from lungseg.core.record import Record
+from lungseg.core.stage import DatasetStage, Params, ScanStage, Stage
+from lungseg.core.store import Store
 
 REUSE = "reuse"
 RUN = "run"

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from pipeline.core.errors import DataError
-from pipeline.core.stage import Scalar
+from lungseg.core.errors import DataError
+from lungseg.core.stage import Scalar
 
 NAME = "stage.json"
 

@@ -9,13 +9,13 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from pipeline.core import execute, plan, record
-from pipeline.core.engine import EngineOptions, WorkerKilledError, run_tasks
-from pipeline.core.execute import Result, ScanTask, Step
-from pipeline.core.fingerprint import effective_params
-from pipeline.core.plan import Action, Planner, Request
-from pipeline.core.stage import DatasetInputs, DatasetStage, ScanStage, Stage
-from pipeline.core.store import Store
+from lungseg.core import plan, record, worker
+from lungseg.core.executor import EngineOptions, WorkerKilledError, run_tasks
+from lungseg.core.fingerprint import effective_params
+from lungseg.core.plan import Action, Planner, Request
+from lungseg.core.stage import DatasetInputs, DatasetStage, ScanStage, Stage
+from lungseg.core.store import Store
+from lungseg.core.worker import Result, ScanTask, Step
 
 Report = Callable[[Result], None]
 Begin = Callable[[str, int], None]
@@ -42,7 +42,7 @@ class Summary:
     @property
     def dataset_failed(self) -> bool:
         """True if a stage over the whole data set did not succeed."""
-        bad = {execute.FAILED, execute.BLOCKED}
+        bad = {worker.FAILED, worker.BLOCKED}
         return any(not scan and r.state in bad for (_, scan), r in self.results.items())
 
 
@@ -86,7 +86,7 @@ class Run:
         watch.begin(" + ".join(stage.name for stage in stages), len(tasks))
         inline = any(stage.in_parent for stage in stages)
         options = EngineOptions() if inline else self.options
-        for task, outcome in run_tasks(execute.run_chain, tasks, options):
+        for task, outcome in run_tasks(worker.run_chain, tasks, options):
             results = (
                 _killed(self.store, task, outcome)
                 if isinstance(outcome, WorkerKilledError)
@@ -102,7 +102,7 @@ class Run:
             self._note(_settled(action), watch)
             return
         inputs = self._dataset_inputs(stage, action)
-        self._note(execute.run_dataset_step(self.store, self._step(action), inputs), watch)
+        self._note(worker.run_dataset_step(self.store, self._step(action), inputs), watch)
 
     def _dataset_inputs(self, stage: DatasetStage, action: Action) -> DatasetInputs:
         kinds = {item.name: item for item in self.planner.stages}
@@ -146,7 +146,7 @@ class Run:
     def _note(self, result: Result, watch: Watch) -> None:
         key = (result.stage, result.scan)
         self.results[key] = result
-        done = result.state in {execute.RAN, execute.REUSED}
+        done = result.state in {worker.RAN, worker.REUSED}
         self.planner.actions[key] = replace(
             self.planner.actions[key],
             do=plan.REUSE if done else result.state,
@@ -169,9 +169,9 @@ class Run:
 def scan_state(results: Sequence[Result]) -> str:
     """``done``, ``failed`` or ``skipped``: what became of a scan over all its stages."""
     states = {result.state for result in results}
-    if states & {execute.FAILED, execute.BLOCKED}:
+    if states & {worker.FAILED, worker.BLOCKED}:
         return "failed"
-    return "skipped" if execute.SKIPPED in states else "done"
+    return "skipped" if worker.SKIPPED in states else "done"
 
 
 def stage_groups(stages: Sequence[Stage]) -> Iterator[list[Stage]]:
@@ -187,7 +187,7 @@ def stage_groups(stages: Sequence[Stage]) -> Iterator[list[Stage]]:
 
 
 def _settled(action: Action) -> Result:
-    state = execute.REUSED if action.do == plan.REUSE else action.do
+    state = worker.REUSED if action.do == plan.REUSE else action.do
     error = "" if action.do == plan.REUSE else action.why
     return Result(action.stage, action.scan, state, action.fingerprint, error, action.record)
 
@@ -198,11 +198,11 @@ def _killed(store: Store, task: ScanTask, error: WorkerKilledError) -> list[Resu
     for step in task.steps:
         name = step.stage.name
         found = store.find(name, step.fingerprint, task.scan)
-        if results and results[-1].state != execute.RAN:
-            blocked = f"{next(r.stage for r in results if r.state != execute.RAN)} failed"
-            results.append(Result(name, task.scan, execute.BLOCKED, step.fingerprint, blocked))
+        if results and results[-1].state != worker.RAN:
+            blocked = f"{next(r.stage for r in results if r.state != worker.RAN)} failed"
+            results.append(Result(name, task.scan, worker.BLOCKED, step.fingerprint, blocked))
         elif found is not None and found.state == record.DONE:
-            results.append(Result(name, task.scan, execute.RAN, step.fingerprint, record=found))
+            results.append(Result(name, task.scan, worker.RAN, step.fingerprint, record=found))
         else:
-            results.append(Result(name, task.scan, execute.FAILED, step.fingerprint, str(error)))
+            results.append(Result(name, task.scan, worker.FAILED, step.fingerprint, str(error)))
     return results

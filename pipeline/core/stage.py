@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
-from pipeline.core.errors import ConfigError
+from lungseg.core.errors import ConfigError
 
 Scalar = str | int | float | bool | None
 Facts = Mapping[str, Scalar]

@@ -16,10 +16,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from pipeline.core import record as records
-from pipeline.core.errors import DataError
-from pipeline.core.fingerprint import digest_of_file
-from pipeline.core.record import Record, read_record, write_record
+from lungseg.core import record as records
+from lungseg.core.errors import DataError
+from lungseg.core.fingerprint import digest_of_file
+from lungseg.core.record import Record, read_record, write_record
 
 _NAME_LENGTH = 16
 _PARTIAL = ".partial"

@@ -17,8 +17,8 @@ from typing import Any, Self
 
 import numpy as np
 
-from pipeline.core.errors import DataError
-from pipeline.model.samples import Batch, Rows, Samples
+from lungseg.core.errors import DataError
+from lungseg.model.samples import Batch, Rows, Samples
 
 Keys = list[tuple[int, ...]]
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.core.errors import ConfigError
+from lungseg.core.errors import ConfigError
 
 Loss = Callable[[Any, Any], Any]
 

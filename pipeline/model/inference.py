@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from pipeline.core.errors import DataError
-from pipeline.model.devices import is_out_of_memory, quiet_keras
-from pipeline.model.networks import foreground
-from pipeline.model.teaching import SLICE
+from lungseg.core.errors import DataError
+from lungseg.model.devices import is_out_of_memory, quiet_keras
+from lungseg.model.networks import foreground
+from lungseg.model.teaching import SLICE
 
 Floats = npt.NDArray[np.float32]
 Predict = Callable[[Floats], Floats]

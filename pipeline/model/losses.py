@@ -2,7 +2,7 @@
 
 ``y_true`` is ``(n, h, w, 2) float32``: channel 0 the target, 0 or 1; channel 1 the weight, 0 where
 the readers disagree and nothing may be learnt, else 1 (or a weight map). ``y_pred`` is what a
-network of `pipeline.model.networks` gives: ``(n, h, w, 2)`` from a softmax or ``(n, h, w, 1)`` from
+network of `lungseg.model.networks` gives: ``(n, h, w, 2)`` from a softmax or ``(n, h, w, 1)`` from
 a sigmoid. The sums run over the whole batch, not over each slice: most slices hold no nodule,
 and an overlap per slice would say nothing there.
 
@@ -15,7 +15,7 @@ same slope at every voxel.
 from collections.abc import Callable
 from typing import Any
 
-from pipeline.core.errors import ConfigError
+from lungseg.core.errors import ConfigError
 
 Tensor = Any
 Loss = Callable[[Tensor, Tensor], Tensor]
@@ -127,8 +127,8 @@ def focal_tversky(
 def border_weighted(y_true: Tensor, y_pred: Tensor) -> Tensor:
     """Cross-entropy under a weight map (U-Net's), the mean over the voxels that count.
 
-    The map is `pipeline.ops.border_weights`, given as the weight channel. Unlike in `bce` the
-    weights are not divided out: a batch with narrow gaps costs more than one without.
+    The map is `lungseg.ops.samples.border_weights`, given as the weight channel. Unlike in `bce`
+    the weights are not divided out: a batch with narrow gaps costs more than one without.
     """
     from keras import ops
 

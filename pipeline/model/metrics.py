@@ -1,13 +1,13 @@
-"""Scores of the whole set while training: the counts of `pipeline.ops.scores`, kept by Keras.
+"""Scores of the whole set while training: the counts of `lungseg.ops.scores.counts`, kept by Keras.
 
 Keras's mean over batches of a batch's Dice depends on the batching; these add up voxels and make
-the score at the end of the epoch, and equal `pipeline.ops.scores` on the same voxels.
+the score at the end of the epoch, and equal `lungseg.ops.scores.counts` on the same voxels.
 """
 
 from functools import cache
 from typing import Any
 
-from pipeline.core.errors import ConfigError
+from lungseg.core.errors import ConfigError
 
 SCORES = ("dice", "iou", "sensitivity", "accuracy")
 # Counts are kept in float32, the one type every device adds fast, as two digits to this base, each

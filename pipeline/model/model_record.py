@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from pipeline.core.errors import DataError
-from pipeline.model.samples import View
+from lungseg.core.errors import DataError
+from lungseg.model.samples import View
 
 FILE = "model.json"
 NET = "model.keras"
@@ -35,9 +35,9 @@ class ModelRecord:
     kind
         ``ct`` or ``pictures``: what the table held.
     network
-        Settings of the network, see `pipeline.model.networks.NetworkSettings`.
+        Settings of the network, see `lungseg.model.networks.NetworkSettings`.
     context, low, high, inside_lungs
-        How slices are shown to it, see `pipeline.model.samples.View`.
+        How slices are shown to it, see `lungseg.model.samples.View`.
     crop_px, spacing_mm
         Edge of its input and distance of its pixels ``(z, y, x)``.
     table_fingerprint, split_hash

@@ -14,11 +14,11 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from pipeline.io.tables import Tables
-from pipeline.ops.augment import Augmentation, draw, shade, warp
-from pipeline.ops.border_weights import border_weights
-from pipeline.ops.nodules import consensus
-from pipeline.volume import HU
+from lungseg.io.tables.reader import Tables
+from lungseg.ops.nodules.clusters import consensus
+from lungseg.ops.samples.augment import Augmentation, draw, shade, warp
+from lungseg.ops.samples.border_weights import border_weights
+from lungseg.volume import HU
 
 Floats = npt.NDArray[np.float32]
 Codes = npt.NDArray[np.uint8]
@@ -44,7 +44,7 @@ class View:
         Everything outside the lung mask is shown as `low`.
     min_readers, level
         Consensus of the readers that makes a nodule's voxel a target, see
-        `pipeline.ops.nodules.consensus`.
+        `lungseg.ops.nodules.clusters.consensus`.
     crop_px
         Edge of the square that is shown in training, around a target or anywhere in the lungs;
         0 shows the whole slice.

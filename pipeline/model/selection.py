@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pipeline.io.tables import UNANNOTATED, Tables, encoded
-from pipeline.model.samples import TARGET, Rows, Samples, View
+from lungseg.io.tables.reader import UNANNOTATED, Tables, encoded
+from lungseg.model.samples import TARGET, Rows, Samples, View
 
 
 @dataclass(frozen=True, eq=False)

@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from pipeline.model.devices import loss_of_each
-from pipeline.model.losses import TINY, Loss
-from pipeline.model.networks import mask_heads
+from lungseg.model.devices import loss_of_each
+from lungseg.model.losses import TINY, Loss
+from lungseg.model.networks import mask_heads
 
 Tensor = Any
 Floats = npt.NDArray[np.float32]

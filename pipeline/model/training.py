@@ -13,16 +13,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pipeline.core.errors import DataError
-from pipeline.model import checkpoints as kept
-from pipeline.model import devices, losses, schedule
-from pipeline.model.checkpoints import Checkpoints, History, Row
-from pipeline.model.dataset import Epoch, Feed, Workers, as_py_dataset
-from pipeline.model.networks import NetworkSettings, build
-from pipeline.model.samples import Samples
-from pipeline.model.selection import Selection, epoch_rows, select
-from pipeline.model.teaching import Teaching
-from pipeline.model.validation import score
+from lungseg.core.errors import DataError
+from lungseg.model import checkpoints as kept
+from lungseg.model import devices, losses, schedule
+from lungseg.model.checkpoints import Checkpoints, History, Row
+from lungseg.model.dataset import Epoch, Feed, Workers, as_py_dataset
+from lungseg.model.networks import NetworkSettings, build
+from lungseg.model.samples import Samples
+from lungseg.model.selection import Selection, epoch_rows, select
+from lungseg.model.teaching import Teaching
+from lungseg.model.validation import score
 
 log = logging.getLogger(__name__)
 

@@ -4,10 +4,10 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.model.dataset import Feed
-from pipeline.model.networks import foreground
-from pipeline.model.teaching import SLICE, Teaching, slice_truth
-from pipeline.ops.scores import Tally, count
+from lungseg.model.dataset import Feed
+from lungseg.model.networks import foreground
+from lungseg.model.teaching import SLICE, Teaching, slice_truth
+from lungseg.ops.scores.counts import Tally, count
 
 
 def score(model: Any, feed: Feed, teaching: Teaching, threshold: float = 0.5) -> dict[str, float]:

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from pipeline.volume import HU, Volume
+from lungseg.volume import HU, Volume
 
 Picture = npt.NDArray[np.uint8]
 Colour = tuple[int, int, int]

@@ -4,10 +4,10 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from pipeline.phantom.anatomy import Build
-from pipeline.phantom.nodules import Nodule
-from pipeline.phantom.shapes import Point
-from pipeline.volume import HU, Mask, Volume
+from lungseg.phantom.anatomy import Build
+from lungseg.phantom.nodules import Nodule
+from lungseg.phantom.shapes import Point
+from lungseg.volume import HU, Mask, Volume
 
 RIGHT, LEFT = 1, 2
 

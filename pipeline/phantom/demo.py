@@ -9,14 +9,14 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.core.errors import ConfigError
-from pipeline.io import images
-from pipeline.io.dicom_write import SeriesHeader, series_folder, write_series
-from pipeline.io.lidc import scans_of_patient
-from pipeline.ops.nodules import equivalent_diameter_mm
-from pipeline.phantom.anatomy import Build
-from pipeline.phantom.chest import Chest
-from pipeline.phantom.lidc_like import READERS_FOR_TRUTH, DrawnNodule, Plan, plan
+from lungseg.core.errors import ConfigError
+from lungseg.io.annotations.lidc_database import scans_of_patient
+from lungseg.io.dicom.write import SeriesHeader, series_folder, write_series
+from lungseg.io.volumes import volume_file
+from lungseg.ops.nodules.clusters import equivalent_diameter_mm
+from lungseg.phantom.anatomy import Build
+from lungseg.phantom.chest import Chest
+from lungseg.phantom.lidc_like import READERS_FOR_TRUTH, DrawnNodule, Plan, plan
 
 SEED = 85
 DICOM, TRUTH = "dicom", "truth"
@@ -129,7 +129,7 @@ def write_phantom(choice: Choice, out: Path, seed: int = SEED) -> DemoScan:
     write_series(phantom.ct, out / DICOM, header)
     lungs = out / TRUTH / f"{record.scan}.h5"
     lungs.parent.mkdir(parents=True, exist_ok=True)
-    images.write(phantom.lungs, lungs)
+    volume_file.write(phantom.lungs, lungs)
     right, left = phantom.lung_ml()
     return DemoScan(
         scan=record.scan,

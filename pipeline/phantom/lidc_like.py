@@ -11,16 +11,16 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
-from pipeline.core.errors import ScanError
-from pipeline.io.lidc import LidcScan
-from pipeline.ops.contours import Reading, rasterise
-from pipeline.ops.nodules import cluster, equivalent_diameter_mm, tally, votes_needed
-from pipeline.phantom.chest import Chest, Phantom
-from pipeline.phantom.nodules import places_for
-from pipeline.phantom.render import Drawn, render
-from pipeline.phantom.shapes import F32
-from pipeline.phantom.vessels import solid_depth
-from pipeline.volume import Geometry, Triple
+from lungseg.core.errors import ScanError
+from lungseg.io.annotations.lidc_database import LidcScan
+from lungseg.ops.nodules.clusters import cluster, equivalent_diameter_mm, tally, votes_needed
+from lungseg.ops.nodules.contours import Reading, rasterise
+from lungseg.phantom.chest import Chest, Phantom
+from lungseg.phantom.nodules import places_for
+from lungseg.phantom.render import Drawn, render
+from lungseg.phantom.shapes import F32
+from lungseg.phantom.vessels import solid_depth
+from lungseg.volume import Geometry, Triple
 
 PIXELS = 512
 TRIES = 4000

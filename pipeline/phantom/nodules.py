@@ -5,9 +5,9 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from pipeline.phantom.anatomy import Build
-from pipeline.phantom.shapes import F32, Box, Frame, Point, draw_tubes, edge
-from pipeline.phantom.vessels import inside_lung, pulmonary_tree, solid_depth
+from lungseg.phantom.anatomy import Build
+from lungseg.phantom.shapes import F32, Box, Frame, Point, draw_tubes, edge
+from lungseg.phantom.vessels import inside_lung, pulmonary_tree, solid_depth
 
 # Diameter (mm) and HU of each kind; a part-solid nodule has a solid core half as wide.
 KINDS: dict[str, tuple[float, float]] = {

@@ -3,8 +3,8 @@
 import numpy as np
 import numpy.typing as npt
 
-from pipeline.phantom.anatomy import HEART, trunk_depth
-from pipeline.phantom.shapes import F32, Frame, cover, draw_tubes, edge, ellipsoid, join, paint
+from lungseg.phantom.anatomy import HEART, trunk_depth
+from lungseg.phantom.shapes import F32, Frame, cover, draw_tubes, edge, ellipsoid, join, paint
 
 Tubes = npt.NDArray[np.float64]
 

@@ -11,16 +11,16 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from pipeline.phantom import bones, organs, scanner
-from pipeline.phantom.anatomy import (
+from lungseg.phantom import bones, organs, scanner
+from lungseg.phantom.anatomy import (
     cavity_depth,
     core_depth,
     diaphragm_height,
     trunk_depth,
 )
-from pipeline.phantom.chest import LEFT, RIGHT, Chest, Phantom
-from pipeline.phantom.nodules import occupancy
-from pipeline.phantom.shapes import (
+from lungseg.phantom.chest import LEFT, RIGHT, Chest, Phantom
+from lungseg.phantom.nodules import occupancy
+from lungseg.phantom.shapes import (
     F32,
     Frame,
     cover,
@@ -30,8 +30,8 @@ from pipeline.phantom.shapes import (
     ellipsoid,
     join,
 )
-from pipeline.phantom.vessels import pulmonary_tree
-from pipeline.volume import Geometry, Volume
+from lungseg.phantom.vessels import pulmonary_tree
+from lungseg.volume import Geometry, Volume
 
 SLAB_VOXELS = 1_200_000
 SOFT_HU, FAT_HU, FLUID_HU, BRONCHUS_HU = 50.0, -98.0, 12.0, 10.0

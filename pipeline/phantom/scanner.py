@@ -5,7 +5,7 @@ from functools import lru_cache
 import numpy as np
 import numpy.typing as npt
 
-from pipeline.phantom.shapes import F32
+from lungseg.phantom.shapes import F32
 
 TILE = 512
 

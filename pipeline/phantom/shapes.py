@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from pipeline.volume import Geometry
+from lungseg.volume import Geometry
 
 F32 = npt.NDArray[np.float32]
 Box = tuple[slice, slice, slice]

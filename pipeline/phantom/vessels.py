@@ -10,9 +10,9 @@ from functools import lru_cache
 import numpy as np
 import numpy.typing as npt
 
-from pipeline.phantom.anatomy import Build, lung_depth
-from pipeline.phantom.organs import GREAT_VESSELS, MAIN_BRONCHI, PULMONARY_VEINS, WALL_MM, widened
-from pipeline.phantom.shapes import F32
+from lungseg.phantom.anatomy import Build, lung_depth
+from lungseg.phantom.organs import GREAT_VESSELS, MAIN_BRONCHI, PULMONARY_VEINS, WALL_MM, widened
+from lungseg.phantom.shapes import F32
 
 HILUM = {"right": (-38.0, 8.0, -4.0), "left": (40.0, 12.0, -2.0)}
 THINNEST_MM, GROWTH = 0.62, 0.36

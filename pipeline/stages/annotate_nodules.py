@@ -20,13 +20,15 @@ from pathlib import Path
 
 import numpy as np
 
-from pipeline.core.errors import ScanError
-from pipeline.core.record import Record, read_record
-from pipeline.core.stage import Facts, Params, ScanStage, param
-from pipeline.io import coordinates, images, lidc
-from pipeline.io.nodule_list import NAME, Nodule, NoduleList, Point, write_nodules
-from pipeline.io.truth import CONTOURS, COORDINATES, Sources, Truth, known_truth, rows_of
-from pipeline.ops.contours import (
+from lungseg.core.errors import ScanError
+from lungseg.core.record import Record, read_record
+from lungseg.core.stage import Facts, Params, ScanStage, param
+from lungseg.io.annotations import coordinates, lidc_database
+from lungseg.io.annotations.nodule_list import NAME, Nodule, NoduleList, Point, write_nodules
+from lungseg.io.volumes import volume_file
+from lungseg.ops.nodules.clusters import clipped, cluster, equivalent_diameter_mm
+from lungseg.ops.nodules.consensus import VotedNodule, paint, voted
+from lungseg.ops.nodules.contours import (
     Mark,
     Reading,
     flipped,
@@ -34,11 +36,10 @@ from pipeline.ops.contours import (
     on_slices,
     slice_z_mm,
 )
-from pipeline.ops.nodules import clipped, cluster, equivalent_diameter_mm
-from pipeline.ops.sphere import ball
-from pipeline.ops.voted import VotedNodule, paint, voted
-from pipeline.ops.wand import LARGEST, SMALLEST, Wanded, wand
-from pipeline.volume import AnyVolume, FloatArray, Geometry, Triple
+from lungseg.ops.nodules.sphere import ball
+from lungseg.ops.nodules.wand import LARGEST, SMALLEST, Wanded, wand
+from lungseg.steps.truth import CONTOURS, COORDINATES, Sources, Truth, known_truth, rows_of
+from lungseg.volume import AnyVolume, FloatArray, Geometry, Triple
 
 # What a nodule's row is called where the wand was asked for and found no edge.
 NO_EDGE = "a ball stands in, "
@@ -146,17 +147,17 @@ def stack_of(ingested: Record, inputs: Mapping[str, Path]) -> Stack:
     direction tells, for LIDC's columns run to the left and its rows to the back, but for those in
     `lidc.ROTATED`.
     """
-    shape, geometry = images.read_geometry(inputs["ingest"] / "ct.h5")
+    shape, geometry = volume_file.read_geometry(inputs["ingest"] / "ct.h5")
     kind = str(ingested.facts.get("kind", "dicom"))
     x, y = (geometry.direction_xyz[k] for k in (0, 4))
-    rotated = ingested.scan in lidc.ROTATED or (kind == "metaimage" and x < 0 and y < 0)
+    rotated = ingested.scan in lidc_database.ROTATED or (kind == "metaimage" and x < 0 and y < 0)
     stored = -1 if rotated else 1
     return Stack(
         scan=ingested.scan,
         shape=shape,
         geometry=geometry,
         flips=(False, False) if kind == "dicom" else (x * stored < 0, y * stored < 0),
-        lungs=images.read(inputs["segment-lungs"] / "lungs.h5"),
+        lungs=volume_file.read(inputs["segment-lungs"] / "lungs.h5"),
         ct=inputs["resample"] / "ct.h5",
         tilt_degrees=float(ingested.facts.get("tilt_degrees") or 0.0),
     )
@@ -242,7 +243,7 @@ def from_findings(
             continue
         name = f"line {finding.line}"
         if params.coordinate_mask == "wand":
-            ct = ct or images.read_hu(stack.ct)
+            ct = ct or volume_file.read_hu(stack.ct)
             found = _wand(ct, stack.lungs, centre, finding)
             whole = found.patch
             name += f"; {NO_EDGE}{found.fallback}" if found.fallback else ""
@@ -351,8 +352,8 @@ def run(params: AnnotateNodules, inputs: Mapping[str, Path], out: Path) -> Facts
         outside=tuple(outside),
         problems=truth.problems,
     )
-    images.write(stack.lungs.like(votes), out / "votes.h5")
-    images.write(stack.lungs.like(labels), out / "nodules.h5")
+    volume_file.write(stack.lungs.like(votes), out / "votes.h5")
+    volume_file.write(stack.lungs.like(labels), out / "nodules.h5")
     write_nodules(found, out / NAME)
     return facts_of(found, len(truth.readings) or len(truth.findings))
 

@@ -22,17 +22,23 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from pipeline.core.errors import DataError, ScanError
-from pipeline.core.record import Record, read_record
-from pipeline.core.stage import DatasetInputs, DatasetStage, Facts, Params, as_dict, param
-from pipeline.io import images
-from pipeline.io import tables as schema
-from pipeline.io.nodule_list import NoduleList, read_nodules
-from pipeline.io.pictures_table import build_picture_table
-from pipeline.io.tables_write import ScanRows, TableWriter, fingerprints
-from pipeline.ops.crop import Corner, crop_corner, cut, footprint, size_for, size_needed
-from pipeline.ops.nodules import consensus
-from pipeline.ops.tabulate import bounding_box, chosen_slices, filled_pixels, mask_areas, vote_areas
+from lungseg.core.errors import DataError, ScanError
+from lungseg.core.record import Record, read_record
+from lungseg.core.stage import DatasetInputs, DatasetStage, Facts, Params, as_dict, param
+from lungseg.io.annotations.nodule_list import NoduleList, read_nodules
+from lungseg.io.tables import reader as schema
+from lungseg.io.tables.writer import ScanRows, TableWriter, fingerprints
+from lungseg.io.volumes import volume_file
+from lungseg.ops.grid.crop import Corner, crop_corner, cut, footprint, size_for, size_needed
+from lungseg.ops.nodules.clusters import consensus
+from lungseg.ops.samples.tabulate import (
+    bounding_box,
+    chosen_slices,
+    filled_pixels,
+    mask_areas,
+    vote_areas,
+)
+from lungseg.steps.picture_table import build_picture_table
 
 AIR_HU = -1024
 FILE = "tables.h5"
@@ -172,9 +178,11 @@ def _wanted(params: BuildTables, inputs: DatasetInputs) -> tuple[list[_Scan], in
 
 
 def _common_spacing(scans: list[_Scan]) -> tuple[float, float, float]:
-    first = images.read_geometry(scans[0].folders["segment-lungs"] / "lungs.h5")[1].spacing_mm
+    first = volume_file.read_geometry(scans[0].folders["segment-lungs"] / "lungs.h5")[1].spacing_mm
     for scan in scans:
-        spacing = images.read_geometry(scan.folders["segment-lungs"] / "lungs.h5")[1].spacing_mm
+        spacing = volume_file.read_geometry(scan.folders["segment-lungs"] / "lungs.h5")[
+            1
+        ].spacing_mm
         if not np.allclose(spacing, first, rtol=0, atol=1e-6):
             raise DataError(
                 f"{scan.scan} has voxels of {spacing} mm and {scans[0].scan} of {first} mm; one "
@@ -232,7 +240,7 @@ def _tabulate(scan: _Scan, size: int, params: BuildTables, *, void: bool) -> Sca
         "nodule": scan.folders["annotate-nodules"] / "nodules.h5",
     }
     _check_grids(scan.scan, files)
-    lungs, votes = images.read(files["lungs"]), images.read(files["votes"]).array
+    lungs, votes = volume_file.read(files["lungs"]), volume_file.read(files["votes"]).array
     corner = _corner(lungs.array, votes, size)
     if void:
         return None
@@ -242,10 +250,10 @@ def _tabulate(scan: _Scan, size: int, params: BuildTables, *, void: bool) -> Sca
     # One after another, so that of CT and labels no more than one whole volume is in memory;
     # where nobody voted there are no labels to read.
     arrays = {
-        "image": _rows_of(images.read_hu(files["image"]).array, z_index, corner, size, AIR_HU),
+        "image": _rows_of(volume_file.read_hu(files["image"]).array, z_index, corner, size, AIR_HU),
         "lungs": _rows_of(lungs.array, z_index, corner, size, 0),
         "votes": _rows_of(votes, z_index, corner, size, 0),
-        "nodule": _rows_of(images.read(files["nodule"]).array, z_index, corner, size, 0)
+        "nodule": _rows_of(volume_file.read(files["nodule"]).array, z_index, corner, size, 0)
         if voted.any()
         else np.zeros((len(z_index), size, size), np.uint16),
     }
@@ -267,7 +275,7 @@ def _tabulate(scan: _Scan, size: int, params: BuildTables, *, void: bool) -> Sca
 
 
 def _check_grids(scan: str, files: Mapping[str, Path]) -> None:
-    shapes = {name: images.read_geometry(path)[0] for name, path in files.items()}
+    shapes = {name: volume_file.read_geometry(path)[0] for name, path in files.items()}
     if len(set(shapes.values())) != 1:
         raise DataError(
             f"{scan}: CT {shapes['image']}, lungs {shapes['lungs']}, votes {shapes['votes']} and "
@@ -365,4 +373,4 @@ STAGE = DatasetStage(
     needs=NEEDS,
     run=run,
 )
-"""The stage, for `pipeline.flow`."""
+"""The stage, for `lungseg.flow`."""

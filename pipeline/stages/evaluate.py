@@ -23,16 +23,18 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.core.errors import DataError, ScanError
-from pipeline.core.record import read_record
-from pipeline.core.stage import DatasetInputs, DatasetStage, Facts, Params, param
-from pipeline.io import images
-from pipeline.io.candidate_list import NAME, read_detections, write_detections
-from pipeline.io.nodule_list import read_nodules
-from pipeline.io.plots import Curve, write_froc
-from pipeline.io.score_files import Scored, write_json, write_tables
-from pipeline.model.model_record import NET, read_model_record
-from pipeline.ops.detection_scores import (
+from lungseg.core.errors import DataError, ScanError
+from lungseg.core.record import read_record
+from lungseg.core.stage import DatasetInputs, DatasetStage, Facts, Params, param
+from lungseg.io.annotations.nodule_list import read_nodules
+from lungseg.io.results.candidate_list import NAME, read_detections, write_detections
+from lungseg.io.results.plots import Curve, write_froc
+from lungseg.io.results.score_files import Scored, write_json, write_tables
+from lungseg.io.volumes import volume_file
+from lungseg.model.model_record import NET, read_model_record
+from lungseg.ops.scores.counts import Counts, Tally
+from lungseg.ops.scores.definitions import DEFINITIONS
+from lungseg.ops.scores.detection import (
     RATES,
     Froc,
     Marks,
@@ -40,10 +42,8 @@ from pipeline.ops.detection_scores import (
     hits,
     interval,
 )
-from pipeline.ops.score_definitions import DEFINITIONS
-from pipeline.ops.scores import Counts, Tally
-from pipeline.ops.segmentation_scores import overlap
-from pipeline.volume import FloatArray
+from lungseg.ops.scores.segmentation import overlap
+from lungseg.volume import FloatArray
 
 UNANNOTATED = "unannotated"
 NO_PART = "none"
@@ -177,9 +177,9 @@ def score_scan(
     """
     truth = read_nodules(folders["annotate-nodules"])
     detections = tuple(read_detections(folders["find-nodules"] / NAME))
-    marks = images.read(folders["find-nodules"] / "nodules.h5")
-    votes = images.read(folders["annotate-nodules"] / "votes.h5")
-    labels = images.read(folders["annotate-nodules"] / "nodules.h5")
+    marks = volume_file.read(folders["find-nodules"] / "nodules.h5")
+    votes = volume_file.read(folders["annotate-nodules"] / "votes.h5")
+    labels = volume_file.read(folders["annotate-nodules"] / "nodules.h5")
     if (marks.shape, marks.geometry) != (votes.shape, votes.geometry):
         raise ScanError(
             f"{scan}: found nodules lie on a grid of {marks.shape}, drawn ones on {votes.shape}, "
@@ -370,4 +370,4 @@ STAGE = DatasetStage(
     needs=("find-nodules", "annotate-nodules", "split-patients", "train"),
     run=run,
 )
-"""The stage, for `pipeline.flow`."""
+"""The stage, for `lungseg.flow`."""

@@ -18,14 +18,14 @@ from pathlib import Path
 
 import numpy as np
 
-from pipeline.core.errors import ConfigError, ScanError
-from pipeline.core.record import read_record
-from pipeline.core.stage import Facts, Params, ScanStage, param
-from pipeline.io import images
-from pipeline.io.candidate_list import NAME, write_candidates
-from pipeline.ops.candidates import Candidate, Search, find_candidates, two_means_threshold
-from pipeline.ops.resample import labels_to_grid
-from pipeline.volume import AnyVolume, Volume
+from lungseg.core.errors import ConfigError, ScanError
+from lungseg.core.record import read_record
+from lungseg.core.stage import Facts, Params, ScanStage, param
+from lungseg.io.results.candidate_list import NAME, write_candidates
+from lungseg.io.volumes import volume_file
+from lungseg.ops.grid.resample import labels_to_grid
+from lungseg.ops.nodules.candidates import Candidate, Search, find_candidates, two_means_threshold
+from lungseg.volume import AnyVolume, Volume
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -97,9 +97,9 @@ def nodules_in(
 def run(params: FindNodules, inputs: Mapping[str, Path], out: Path) -> Facts:
     """Read, find, write."""
     scan = read_record(inputs["predict"]).scan
-    probability = images.read(inputs["predict"] / "probability.h5")
-    lungs = images.read(inputs["segment-lungs"] / "lungs.h5")
-    grid = images.read_geometry(inputs["resample"] / "ct.h5")
+    probability = volume_file.read(inputs["predict"] / "probability.h5")
+    lungs = volume_file.read(inputs["segment-lungs"] / "lungs.h5")
+    grid = volume_file.read_geometry(inputs["resample"] / "ct.h5")
     for name, volume in (("probabilities", probability), ("lungs", lungs)):
         if (volume.shape, volume.geometry) != grid:
             raise ScanError(
@@ -108,9 +108,9 @@ def run(params: FindNodules, inputs: Mapping[str, Path], out: Path) -> Facts:
             )
     labels, candidates, threshold = nodules_in(probability, lungs, params)
     write_candidates(scan, candidates, out / NAME)
-    images.write(labels, out / "nodules.h5")
-    shape, geometry = images.read_geometry(inputs["ingest"] / "ct.h5")
-    images.write(labels_to_grid(labels, shape, geometry), out / "nodules_source.h5")
+    volume_file.write(labels, out / "nodules.h5")
+    shape, geometry = volume_file.read_geometry(inputs["ingest"] / "ct.h5")
+    volume_file.write(labels_to_grid(labels, shape, geometry), out / "nodules_source.h5")
     masked = [candidate for candidate in candidates if candidate.voxels]
     return {
         "candidates": len(candidates),
@@ -130,4 +130,4 @@ STAGE = ScanStage(
     needs=("ingest", "resample", "segment-lungs", "predict"),
     run=run,
 )
-"""The stage, for `pipeline.flow`."""
+"""The stage, for `lungseg.flow`."""

@@ -1,6 +1,6 @@
 """Ingest: a scan's files -> CT in Hounsfield units on its own grid.
 
-reads   source    a scan's files, as `pipeline.io.sources` found them
+reads   source    a scan's files, as `lungseg.io.sources.index` found them
 writes  ct.h5     HU int16 (z, y, x), slices ascending along cross(row, column); attribute
                   `padding_hu`: voxels of that value or less the scanner did not see (nan: none)
 
@@ -16,17 +16,17 @@ from pathlib import Path
 
 import numpy as np
 
-from pipeline.core.errors import ScanError, ScanSkipped
-from pipeline.core.stage import Facts, Params, Scalar, ScanStage, param
-from pipeline.io import images
-from pipeline.io.dicom import Series, read_series
-from pipeline.io.exchange import read_exchange_hu
-from pipeline.io.sources import Source, read_source
-from pipeline.ops.hounsfield import hu_check, look_like_labels
-from pipeline.ops.padding import find_padding
-from pipeline.ops.slices import Layout, SliceRules
-from pipeline.ops.straighten import straighten
-from pipeline.volume import HU, Geometry, Volume
+from lungseg.core.errors import ScanError, ScanSkipped
+from lungseg.core.stage import Facts, Params, Scalar, ScanStage, param
+from lungseg.io.dicom.series import Series, read_series
+from lungseg.io.sources.index import Source, read_source
+from lungseg.io.volumes import volume_file
+from lungseg.io.volumes.exchange import read_exchange_hu
+from lungseg.ops.grid.slices import Layout, SliceRules
+from lungseg.ops.grid.straighten import straighten
+from lungseg.ops.hu.hounsfield import hu_check, look_like_labels
+from lungseg.ops.hu.padding import find_padding
+from lungseg.volume import HU, Geometry, Volume
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -133,7 +133,9 @@ def run(params: Ingest, inputs: Mapping[str, Path], out: Path) -> Facts:
             f"{source.files[0]} holds few different values and none below 0: a mask or labels, "
             "not CT"
         )
-    images.write(ct, out / "ct.h5", padding_hu=float("nan") if padding_hu is None else padding_hu)
+    volume_file.write(
+        ct, out / "ct.h5", padding_hu=float("nan") if padding_hu is None else padding_hu
+    )
     slices, rows, columns = ct.shape
     z, y, x = ct.spacing_mm
     unseen = 0

@@ -18,15 +18,15 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from pipeline.core.errors import DataError, ScanError, ScanSkipped
-from pipeline.core.record import read_record
-from pipeline.core.stage import Facts, Params, ScanStage, param
-from pipeline.io import images
-from pipeline.model import inference
-from pipeline.model.model_record import NET, ModelRecord, read_model_record
-from pipeline.model.samples import scaled
-from pipeline.ops.crop import crop_corner, cut, uncut
-from pipeline.volume import HU, Volume
+from lungseg.core.errors import DataError, ScanError, ScanSkipped
+from lungseg.core.record import read_record
+from lungseg.core.stage import Facts, Params, ScanStage, param
+from lungseg.io.volumes import volume_file
+from lungseg.model import inference
+from lungseg.model.model_record import NET, ModelRecord, read_model_record
+from lungseg.model.samples import scaled
+from lungseg.ops.grid.crop import crop_corner, cut, uncut
+from lungseg.volume import HU, Volume
 
 AIR_HU = -1024
 ONE = 65535
@@ -61,8 +61,8 @@ def run(params: Predict, inputs: Mapping[str, Path], out: Path) -> Facts:
         )
     model = inputs["train"]
     record = read_model_record(model)
-    ct = images.read_hu(inputs["resample"] / "ct.h5")
-    lungs = images.read(inputs["segment-lungs"] / "lungs.h5")
+    ct = volume_file.read_hu(inputs["resample"] / "ct.h5")
+    lungs = volume_file.read(inputs["segment-lungs"] / "lungs.h5")
     check_fits(record, ct.spacing_mm)
     net = inference.load_net(model / NET)
     begin = time.perf_counter()
@@ -70,7 +70,7 @@ def run(params: Predict, inputs: Mapping[str, Path], out: Path) -> Facts:
         ct, lungs.array, net, record, params.batch_size, params.slice_power
     )
     seconds = time.perf_counter() - begin
-    images.write(ct.like(np.rint(probability * ONE).astype(np.uint16)), out / "probability.h5")
+    volume_file.write(ct.like(np.rint(probability * ONE).astype(np.uint16)), out / "probability.h5")
     return {
         "part": part or "none",
         "slices": slices,
@@ -174,4 +174,4 @@ STAGE = ScanStage(
     run=run,
     in_parent=True,
 )
-"""The stage, for `pipeline.flow`."""
+"""The stage, for `lungseg.flow`."""

@@ -17,11 +17,11 @@ from pathlib import Path
 
 import numpy as np
 
-from pipeline.core.errors import ConfigError, ScanError
-from pipeline.core.stage import Facts, Params, ScanStage, param
-from pipeline.io import images
-from pipeline.ops.resample import to_grid, working_grid
-from pipeline.volume import HU, Mask, Volume
+from lungseg.core.errors import ConfigError, ScanError
+from lungseg.core.stage import Facts, Params, ScanStage, param
+from lungseg.io.volumes import volume_file
+from lungseg.ops.grid.resample import to_grid, working_grid
+from lungseg.volume import HU, Mask, Volume
 
 AIR_HU = -1024
 
@@ -92,11 +92,11 @@ def on_working_grid(
 def run(params: Resample, inputs: Mapping[str, Path], out: Path) -> Facts:
     """Read, resample, write."""
     path = inputs["ingest"] / "ct.h5"
-    source = images.read_hu(path)
-    padding_hu = float(images.read_attribute(path, "padding_hu"))
+    source = volume_file.read_hu(path)
+    padding_hu = float(volume_file.read_attribute(path, "padding_hu"))
     resampled, view = on_working_grid(source, padding_hu, params)
     del source
-    images.write(resampled, out / "ct.h5")
+    volume_file.write(resampled, out / "ct.h5")
     facts: dict[str, str | int | float | bool | None] = {
         "shape_zyx": "x".join(str(n) for n in resampled.shape),
         "spacing_mm": params.spacing_mm,
@@ -104,7 +104,7 @@ def run(params: Resample, inputs: Mapping[str, Path], out: Path) -> Facts:
         "padding": view is not None,
     }
     if view is not None:
-        images.write(view, out / "field_of_view.h5")
+        volume_file.write(view, out / "field_of_view.h5")
         facts["field_of_view_share"] = round(float(view.array.mean()), 4)
     return facts
 
@@ -117,4 +117,4 @@ STAGE = ScanStage(
     needs=("ingest",),
     run=run,
 )
-"""The stage, for `pipeline.flow`."""
+"""The stage, for `lungseg.flow`."""

@@ -18,15 +18,15 @@ from pathlib import Path
 
 import numpy as np
 
-from pipeline.core.errors import ConfigError, ScanError
-from pipeline.core.stage import Facts, Params, ScanStage, param
-from pipeline.io import images
-from pipeline.ops.left_right import part_sides
-from pipeline.ops.lung_verdict import Verdict, judge
-from pipeline.ops.lungs import Lungs, LungSettings, air_and_tissue, find_lungs
-from pipeline.ops.morphology import MaskArray
-from pipeline.ops.slice2d import lungs_slice_by_slice
-from pipeline.volume import HU, Volume
+from lungseg.core.errors import ConfigError, ScanError
+from lungseg.core.stage import Facts, Params, ScanStage, param
+from lungseg.io.volumes import volume_file
+from lungseg.ops.grid.morphology import MaskArray
+from lungseg.ops.lungs.find import Lungs, LungSettings, air_and_tissue, find_lungs
+from lungseg.ops.lungs.left_right import part_sides
+from lungseg.ops.lungs.slice2d import lungs_slice_by_slice
+from lungseg.ops.lungs.verdict import Verdict, judge
+from lungseg.volume import HU, Volume
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -125,11 +125,11 @@ def _slice_by_slice(ct: Volume[HU], field_of_view: MaskArray | None, params: Seg
 
 def run(params: SegmentLungs, inputs: Mapping[str, Path], out: Path) -> Facts:
     """Read, segment, write."""
-    ct = images.read_hu(inputs["resample"] / "ct.h5")
+    ct = volume_file.read_hu(inputs["resample"] / "ct.h5")
     view = inputs["resample"] / "field_of_view.h5"
-    field_of_view = images.read_mask(view).array if view.exists() else None
+    field_of_view = volume_file.read_mask(view).array if view.exists() else None
     lungs, verdict = segment(ct, field_of_view, params)
-    images.write(lungs, out / "lungs.h5")
+    volume_file.write(lungs, out / "lungs.h5")
     return verdict.as_facts()
 
 
@@ -141,4 +141,4 @@ STAGE = ScanStage(
     needs=("resample",),
     run=run,
 )
-"""The stage, for `pipeline.flow`."""
+"""The stage, for `lungseg.flow`."""

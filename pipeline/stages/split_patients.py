@@ -19,11 +19,18 @@ from pathlib import Path
 
 import numpy as np
 
-from pipeline.core.errors import DataError
-from pipeline.core.stage import DatasetInputs, DatasetStage, Facts, Params, param
-from pipeline.io.fold_file import Assigned, read_folds
-from pipeline.io.tables import UNANNOTATED, Tables, decoded
-from pipeline.ops.split import PARTS, Parts, assigned_split, fold_split, random_split, split_hash
+from lungseg.core.errors import DataError
+from lungseg.core.stage import DatasetInputs, DatasetStage, Facts, Params, param
+from lungseg.io.annotations.fold_file import Assigned, read_folds
+from lungseg.io.tables.reader import UNANNOTATED, Tables, decoded
+from lungseg.ops.samples.split import (
+    PARTS,
+    Parts,
+    assigned_split,
+    fold_split,
+    random_split,
+    split_hash,
+)
 
 FILE = "split.json"
 UNLISTED = "unlisted"
@@ -188,4 +195,4 @@ STAGE = DatasetStage(
     needs=("build-tables",),
     run=run,
 )
-"""The stage, for `pipeline.flow`."""
+"""The stage, for `lungseg.flow`."""

@@ -23,16 +23,16 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from pipeline.core.errors import ConfigError, DataError
-from pipeline.core.fingerprint import effective_params
-from pipeline.core.stage import DatasetInputs, DatasetStage, Facts, Params, as_dict, param
-from pipeline.io.tables import Tables
-from pipeline.io.tensorboard import EventFile
-from pipeline.model.devices import backend, quiet_keras
-from pipeline.model.model_record import LAST, NET, ModelRecord, write_model_record
-from pipeline.model.networks import NetworkSettings
-from pipeline.model.samples import Samples, View
-from pipeline.ops.augment import Augmentation
+from lungseg.core.errors import ConfigError, DataError
+from lungseg.core.fingerprint import effective_params
+from lungseg.core.stage import DatasetInputs, DatasetStage, Facts, Params, as_dict, param
+from lungseg.io.results.tensorboard import EventFile
+from lungseg.io.tables.reader import Tables
+from lungseg.model.devices import backend, quiet_keras
+from lungseg.model.model_record import LAST, NET, ModelRecord, write_model_record
+from lungseg.model.networks import NetworkSettings
+from lungseg.model.samples import Samples, View
+from lungseg.ops.samples.augment import Augmentation
 
 log = logging.getLogger(__name__)
 
@@ -120,8 +120,8 @@ class Train(Params):
 def run(params: Train, inputs: DatasetInputs, out: Path) -> Facts:
     """Train, or go on training, and write the nets and what they are."""
     quiet_keras()
-    from pipeline.model.checkpoints import resumable
-    from pipeline.model.training import train, write_log
+    from lungseg.model.checkpoints import resumable
+    from lungseg.model.training import train, write_log
 
     tables = inputs.stages["build-tables"] / "tables.h5"
     split = json.loads((inputs.stages["split-patients"] / "split.json").read_text("utf-8"))
@@ -195,7 +195,7 @@ def recipe_of(params: Train, tables: Tables) -> Any:
     DataError
         If the tables do not hold what is to be found, or the crop is larger than they are.
     """
-    from pipeline.model.training import Recipe
+    from lungseg.model.training import Recipe
 
     pictures = tables.attributes["kind"] == "pictures"
     if pictures and params.target == "nodules":
@@ -326,4 +326,4 @@ STAGE = DatasetStage(
     needs=("build-tables", "split-patients"),
     run=run,
 )
-"""The stage, for `pipeline.flow`."""
+"""The stage, for `lungseg.flow`."""

@@ -5,9 +5,9 @@ import signal
 import time
 from dataclasses import dataclass
 
-from pipeline.core.errors import DataError, ScanError, ScanSkipped
-from pipeline.core.plan import Request, ScanRef
-from pipeline.core.stage import DatasetStage, Params, ScanStage, param
+from lungseg.core.errors import DataError, ScanError, ScanSkipped
+from lungseg.core.plan import Request, ScanRef
+from lungseg.core.stage import DatasetStage, Params, ScanStage, param
 
 
 @dataclass(frozen=True, kw_only=True)

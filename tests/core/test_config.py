@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.core import config
-from pipeline.core.errors import ConfigError
+from lungseg.core import config
+from lungseg.core.errors import ConfigError
 from tests.core.stages import FLOW, Read, Upper
 
 

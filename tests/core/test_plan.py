@@ -4,12 +4,12 @@ import dataclasses
 
 import pytest
 
-from pipeline.core.engine import EngineOptions
-from pipeline.core.errors import ConfigError
-from pipeline.core.plan import Planner, stages_for, why_stale
-from pipeline.core.record import Record
-from pipeline.core.runner import Run, stage_groups
-from pipeline.core.store import Store
+from lungseg.core.errors import ConfigError
+from lungseg.core.executor import EngineOptions
+from lungseg.core.plan import Planner, stages_for, why_stale
+from lungseg.core.record import Record
+from lungseg.core.runner import Run, stage_groups
+from lungseg.core.store import Store
 from tests.core.stages import FLOW, UPPER, Read, Upper, make_request, make_sources
 
 

@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.core.engine import EngineOptions, run_tasks
-from pipeline.core.errors import ConfigError
-from pipeline.core.plan import Planner
-from pipeline.core.runner import Run
-from pipeline.core.store import Store
+from lungseg.core.errors import ConfigError
+from lungseg.core.executor import EngineOptions, run_tasks
+from lungseg.core.plan import Planner
+from lungseg.core.runner import Run
+from lungseg.core.store import Store
 from tests.core.stages import FLOW, JOIN, Read, Upper, make_request, make_sources
 
 TWO_WORKERS = EngineOptions(jobs=2)
@@ -187,7 +187,7 @@ def test_two_runs_at_once_on_one_work_folder_both_succeed(tmp_path):
 
 def test_no_engine_starts_when_everything_is_in_the_cache(tmp_path, monkeypatch):
     run(tmp_path, {"a": "one", "b": "two"}, targets=("upper",))
-    monkeypatch.setattr("pipeline.core.engine._run_distributed", lambda *_: pytest.fail("started"))
+    monkeypatch.setattr("lungseg.core.executor._run_distributed", lambda *_: pytest.fail("started"))
     run(tmp_path, {"a": "one", "b": "two"}, options=TWO_WORKERS, targets=("upper",))
 
 
@@ -202,7 +202,7 @@ def test_a_full_disk_is_said_and_not_remembered(tmp_path, monkeypatch):
         raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as patched:
-        patched.setattr("pipeline.core.store.write_record", full)
+        patched.setattr("lungseg.core.store.write_record", full)
         summary = run(tmp_path, {"a": "one"}, targets=("upper",))
     assert "the disk is full" in summary.results["read", "a"].error
     assert not list(tmp_path.glob("work/scans/a/read/*/"))

@@ -4,8 +4,8 @@ from dataclasses import dataclass
 
 import pytest
 
-from pipeline.core.errors import ConfigError
-from pipeline.core.stage import Params, as_dict, param, scalar_types
+from lungseg.core.errors import ConfigError
+from lungseg.core.stage import Params, as_dict, param, scalar_types
 
 
 @dataclass(frozen=True, kw_only=True)

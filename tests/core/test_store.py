@@ -4,10 +4,10 @@ import fcntl
 
 import pytest
 
-from pipeline.core.errors import ConfigError, DataError
-from pipeline.core.fingerprint import digest_of, fingerprint, identity_of_path
-from pipeline.core.record import Record, read_record
-from pipeline.core.store import Store, folder_name
+from lungseg.core.errors import ConfigError, DataError
+from lungseg.core.fingerprint import digest_of, fingerprint, identity_of_path
+from lungseg.core.record import Record, read_record
+from lungseg.core.store import Store, folder_name
 from tests.core.stages import READ, Read
 
 NAME = "f" * 64

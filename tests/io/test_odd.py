@@ -17,13 +17,13 @@ import pydicom
 import pytest
 from scipy import ndimage
 
-from pipeline.core.errors import ScanError
-from pipeline.io.dicom import read_series
-from pipeline.io.dicom_pixels import slice_hu
-from pipeline.io.exchange import read_exchange_hu
-from pipeline.io.sources import index
-from pipeline.ops.slices import SliceRules
-from pipeline.stages.ingest import Ingest, ct_of_source
+from lungseg.core.errors import ScanError
+from lungseg.io.dicom.pixels import slice_hu
+from lungseg.io.dicom.series import read_series
+from lungseg.io.sources.index import index
+from lungseg.io.volumes.exchange import read_exchange_hu
+from lungseg.ops.grid.slices import SliceRules
+from lungseg.stages.ingest import Ingest, ct_of_source
 
 pytestmark = pytest.mark.data
 CORNER, PANIMG = "odd/cornerstone_ts", "odd/rse_panimg"

@@ -7,10 +7,10 @@ import threading
 import numpy as np
 import pytest
 
-from pipeline.core.errors import DataError
-from pipeline.model.dataset import Epoch, Feed, Workers
-from pipeline.model.samples import Samples, View
-from pipeline.ops.augment import Augmentation
+from lungseg.core.errors import DataError
+from lungseg.model.dataset import Epoch, Feed, Workers
+from lungseg.model.samples import Samples, View
+from lungseg.ops.samples.augment import Augmentation
 from tests.model.toy_table import SIZE, toy_scan, toy_table
 
 VIEW = View(augmentation=Augmentation(flip_x=0.5, rotate_degrees=5), context=1)

@@ -6,22 +6,22 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.core.errors import ConfigError
-from pipeline.model import devices
-from pipeline.model.devices import dtype_policy, is_out_of_memory, seeded, spread_over
+from lungseg.core.errors import ConfigError
+from lungseg.model import devices
+from lungseg.model.devices import dtype_policy, is_out_of_memory, seeded, spread_over
 
 # In a process of its own: virtual devices must be declared before the backend starts.
 ONE_STEP = """
 import os
 os.environ["XLA_FLAGS"] = "--xla_force_host_platform_device_count=2"
-from pipeline.model.devices import backend, loss_of_each, quiet_keras, seeded, spread_over
+from lungseg.model.devices import backend, loss_of_each, quiet_keras, seeded, spread_over
 quiet_keras()
 import keras, numpy as np
 if backend() == "tensorflow":
     import tensorflow as tf
     both = [tf.config.LogicalDeviceConfiguration()] * 2
     tf.config.set_logical_device_configuration(tf.config.list_physical_devices("CPU")[0], both)
-from pipeline.model import losses
+from lungseg.model import losses
 x = np.random.default_rng(0).random((8, 8, 8, 1)).astype("float32")
 y = np.stack([x[..., 0] > 0.5, np.ones(x.shape[:3])], -1).astype("float32")
 

@@ -5,9 +5,9 @@ import os
 import numpy as np
 import pytest
 
-from pipeline.core.errors import DataError
-from pipeline.model import inference
-from pipeline.model.inference import load_net, predict, predict_tiled
+from lungseg.core.errors import DataError
+from lungseg.model import inference
+from lungseg.model.inference import load_net, predict, predict_tiled
 
 
 class Pointwise:

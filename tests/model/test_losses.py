@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from pipeline.core.errors import ConfigError
-from pipeline.model import losses
-from pipeline.ops.border_weights import border_weights
+from lungseg.core.errors import ConfigError
+from lungseg.model import losses
+from lungseg.ops.samples.border_weights import border_weights
 
 NAMES = ("gdl_wce", "dice", "bce", "bce_dice", "focal_tversky", "border_weighted")
 

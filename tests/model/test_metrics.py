@@ -1,11 +1,11 @@
-"""Keras's metrics against `pipeline.ops.scores`, on the same voxels."""
+"""Keras's metrics against `lungseg.ops.scores.counts`, on the same voxels."""
 
 import numpy as np
 import pytest
 
-from pipeline.core.errors import ConfigError
-from pipeline.model import metrics
-from pipeline.ops.scores import Counts, Tally
+from lungseg.core.errors import ConfigError
+from lungseg.model import metrics
+from lungseg.ops.scores.counts import Counts, Tally
 
 
 def batch(rng, n, share):

@@ -5,9 +5,9 @@ import os
 import numpy as np
 import pytest
 
-from pipeline.core.errors import ConfigError
-from pipeline.model.networks import NetworkSettings, build, foreground
-from pipeline.model.networks.encoders import copy_weights, load_nasnet
+from lungseg.core.errors import ConfigError
+from lungseg.model.networks import NetworkSettings, build, foreground
+from lungseg.model.networks.encoders import copy_weights, load_nasnet
 
 # One cell a stage: every kind of layer of the real network, a third of its depth.
 SMALL = {
@@ -166,7 +166,7 @@ def test_the_encoder_is_keras_own_nasnet_mobile(monkeypatch):
     import keras
     from keras import ops
 
-    from pipeline.model.networks import nasnet_gcn_se
+    from lungseg.model.networks import nasnet_gcn_se
 
     def without_network(input_shape, include_top, weights):
         assert (input_shape, include_top, weights) == ((224, 224, 3), False, "imagenet")

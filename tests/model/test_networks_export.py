@@ -5,9 +5,9 @@ import os
 import numpy as np
 import pytest
 
-from pipeline.core.errors import ConfigError
-from pipeline.model.networks import NetworkSettings, build
-from pipeline.model.networks.export import export_model
+from lungseg.core.errors import ConfigError
+from lungseg.model.networks import NetworkSettings, build
+from lungseg.model.networks.export import export_model
 
 TENSORFLOW = os.environ.get("KERAS_BACKEND", "tensorflow") == "tensorflow"
 

@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
-from pipeline.model import losses
-from pipeline.model.networks import NetworkSettings, build, foreground
-from pipeline.model.teaching import Teaching
-from pipeline.ops.scores import count
+from lungseg.model import losses
+from lungseg.model.networks import NetworkSettings, build, foreground
+from lungseg.model.teaching import Teaching
+from lungseg.ops.scores.counts import count
 
 
 @pytest.fixture

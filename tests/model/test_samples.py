@@ -5,8 +5,8 @@ import pickle
 import numpy as np
 import pytest
 
-from pipeline.model.samples import IGNORE, TARGET, Samples, View, scaled
-from pipeline.ops.augment import Augmentation
+from lungseg.model.samples import IGNORE, TARGET, Samples, View, scaled
+from lungseg.ops.samples.augment import Augmentation
 from tests.model.toy_table import SIZE, toy_scan, toy_table
 
 ALL = Augmentation(flip_x=0.5, rotate_degrees=10, zoom=0.1, elastic_px=1, contrast=0.1, noise=0.05)

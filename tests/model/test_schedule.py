@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from pipeline.model.schedule import best_epoch, epochs_without_gain, plateau_rate
+from lungseg.model.schedule import best_epoch, epochs_without_gain, plateau_rate
 
 NAN = math.nan
 

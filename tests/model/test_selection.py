@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from pipeline.model.samples import Samples, View
-from pipeline.model.selection import Selection, epoch_rows, select
+from lungseg.model.samples import Samples, View
+from lungseg.model.selection import Selection, epoch_rows, select
 from tests.model.toy_table import SLICES, toy_scan, toy_table
 
 

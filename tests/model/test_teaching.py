@@ -6,19 +6,19 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from pipeline.core.errors import ConfigError
-from pipeline.model import losses
-from pipeline.model.checkpoints import resumable
-from pipeline.model.dataset import Epoch, Feed, Workers
-from pipeline.model.devices import quiet_keras
-from pipeline.model.inference import predict
-from pipeline.model.networks import NetworkSettings, build
-from pipeline.model.samples import Samples, View
-from pipeline.model.teaching import Teaching, slice_loss, slice_truth
-from pipeline.model.training import Recipe, train
-from pipeline.model.validation import score
-from pipeline.ops.augment import Augmentation
-from pipeline.stages.train import Train, recipe_of
+from lungseg.core.errors import ConfigError
+from lungseg.model import losses
+from lungseg.model.checkpoints import resumable
+from lungseg.model.dataset import Epoch, Feed, Workers
+from lungseg.model.devices import quiet_keras
+from lungseg.model.inference import predict
+from lungseg.model.networks import NetworkSettings, build
+from lungseg.model.samples import Samples, View
+from lungseg.model.teaching import Teaching, slice_loss, slice_truth
+from lungseg.model.training import Recipe, train
+from lungseg.model.validation import score
+from lungseg.ops.samples.augment import Augmentation
+from lungseg.stages.train import Train, recipe_of
 from tests.model.toy_table import SIZE, toy_scan, toy_table
 
 quiet_keras()

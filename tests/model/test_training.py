@@ -6,14 +6,14 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from pipeline.core.errors import DataError
-from pipeline.model import training
-from pipeline.model.checkpoints import restore, resumable
-from pipeline.model.devices import backend, quiet_keras
-from pipeline.model.networks import NetworkSettings
-from pipeline.model.samples import Samples, View
-from pipeline.model.training import Recipe, optimizer, train, write_log
-from pipeline.ops.augment import Augmentation
+from lungseg.core.errors import DataError
+from lungseg.model import training
+from lungseg.model.checkpoints import restore, resumable
+from lungseg.model.devices import backend, quiet_keras
+from lungseg.model.networks import NetworkSettings
+from lungseg.model.samples import Samples, View
+from lungseg.model.training import Recipe, optimizer, train, write_log
+from lungseg.ops.samples.augment import Augmentation
 from tests.model.toy_table import SIZE, toy_scan, toy_table
 
 quiet_keras()

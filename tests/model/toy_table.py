@@ -4,9 +4,9 @@ import json
 
 import numpy as np
 
-from pipeline.io.tables import NODULES
-from pipeline.io.tables_write import ScanRows, TableWriter
-from pipeline.volume import Geometry
+from lungseg.io.tables.reader import NODULES
+from lungseg.io.tables.writer import ScanRows, TableWriter
+from lungseg.volume import Geometry
 
 SIZE = 32
 AIR, TISSUE, NODULE = -850, 40, 30

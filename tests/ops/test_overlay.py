@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from pipeline.ops.overlay import BY_VOTES, DETECTED, LEFT, RIGHT, Outline, outlines, sheet
-from pipeline.volume import Geometry, Volume
+from lungseg.ops.overlay import BY_VOTES, DETECTED, LEFT, RIGHT, Outline, outlines, sheet
+from lungseg.volume import Geometry, Volume
 
 
 @pytest.fixture

@@ -2,10 +2,10 @@
 
 import numpy as np
 
-from pipeline.core.record import NAME, Record, write_record
-from pipeline.io import images
-from pipeline.io.nodule_list import Nodule, NoduleList, write_nodules
-from pipeline.volume import Geometry, Volume
+from lungseg.core.record import NAME, Record, write_record
+from lungseg.io.annotations.nodule_list import Nodule, NoduleList, write_nodules
+from lungseg.io.volumes import volume_file
+from lungseg.volume import Geometry, Volume
 
 SHAPE = (10, 70, 80)
 LUNGS = (slice(2, 9), slice(10, 50), slice(12, 70))
@@ -41,7 +41,7 @@ def cached_scan(
         folders[stage] = folder / stage / scan
         folders[stage].mkdir(parents=True)
         for name, array in volumes.items():
-            images.write(Volume(array, geometry), folders[stage] / name)
+            volume_file.write(Volume(array, geometry), folders[stage] / name)
         record = Record(
             stage=stage,
             version=1,

@@ -6,14 +6,15 @@ import json
 import numpy as np
 import pytest
 
-from pipeline.core.errors import ScanError
-from pipeline.core.record import Record, write_record
-from pipeline.io import images, lidc
-from pipeline.io.nodule_list import read_nodules
-from pipeline.ops.nodules import consensus
-from pipeline.ops.resample import working_grid
-from pipeline.stages.annotate_nodules import STAGE, AnnotateNodules
-from pipeline.volume import Geometry, Volume
+from lungseg.core.errors import ScanError
+from lungseg.core.record import Record, write_record
+from lungseg.io.annotations import lidc_database
+from lungseg.io.annotations.nodule_list import read_nodules
+from lungseg.io.volumes import volume_file
+from lungseg.ops.grid.resample import working_grid
+from lungseg.ops.nodules.clusters import consensus
+from lungseg.stages.annotate_nodules import STAGE, AnnotateNodules
+from lungseg.volume import Geometry, Volume
 from tests.readings import box_reading, write_database, xml_text
 
 UID = "1.2.3"
@@ -43,7 +44,7 @@ def prepare(root, geometry=STRAIGHT, shape=SHAPE, uid=UID, **facts):
     }
     for stage, (name, volume) in outputs.items():
         (root / stage).mkdir(parents=True)
-        images.write(volume, root / stage / name)
+        volume_file.write(volume, root / stage / name)
         record = Record(stage=stage, version=1, fingerprint="f", scan=uid, patient="P", facts=facts)
         write_record(record, root / stage / "stage.json")
     return {stage: root / stage for stage in outputs}
@@ -54,7 +55,7 @@ def annotate(tmp_path, inputs, **params):
     out.mkdir(exist_ok=True)
     params.setdefault("database", str(tmp_path / "own.sqlite"))
     facts = STAGE.run(AnnotateNodules(**params), inputs, out)
-    votes, labels = images.read(out / "votes.h5"), images.read(out / "nodules.h5")
+    votes, labels = volume_file.read(out / "votes.h5"), volume_file.read(out / "nodules.h5")
     assert (votes.array.dtype, labels.array.dtype) == (np.uint8, np.uint16)
     return facts, votes, labels, read_nodules(out)
 
@@ -135,7 +136,7 @@ def test_the_same_place_in_the_patient_however_the_grid_runs(tmp_path, kind, sig
 
 
 def test_a_rotated_patient_in_another_format(tmp_path, monkeypatch):
-    monkeypatch.setattr(lidc, "ROTATED", frozenset({UID}))
+    monkeypatch.setattr(lidc_database, "ROTATED", frozenset({UID}))
     write_database(tmp_path / "own.sqlite", [(UID, "P", 2.5, 0.8, Z, READINGS)])
     inputs = prepare(tmp_path / "work", kind="nifti")
     _, _, _, found = annotate(tmp_path, inputs)
@@ -211,11 +212,13 @@ def test_vias_pixels_are_placed_by_the_slices_of_the_scan(tmp_path, inputs):
 
 
 def test_the_wand_follows_the_edge_and_the_ball_stands_in(tmp_path, inputs):
-    ct = images.read(inputs["resample"] / "ct.h5")
+    ct = volume_file.read(inputs["resample"] / "ct.h5")
     world = ct.geometry.to_world(np.moveaxis(np.indices(ct.shape), 0, -1))
     # a nodule of 12 x 8 x 8 mm, and nothing at all where the other is said to be
     egg = np.linalg.norm((world - (5, -5, -85)) / (6, 4, 4), axis=-1) < 1
-    images.write(ct.like(np.where(egg, 0, -850).astype(np.int16)), inputs["resample"] / "ct.h5")
+    volume_file.write(
+        ct.like(np.where(egg, 0, -850).astype(np.int16)), inputs["resample"] / "ct.h5"
+    )
     points = write_points(tmp_path, f"{UID},5,-5,-85,9.16", f"{UID},14,9,-80,6")
     params = {"source": "coordinates", "coordinates": points, "coordinate_mask": "wand"}
     facts, _, labels, found = annotate(tmp_path, inputs, **params)

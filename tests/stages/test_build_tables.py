@@ -6,16 +6,16 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from pipeline.core.errors import DataError
-from pipeline.core.stage import DatasetInputs
-from pipeline.io import images
-from pipeline.io.tables import ARRAYS, Tables, decoded
-from pipeline.ops.crop import cut
-from pipeline.stages import build_tables
-from pipeline.stages.build_tables import BuildTables, run
-from pipeline.volume import Geometry
-from tests.io.test_pictures_table import ROUND, grey, two_folders
+from lungseg.core.errors import DataError
+from lungseg.core.stage import DatasetInputs
+from lungseg.io.tables.reader import ARRAYS, Tables, decoded
+from lungseg.io.volumes import volume_file
+from lungseg.ops.grid.crop import cut
+from lungseg.stages import build_tables
+from lungseg.stages.build_tables import BuildTables, run
+from lungseg.volume import Geometry
 from tests.stages.cached_scan import GEOMETRY, LUNGS, cached_scan
+from tests.steps.test_picture_table import ROUND, grey, two_folders
 
 PARAMS = BuildTables(crop_mm=64)
 CORNER = (-2, 9)
@@ -68,7 +68,7 @@ def test_rows_are_the_cropped_slices_of_each_scan(scans, tmp_path):
             ("votes", folders["annotate-nodules"] / "votes.h5", 0),
             ("nodule", folders["annotate-nodules"] / "nodules.h5", 0),
         ):
-            whole = images.read(file).array
+            whole = volume_file.read(file).array
             np.testing.assert_array_equal(table.read(name, rows), cut(whole[2:9], CORNER, 64, fill))
             # Nothing of the masks is lost.
             assert name == "image" or np.count_nonzero(table.read(name, rows)) == np.count_nonzero(

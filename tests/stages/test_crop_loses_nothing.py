@@ -3,16 +3,16 @@
 import numpy as np
 import pytest
 
-from pipeline.core.record import NAME, Record, write_record
-from pipeline.core.stage import DatasetInputs
-from pipeline.io import images
-from pipeline.io.nodule_list import read_nodules
-from pipeline.io.sources import index, write_source
-from pipeline.io.tables import Tables, inconsistencies
-from pipeline.ops.crop import crop_corner, cut, size_for
-from pipeline.stages import annotate_nodules, build_tables, ingest, resample, segment_lungs
-from pipeline.volume import Geometry
-from tests.phantom import chest
+from lungseg.core.record import NAME, Record, write_record
+from lungseg.core.stage import DatasetInputs
+from lungseg.io.annotations.nodule_list import read_nodules
+from lungseg.io.sources.index import index, write_source
+from lungseg.io.tables.reader import Tables, inconsistencies
+from lungseg.io.volumes import volume_file
+from lungseg.ops.grid.crop import crop_corner, cut, size_for
+from lungseg.stages import annotate_nodules, build_tables, ingest, resample, segment_lungs
+from lungseg.volume import Geometry
+from tests.phantom.small_chest import chest
 
 
 @pytest.mark.parametrize("what", [{}, {"single": True}, {"collapsed_lobe": True}, {"seed": 3}])
@@ -63,7 +63,7 @@ def test_of_real_scans(blocks, tmp_path):
                 ("votes", "annotate-nodules", "votes.h5"),
                 ("nodule", "annotate-nodules", "nodules.h5"),
             ):
-                whole = images.read(folders[stage] / file).array
+                whole = volume_file.read(folders[stage] / file).array
                 kept = table.read(name, rows)
                 assert np.count_nonzero(kept) == np.count_nonzero(whole) > 0
             self_told = _centroid_mm(table, scan_row, rows)

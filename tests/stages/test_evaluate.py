@@ -7,17 +7,17 @@ import json
 import numpy as np
 import pytest
 
-from pipeline.core.errors import DataError, ScanError
-from pipeline.core.record import Record, write_record
-from pipeline.core.stage import DatasetInputs
-from pipeline.io import images
-from pipeline.io.candidate_list import read_detections, write_candidates
-from pipeline.io.nodule_list import Nodule, NoduleList, Point, write_nodules
-from pipeline.io.pictures import read_picture
-from pipeline.model.model_record import ModelRecord, write_model_record
-from pipeline.ops.candidates import Candidate
-from pipeline.stages.evaluate import STAGE, Evaluate
-from pipeline.volume import Geometry, Volume
+from lungseg.core.errors import DataError, ScanError
+from lungseg.core.record import Record, write_record
+from lungseg.core.stage import DatasetInputs
+from lungseg.io.annotations.nodule_list import Nodule, NoduleList, Point, write_nodules
+from lungseg.io.pictures.png import read_picture
+from lungseg.io.results.candidate_list import read_detections, write_candidates
+from lungseg.io.volumes import volume_file
+from lungseg.model.model_record import ModelRecord, write_model_record
+from lungseg.ops.nodules.candidates import Candidate
+from lungseg.stages.evaluate import STAGE, Evaluate
+from lungseg.volume import Geometry, Volume
 
 SHAPE = (12, 40, 40)
 GRID = Geometry((1.0, 1.0, 1.0), (-20.0, 5.0, 100.0), (-1.0, 0, 0, 0, 1.0, 0, 0, 0, 1.0))
@@ -81,12 +81,12 @@ class Set:
         for k, box in enumerate(marks, 1):
             mask[box] = k
         drawn = self.stage("annotate-nodules", scan, patient)
-        images.write(Volume(votes, GRID), drawn / "votes.h5")
-        images.write(Volume(labels, GRID), drawn / "nodules.h5")
+        volume_file.write(Volume(votes, GRID), drawn / "votes.h5")
+        volume_file.write(Volume(labels, GRID), drawn / "nodules.h5")
         known = NoduleList(scan=scan, truth=truth, nodules=tuple(listed), points=tuple(points))
         write_nodules(known, drawn / "nodules.json")
         seen = self.stage("find-nodules", scan, patient)
-        images.write(Volume(mask, GRID), seen / "nodules.h5")
+        volume_file.write(Volume(mask, GRID), seen / "nodules.h5")
         write_candidates(scan, candidates, seen / "candidates.csv")
         self.scans[scan] = {"annotate-nodules": drawn, "find-nodules": seen}
         return scan
@@ -273,6 +273,6 @@ def test_without_scans_the_reason_names_what_there_is(tmp_path):
 
 def test_masks_on_another_grid_are_refused(three):
     path = three.scans["scan-P2"]["find-nodules"] / "nodules.h5"
-    images.write(Volume(np.zeros(SHAPE, np.uint16), GRID.moved((1, 0, 0))), path)
+    volume_file.write(Volume(np.zeros(SHAPE, np.uint16), GRID.moved((1, 0, 0))), path)
     with pytest.raises(ScanError, match="scan-P2: found nodules lie on a grid of"):
         three.run()

@@ -6,12 +6,12 @@ import json
 import numpy as np
 import pytest
 
-from pipeline.core.errors import ConfigError, ScanError
-from pipeline.io import images
-from pipeline.io.candidate_list import read_detections
-from pipeline.ops.resample import working_grid
-from pipeline.stages.find_nodules import STAGE, FindNodules
-from pipeline.volume import Geometry, Volume
+from lungseg.core.errors import ConfigError, ScanError
+from lungseg.io.results.candidate_list import read_detections
+from lungseg.io.volumes import volume_file
+from lungseg.ops.grid.resample import working_grid
+from lungseg.stages.find_nodules import STAGE, FindNodules
+from lungseg.volume import Geometry, Volume
 
 PERMUTED = (0, 0, 1.0, -1.0, 0, 0, 0, -1.0, 0)
 FLIPPED = (-1.0, 0, 0, 0, 1.0, 0, 0, 0, -1.0)
@@ -34,12 +34,12 @@ def scan(tmp_path, direction=FLIPPED, peak=0.9, lungs=1):
         folders[name].mkdir()
         record = {"stage": name, "version": 1, "fingerprint": "0", "scan": "1.2.3", "patient": "P"}
         (folders[name] / "stage.json").write_text(json.dumps(record))
-    images.write(Volume(np.zeros(shape, np.int16), source), folders["ingest"] / "ct.h5")
+    volume_file.write(Volume(np.zeros(shape, np.int16), source), folders["ingest"] / "ct.h5")
     probability = Volume(np.rint(p * 65535).astype(np.uint16), grid)
-    images.write(probability, folders["predict"] / "probability.h5")
-    images.write(probability.like(np.zeros(size, np.int16)), folders["resample"] / "ct.h5")
+    volume_file.write(probability, folders["predict"] / "probability.h5")
+    volume_file.write(probability.like(np.zeros(size, np.int16)), folders["resample"] / "ct.h5")
     mask = probability.like(np.full(size, lungs, np.uint8))
-    images.write(mask, folders["segment-lungs"] / "lungs.h5")
+    volume_file.write(mask, folders["segment-lungs"] / "lungs.h5")
     out = tmp_path / "out"
     out.mkdir()
     return folders, out, centres
@@ -58,10 +58,10 @@ def test_candidates_lie_where_the_nodules_lie_in_the_world(tmp_path, direction):
     assert facts["candidates"] == facts["nodules"] == 2
     assert facts["largest_mm"] == pytest.approx(10, abs=0.5)
     assert facts["best_score"] == pytest.approx(0.9, abs=1e-3)
-    source = images.read(out / "nodules_source.h5")
-    working = images.read(out / "nodules.h5")
+    source = volume_file.read(out / "nodules_source.h5")
+    working = volume_file.read(out / "nodules.h5")
     assert source.array.dtype == working.array.dtype == np.uint16
-    assert (source.shape, source.geometry) == images.read_geometry(folders["ingest"] / "ct.h5")
+    assert (source.shape, source.geometry) == volume_file.read_geometry(folders["ingest"] / "ct.h5")
     for label, centre in enumerate(centres, 1):
         middle = source.geometry.to_world(np.argwhere(source.array == label).mean(axis=0))
         assert np.linalg.norm(middle - centre) < 0.6
@@ -87,8 +87,8 @@ def test_an_empty_map_gives_no_candidates_by_either_threshold(tmp_path, method, 
     assert facts["candidates"] == 0
     assert facts["largest_mm"] == facts["best_score"] == 0
     assert read_detections(out / "candidates.csv") == []
-    assert not images.read(out / "nodules.h5").array.any()
-    assert not images.read(out / "nodules_source.h5").array.any()
+    assert not volume_file.read(out / "nodules.h5").array.any()
+    assert not volume_file.read(out / "nodules_source.h5").array.any()
 
 
 def test_kmeans_finds_nodules_that_a_timid_net_left_below_one_half(tmp_path):
@@ -108,8 +108,8 @@ def test_no_lungs_no_candidates(tmp_path):
 def test_grids_that_differ_are_refused(tmp_path, name):
     folders, out, _ = scan(tmp_path)
     file = {"probabilities": "predict/probability.h5", "lungs": "segment-lungs/lungs.h5"}[name]
-    moved = images.read(tmp_path / file)
-    images.write(Volume(moved.array, moved.geometry.moved((1, 0, 0))), tmp_path / file)
+    moved = volume_file.read(tmp_path / file)
+    volume_file.write(Volume(moved.array, moved.geometry.moved((1, 0, 0))), tmp_path / file)
     with pytest.raises(ScanError, match=f"the {name} have another grid"):
         STAGE.run(FindNodules(), folders, out)
 

@@ -8,13 +8,13 @@ import sys
 import numpy as np
 import pytest
 
-from pipeline.core.errors import ScanError, ScanSkipped
-from pipeline.io import images
-from pipeline.io.exchange import write_exchange
-from pipeline.io.sources import index, write_source
-from pipeline.stages.ingest import STAGE, Ingest
-from pipeline.volume import Geometry, Volume
-from tests.io.dicom_files import positions, write_series
+from lungseg.core.errors import ScanError, ScanSkipped
+from lungseg.io.sources.index import index, write_source
+from lungseg.io.volumes import volume_file
+from lungseg.io.volumes.exchange import write_exchange
+from lungseg.stages.ingest import STAGE, Ingest
+from lungseg.volume import Geometry, Volume
+from tests.io.dicom.dicom_files import positions, write_series
 
 SHAPE = (40, 36)
 SPACING = (0.75, 0.5)
@@ -47,7 +47,7 @@ def ingested(roots, tmp_path, **settings):
     out = tmp_path / "out"
     out.mkdir()
     facts = STAGE.run(Ingest(**settings), {"source": tmp_path / "source.json"}, out)
-    return images.read_hu(out / "ct.h5"), facts
+    return volume_file.read_hu(out / "ct.h5"), facts
 
 
 def wrong_by(ct, padding):
@@ -129,7 +129,7 @@ def test_padding_is_kept_and_told(tmp_path):
     assert (ct.array[:, :6] == -3024).all()
     assert facts["padding_hu"] == -3024
     assert facts["padding_share"] == pytest.approx(6 / 40)
-    assert images.read_attribute(tmp_path / "out/ct.h5", "padding_hu") == -3024
+    assert volume_file.read_attribute(tmp_path / "out/ct.h5", "padding_hu") == -3024
 
 
 def test_without_padding_the_attribute_is_no_number(tmp_path):
@@ -137,7 +137,7 @@ def test_without_padding_the_attribute_is_no_number(tmp_path):
     write_series(tmp_path / "in", field(places), places)
     _, facts = ingested(tmp_path / "in", tmp_path)
     assert facts["padding_hu"] is None
-    assert np.isnan(images.read_attribute(tmp_path / "out/ct.h5", "padding_hu"))
+    assert np.isnan(volume_file.read_attribute(tmp_path / "out/ct.h5", "padding_hu"))
     assert facts["hu_check"] != "ok"
     json.dumps(facts)
 
@@ -205,8 +205,8 @@ MEASURE = """
 import re, sys
 from pathlib import Path
 import cc3d, tables
-from pipeline.io import images
-from pipeline.stages.ingest import STAGE, Ingest
+from lungseg.io.volumes import volume_file
+from lungseg.stages.ingest import STAGE, Ingest
 # Not getrusage, which counts what the process that started this one had.
 status = Path("/proc/self/status")
 peak = lambda: 1024 * int(re.search("VmHWM:\\s+(\\d+)", status.read_text())[1])

@@ -6,13 +6,13 @@ import json
 import numpy as np
 import pytest
 
-from pipeline.core.errors import DataError, ScanError, ScanSkipped
-from pipeline.core.record import Record, write_record
-from pipeline.io import images
-from pipeline.model import inference
-from pipeline.model.model_record import ModelRecord, write_model_record
-from pipeline.stages.predict import Predict, check_fits, neighbours, probability_of, run
-from pipeline.volume import Geometry, Volume
+from lungseg.core.errors import DataError, ScanError, ScanSkipped
+from lungseg.core.record import Record, write_record
+from lungseg.io.volumes import volume_file
+from lungseg.model import inference
+from lungseg.model.model_record import ModelRecord, write_model_record
+from lungseg.stages.predict import Predict, check_fits, neighbours, probability_of, run
+from lungseg.volume import Geometry, Volume
 
 RECORD = ModelRecord(
     target="nodules", classes=["background", "nodules"], kind="ct", network={}, context=1,
@@ -113,8 +113,8 @@ def folders(scan, tmp_path, monkeypatch):
     for stage in ("resample", "segment-lungs", "split-patients", "train"):
         inputs[stage] = tmp_path / stage
         inputs[stage].mkdir()
-    images.write(ct, inputs["resample"] / "ct.h5")
-    images.write(ct.like(lungs), inputs["segment-lungs"] / "lungs.h5")
+    volume_file.write(ct, inputs["resample"] / "ct.h5")
+    volume_file.write(ct.like(lungs), inputs["segment-lungs"] / "lungs.h5")
     split = {"parts": {"train": ["a"], "validation": ["b"], "test": ["c"], "unannotated": ["u"]}}
     (inputs["split-patients"] / "split.json").write_text(json.dumps(split))
     write_model_record(RECORD, inputs["train"])
@@ -132,7 +132,7 @@ def folders(scan, tmp_path, monkeypatch):
 def test_it_writes_sixteen_bits_on_the_working_grid(folders, scan):
     inputs, out = folders("c")
     facts = run(Predict(), inputs, out)
-    found = images.read(out / "probability.h5")
+    found = volume_file.read(out / "probability.h5")
     expected, _ = probability_of(scan[0], scan[1], Middle(), RECORD)
     assert found.array.dtype == np.uint16
     assert found.geometry == GEOMETRY

@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
-from pipeline.core.errors import ConfigError, ScanError
-from pipeline.io import images
-from pipeline.stages.resample import STAGE, Resample, on_working_grid
-from pipeline.volume import Geometry, Volume
+from lungseg.core.errors import ConfigError, ScanError
+from lungseg.io.volumes import volume_file
+from lungseg.stages.resample import STAGE, Resample, on_working_grid
+from lungseg.volume import Geometry, Volume
 
 FLIPPED = (-1.0, 0, 0, 0, -1.0, 0, 0, 0, 1.0)
 
@@ -67,16 +67,16 @@ def test_run_writes_both_volumes_and_facts(tmp_path, padding):
     (tmp_path / "ingest").mkdir()
     (tmp_path / "out").mkdir()
     attribute = float("nan") if padding is None else float(padding)
-    images.write(source, tmp_path / "ingest" / "ct.h5", padding_hu=attribute)
+    volume_file.write(source, tmp_path / "ingest" / "ct.h5", padding_hu=attribute)
     facts = STAGE.run(Resample(), {"ingest": tmp_path / "ingest"}, tmp_path / "out")
     ct, view = on_working_grid(source, attribute, Resample())
-    np.testing.assert_array_equal(images.read_hu(tmp_path / "out" / "ct.h5").array, ct.array)
+    np.testing.assert_array_equal(volume_file.read_hu(tmp_path / "out" / "ct.h5").array, ct.array)
     assert facts["shape_zyx"] == "13x17x17"
     assert facts["padding"] is (padding is not None)
     written = tmp_path / "out" / "field_of_view.h5"
     assert written.exists() == (padding is not None)
     if view is not None:
-        np.testing.assert_array_equal(images.read_mask(written).array, view.array)
+        np.testing.assert_array_equal(volume_file.read_mask(written).array, view.array)
         assert facts["field_of_view_share"] == round(float(view.array.mean()), 4)
 
 

@@ -6,12 +6,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from pipeline.core.errors import ConfigError, ScanError
-from pipeline.io import images
-from pipeline.ops.morphology import dilate_mm
-from pipeline.stages.segment_lungs import STAGE, SegmentLungs, segment
-from pipeline.volume import Geometry, Volume
-from tests.phantom import chest
+from lungseg.core.errors import ConfigError, ScanError
+from lungseg.io.volumes import volume_file
+from lungseg.ops.grid.morphology import dilate_mm
+from lungseg.stages.segment_lungs import STAGE, SegmentLungs, segment
+from lungseg.volume import Geometry, Volume
+from tests.phantom.small_chest import chest
 
 PARAMS = SegmentLungs()
 NUISANCES = {
@@ -179,10 +179,10 @@ def test_the_stage_writes_lungs_on_the_grid_it_read_and_facts_that_json_takes(tm
     inputs["resample"].mkdir()
     view = phantom.ct.like(phantom.ct.array > -1500)
     ct = phantom.ct.like(np.where(view.array, phantom.ct.array, np.int16(-1024)))
-    images.write(ct, inputs["resample"] / "ct.h5")
-    images.write(view, inputs["resample"] / "field_of_view.h5")
+    volume_file.write(ct, inputs["resample"] / "ct.h5")
+    volume_file.write(view, inputs["resample"] / "field_of_view.h5")
     facts = STAGE.run(PARAMS, inputs, tmp_path)
-    lungs = images.read(tmp_path / "lungs.h5")
+    lungs = volume_file.read(tmp_path / "lungs.h5")
     expected, _ = segment(ct, view.array, PARAMS)
     assert lungs.array.dtype == np.uint8
     assert lungs.geometry == ct.geometry

@@ -5,12 +5,12 @@ import json
 import numpy as np
 import pytest
 
-from pipeline.core.errors import DataError
-from pipeline.core.stage import DatasetInputs
-from pipeline.io.tables import NODULES
-from pipeline.ops.split import split_hash
-from pipeline.stages.split_patients import SplitPatients, run
-from tests.io.table_rows import scan_rows, write_table
+from lungseg.core.errors import DataError
+from lungseg.core.stage import DatasetInputs
+from lungseg.io.tables.reader import NODULES
+from lungseg.ops.samples.split import split_hash
+from lungseg.stages.split_patients import SplitPatients, run
+from tests.io.tables.table_rows import scan_rows, write_table
 
 
 def rows(scan, patient, nodules=1, truth="contours"):

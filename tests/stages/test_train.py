@@ -7,15 +7,15 @@ import shutil
 import numpy as np
 import pytest
 
-from pipeline.core.errors import ConfigError, DataError
-from pipeline.core.stage import DatasetInputs
-from pipeline.io.tables import Tables
-from pipeline.model.checkpoints import Checkpoints
-from pipeline.model.inference import load_net
-from pipeline.model.model_record import read_model_record, write_model_record
-from pipeline.presets import PRESETS
-from pipeline.stages import build_tables, predict, split_patients, train
-from pipeline.stages.train import Train, recipe_of, view_of
+from lungseg.core.errors import ConfigError, DataError
+from lungseg.core.stage import DatasetInputs
+from lungseg.io.tables.reader import Tables
+from lungseg.model.checkpoints import Checkpoints
+from lungseg.model.inference import load_net
+from lungseg.model.model_record import read_model_record, write_model_record
+from lungseg.session.presets import PRESETS
+from lungseg.stages import build_tables, predict, split_patients, train
+from lungseg.stages.train import Train, recipe_of, view_of
 from tests.model.toy_table import SIZE, toy_scan, toy_table
 
 TINY = Train(
@@ -107,7 +107,7 @@ def test_a_fault_leaves_the_checkpoints_for_the_next_run(inputs, tmp_path, monke
     def dies(*_, **__):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("pipeline.model.training.train", dies)
+    monkeypatch.setattr("lungseg.model.training.train", dies)
     with pytest.raises(KeyboardInterrupt):
         train.run(TINY, inputs, out)
     (left,) = [p for p in tmp_path.iterdir() if p != out]

@@ -13,11 +13,11 @@ on, without any of this project's code, under every backend of Keras.
 import re
 from typing import Any
 
-from pipeline.model.networks.settings import NetworkSettings, foreground
+from lungseg.model.networks.settings import NetworkSettings, foreground
 
 __all__ = ["NetworkSettings", "build", "foreground", "mask_heads"]
 
-# `pipeline.model.networks.unetpp` names them so.
+# `lungseg.model.networks.unetpp` names them so.
 HEAD = re.compile(r"mask_\d+")
 
 
@@ -35,14 +35,14 @@ def build(settings: NetworkSettings) -> Any:
         If the encoder's weights cannot be had or do not fit.
     """
     if settings.network == "nasnet_gcn_se":
-        from pipeline.model.networks.nasnet_gcn_se import nasnet_gcn_se
+        from lungseg.model.networks.nasnet_gcn_se import nasnet_gcn_se
 
         return nasnet_gcn_se(settings)
     if settings.network == "unetpp":
-        from pipeline.model.networks.unetpp import unetpp
+        from lungseg.model.networks.unetpp import unetpp
 
         return unetpp(settings)
-    from pipeline.model.networks.unet import unet
+    from lungseg.model.networks.unet import unet
 
     return unet(settings)
 

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from pipeline.model.networks.settings import NetworkSettings
+from lungseg.model.networks.settings import NetworkSettings
 
 Tensor = Any
 

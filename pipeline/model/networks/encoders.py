@@ -4,8 +4,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from pipeline.core.errors import ConfigError
-from pipeline.model.networks.settings import ENCODER_SCALES, NetworkSettings
+from lungseg.core.errors import ConfigError
+from lungseg.model.networks.settings import ENCODER_SCALES, NetworkSettings
 
 Tensor = Any
 IMAGENET = "imagenet"

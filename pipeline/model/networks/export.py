@@ -3,7 +3,7 @@
 import zipfile
 from pathlib import Path
 
-from pipeline.core.errors import ConfigError
+from lungseg.core.errors import ConfigError
 
 
 def export_model(model_path: Path, out: Path) -> Path:

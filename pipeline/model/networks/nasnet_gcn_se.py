@@ -10,7 +10,7 @@ two levels quite lie on each other).
 from dataclasses import dataclass
 from typing import Any
 
-from pipeline.model.networks.blocks import (
+from lungseg.model.networks.blocks import (
     conv_norm_relu,
     double_to,
     global_conv,
@@ -19,9 +19,9 @@ from pipeline.model.networks.blocks import (
     outputs_of,
     squeeze_excite,
 )
-from pipeline.model.networks.encoders import load_nasnet
-from pipeline.model.networks.nasnet import nasnet_mobile
-from pipeline.model.networks.settings import NetworkSettings
+from lungseg.model.networks.encoders import load_nasnet
+from lungseg.model.networks.nasnet import nasnet_mobile
+from lungseg.model.networks.settings import NetworkSettings
 
 Tensor = Any
 

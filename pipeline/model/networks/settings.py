@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from pipeline.core.errors import ConfigError
+from lungseg.core.errors import ConfigError
 
 NETWORKS = ("nasnet_gcn_se", "unet", "unetpp")
 DECODERS = ("full", "lite")

@@ -6,9 +6,9 @@ as the network of seed 000 has (13,696 running statistics of the normalisation c
 
 from typing import Any
 
-from pipeline.model.networks.blocks import double_conv, input_of, outputs_of, up_conv
-from pipeline.model.networks.encoders import borrowed_levels
-from pipeline.model.networks.settings import NetworkSettings
+from lungseg.model.networks.blocks import double_conv, input_of, outputs_of, up_conv
+from lungseg.model.networks.encoders import borrowed_levels
+from lungseg.model.networks.settings import NetworkSettings
 
 Tensor = Any
 

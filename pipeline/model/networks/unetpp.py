@@ -2,12 +2,12 @@
 
 Node (i, j) is level i after j steps up; it sees every earlier node of its row and the enlarged
 node (i + 1, j - 1) below. With deep supervision each node (0, j) has a head, ``mask_j``, and the
-output is the mean of their probabilities; `pipeline.model.teaching` gives each a loss of its own.
+output is the mean of their probabilities; `lungseg.model.teaching` gives each a loss of its own.
 """
 
 from typing import Any
 
-from pipeline.model.networks.blocks import (
+from lungseg.model.networks.blocks import (
     double_conv,
     input_of,
     mask_head,
@@ -15,8 +15,8 @@ from pipeline.model.networks.blocks import (
     slice_head,
     up_conv,
 )
-from pipeline.model.networks.settings import NetworkSettings
-from pipeline.model.networks.unet import is_deep, own_levels, width_of
+from lungseg.model.networks.settings import NetworkSettings
+from lungseg.model.networks.unet import is_deep, own_levels, width_of
 
 Tensor = Any
 

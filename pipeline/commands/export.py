@@ -1,0 +1,91 @@
+"""Export: one volume of one scan, on the grid one wants, as a file others read."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from lungseg.core.errors import ConfigError, DataError
+from lungseg.core.plan import REUSE
+from lungseg.io.volumes import exchange, volume_file
+from lungseg.ops.grid.resample import labels_to_grid, to_grid
+from lungseg.session.work_folder import Session
+from lungseg.volume import AnyVolume
+
+SUFFIXES = (".nii.gz", ".nii", ".nrrd", ".mha", ".mhd")
+
+
+@dataclass(frozen=True)
+class Kept:
+    """Where a volume lies in the cache, and of what kind it is."""
+
+    stage: str
+    file: str
+    labels: bool
+
+
+WORKING = {
+    "ct": Kept("resample", "ct.h5", labels=False),
+    "lungs": Kept("segment-lungs", "lungs.h5", labels=True),
+    "votes": Kept("annotate-nodules", "votes.h5", labels=True),
+    "nodules": Kept("annotate-nodules", "nodules.h5", labels=True),
+    "probability": Kept("predict", "probability.h5", labels=False),
+    "detections": Kept("find-nodules", "nodules.h5", labels=True),
+}
+SOURCE = {
+    "ct": Kept("ingest", "ct.h5", labels=False),
+    "detections": Kept("find-nodules", "nodules_source.h5", labels=True),
+}
+
+
+def export(session: Session, what: str, grid: str, out: Path) -> str:
+    """Write one volume of the session's one scan to `out`; return a line that says what it is.
+
+    Labels are carried to the source grid by their volume, values by linear interpolation; a CT
+    on the source grid is what the files state, voxel for voxel.
+
+    Raises
+    ------
+    ConfigError
+        If the format is not known, or more than one scan is meant.
+    DataError
+        If the volume has not been made yet.
+    """
+    if not out.name.endswith(SUFFIXES):
+        raise ConfigError(f"--out {out.name}: expected a name that ends in {', '.join(SUFFIXES)}")
+    if len(session.sources) != 1:
+        raise ConfigError(
+            f"--scan names {len(session.sources)} scans, expected one: {', '.join(session.sources)}"
+        )
+    (scan,) = session.sources
+    volume = _on_grid(session, scan, what, grid)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    exchange.write_exchange(volume, out)
+    size = " x ".join(str(n) for n in volume.shape)
+    step = " x ".join(f"{mm:g}" for mm in volume.spacing_mm)
+    return f"{out}  {what} of {scan} on the {grid} grid: {size} voxels (z, y, x) of {step} mm"
+
+
+def _on_grid(session: Session, scan: str, what: str, grid: str) -> AnyVolume:
+    if grid == "source" and what in SOURCE:
+        return volume_file.read(_path(session, scan, SOURCE[what]))
+    kept = WORKING[what]
+    volume = volume_file.read(_path(session, scan, kept))
+    if what == "probability":
+        volume = volume.like(volume.array.astype(np.float32) / np.iinfo(np.uint16).max)
+    if grid == "working":
+        return volume
+    shape, geometry = volume_file.read_geometry(_path(session, scan, SOURCE["ct"]))
+    if kept.labels:
+        return labels_to_grid(volume, shape, geometry)
+    return to_grid(volume, shape, geometry)
+
+
+def _path(session: Session, scan: str, kept: Kept) -> Path:
+    action = next(a for a in session.plan([kept.stage]) if (a.stage, a.scan) == (kept.stage, scan))
+    if action.do != REUSE:
+        raise DataError(
+            f"{kept.stage} is not done for {scan} with these settings ({action.why}); "
+            f"`lungseg-cli run {kept.stage}` makes it"
+        )
+    return session.store.folder(kept.stage, action.fingerprint, scan) / kept.file

@@ -1,0 +1,70 @@
+"""One PNG a scan: what the stages found in it, drawn on axial and coronal planes."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from lungseg.core.record import read_record
+from lungseg.core.store import folder_name
+from lungseg.io.annotations.nodule_list import read_nodules
+from lungseg.io.pictures.png import write_sheet
+from lungseg.io.volumes import volume_file
+from lungseg.ops.overlay import outlines, sheet
+
+
+def write_overlays(folders: Mapping[str, Path], out: Path) -> list[Path]:
+    """Write a picture of one scan into the folder `out`; what it is called.
+
+    Parameters
+    ----------
+    folders
+        Folders of the scan's outputs by stage name; ``resample`` at least. What
+        ``segment-lungs``, ``annotate-nodules`` and ``find-nodules`` found is drawn if it is there.
+    out
+        Is made if need be.
+    """
+    record = read_record(folders["resample"])
+    ct = volume_file.read_hu(folders["resample"] / "ct.h5")
+    words = [f"{record.patient}  ...{record.scan[-24:]}"]
+    lungs = votes = detected = focus = None
+    if "segment-lungs" in folders:
+        lungs = volume_file.read(folders["segment-lungs"] / "lungs.h5").array
+        facts = read_record(folders["segment-lungs"]).facts
+        volume_ml = np.count_nonzero(lungs) * ct.voxel_ml
+        words.append(f"lungs {volume_ml:.0f} ml, {facts.get('verdict', 'no verdict')}")
+        if facts.get("reasons"):
+            words.append(f"({facts['reasons']})")
+    if "find-nodules" in folders:
+        detected = volume_file.read(folders["find-nodules"] / "nodules.h5").array
+        focus = _focus(detected)
+        words.append(f"found: {read_record(folders['find-nodules']).facts.get('candidates')}")
+    if "annotate-nodules" in folders:
+        votes = volume_file.read(folders["annotate-nodules"] / "votes.h5").array
+        focus = _focus(volume_file.read(folders["annotate-nodules"] / "nodules.h5").array) or focus
+        known = read_nodules(folders["annotate-nodules"])
+        words.append(f"nodules: {len(known.nodules)}, truth: {known.truth}")
+    rows = sheet(ct, outlines(lungs, votes, detected), region=lungs, focus=focus)
+    legend = (
+        "right lung blue, left lung green; nodules yellow, orange, red, crimson where 1, 2, 3, 4 "
+        "readers agree; white: detected"
+    )
+    out.mkdir(parents=True, exist_ok=True)
+    path = out / f"{folder_name(record.scan)}.png"
+    write_sheet(rows, "   ".join(words) + "\n" + legend, path)
+    return [path]
+
+
+def _focus(labels: npt.NDArray[Any]) -> tuple[int, int, int] | None:
+    """A voxel in the middle of the largest label, or None."""
+    where = np.flatnonzero(labels)
+    if not where.size:
+        return None
+    values = labels.ravel()[where]
+    voxels = np.column_stack(
+        np.unravel_index(where[values == np.bincount(values).argmax()], labels.shape)
+    )
+    z, y, x = voxels[np.abs(voxels - voxels.mean(axis=0)).sum(axis=1).argmin()].tolist()
+    return z, y, x

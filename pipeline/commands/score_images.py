@@ -1,0 +1,152 @@
+"""Score images: masks that a net made against masks drawn by hand.
+
+Images of patients that the net was trained on, and of those on whom its best epoch was chosen,
+are told apart from those that it never saw: only the last ones say how good it is.
+"""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from lungseg.commands.segment_images import Segmented, net_file
+from lungseg.core.errors import DataError
+from lungseg.io.pictures.pairs import as_mask, find_masks, read_grey
+from lungseg.model.model_record import ModelRecord, read_model_record
+from lungseg.ops.scores.counts import Counts, Tally
+from lungseg.steps.picture_table import compiled, patient_of
+
+UNSEEN, VALIDATION, TRAIN = "unseen", "validation", "train"
+FILE = "scores.json"
+DEFINITIONS = {
+    "grid": "the image's own pixels",
+    "mean": "mean over the images of each image's score; accuracy is the share of right pixels",
+    "pooled": "one score of the pixels of all images together",
+    "unseen": "images of patients in neither the training nor the validation part of the net",
+}
+
+
+def score_images(done: Sequence[Segmented], masks: Path, model: Path, out: Path) -> dict[str, Any]:
+    """Score what `segment_images` made and write ``scores.json`` into `out`.
+
+    Parameters
+    ----------
+    done
+        Its answer; images that could not be done are left out, and named.
+    masks
+        Folder of the masks drawn by hand: that of ``a.png`` is called ``a`` or ``a_mask``.
+    model
+        The net, as `segment_images` was given it.
+    out
+        Folder for the file.
+
+    Returns
+    -------
+    dict
+        What stands in the file: ``parts`` (scores of the unseen, validation and training images),
+        ``images`` (each one's part, Dice and IoU) and ``left_out``.
+
+    Raises
+    ------
+    DataError
+        If `masks` is no folder, or no image has a mask there.
+    """
+    by_name = find_masks(masks)
+    record = read_model_record(net_file(model))
+    tallies: dict[str, Tally] = {}
+    rows: list[dict[str, Any]] = []
+    left_out: list[str] = []
+    for one in done:
+        name = one.image.stem
+        if one.error or name not in by_name:
+            left_out.append(f"{one.image.name}: {one.error or 'no mask'}")
+            continue
+        try:
+            found, truth = _both(one.files["mask"], by_name[name])
+        except DataError as error:
+            left_out.append(f"{one.image.name}: {error}")
+            continue
+        part = part_of(name, record)
+        tallies.setdefault(part, Tally()).add(found[None], truth[None])
+        counts = Counts(*(int(n) for n in tallies[part].table[-1]))
+        rows.append({"image": name, "part": part, "dice": counts.dice, "iou": counts.iou})
+    if not rows:
+        raise DataError(
+            f"none of {len(done)} images could be scored with the masks in {masks}: "
+            f"{'; '.join(left_out[:3])}"
+        )
+    scores = {
+        "definitions": DEFINITIONS,
+        "parts": {part: _scores(tallies[part]) for part in (UNSEEN, VALIDATION, TRAIN)
+                  if part in tallies},
+        "images": rows,
+        "left_out": left_out,
+    }  # fmt: skip
+    text = json.dumps(scores, indent=1, ensure_ascii=False)
+    (out / FILE).write_text(text + "\n", encoding="utf-8")
+    return scores
+
+
+def part_of(name: str, record: ModelRecord) -> str:
+    """What the net knows of the patient of the image `name`: train, validation or unseen.
+
+    A net that was trained on CT knows its patients by other names; there it is for the user to
+    know.
+    """
+    expression = compiled(record.picture_patient)
+    try:
+        patient = patient_of(name, expression)
+    except DataError:
+        # A file that is named unlike those of the training is of none of its patients.
+        return UNSEEN
+    if patient in record.train_patients:
+        return TRAIN
+    return VALIDATION if patient in record.validation_patients else UNSEEN
+
+
+def as_text(scores: dict[str, Any]) -> str:
+    """The scores of each part, a line each."""
+    lines = [f"{'':<10}  images  {'mean':^22}  {'pooled':^22}  mean"]
+    lines.append(
+        f"{'':<10}          {'Dice':>8} {'IoU':>8}      {'Dice':>8} {'IoU':>8}       accuracy"
+    )
+    for part, found in scores["parts"].items():
+        mean, pooled = found["mean"], found["pooled"]
+        lines.append(
+            f"{part:<10}  {found['images']:>6}  {mean['dice']:>8.4f} {mean['iou']:>8.4f}      "
+            f"{pooled['dice']:>8.4f} {pooled['iou']:>8.4f}       {mean['accuracy']:>8.4f}"
+        )
+    lines += [f"left out    {line}" for line in scores["left_out"]]
+    return "\n".join(lines)
+
+
+def _both(made: Path, drawn: Path) -> tuple[Any, Any]:
+    found, truth = (as_mask(read_grey(path)[0]) for path in (made, drawn))
+    if found.shape != truth.shape:
+        raise DataError(
+            f"the image has {found.shape[1]} x {found.shape[0]} pixels, its mask {drawn.name} "
+            f"{truth.shape[1]} x {truth.shape[0]}"
+        )
+    return found, truth
+
+
+def _scores(tally: Tally) -> dict[str, Any]:
+    table = tally.table
+    pooled, slices = tally.pooled(), tally.per_slice()
+    right = (table[:, 0] + table[:, 3]) / table.sum(axis=1)
+    return {
+        "images": slices.slices,
+        "mean": {
+            "dice": slices.dice_with_empty,
+            "iou": slices.iou_with_empty,
+            "accuracy": float(np.mean(right)),
+        },
+        "pooled": {
+            "dice": pooled.dice,
+            "iou": pooled.iou,
+            "accuracy": pooled.accuracy,
+            "sensitivity": pooled.sensitivity,
+        },
+    }

@@ -1,0 +1,95 @@
+"""Verify: every record against its files, every array readable, counts that add up."""
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from lungseg.core import record as records
+from lungseg.core.errors import LungsegError
+from lungseg.core.fingerprint import digest_of_file
+from lungseg.core.record import Record, read_record
+from lungseg.io.tables import reader
+from lungseg.io.volumes import volume_file
+
+_VOLUMES = {"ingest", "resample", "segment-lungs", "annotate-nodules", "predict", "find-nodules"}
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """How many outputs and files were looked at, and every fault with the file it is in."""
+
+    outputs: int
+    files: int
+    faults: tuple[str, ...]
+
+    def as_text(self) -> str:
+        """For a person."""
+        lines = [f"fault    {fault}" for fault in self.faults]
+        lines.append(f"{self.outputs} outputs, {self.files} files, {len(self.faults)} faults")
+        return "\n".join(lines)
+
+    def as_dict(self) -> dict[str, object]:
+        """For machines."""
+        return {"outputs": self.outputs, "files": self.files, "faults": list(self.faults)}
+
+
+def verify(work: Path) -> Verdict:
+    """Check every complete output under a work folder.
+
+    A file that is missing, of another size, or of another SHA-256 than its record says is named;
+    so is an array that cannot be read, an output whose folder does not bear its fingerprint, and
+    a table whose rows do not add up.
+    """
+    outputs = files = 0
+    faults: list[str] = []
+    for folder in _outputs(work):
+        outputs += 1
+        try:
+            record = read_record(folder)
+        except LungsegError as error:
+            faults.append(str(error))
+            continue
+        files += len(record.files)
+        damaged = list(_damaged_files(folder, record))
+        faults += damaged or _unreadable(folder, record)
+    return Verdict(outputs, files, tuple(faults))
+
+
+def _outputs(work: Path) -> Iterator[Path]:
+    for pattern in ("scans/*/*/*", "dataset/*/*"):
+        for folder in sorted(work.glob(pattern)):
+            if folder.is_dir() and not folder.name.startswith((".", "resume-")):
+                yield folder
+
+
+def _damaged_files(folder: Path, record: Record) -> Iterator[str]:
+    if not record.fingerprint.startswith(folder.name):
+        yield f"{folder}: its record is of another output ({record.fingerprint[:16]})"
+    for name, (size, digest) in record.files.items():
+        path = folder / name
+        if not path.is_file():
+            yield f"{path}: missing"
+        elif path.stat().st_size != size:
+            yield f"{path}: {path.stat().st_size} bytes, expected {size}"
+        elif digest_of_file(path) != digest:
+            yield f"{path}: its SHA-256 is not what its record says"
+    strays = {str(p.relative_to(folder)) for p in folder.rglob("*") if p.is_file()}
+    for name in sorted(strays - set(record.files) - {records.NAME}):
+        yield f"{folder / name}: not in the record"
+
+
+def _unreadable(folder: Path, record: Record) -> list[str]:
+    faults = []
+    for name in record.files:
+        path = folder / name
+        try:
+            if record.stage in _VOLUMES and path.suffix == ".h5":
+                volume_file.read(path)
+            elif record.stage == "build-tables" and path.suffix == ".h5":
+                faults += [f"{path}: {fault}" for fault in reader.inconsistencies(path)]
+            elif path.suffix == ".json":
+                json.loads(path.read_text(encoding="utf-8"))
+        except (LungsegError, ValueError) as error:
+            faults.append(f"{path}: {error}")
+    return faults

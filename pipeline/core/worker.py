@@ -1,0 +1,180 @@
+"""Doing it: run stages into the store, one scan's chain or one data-set stage at a time.
+
+This is all that happens inside a worker. Nothing here raises for a scan's fault: what went wrong
+is part of the result, and the other scans never learn of it.
+"""
+
+import datetime
+import errno
+import functools
+import importlib.metadata
+import logging
+import sys
+import time
+import traceback
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from lungseg.core import record as records
+from lungseg.core.errors import LungsegError, ScanSkipped
+from lungseg.core.fingerprint import effective_params
+from lungseg.core.record import Record
+from lungseg.core.stage import DatasetInputs, DatasetStage, Facts, Params, ScanStage, Stage
+from lungseg.core.store import Store
+
+log = logging.getLogger(__name__)
+
+RAN = "ran"
+REUSED = "reused"
+FAILED = records.FAILED
+SKIPPED = records.SKIPPED
+BLOCKED = "blocked"
+
+_PACKAGES = (
+    "numpy", "scipy", "scikit-image", "scikit-learn", "SimpleITK", "pydicom", "tables", "keras",
+    "tensorflow", "pylidc", "connected-components-3d",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Step:
+    """One stage to run: its parameters, its inputs' fingerprints and their folders."""
+
+    stage: Stage
+    params: Params
+    fingerprint: str
+    inputs: Mapping[str, str]
+    folders: Mapping[str, Path]
+    force: bool = False
+
+
+@dataclass(frozen=True)
+class ScanTask:
+    """The stages to run on one scan, in order; travels to a worker."""
+
+    store: Store
+    scan: str
+    patient: str
+    steps: tuple[Step, ...]
+
+
+@dataclass(frozen=True)
+class Result:
+    """What came of one stage on one scan (or on the data set, where `scan` is empty)."""
+
+    stage: str
+    scan: str
+    state: str
+    fingerprint: str
+    error: str = ""
+    record: Record | None = None
+
+
+def run_chain(task: ScanTask) -> list[Result]:
+    """Run a scan's stages in order; those after one that failed, or was skipped, are not run."""
+    results: list[Result] = []
+    stop: Result | None = None
+    for step in task.steps:
+        if stop is None:
+            results.append(run_scan_step(task, step))
+            stop = results[-1] if results[-1].state != RAN else None
+        else:
+            state = SKIPPED if stop.state == SKIPPED else BLOCKED
+            why = stop.error if state == SKIPPED else f"{stop.stage} failed"
+            results.append(Result(step.stage.name, task.scan, state, step.fingerprint, why))
+    return results
+
+
+def run_scan_step(task: ScanTask, step: Step) -> Result:
+    """Run one stage on one scan."""
+    stage = step.stage
+    if not isinstance(stage, ScanStage):
+        raise TypeError(f"{stage.name} is not a stage of scans")
+    base = _blank(step, task.scan, task.patient)
+    return _run(task.store, step, base, lambda out: stage.run(step.params, step.folders, out))
+
+
+def run_dataset_step(store: Store, step: Step, inputs: DatasetInputs) -> Result:
+    """Run one stage on the whole data set."""
+    stage = step.stage
+    if not isinstance(stage, DatasetStage):
+        raise TypeError(f"{stage.name} is not a stage of the data set")
+    return _run(store, step, _blank(step), lambda out: stage.run(step.params, inputs, out))
+
+
+def _blank(step: Step, scan: str = "", patient: str = "") -> Record:
+    return Record(
+        stage=step.stage.name,
+        version=step.stage.version,
+        fingerprint=step.fingerprint,
+        params=effective_params(step.params),
+        inputs=dict(step.inputs),
+        scan=scan,
+        patient=patient,
+    )
+
+
+def _run(store: Store, step: Step, base: Record, run: Callable[[Path], Facts]) -> Result:
+    name, scan = step.stage.name, base.scan
+    start, cpu = time.perf_counter(), time.process_time()
+
+    def finished(**changes: object) -> Record:
+        return replace(
+            base,
+            seconds=round(time.perf_counter() - start, 3),
+            cpu_seconds=round(time.process_time() - cpu, 3),
+            finished=datetime.datetime.now(datetime.UTC).isoformat(),
+            packages=_versions(),
+            **changes,  # type: ignore[arg-type]
+        )
+
+    try:
+        if step.force:
+            store.drop(name, step.fingerprint, scan)
+        with store.scratch(name, step.fingerprint, scan) as scratch:
+            facts = run(scratch)
+            done = store.keep(scratch, finished(facts=dict(facts)))
+        return Result(name, scan, RAN, step.fingerprint, record=done)
+    except LungsegError as error:
+        # The input's fault, and so the same next time: it is remembered.
+        state = SKIPPED if isinstance(error, ScanSkipped) else FAILED
+        failure = finished(state=state, error=str(error))
+        if scan:
+            store.keep_failure(failure)
+        return Result(name, scan, state, step.fingerprint, str(error), failure)
+    except Exception as error:
+        # Perhaps the machine's fault (memory, disk), so it is tried again next time.
+        place = _write_traceback(store, step, scan)
+        said = f"{type(error).__name__}: {error}".rstrip(": ")
+        message = f"{said}{_hint(error)} (traceback: {place})"
+        return Result(name, scan, FAILED, step.fingerprint, message, finished(state=FAILED))
+
+
+def _hint(error: Exception) -> str:
+    if isinstance(error, MemoryError):
+        return "; memory ran out: try fewer --jobs"
+    if isinstance(error, OSError) and error.errno == errno.ENOSPC:
+        return "; the disk is full: free some, or put --work elsewhere, and run again"
+    return ""
+
+
+def _write_traceback(store: Store, step: Step, scan: str) -> str:
+    path = store.folder(step.stage.name, step.fingerprint, scan).with_suffix(".traceback.txt")
+    try:
+        path.write_text(traceback.format_exc(), encoding="utf-8")
+    except OSError as error:
+        log.warning("no traceback could be written to %s: %s", path, error)
+        return "not written"
+    return str(path)
+
+
+@functools.cache
+def _versions() -> dict[str, str]:
+    versions = {"python": sys.version.split()[0]}
+    for package in _PACKAGES:
+        try:
+            versions[package] = importlib.metadata.version(package)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return versions

@@ -1,0 +1,1 @@
+"""What people wrote about scans: LIDC's database and XML, coordinates, nodule lists, folds."""

@@ -1,0 +1,103 @@
+"""A person's own split: a CSV of patients or scans and their part or fold, or LUNA16's folders."""
+
+import csv
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+from lungseg.core.errors import DataError
+
+WHO = {
+    "patient": "patient",
+    "patientid": "patient",
+    "scan": "scan",
+    "seriesuid": "scan",
+    "seriesinstanceuid": "scan",
+}
+WHERE = ("part", "fold", "subset", "split")
+PART_NAMES = {
+    "train": "train",
+    "training": "train",
+    "validation": "validation",
+    "val": "validation",
+    "valid": "validation",
+    "test": "test",
+    "testing": "test",
+}
+
+Assigned = dict[tuple[str, str], str | int]
+
+
+def read_folds(path: Path) -> Assigned:
+    """Part (train, validation, test) or number of a fold, by ("patient" or "scan", id).
+
+    Parameters
+    ----------
+    path
+        A CSV with a column ``patient`` or ``scan`` (also ``seriesuid``, ``PatientID``) and a
+        column ``part`` or ``fold`` (also ``subset``); or a folder with LUNA16's ``subset0`` to
+        ``subset9``, in which a scan's id is the name of its ``.mhd``.
+
+    Raises
+    ------
+    DataError
+        If the columns are others, a part is unknown, or an id stands twice in different parts.
+    """
+    if path.is_dir():
+        return _luna_folders(path)
+    try:
+        with path.open(newline="", encoding="utf-8-sig") as file:
+            return _rows(path, csv.reader(file))
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise DataError(f"{path} cannot be read as a CSV of folds ({error})") from error
+
+
+def _rows(path: Path, lines: Iterator[list[str]]) -> Assigned:
+    header = [_plain(name) for name in next(lines, [])]
+    who = [column for column, name in enumerate(header) if name in WHO]
+    where = [column for column, name in enumerate(header) if name in WHERE]
+    if len(who) != 1 or len(where) != 1:
+        raise DataError(
+            f"{path} must have one column patient or scan and one column part or fold; its first "
+            f"line has {', '.join(header) or 'nothing'}"
+        )
+    kind = WHO[header[who[0]]]
+    assigned: Assigned = {}
+    for number, line in enumerate(lines, 2):
+        if not any(cell.strip() for cell in line):
+            continue
+        if len(line) <= max(who[0], where[0]):
+            raise DataError(
+                f"{path} line {number}: {len(line)} cells, the header has {len(header)}"
+            )
+        key = (kind, line[who[0]].strip())
+        part = _part(line[where[0]], f"{path} line {number}")
+        if assigned.setdefault(key, part) != part:
+            raise DataError(f"{path} line {number}: {key[1]} was in {assigned[key]}, now in {part}")
+    return assigned
+
+
+def _plain(name: str) -> str:
+    return re.sub(r"[\s_-]", "", name).lower()
+
+
+def _part(text: str, where: str) -> str | int:
+    plain = text.strip().lower()
+    if plain in PART_NAMES:
+        return PART_NAMES[plain]
+    match = re.fullmatch(r"(?:fold|subset)?\s*(\d+)", plain)
+    if not match:
+        raise DataError(
+            f"{where}: {text.strip()!r} is neither train, validation, test nor the number of a fold"
+        )
+    return int(match[1])
+
+
+def _luna_folders(path: Path) -> Assigned:
+    assigned: Assigned = {}
+    for folder in sorted(path.glob("subset[0-9]*")):
+        for file in sorted(folder.glob("*.mhd")):
+            assigned["scan", file.stem] = _part(folder.name, str(folder))
+    if not assigned:
+        raise DataError(f"{path} has no folders subset0, subset1, ... with .mhd files in them")
+    return assigned

@@ -1,0 +1,1 @@
+"""DICOM files: headers, slice positions, pixels, the process that decodes them, and a writer."""

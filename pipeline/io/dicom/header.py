@@ -1,0 +1,326 @@
+"""DICOM headers, read fast: the few elements a CT needs, and where the pixels begin.
+
+Little-endian files without compression of the header, which is nearly all there are, are walked
+here byte by byte (PS3.5, section 7) at about a tenth of pydicom's cost, so that a tree of 250,000
+files is a matter of seconds and not of minutes. Whatever looks unusual goes to pydicom.
+"""
+
+import struct
+import warnings
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from lungseg.core.errors import ScanError
+
+IMPLICIT, EXPLICIT = "1.2.840.10008.1.2", "1.2.840.10008.1.2.1"
+BIG_ENDIAN, DEFLATED = "1.2.840.10008.1.2.2", "1.2.840.10008.1.2.1.99"
+
+MEDIA_CLASS, TRANSFER_SYNTAX = 0x00020002, 0x00020010
+IMAGE_TYPE, SOP_CLASS, SOP_INSTANCE = 0x00080008, 0x00080016, 0x00080018
+MODALITY, MANUFACTURER, PATIENT_ID = 0x00080060, 0x00080070, 0x00100020
+PATIENT_POSITION, SERIES_UID, INSTANCE_NUMBER = 0x00185100, 0x0020000E, 0x00200013
+POSITION, ORIENTATION = 0x00200032, 0x00200037
+SAMPLES, PHOTOMETRIC, FRAMES = 0x00280002, 0x00280004, 0x00280008
+ROWS, COLUMNS, PIXEL_SPACING = 0x00280010, 0x00280011, 0x00280030
+BITS_ALLOCATED, BITS_STORED, SIGNED = 0x00280100, 0x00280101, 0x00280103
+PADDING, INTERCEPT, SLOPE, RESCALE_TYPE = 0x00280120, 0x00281052, 0x00281053, 0x00281054
+LOSSY = 0x00282110
+SHARED_GROUPS, FRAME_GROUPS = 0x52009229, 0x52009230
+FLOAT_PIXELS, DOUBLE_PIXELS, PIXELS = 0x7FE00008, 0x7FE00009, 0x7FE00010
+
+WANTED = frozenset(
+    {
+        *(IMAGE_TYPE, SOP_CLASS, SOP_INSTANCE, MODALITY, MANUFACTURER, PATIENT_ID),
+        *(PATIENT_POSITION, SERIES_UID, INSTANCE_NUMBER, POSITION, ORIENTATION, SAMPLES),
+        *(PHOTOMETRIC, FRAMES, ROWS, COLUMNS, PIXEL_SPACING, BITS_ALLOCATED, BITS_STORED),
+        *(SIGNED, PADDING, INTERCEPT, SLOPE, RESCALE_TYPE, LOSSY, FRAME_GROUPS),
+    }
+)
+OVERLAY_BIT = 0x60000102  # (60xx,0102), one group an overlay
+_BINARY = {SAMPLES, ROWS, COLUMNS, BITS_ALLOCATED, BITS_STORED, SIGNED, PADDING}
+_LONG_VR = {b"OB", b"OD", b"OF", b"OL", b"OV", b"OW", b"SQ", b"SV", b"UC", b"UN", b"UR", b"UT"} | {
+    b"UV"
+}
+_SHORT_VR = {b"AE", b"AS", b"AT", b"CS", b"DA", b"DS", b"DT", b"FL", b"FD", b"IS", b"LO", b"LT"} | {
+    *(b"PN", b"SH", b"SL", b"SS", b"ST", b"TM", b"UI", b"UL", b"US")
+}
+_UNDEFINED = 0xFFFFFFFF
+_ITEM, _ITEM_END, _SEQUENCE_END = 0xFFFEE000, 0xFFFEE00D, 0xFFFEE0DD
+_FIRST_READ = 16 * 1024
+_DEEPEST = 12
+
+
+class NotDicomError(Exception):
+    """The file is no DICOM file at all."""
+
+
+class _UnusualError(Exception):
+    """Something this walk leaves to pydicom."""
+
+
+class _ShortError(Exception):
+    """The walk ran past the bytes it was given."""
+
+
+@dataclass(frozen=True, slots=True)
+class Header:
+    """What a CT slice's file says of itself.
+
+    Attributes
+    ----------
+    path
+        The file.
+    syntax
+        Transfer syntax UID.
+    values
+        Raw bytes by tag, of the `WANTED` elements that are there; numbers of two bytes are
+        little-endian.
+    pixels_at
+        Offset of the first pixel byte in the file; -1 if there are no plain pixels to read.
+    pixel_bytes
+        Length of the pixel element; -1 if it has none or is encapsulated.
+    has_pixels
+        True if the file has any pixel element.
+    overlay_bits
+        True if an overlay is kept in the unused high bits of the pixels.
+    """
+
+    path: Path
+    syntax: str
+    values: Mapping[int, bytes]
+    pixels_at: int = -1
+    pixel_bytes: int = -1
+    has_pixels: bool = False
+    overlay_bits: bool = False
+
+    def text(self, tag: int) -> str:
+        """Value of a text element without its padding; empty if absent."""
+        return self.values.get(tag, b"").decode("latin-1").strip(" \0")
+
+    def numbers(self, tag: int, count: int) -> tuple[float, ...] | None:
+        """Decimal numbers of an element; None if absent or empty.
+
+        Raises
+        ------
+        ScanError
+            If it does not hold `count` numbers.
+        """
+        text = self.text(tag)
+        if not text:
+            return None
+        try:
+            numbers = tuple(float(part) for part in text.split("\\"))
+        except ValueError:
+            numbers = ()
+        if len(numbers) != count:
+            raise ScanError(
+                f"header: {self.path}: element ({tag >> 16:04X},{tag & 0xFFFF:04X}) is {text!r}, "
+                f"not {count} number{'s' * (count > 1)}; the file's header is damaged"
+            )
+        return numbers
+
+    def whole(self, tag: int, default: int | None = None) -> int:
+        """Number of a two-byte element.
+
+        Raises
+        ------
+        ScanError
+            If it is absent and has no default.
+        """
+        value = self.values.get(tag, b"")
+        if len(value) >= 2:
+            return int.from_bytes(value[:2], "little")
+        if default is None:
+            raise ScanError(
+                f"header: {self.path}: element ({tag >> 16:04X},{tag & 0xFFFF:04X}) is missing; "
+                "the file's header is damaged"
+            )
+        return default
+
+    @property
+    def frames(self) -> int:
+        """Number of frames; 1 where the file does not say."""
+        text = self.text(FRAMES)
+        return int(text) if text.isdigit() else 1
+
+
+def read_header(path: Path) -> Header:
+    """Read the `WANTED` elements of one DICOM file, stopping at its pixels.
+
+    Raises
+    ------
+    NotDicomError
+        If the file is not DICOM.
+    ScanError
+        If it is DICOM but damaged before its pixels.
+    OSError
+        If it cannot be opened.
+    """
+    with path.open("rb", buffering=0) as file:
+        head = file.read(_FIRST_READ)
+        start = 132 if head[128:132] == b"DICM" else 0
+        if not start and not _starts_without_preamble(head):
+            raise NotDicomError(str(path))
+        while True:
+            try:
+                return _walk(path, head, start)
+            except _UnusualError:
+                return _by_pydicom(path)
+            except _ShortError as short:
+                more = file.read(len(head))
+                if not more:
+                    return _ended(path, short)
+                head += more
+
+
+def _ended(path: Path, short: _ShortError) -> Header:
+    # A file without pixels ends between two elements; one that was cut ends within one.
+    return short.args[0] if short.args else _by_pydicom(path)
+
+
+def _starts_without_preamble(head: bytes) -> bool:
+    # Old exports leave out the 128 bytes and "DICM"; they begin with group 2 or 8 at once.
+    if len(head) < 16:
+        return False
+    group, element, length = struct.unpack_from("<HHL", head)
+    explicit = head[4:6] in _SHORT_VR and head[4:6].isalpha()
+    return group in {2, 8} and element <= 0x18 and (explicit or length <= 256)
+
+
+def _walk(path: Path, data: bytes, at: int) -> Header:
+    syntax, media, at = _meta(data, at)
+    if syntax in {BIG_ENDIAN, DEFLATED}:
+        raise _UnusualError
+    explicit = syntax != IMPLICIT
+    values = {SOP_CLASS: media} if media else {}
+    overlay = False
+    size = len(data)
+    while True:
+        if at == size:
+            raise _ShortError(Header(path, syntax, values, overlay_bits=overlay))
+        tag, length, value_at = _element(data, at, explicit)
+        if tag in (PIXELS, FLOAT_PIXELS, DOUBLE_PIXELS):
+            plain = tag == PIXELS and length != _UNDEFINED and syntax in {IMPLICIT, EXPLICIT}
+            where = (value_at, length) if plain else (-1, -1)
+            return Header(path, syntax, values, *where, has_pixels=True, overlay_bits=overlay)
+        if length == _UNDEFINED:
+            if tag == FRAME_GROUPS:
+                values[tag] = b""
+            at = _after_sequence(data, value_at, explicit, 0)
+            continue
+        at = value_at + length
+        if tag in WANTED:
+            if at > size and tag != FRAME_GROUPS:
+                raise _ShortError
+            values[tag] = b"" if tag == FRAME_GROUPS else data[value_at:at]
+        elif tag & 0xFF00FFFF == OVERLAY_BIT and any(data[value_at:at]):
+            overlay = True
+        if at > size:
+            raise _ShortError
+
+
+def _meta(data: bytes, at: int) -> tuple[str, bytes, int]:
+    # Transfer syntax, SOP class and the end of the file meta group, which is always explicit
+    # little-endian.
+    syntax, media = "", b""
+    while data[at : at + 2] == b"\2\0":
+        tag, length, value_at = _element(data, at, explicit=True)
+        at = value_at + length
+        if tag == TRANSFER_SYNTAX:
+            syntax = data[value_at:at].decode("latin-1").strip(" \0")
+        elif tag == MEDIA_CLASS:
+            media = data[value_at:at]
+    if not syntax:
+        syntax = EXPLICIT if data[at + 4 : at + 6] in _SHORT_VR | _LONG_VR else IMPLICIT
+    return syntax, media, at
+
+
+def _element(data: bytes, at: int, explicit: bool) -> tuple[int, int, int]:
+    # Tag, length of the value, offset of the value.
+    if at + 12 > len(data):
+        raise _ShortError
+    group, element = struct.unpack_from("<HH", data, at)
+    tag = group << 16 | element
+    if not explicit or group == 0xFFFE:
+        return tag, int.from_bytes(data[at + 4 : at + 8], "little"), at + 8
+    vr = data[at + 4 : at + 6]
+    if vr in _SHORT_VR:
+        return tag, data[at + 6] | data[at + 7] << 8, at + 8
+    if vr in _LONG_VR:
+        return tag, int.from_bytes(data[at + 8 : at + 12], "little"), at + 12
+    raise _UnusualError
+
+
+def _after_sequence(data: bytes, at: int, explicit: bool, depth: int) -> int:
+    # Offset after a sequence of undefined length whose first item begins at `at`.
+    if depth > _DEEPEST:
+        raise _UnusualError
+    while True:
+        if at + 8 > len(data):
+            raise _ShortError
+        group, element, length = struct.unpack_from("<HHL", data, at)
+        tag = group << 16 | element
+        at += 8
+        if tag == _SEQUENCE_END:
+            return at
+        if tag != _ITEM:
+            raise _UnusualError
+        if length != _UNDEFINED:
+            at += length
+            continue
+        while True:
+            tag, length, value_at = _element(data, at, explicit)
+            if tag == _ITEM_END:
+                at = value_at
+                break
+            at = (
+                _after_sequence(data, value_at, explicit, depth + 1)
+                if length == _UNDEFINED
+                else value_at + length
+            )
+
+
+def _by_pydicom(path: Path) -> Header:
+    import pydicom
+    from pydicom.errors import InvalidDicomError
+
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            dataset = pydicom.dcmread(path, defer_size=4096, force=True)
+            values = {tag: _raw(dataset, tag) for tag in WANTED if tag in dataset}
+            overlay = any(
+                element.tag & 0xFF00FFFF == OVERLAY_BIT and element.value for element in dataset
+            )
+            media = str(getattr(dataset.file_meta, "MediaStorageSOPClassUID", ""))
+            syntax = str(getattr(dataset.file_meta, "TransferSyntaxUID", IMPLICIT))
+    except InvalidDicomError as error:
+        raise NotDicomError(str(path)) from error
+    except Exception as error:  # a damaged file makes pydicom raise nearly anything
+        if isinstance(error, OSError) and error.errno is not None:
+            raise
+        raise ScanError(
+            f"header: {path}: the DICOM header cannot be read ({_one_line(error)}); the file is "
+            "damaged or cut short: copy it again from where it came"
+        ) from error
+    if media:
+        values.setdefault(SOP_CLASS, media.encode())
+    if not values:
+        raise NotDicomError(str(path))
+    has_pixels = any(tag in dataset for tag in (PIXELS, FLOAT_PIXELS, DOUBLE_PIXELS))
+    return Header(path, syntax, values, has_pixels=has_pixels, overlay_bits=overlay)
+
+
+def _raw(dataset: object, tag: int) -> bytes:
+    value = dataset[tag].value  # type: ignore[index]
+    if tag == FRAME_GROUPS or value is None:
+        return b""
+    if tag in _BINARY:
+        return (int(value) & 0xFFFF).to_bytes(2, "little")
+    parts = [value] if isinstance(value, str) or not hasattr(value, "__iter__") else value
+    return "\\".join(str(part) for part in parts).encode("latin-1", "replace")
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split())[:200] or type(error).__name__

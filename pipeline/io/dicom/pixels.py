@@ -1,0 +1,169 @@
+"""Stored pixels to HU: read or decoded, checked, and written in place as int16.
+
+HU = slope * stored value + intercept (PS3.3, C.11.1.1.2). Plain pixels are read straight into the
+slice that will hold the HU, so a scan costs its own memory and no more. Numbers that int16 cannot
+hold, or that contradict the header, are mended only where there is one reading of them: a single
+constant above or below everything else, which is padding.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from lungseg.core.errors import ScanError
+from lungseg.io.dicom import header as dh
+from lungseg.io.dicom.decoder import DECODER
+from lungseg.io.dicom.planes import Plane, planes_of
+
+HuArray = npt.NDArray[np.int16]
+_LEAST, _MOST = -32768, 32767
+
+
+@dataclass(frozen=True, slots=True)
+class PixelNotes:
+    """What came of one slice's pixels.
+
+    Attributes
+    ----------
+    rounded
+        True if slope and intercept gave fractions, rounded to the nearest HU.
+    mended
+        True if padding lay outside what the header allows and was put back.
+    """
+
+    rounded: bool = False
+    mended: bool = False
+
+
+def slice_hu(path: Path, frame: int = 0) -> HuArray:
+    """HU of one slice, ``(y, x) int16``, wherever it lies.
+
+    Raises
+    ------
+    ScanError
+        If it cannot be read or its HU are unknown.
+    """
+    try:
+        header = dh.read_header(path)
+    except dh.NotDicomError as error:
+        raise ScanError(f"{path} is not a DICOM file") from error
+    plane = planes_of(header)[frame]
+    out = np.empty((plane.rows, plane.columns), np.int16)
+    fill(plane, out)
+    return out
+
+
+def fill(plane: Plane, out: HuArray) -> PixelNotes:
+    """Write the HU of `plane` into `out`, ``(y, x) int16``, and say what came of them.
+
+    Raises
+    ------
+    ScanError
+        If the file is cut short, no decoder reads it, or its values fit no HU.
+    """
+    if plane.at >= 0 and plane.bits_allocated == 16:
+        _read_into(plane, out)
+        # The raw bytes already lie where the HU go.
+        raw: npt.NDArray[Any] = out.view(np.dtype("<i2" if plane.signed else "<u2"))
+    elif plane.at >= 0:
+        octets = np.empty(out.shape, np.uint8)
+        _read_into(plane, octets)
+        raw = octets.view(np.int8 if plane.signed else np.uint8)
+    else:
+        raw = DECODER.decode(plane.path, plane.frame, plane.syntax)
+        if raw.shape != out.shape:
+            raise ScanError(
+                f"matrix: {plane.path} decodes to {raw.shape} pixels, its header says {out.shape}; "
+                "the file is damaged"
+            )
+    return _to_hu(plane, raw, out)
+
+
+def _read_into(plane: Plane, buffer: npt.NDArray[Any]) -> None:
+    with plane.path.open("rb", buffering=0) as file:
+        file.seek(plane.at)
+        view: Any = buffer.reshape(-1).view(np.uint8)
+        got = 0
+        while got < len(view) and (count := file.readinto(view[got:])):
+            got += count
+    if got < len(view):
+        raise ScanError(
+            f"truncated: {plane.path} holds {got} of the {len(view)} bytes of "
+            f"{'frame ' + str(plane.frame + 1) if plane.frame else 'its pixels'}; copy it again "
+            "from where it came, or take it out of the series"
+        )
+
+
+def _to_hu(plane: Plane, raw: npt.NDArray[Any], out: HuArray) -> PixelNotes:
+    low, high = int(raw.min()), int(raw.max())
+    raw, low, high, mended = _within_stored_bits(plane, raw, low, high)
+    if plane.slope == 1 and plane.intercept.is_integer():
+        shift = int(plane.intercept)
+        if low + shift >= _LEAST and high + shift <= _MOST:
+            # Modulo 2**16, so uint16 above 32767 is right too once the intercept is off.
+            wrapped = np.int16((shift - _LEAST) % 65536 + _LEAST)
+            bits = raw.view(np.int16) if raw.dtype.itemsize == 2 else raw.astype(np.int16)
+            np.add(bits, wrapped, out=out)
+            return PixelNotes(mended=mended)
+    return _by_table(plane, raw, low, high, out, mended)
+
+
+def _by_table(  # noqa: PLR0913, PLR0917 - one slice, its range, and where it goes
+    plane: Plane, raw: npt.NDArray[Any], low: int, high: int, out: HuArray, mended: bool
+) -> PixelNotes:
+    # Stored values have 16 bits at most, so the rescaling of each is worked out once.
+    exact = np.arange(low, high + 1) * plane.slope + plane.intercept
+    hu = np.rint(exact)
+    used = np.zeros(hu.size, bool)
+    used[raw.ravel().astype(np.int32) - low] = True
+    rounded = bool((np.abs(exact - hu)[used] > 1e-6).any())
+    over, under = used & (hu > _MOST), used & (hu < _LEAST)
+    if over.any() or under.any():
+        top = low + int(np.argmax(over))
+        one_each = over.sum() <= 1 and under.sum() <= 1
+        if not one_each or (over.any() and (top <= _MOST or not _in_a_corner(raw, top))):
+            raise ScanError(
+                f"hu-range: {plane.path} states HU from {hu[used].min():.0f} to "
+                f"{hu[used].max():.0f} (slope {plane.slope:g}, intercept {plane.intercept:g}, "
+                f"{'signed' if plane.signed else 'unsigned'}), which no CT has; "
+                "its rescaling or its PixelRepresentation is wrong"
+            )
+        mended = True
+        if over.any():
+            hu[over] = np.rint((top - 65536) * plane.slope + plane.intercept)
+        hu = np.clip(hu, _LEAST, _MOST)
+    out[...] = hu.astype(np.int16)[raw.astype(np.int32) - low]
+    return PixelNotes(rounded, mended)
+
+
+def _in_a_corner(raw: npt.NDArray[Any], value: int) -> bool:
+    # Padding lies outside the circle that the scanner sees, so in the corners first of all; a
+    # bright voxel of metal does not.
+    return value in {int(corner) for corner in (*raw[0, [0, -1]], *raw[-1, [0, -1]])}
+
+
+def _within_stored_bits(
+    plane: Plane, raw: npt.NDArray[Any], low: int, high: int
+) -> tuple[npt.NDArray[Any], int, int, bool]:
+    bits = plane.bits_stored
+    least, most = (-(1 << bits - 1), (1 << bits - 1) - 1) if plane.signed else (0, (1 << bits) - 1)
+    if low >= least and high <= most:
+        return raw, low, high, False
+    if plane.overlay_bits:
+        free = raw.dtype.itemsize * 8 - bits
+        cut = (raw << free) >> free  # arithmetic for signed values: their sign is extended
+        return cut, int(cut.min()), int(cut.max()), False
+    outside = raw[(raw < least) | (raw > most)]
+    constant = int(outside.flat[0])
+    if (outside == constant).all() and _in_a_corner(raw, constant):
+        signed = raw.astype(np.int32)
+        if constant > _MOST:
+            signed[raw == constant] -= 65536
+        return signed, int(signed.min()), int(signed.max()), True
+    raise ScanError(
+        f"stored-bits: {plane.path} says {bits} {'signed' if plane.signed else 'unsigned'} bits "
+        f"({least} to {most}) and holds {low} to {high}; which of the two is right cannot be told"
+    )

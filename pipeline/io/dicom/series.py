@@ -1,0 +1,169 @@
+"""A DICOM series to a stack of slices in HU, in order along their normal, and where they lie."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from lungseg.core.errors import ScanError
+from lungseg.io.dicom import header as dh
+from lungseg.io.dicom.pixels import HuArray, fill
+from lungseg.io.dicom.planes import Plane, planes_of
+from lungseg.ops.grid.slices import Axes, Layout, SliceRules, axes_of, layout_of, same_places
+from lungseg.volume import FloatArray
+
+
+@dataclass(frozen=True, eq=False)
+class Series:
+    """Slices of one series as the files have them.
+
+    Attributes
+    ----------
+    array
+        ``(z, y, x) int16`` HU, slices ascending along the normal.
+    layout
+        Where they lie along and across the normal.
+    axes
+        Directions of columns, rows and slices.
+    origin_xyz_mm
+        World position of the first pixel of the first slice.
+    spacing_yx_mm
+        Distance of rows, then of columns.
+    manufacturer
+        As the first file has it.
+    doubles
+        Slices that were there twice, equal, and were left out.
+    rounded
+        True if slope and intercept gave fractions, rounded to the nearest HU.
+    mended
+        Slices whose padding lay outside what their header allows.
+    lossy
+        Files that say they were compressed with losses.
+    rescale_type
+        Unit that the files name, where it is not HU.
+    """
+
+    array: HuArray
+    layout: Layout
+    axes: Axes
+    origin_xyz_mm: FloatArray
+    spacing_yx_mm: tuple[float, float]
+    manufacturer: str
+    doubles: int
+    rounded: bool
+    mended: int
+    lossy: int
+    rescale_type: str
+
+
+def read_series(
+    files: Sequence[Path], rules: SliceRules, *, accept_missing_rescale: bool = False
+) -> Series:
+    """Read one series.
+
+    Parameters
+    ----------
+    files
+        All files of the series, classic or enhanced, in any order.
+    rules
+        What is noise and what is accepted of the slices' places.
+    accept_missing_rescale
+        Take stored values for HU where a file has no slope and intercept.
+
+    Raises
+    ------
+    ScanError
+        If a file cannot be read, or the slices are no volume whose geometry is known.
+    """
+    headers = [_header(path) for path in files]
+    planes = [
+        plane
+        for header in headers
+        for plane in planes_of(header, accept_missing_rescale=accept_missing_rescale)
+    ]
+    _check_alike(planes)
+    axes = axes_of([plane.axes_xyz for plane in planes], rules)
+    coordinates = axes.along([plane.position_xyz_mm for plane in planes])
+    groups = same_places(coordinates, rules)
+    first = [group[0] for group in groups]
+    doubles = _drop_doubles(planes, coordinates, groups, rules)
+    layout = layout_of(coordinates[first], rules)
+    array = np.empty((len(first), planes[0].rows, planes[0].columns), np.int16)
+    notes = [fill(planes[i], array[k]) for k, i in enumerate(first)]
+    y, x = planes[0].spacing_yx_mm
+    units = {header.text(dh.RESCALE_TYPE) for header in headers} - {"", "HU"}
+    return Series(
+        array=array,
+        layout=layout,
+        axes=axes,
+        origin_xyz_mm=np.asarray(planes[first[0]].position_xyz_mm),
+        spacing_yx_mm=(y, x),
+        manufacturer=headers[0].text(dh.MANUFACTURER),
+        doubles=doubles,
+        lossy=sum(header.text(dh.LOSSY) == "01" for header in headers),
+        rescale_type=",".join(sorted(units)),
+        rounded=any(note.rounded for note in notes),
+        mended=sum(note.mended for note in notes),
+    )
+
+
+def _header(path: Path) -> dh.Header:
+    try:
+        return dh.read_header(path)
+    except dh.NotDicomError as error:
+        raise ScanError(
+            f"truncated: {path} is no DICOM file any more; it was when the series was found: "
+            "copy it again from where it came"
+        ) from error
+    except OSError as error:
+        raise ScanError(f"unreadable: {path}: {error.strerror or error}") from error
+
+
+def _check_alike(planes: Sequence[Plane]) -> None:
+    first = planes[0]
+    for plane in planes:
+        if (plane.rows, plane.columns) != (first.rows, first.columns):
+            raise ScanError(
+                f"matrix: {plane.path} is {plane.rows} x {plane.columns} and {first.path.name} "
+                f"{first.rows} x {first.columns}; slices of one volume have one size"
+            )
+        if not np.allclose(plane.spacing_yx_mm, first.spacing_yx_mm, rtol=1e-4, atol=0):
+            raise ScanError(
+                f"pixel-spacing: {plane.path} has {plane.spacing_yx_mm} mm and {first.path.name} "
+                f"{first.spacing_yx_mm} mm; slices of one volume have one spacing"
+            )
+
+
+def _drop_doubles(
+    planes: Sequence[Plane], coordinates: FloatArray, groups: list[list[int]], rules: SliceRules
+) -> int:
+    # Two slices at one place are one if their pixels are equal; else nobody knows which to take.
+    crowded = [group for group in groups if len(group) > 1]
+    unequal = [group for group in crowded if not _equal(planes, coordinates, group, rules)]
+    if unequal:
+        group = unequal[0]
+        names = ", ".join(planes[i].name for i in group[:4]) + (", ..." if len(group) > 4 else "")
+        raise ScanError(
+            f"duplicates: {len(group)} slices with different pixels lie at one place "
+            f"({coordinates[group[0], 2]:.2f} mm along the normal): {names}"
+            f"{f'; so at {len(unequal)} places' if len(unequal) > 1 else ''}. The series holds "
+            "more than one scan (times, phases, reconstructions): split it, or take the others away"
+        )
+    return sum(len(group) - 1 for group in crowded)
+
+
+def _equal(
+    planes: Sequence[Plane], coordinates: FloatArray, group: list[int], rules: SliceRules
+) -> bool:
+    spread = np.ptp(coordinates[group], axis=0).max()
+    if spread > rules.position_tolerance_mm:
+        return False
+    shape = planes[group[0]].rows, planes[group[0]].columns
+    one, other = np.empty(shape, np.int16), np.empty(shape, np.int16)
+    fill(planes[group[0]], one)
+    for i in group[1:]:
+        fill(planes[i], other)
+        if not np.array_equal(one, other):
+            return False
+    return True

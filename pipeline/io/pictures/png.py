@@ -1,0 +1,64 @@
+"""Pictures on disk: PNG, with captions."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from lungseg.core.errors import DataError
+from lungseg.ops.overlay import Panel, Picture
+
+_GAP = 6
+_LINE = 18
+_PAPER = (0, 0, 0)
+_INK = (235, 235, 235)
+
+
+def write_picture(picture: Picture, path: Path) -> None:
+    """Write a grey ``(rows, columns)`` or RGB ``(rows, columns, 3)`` uint8 picture as PNG."""
+    from PIL import Image
+
+    Image.fromarray(np.ascontiguousarray(picture)).save(path, format="PNG")
+
+
+def read_picture(path: Path) -> Picture:
+    """Read a picture as RGB uint8 ``(rows, columns, 3)``.
+
+    Raises
+    ------
+    DataError
+        If it is no picture.
+    """
+    from PIL import Image
+
+    try:
+        with Image.open(path) as image:
+            return np.asarray(image.convert("RGB"))
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        raise DataError(f"{path} cannot be read as a picture: {error}") from error
+
+
+def write_sheet(rows: Sequence[Sequence[Panel]], title: str, path: Path) -> None:
+    """Write rows of panels as one PNG, a caption over each and `title` over all."""
+    from PIL import Image, ImageDraw, ImageFont
+
+    heights = [max(panel.picture.shape[0] for panel in row) for row in rows]
+    width = max(sum(panel.picture.shape[1] + _GAP for panel in row) for row in rows) + _GAP
+    height = _GAP + _LINE + sum(h + _LINE + _GAP for h in heights)
+    font = ImageFont.load_default(size=13)
+    lines = title.splitlines()
+    height += _LINE * (len(lines) - 1)
+    image = Image.new("RGB", (width, height), _PAPER)
+    draw = ImageDraw.Draw(image)
+    top = _GAP // 2
+    for line in lines:
+        draw.text((_GAP, top), line, fill=_INK, font=font)
+        top += _LINE
+    for row, row_height in zip(rows, heights, strict=True):
+        left = _GAP
+        for panel in row:
+            draw.text((left, top), panel.caption, fill=_INK, font=font)
+            image.paste(Image.fromarray(panel.picture), (left, top + _LINE))
+            left += panel.picture.shape[1] + _GAP
+        top += _LINE + row_height + _GAP
+    image.save(path, format="PNG")

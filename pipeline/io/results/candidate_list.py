@@ -1,0 +1,74 @@
+"""Candidates on disk: the CSV form that LUNA16 scores, with a column more."""
+
+import csv
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from lungseg.core.errors import DataError
+from lungseg.ops.nodules.candidates import Candidate
+from lungseg.volume import Triple
+
+NAME = "candidates.csv"
+COLUMNS = ("seriesuid", "coordX", "coordY", "coordZ", "probability", "diameter_mm")
+
+
+@dataclass(frozen=True)
+class Detection:
+    """One row: a candidate of a scan; `xyz_mm` in world mm."""
+
+    scan: str
+    xyz_mm: Triple
+    probability: float
+    diameter_mm: float
+
+
+def write_candidates(scan: str, candidates: Iterable[Candidate], path: Path) -> None:
+    """Write the candidates of one scan, in their order."""
+    write_detections(
+        [Detection(scan, c.xyz_mm, c.probability, c.diameter_mm) for c in candidates], path
+    )
+
+
+def write_detections(detections: Sequence[Detection], path: Path) -> None:
+    """Write rows of any scans: positions to a micrometre, probabilities to six digits."""
+    with path.open("w", newline="", encoding="utf-8") as file:
+        rows = csv.writer(file, lineterminator="\n")
+        rows.writerow(COLUMNS)
+        for d in detections:
+            x, y, z = d.xyz_mm
+            rows.writerow(
+                (d.scan, f"{x:.3f}", f"{y:.3f}", f"{z:.3f}", f"{d.probability:.6f}",
+                 f"{d.diameter_mm:.3f}")
+            )  # fmt: skip
+
+
+def read_detections(path: Path) -> list[Detection]:
+    """Read rows that were written here, or a LUNA16 submission (its diameters are NaN).
+
+    Raises
+    ------
+    DataError
+        If columns are missing or a number is none.
+    """
+    try:
+        with path.open(newline="", encoding="utf-8-sig") as file:
+            rows = csv.DictReader(file)
+            missing = set(COLUMNS[:5]).difference(rows.fieldnames or ())
+            if missing:
+                raise DataError(
+                    f"{path} has no column {', '.join(sorted(missing))}; expected "
+                    f"{','.join(COLUMNS)}"
+                )
+            return [_detection(row) for row in rows]
+    except (OSError, ValueError, TypeError) as error:
+        raise DataError(f"{path} is not a list of candidates ({error})") from error
+
+
+def _detection(row: dict[str, str]) -> Detection:
+    return Detection(
+        scan=row["seriesuid"],
+        xyz_mm=(float(row["coordX"]), float(row["coordY"]), float(row["coordZ"])),
+        probability=float(row["probability"]),
+        diameter_mm=float(row.get("diameter_mm") or "nan"),
+    )

@@ -1,0 +1,49 @@
+"""Plots as PNG, by matplotlib."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from lungseg.volume import FloatArray
+
+
+@dataclass(frozen=True, eq=False)
+class Curve:
+    """Sensitivity over false positives per scan, with a band around it where it is known."""
+
+    rates: FloatArray
+    sensitivity: FloatArray
+    low: FloatArray | None = None
+    high: FloatArray | None = None
+
+
+def write_froc(curve: Curve, points: Sequence[tuple[float, float]], title: str, path: Path) -> None:
+    """Plot a free-response curve on a logarithmic axis from 1/8 to 8, `points` marked.
+
+    A curve that is NaN leaves the axes empty; `title` should say why.
+    """
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(6.4, 4.4), dpi=110, layout="constrained")
+    FigureCanvasAgg(figure)
+    axes = figure.add_subplot()
+    if np.isfinite(curve.sensitivity).any():
+        axes.plot(curve.rates, curve.sensitivity, color="#0072b2", linewidth=1.8)
+        axes.plot(*zip(*points, strict=True), "o", color="#0072b2", markersize=5)
+        if curve.low is not None and curve.high is not None:
+            axes.fill_between(
+                curve.rates, curve.low, curve.high, color="#0072b2", alpha=0.18, linewidth=0
+            )
+    ticks = [0.125, 0.25, 0.5, 1, 2, 4, 8]
+    axes.set_xscale("log", base=2)
+    axes.set_xticks(ticks, ["1/8", "1/4", "1/2", "1", "2", "4", "8"])
+    axes.set_xlim(ticks[0], ticks[-1])
+    axes.set_ylim(0, 1.02)
+    axes.set_xlabel("false positives per scan")
+    axes.set_ylabel("sensitivity")
+    axes.set_title(title, fontsize=9)
+    axes.grid(alpha=0.3)
+    figure.savefig(path, metadata={"Software": None})

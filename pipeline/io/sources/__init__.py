@@ -1,0 +1,1 @@
+"""Finding scans: the files below the folders named, their headers, which are one scan."""

@@ -1,0 +1,80 @@
+"""Headers that were read before, kept in a small database beside the work."""
+
+import contextlib
+import sqlite3
+from dataclasses import astuple
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from lungseg.io.sources.files import Found
+
+# Raised when `Found` or what makes it changes: an older database is then made anew.
+_VERSION = 2
+_COLUMNS = "kind, reason, fault, series, patient, modality, instance, position"
+
+
+class HeaderCache:
+    """Database of `Found` by path, size and time of change; used as a context.
+
+    A damaged database, or one of another version, is made anew: it holds nothing that cannot be
+    read again.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._known: dict[str, tuple[Any, ...]] = {}
+        self._new: list[tuple[Any, ...]] = []
+
+    def __enter__(self) -> Self:
+        try:
+            self._load()
+        except sqlite3.DatabaseError:
+            self._path.unlink(missing_ok=True)
+            self._known = {}
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        # Also after an interruption: what was read need not be read again.
+        with contextlib.suppress(sqlite3.OperationalError):  # another run writes; nothing is lost
+            self._save()
+
+    def get(self, path: str, size: int, mtime_ns: int) -> Found | None:
+        """What the file was found to be, if it is as it was."""
+        row = self._known.get(path)
+        if row is None or row[0] != size or row[1] != mtime_ns:
+            return None
+        return Found(row[2], row[3], bool(row[4]), *row[5:])
+
+    def put(self, path: str, size: int, mtime_ns: int, found: Found) -> None:
+        """Remember what a file is."""
+        if not path.isascii() and any("\ud800" <= letter <= "\udfff" for letter in path):
+            return  # a name that is no UTF-8 has no place in the database
+        self._new.append((path, size, mtime_ns, *astuple(found)))
+
+    def _load(self) -> None:
+        if not self._path.is_file():
+            return
+        with contextlib.closing(sqlite3.connect(self._path, timeout=30)) as database:
+            if database.execute("PRAGMA user_version").fetchone()[0] != _VERSION:
+                raise sqlite3.DatabaseError
+            rows = database.execute(f"SELECT path, size, mtime_ns, {_COLUMNS} FROM files")
+            self._known = {row[0]: row[1:] for row in rows}
+
+    def _save(self) -> None:
+        if not self._new:
+            return
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        with contextlib.closing(sqlite3.connect(self._path, timeout=30)) as database, database:
+            database.execute(
+                "CREATE TABLE IF NOT EXISTS files "
+                f"(path TEXT PRIMARY KEY, size, mtime_ns, {_COLUMNS})"
+            )
+            database.execute(f"PRAGMA user_version = {_VERSION}")
+            marks = ", ".join("?" * len(self._new[0]))
+            database.executemany(f"INSERT OR REPLACE INTO files VALUES ({marks})", self._new)

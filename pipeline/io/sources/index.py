@@ -1,0 +1,303 @@
+"""Sources: which scans lie under the roots that the user named, told by headers and never by names.
+
+A DICOM scan is all files of one SeriesInstanceUID, wherever they lie; any other scan is a file. The
+headers are kept in a small database, and a file is opened again only if its path, size or time of
+change differ: a second look at 250,000 files costs their stats.
+"""
+
+import hashlib
+import json
+import os
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence, Set
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from lungseg.core.errors import ScanError
+from lungseg.io.sources.files import Found, examine
+from lungseg.io.sources.header_cache import HeaderCache
+from lungseg.io.volumes import headers
+
+_IGNORED_SUFFIXES = {
+    *(".xml", ".csv", ".tsv", ".json", ".md", ".txt", ".html", ".pdf", ".xls", ".xlsx", ".log"),
+    *(".toml", ".yaml", ".yml", ".py", ".sh", ".tcia", ".db", ".ini"),
+}
+_IGNORED_NAMES = {"license", "licence", "readme", "dicomdir", "dirfile"}
+
+
+@dataclass(frozen=True)
+class Source:
+    """One scan and its files.
+
+    Attributes
+    ----------
+    scan
+        SeriesInstanceUID, or the file's name without its suffix.
+    patient
+        PatientID; the scan's id where it is unknown.
+    kind
+        ``dicom``, ``metaimage``, ``nifti`` or ``nrrd``.
+    files
+        Absolute paths in the order of their names.
+    identity
+        SHA-256 over the files' names within the scan, sizes and times of change.
+    """
+
+    scan: str
+    patient: str
+    kind: str
+    files: tuple[str, ...]
+    identity: str
+
+
+@dataclass(frozen=True)
+class LeftOut:
+    """Something that was found and is no scan.
+
+    Attributes
+    ----------
+    path
+        The file; of several, the first.
+    reason
+        Why, in words.
+    fault
+        True if it ought to have been a scan (it counts as failed), False if it is no CT (skipped).
+    scan
+        SeriesInstanceUID, where there is one.
+    modality
+        DICOM Modality, where there is one.
+    """
+
+    path: str
+    reason: str
+    fault: bool
+    scan: str = ""
+    modality: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class _File:
+    path: str
+    size: int
+    mtime_ns: int
+    found: Found
+
+
+def index(roots: Sequence[Path], cache: Path) -> tuple[list[Source], list[LeftOut]]:
+    """Find the scans under `roots`, in the order of their ids, and what was left out.
+
+    Parameters
+    ----------
+    roots
+        Folders, walked to their ends, or single files.
+    cache
+        File that keeps the headers for the next time.
+    """
+    files = []
+    with HeaderCache(cache) as known:
+        for path, size, mtime_ns in _walk(roots):
+            found = known.get(path, size, mtime_ns)
+            if found is None:
+                try:
+                    found = examine(Path(path))
+                except OSError as error:  # not kept: rights and disks are mended without a trace
+                    found = Found("other", f"unreadable: {error.strerror or error}", fault=True)
+                else:
+                    known.put(path, size, mtime_ns, found)
+            files.append(_File(path, size, mtime_ns, found))
+    sources, left_out = _dicom_scans([f for f in files if f.found.kind == "dicom"])
+    exchange, faults = _exchange_scans(files, {source.scan for source in sources})
+    left_out += faults
+    left_out += [
+        LeftOut(f.path, f.found.reason, f.found.fault, modality=f.found.modality)
+        for f in files
+        if f.found.kind == "other"
+    ]
+    sources += exchange
+    return (
+        sorted(sources, key=lambda source: source.scan),
+        sorted(left_out, key=lambda item: (item.path, item.scan)),
+    )
+
+
+def write_source(source: Source, path: Path) -> None:
+    """Write one source as JSON, whole or not at all."""
+    partial = path.with_name(path.name + ".partial")
+    partial.write_text(json.dumps(asdict(source), indent=1) + "\n", encoding="utf-8")
+    partial.replace(path)
+
+
+def read_source(path: Path) -> Source:
+    """Read a source that `write_source` wrote.
+
+    Raises
+    ------
+    ScanError
+        If it is damaged.
+    """
+    try:
+        fields = json.loads(path.read_text(encoding="utf-8"))
+        return Source(**{**fields, "files": tuple(fields["files"])})
+    except (ValueError, KeyError, TypeError) as error:
+        raise ScanError(
+            f"{path} does not describe a scan ({error}); run again with --src to find it anew"
+        ) from error
+
+
+def _walk(roots: Sequence[Path]) -> Iterator[tuple[str, int, int]]:
+    # Path, size and time of change of every file that may matter, each once; links are followed,
+    # a folder that was seen is not entered again.
+    seen: set[tuple[int, int]] = set()
+    files: set[str] = set()
+    for root in roots:
+        top = os.path.realpath(root)
+        if os.path.isfile(top):  # noqa: PTH113 - strings all the way: Path costs more than stat
+            stat = os.stat(top)  # noqa: PTH116
+            if top not in files:
+                files.add(top)
+                yield top, stat.st_size, stat.st_mtime_ns
+            continue
+        folders = [top]
+        while folders:
+            for path, size, mtime_ns in _entries(folders.pop(), folders, seen):
+                if path not in files:
+                    files.add(path)
+                    yield path, size, mtime_ns
+
+
+def _entries(
+    folder: str, folders: list[str], seen: set[tuple[int, int]]
+) -> Iterator[tuple[str, int, int]]:
+    stat = os.stat(folder)  # noqa: PTH116
+    if (stat.st_dev, stat.st_ino) in seen:
+        return
+    seen.add((stat.st_dev, stat.st_ino))
+    try:
+        with os.scandir(folder) as listing:
+            entries = sorted(listing, key=lambda entry: entry.name)
+    except PermissionError:
+        entries = []
+    inner = []
+    for entry in entries:
+        if entry.name.startswith("."):
+            continue
+        try:
+            if entry.is_dir():
+                inner.append(entry.path)
+            elif entry.is_file() and not _is_ignored(entry.name):
+                stat = entry.stat()
+                yield entry.path, stat.st_size, stat.st_mtime_ns
+        except OSError:  # a link to nowhere, or one that leads to itself
+            continue
+    folders += reversed(inner)
+
+
+def _is_ignored(name: str) -> bool:
+    # What download tools and people leave beside scans; a .txt named .dcm is still looked at.
+    lower = name.lower()
+    stem, dot, suffix = lower.rpartition(".")
+    return (
+        lower in _IGNORED_NAMES
+        or (bool(dot) and f".{suffix}" in _IGNORED_SUFFIXES)
+        or (stem in _IGNORED_NAMES)
+    )
+
+
+def _dicom_scans(files: Sequence[_File]) -> tuple[list[Source], list[LeftOut]]:
+    by_series: Mapping[str, list[_File]] = defaultdict(list)
+    for file in files:
+        by_series[file.found.series].append(file)
+    sources: list[Source] = []
+    left_out: list[LeftOut] = []
+    for series, members in by_series.items():
+        slices = [file for file in members if not file.found.reason]
+        others = [file for file in members if file.found.reason]
+        if others:
+            left_out.append(_not_used("" if slices else series, others))
+        if slices:
+            slices = _without_copies(slices)
+            sources.append(_source(series, slices[0].found.patient or series, "dicom", slices))
+    return sources, left_out
+
+
+def _not_used(series: str, files: Sequence[_File]) -> LeftOut:
+    worst = max(files, key=lambda file: file.found.fault).found
+    more = f" ({len(files)} files)" if len(files) > 1 else ""
+    return LeftOut(files[0].path, worst.reason + more, worst.fault, series, worst.modality)
+
+
+def _without_copies(files: list[_File]) -> list[_File]:
+    # The same image in two folders is one; two images under one UID in one folder stay both, for
+    # the reading of their pixels to decide.
+    folders = {os.path.dirname(file.path) for file in files}  # noqa: PTH120
+    if len(folders) == 1:
+        return files
+    kept: dict[tuple[str, int, str], _File] = {}
+    unique = []
+    for file in files:
+        key = (file.found.instance, file.size, file.found.position)
+        first = kept.setdefault(key, file)
+        same_folder = os.path.dirname(first.path) == os.path.dirname(file.path)  # noqa: PTH120
+        if first is file or same_folder:
+            unique.append(file)
+    return unique
+
+
+def _exchange_scans(files: Sequence[_File], taken: Set[str]) -> tuple[list[Source], list[LeftOut]]:
+    by_stem: Mapping[str, list[_File]] = defaultdict(list)
+    for file in files:
+        if file.found.kind in set(headers.SUFFIXES.values()):
+            by_stem[_stem(file.path)].append(file)
+    sources: list[Source] = []
+    left_out: list[LeftOut] = []
+    for members in by_stem.values():
+        for scan, namesakes in _told_apart(members).items():
+            if scan in taken:  # LUNA16 names its copies of LIDC's scans by their series
+                reason = "the same scan is there as DICOM, which is used"
+                left_out.append(LeftOut(namesakes[0].path, reason, fault=False))
+                continue
+            if len(namesakes) == 1:
+                sources.append(_source(scan, scan, namesakes[0].found.kind, namesakes))
+                continue
+            names = " and ".join(file.path for file in namesakes)
+            reason = f"doubled: {names} are both scan {scan!r}; rename one, or take it away"
+            left_out.append(LeftOut(namesakes[0].path, reason, fault=True, scan=scan))
+    return sources, left_out
+
+
+def _stem(path: str) -> str:
+    name = os.path.basename(path)  # noqa: PTH119
+    return name[: len(name) - len(headers.suffix_of(Path(name)))]
+
+
+def _told_apart(files: list[_File]) -> Mapping[str, list[_File]]:
+    # Files named alike (case1/ct.nii.gz, case2/ct.nii.gz) bear their folders' names before theirs,
+    # as many as it takes.
+    for depth in range(6):
+        named: Mapping[str, list[_File]] = defaultdict(list)
+        for file in files:
+            above = Path(file.path).parent.parts[1:]
+            named["_".join((*above[len(above) - depth :], _stem(file.path)))].append(file)
+        if all(len(group) == 1 for group in named.values()) or depth == 5:
+            break
+    return named
+
+
+def _source(scan: str, patient: str, kind: str, files: Sequence[_File]) -> Source:
+    ordered = sorted(files, key=lambda file: file.path)
+    paths = [file.path for file in ordered]
+    top = len(os.path.commonpath({os.path.dirname(path) for path in paths}))  # noqa: PTH120
+    digest = hashlib.sha256(f"{kind}\0{scan}\0{patient}".encode(errors="surrogateescape"))
+    for file in ordered:
+        name = file.path[top:]
+        digest.update(f"\0{name}\0{file.size}\0{file.mtime_ns}".encode(errors="surrogateescape"))
+    for path in paths:
+        data = headers.data_file_of(Path(path)) if kind != "dicom" else None
+        if data is not None and data.is_file():
+            stat = data.stat()
+            digest.update(
+                f"\0{data.name}\0{stat.st_size}\0{stat.st_mtime_ns}".encode(
+                    errors="surrogateescape"
+                )
+            )
+    return Source(scan, patient, kind, tuple(paths), digest.hexdigest())

@@ -1,0 +1,1 @@
+"""The HDF5 table of slices: its schema, reader and writer."""

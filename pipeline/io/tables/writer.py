@@ -1,0 +1,236 @@
+"""Writing of table files: anew, or onto a copy of an older one.
+
+One scan at a time is in memory. A file counts only once it is marked complete, which is the
+last thing written.
+"""
+
+import os
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+import numpy.typing as npt
+import tables
+
+from lungseg.core.errors import DataError
+from lungseg.io.tables import reader
+from lungseg.volume import Geometry
+
+# Byte shuffle, not bit shuffle: a random batch is read in half the time for 10 % more bytes.
+FILTERS = tables.Filters(complevel=5, complib="blosc:lz4", shuffle=True, fletcher32=True)
+
+INDEXED = {"slices": ("scan", "patient"), "scans": ("scan", "patient"), "nodules": ("scan_row",)}
+"""Columns that have an index, so that `Table.where` on them does not scan the table."""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class ScanRows:
+    """The rows of one scan.
+
+    Attributes
+    ----------
+    scan, patient, fingerprint
+        Ids, and what the rows were made of.
+    geometry, shape_zyx, corner_zyx
+        The grid that was cropped, and the index on it where the crop begins.
+    truth, verdict
+        Kind of the nodules' truth; what segment-lungs thought of its mask.
+    z_index
+        Slice of the grid of each row, ascending.
+    arrays
+        ``image``, ``lungs``, ``votes``, ``nodule``, each ``(n, size, size)``.
+    areas
+        mm2 of each row: ``lung_mm2``, ``nodule_mm2_1`` to ``_4``, ``target_mm2``.
+    nodules
+        Records of `lungseg.io.tables.reader.NODULES`; their scan_row is filled in here.
+    """
+
+    scan: str
+    patient: str
+    fingerprint: str
+    geometry: Geometry
+    shape_zyx: tuple[int, int, int]
+    corner_zyx: tuple[int, int, int]
+    truth: str
+    verdict: str
+    z_index: npt.NDArray[np.int32]
+    arrays: Mapping[str, npt.NDArray[Any]]
+    areas: Mapping[str, npt.NDArray[np.float32]]
+    nodules: npt.NDArray[np.void] = field(default_factory=lambda: np.empty(0, reader.NODULES))
+
+
+class TableWriter:
+    """Writes a table file; use `create` or `extend`, then `add` each scan, as a context.
+
+    Leaving the context without an error builds the indexes and marks the file complete.
+    """
+
+    def __init__(self, file: Any, attributes: Mapping[str, Any]) -> None:
+        self._file = file
+        self.final = dict(attributes)
+        """Attributes that are written when all scans are; may be added to until then."""
+        self.rows = int(file.root.slices.nrows)
+        self.scans = int(file.root.scans.nrows)
+
+    @classmethod
+    def create(
+        cls, path: Path, size: int, attributes: Mapping[str, Any], expected_rows: int = 10_000
+    ) -> Self:
+        """Begin an empty file of square images of `size` voxels."""
+        file = tables.open_file(str(path), "w", title="CT slices with lungs and nodules")
+        for name, kind in reader.ARRAYS.items():
+            file.create_earray(
+                "/",
+                name,
+                atom=tables.Atom.from_dtype(np.dtype(kind)),
+                shape=(0, size, size),
+                chunkshape=(1, size, size),
+                filters=FILTERS,
+                expectedrows=expected_rows,
+            )
+        for name, columns in _TABLES.items():
+            table = file.create_table("/", name, description=columns, filters=FILTERS)
+            for column in INDEXED[name]:
+                table.colinstances[column].create_csindex()
+            table.autoindex = False
+        file.root._v_attrs["format"] = reader.FORMAT
+        file.root._v_attrs["format_version"] = reader.FORMAT_VERSION
+        file.root._v_attrs["complete"] = False
+        return cls(file, {**attributes, "size": size})
+
+    @classmethod
+    def extend(cls, old: Path, path: Path, attributes: Mapping[str, Any]) -> Self:
+        """Begin with a copy of the complete file `old`, which is not touched."""
+        copy_file(old, path)
+        file = reader.open_checked(path, "a")
+        file.root._v_attrs["complete"] = False
+        for name in _TABLES:
+            file.get_node(f"/{name}").autoindex = False
+        return cls(file, attributes)
+
+    def add(self, rows: ScanRows) -> None:
+        """Append one scan.
+
+        Raises
+        ------
+        DataError
+            If an id is too long for the tables.
+        ValueError
+            If the arrays do not have one square a row, or the rows do not ascend.
+        """
+        n = len(rows.z_index)
+        size = int(self._file.root.image.shape[1])
+        _check_rows(rows, size)
+        slices, scan = _slice_records(rows, self.scans, size), _scan_record(rows, self.rows)
+        nodules = rows.nodules.copy()
+        nodules["scan_row"] = self.scans
+        with reader.LOCK:
+            for name, kind in reader.ARRAYS.items():
+                self._file.get_node(f"/{name}").append(np.asarray(rows.arrays[name], kind))
+            for name, records in (("slices", slices), ("scans", scan), ("nodules", nodules)):
+                if len(records):
+                    self._file.get_node(f"/{name}").append(records)
+            self._file.flush()
+        self.rows += n
+        self.scans += 1
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        with reader.LOCK:
+            if kind is None:
+                self._finish()
+            self._file.close()
+
+    def _finish(self) -> None:
+        for name in _TABLES:
+            self._file.get_node(f"/{name}").reindex()
+        for name, value in self.final.items():
+            self._file.root._v_attrs[name] = value
+        self._file.flush()
+        self._file.root._v_attrs["complete"] = True
+
+
+_TABLES = {"slices": reader.SLICES, "scans": reader.SCANS, "nodules": reader.NODULES}
+
+
+def copy_file(source: Path, target: Path) -> None:
+    """Copy a file, sharing its blocks where the file system can."""
+    left = source.stat().st_size
+    try:
+        with source.open("rb") as old, target.open("wb") as new:
+            while left > 0:
+                copied = os.copy_file_range(old.fileno(), new.fileno(), left)
+                if copied == 0:
+                    break
+                left -= copied
+    except (OSError, AttributeError):
+        left = -1
+    if left != 0:
+        shutil.copyfile(source, target)
+
+
+def _check_rows(rows: ScanRows, size: int) -> None:
+    n = len(rows.z_index)
+    if not n or (np.diff(rows.z_index) <= 0).any():
+        raise ValueError(f"scan {rows.scan}: rows must be one or more, with z ascending")
+    for name in reader.ARRAYS:
+        if rows.arrays[name].shape != (n, size, size):
+            raise ValueError(
+                f"scan {rows.scan}: {name} has shape {rows.arrays[name].shape}, "
+                f"not {(n, size, size)}"
+            )
+
+
+def _slice_records(rows: ScanRows, scan_row: int, size: int) -> npt.NDArray[np.void]:
+    records = np.zeros(len(rows.z_index), reader.SLICES)
+    records["scan"] = reader.encoded(rows.scan, "scan")
+    records["patient"] = reader.encoded(rows.patient, "patient")
+    records["scan_row"] = scan_row
+    records["z_index"] = rows.z_index
+    middle = np.zeros((len(rows.z_index), 3))
+    middle[:, 0] = rows.z_index
+    middle[:, 1:] = np.asarray(rows.corner_zyx[1:]) + (size - 1) / 2
+    records["z_mm"] = rows.geometry.to_world(middle)[:, 2]
+    for name, values in rows.areas.items():
+        records[name] = values
+    records["truth"] = _short(rows.truth, reader.SLICES["truth"])
+    records["verdict"] = _short(rows.verdict, reader.SLICES["verdict"])
+    return records
+
+
+def _scan_record(rows: ScanRows, first_row: int) -> npt.NDArray[np.void]:
+    record = np.zeros(1, reader.SCANS)
+    record["scan"] = reader.encoded(rows.scan, "scan")
+    record["patient"] = reader.encoded(rows.patient, "patient")
+    record["fingerprint"] = _short(rows.fingerprint, reader.SCANS["fingerprint"])
+    record["first_row"] = first_row
+    record["n_rows"] = len(rows.z_index)
+    record["spacing_mm"] = rows.geometry.spacing_mm
+    record["origin_xyz_mm"] = rows.geometry.origin_xyz_mm
+    record["direction_xyz"] = rows.geometry.direction_xyz
+    record["crop_zyx"] = rows.corner_zyx
+    record["shape_zyx"] = rows.shape_zyx
+    record["truth"] = _short(rows.truth, reader.SCANS["truth"])
+    record["verdict"] = _short(rows.verdict, reader.SCANS["verdict"])
+    record["nodules"] = len(rows.nodules)
+    return record
+
+
+def _short(text: str, column: np.dtype[Any]) -> bytes:
+    raw = text.encode("utf-8")
+    if len(raw) > column.itemsize:
+        raise DataError(f"{text!r} is longer than the {column.itemsize} bytes its column keeps")
+    return raw
+
+
+def fingerprints(path: Path) -> dict[str, str]:
+    """What each scan of a table file was made of, by scan id, in the file's order."""
+    with reader.LOCK, reader.open_checked(path) as file:
+        scans = file.root.scans.read()
+    ids: Sequence[str] = reader.decoded(scans["scan"])
+    return dict(zip(ids, reader.decoded(scans["fingerprint"]), strict=True))

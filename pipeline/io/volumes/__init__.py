@@ -1,0 +1,1 @@
+"""3-D volumes in files: the cache's own, MetaImage, NIfTI and NRRD."""

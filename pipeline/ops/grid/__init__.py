@@ -1,0 +1,1 @@
+"""Arrays on grids, whatever they show: resampling, cropping, slices, morphology, histograms."""

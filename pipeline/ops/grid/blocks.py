@@ -1,0 +1,100 @@
+"""A volume seen coarsely, as means of blocks of voxels, and the way back to its own grid."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from lungseg.ops.grid.morphology import Box, MaskArray
+from lungseg.volume import HU, Triple
+
+Factors = tuple[int, int, int]
+
+
+def block_factors(spacing_mm: Triple, coarse_mm: float) -> Factors:
+    """Voxels along (z, y, x) that together come closest to `coarse_mm`; at least 1 each."""
+    z, y, x = (max(1, round(coarse_mm / step)) for step in spacing_mm)
+    return z, y, x
+
+
+def block_mean(ct: npt.NDArray[HU], factors: Factors) -> npt.NDArray[HU]:
+    """Mean HU of every block of voxels, rounded down.
+
+    A last block that the array cuts short is the mean of what there is of it.
+    """
+    if factors == (1, 1, 1):
+        return ct.copy()
+    shape = tuple(-(-n // f) for n, f in zip(ct.shape, factors, strict=True))
+    coarse = np.empty(shape, HU)
+    small = np.prod(factors) <= 8
+    for k in range(shape[0]):
+        slab = ct[k * factors[0] : (k + 1) * factors[0]]
+        # Eight values of a clinical CT (below 4,095) fit into int16 added up: half the bytes.
+        if small and int(slab.max()) < 4096 and int(slab.min()) >= -4096:
+            total = slab[0].copy()
+        else:
+            total = slab[0].astype(np.int32)
+        for axial in slab[1:]:
+            total += axial
+        total = _block_sum(_block_sum(total, factors[1], 0), factors[2], 1)
+        count = (
+            len(slab)
+            * _counts(ct.shape[1], factors[1])[:, None]
+            * _counts(ct.shape[2], factors[2])[None, :]
+        )
+        coarse[k] = total // count.astype(total.dtype)
+    return coarse
+
+
+def _counts(n: int, factor: int) -> npt.NDArray[np.int64]:
+    starts = np.arange(0, n, factor)
+    return np.minimum(factor, n - starts)
+
+
+def _block_sum(
+    plane: npt.NDArray[np.signedinteger], factor: int, axis: int
+) -> npt.NDArray[np.signedinteger]:
+    if factor == 1:
+        return plane
+    lines = np.moveaxis(plane, axis, 0)
+    total = lines[::factor].copy()
+    for k in range(1, factor):
+        part = lines[k::factor]
+        total[: len(part)] += part
+    return np.moveaxis(total, 0, axis)
+
+
+def block_any(mask: MaskArray, factors: Factors) -> MaskArray:
+    """Blocks with any voxel of `mask`."""
+    found = mask
+    for axis, factor in enumerate(factors):
+        if factor > 1:
+            starts = np.arange(0, found.shape[axis], factor)
+            found = np.logical_or.reduceat(found, starts, axis=axis)
+    return found
+
+
+@dataclass(frozen=True)
+class Zoom:
+    """How boxes of a coarse grid lie on the fine grid of `shape` it was made from."""
+
+    shape: tuple[int, int, int]
+    factors: Factors
+
+    def fine_box(self, coarse: Box) -> Box:
+        """Box of fine voxels that a box of blocks covers."""
+        z, y, x = (
+            slice(s.start * f, min(s.stop * f, n))
+            for s, f, n in zip(coarse, self.factors, self.shape, strict=True)
+        )
+        return z, y, x
+
+    def enlarged(self, blocks: npt.NDArray[np.uint8], coarse: Box) -> npt.NDArray[np.uint8]:
+        """Fine voxels of `coarse`, each with the value of its block; `blocks` is that box's."""
+        fine = blocks
+        for axis, factor in enumerate(self.factors):
+            if factor > 1:
+                fine = fine.repeat(factor, axis)
+        box = self.fine_box(coarse)
+        z, y, x = (s.stop - s.start for s in box)
+        return fine[:z, :y, :x]

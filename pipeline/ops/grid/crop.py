@@ -1,0 +1,143 @@
+"""Crop: a square of fixed size around the lungs, the same for training and for prediction.
+
+The square is centred on the box of the lungs, seen along the z axis; slices are not cut. It
+depends on the lungs alone, never on nodules, so that a scan without truth is cut the same way.
+"""
+
+from typing import TypeVar
+
+import numpy as np
+import numpy.typing as npt
+
+from lungseg.core.errors import ScanError
+from lungseg.volume import Mask
+
+MULTIPLE = 32
+"""Sizes are multiples of this: the nets halve their input five times."""
+
+Corner = tuple[int, int]
+T = TypeVar("T", bound=np.generic)
+
+
+def size_for(crop_mm: float, spacing_mm: float) -> int:
+    """Voxels that `crop_mm` takes, rounded up to the next multiple of 32.
+
+    >>> size_for(352, 1.0), size_for(352, 0.7)
+    (352, 512)
+    """
+    # A length that is a whole multiple but for rounding (352.00000001) is that multiple.
+    return int(np.ceil(crop_mm / spacing_mm / MULTIPLE - 1e-6)) * MULTIPLE
+
+
+def footprint(array: npt.NDArray[np.generic]) -> npt.NDArray[Mask]:
+    """What an array ``(z, y, x)`` covers seen along z: ``(y, x)``, True where any slice is."""
+    whole = array.view(np.uint8) if array.dtype == np.bool_ else array
+    return np.asarray(np.bitwise_or.reduce(whole, axis=0) != 0)
+
+
+def crop_corner(lungs: npt.NDArray[np.generic], size: int) -> Corner:
+    """Index ``(y0, x0)`` where the square of `size` voxels centred on the lungs' box begins.
+
+    Parameters
+    ----------
+    lungs
+        ``(z, y, x)``, or its `footprint` ``(y, x)``; what is not 0 is lung.
+    size
+        Edge of the square, voxels.
+
+    Returns
+    -------
+    tuple of int
+        May be negative, and the square may pass the far border: pad there.
+
+    Raises
+    ------
+    ScanError
+        If there is no lung, or it is larger than the square.
+    """
+    seen = lungs != 0 if lungs.ndim == 2 else footprint(lungs)
+    corner = _centred(seen, size)
+    if not _inside(seen, corner, size):
+        raise ScanError(
+            f"the lungs do not fit into a crop of {size} x {size} voxels; they need "
+            f"{size_needed(seen, seen)}"
+        )
+    return corner
+
+
+def size_needed(lungs: npt.NDArray[np.generic], keep: npt.NDArray[np.generic]) -> int:
+    """Smallest multiple of 32 whose square around `lungs` also holds all of `keep`.
+
+    Both are ``(z, y, x)`` of the same grid, or footprints ``(y, x)``.
+    """
+    seen = lungs != 0 if lungs.ndim == 2 else footprint(lungs)
+    kept = keep != 0 if keep.ndim == 2 else footprint(keep)
+    both = seen | kept
+    size = MULTIPLE
+    while not _inside(both, _centred(seen, size), size):
+        size += MULTIPLE
+    return size
+
+
+def cut(array: npt.NDArray[T], corner: Corner, size: int, fill: int) -> npt.NDArray[T]:
+    """Square ``(..., size, size)`` of `array` ``(..., y, x)`` from `corner`, padded with `fill`.
+
+    A new array; `uncut` is the way back.
+    """
+    inner, outer = _overlap(corner, size, array.shape[-2:])
+    if inner == (slice(0, size), slice(0, size)):
+        return array[(..., *outer)].copy()
+    target = _filled((*array.shape[:-2], size, size), fill, array.dtype)
+    target[(..., *inner)] = array[(..., *outer)]
+    return target
+
+
+def uncut(
+    square: npt.NDArray[T], corner: Corner, shape: tuple[int, int], fill: int
+) -> npt.NDArray[T]:
+    """`square` ``(..., size, size)`` put back at `corner` of a grid ``(..., *shape)``.
+
+    What the square does not cover is `fill`; what of it lies outside the grid is dropped.
+    """
+    target = _filled((*square.shape[:-2], *shape), fill, square.dtype)
+    inner, outer = _overlap(corner, square.shape[-1], shape)
+    target[(..., *outer)] = square[(..., *inner)]
+    return target
+
+
+def _filled(shape: tuple[int, ...], fill: int, kind: np.dtype[T]) -> npt.NDArray[T]:
+    # Zeros come from the system as they are; anything else has to be written, which takes longer
+    # than the cut itself.
+    return np.full(shape, fill, kind) if fill else np.zeros(shape, kind)
+
+
+def _box(seen: npt.NDArray[Mask]) -> tuple[int, int, int, int]:
+    rows, columns = np.flatnonzero(seen.any(axis=1)), np.flatnonzero(seen.any(axis=0))
+    if not rows.size:
+        raise ScanError(
+            "there is no lung to centre the crop on: the lung mask is empty; look at the scan, "
+            "and at the settings of segment-lungs"
+        )
+    return int(rows[0]), int(rows[-1]) + 1, int(columns[0]), int(columns[-1]) + 1
+
+
+def _centred(seen: npt.NDArray[Mask], size: int) -> Corner:
+    y0, y1, x0, x1 = _box(seen)
+    return (y0 + y1 - size) // 2, (x0 + x1 - size) // 2
+
+
+def _inside(seen: npt.NDArray[Mask], corner: Corner, size: int) -> bool:
+    y0, y1, x0, x1 = _box(seen)
+    y, x = corner
+    return y <= y0 and y1 <= y + size and x <= x0 and x1 <= x + size
+
+
+def _overlap(
+    corner: Corner, size: int, shape: tuple[int, ...]
+) -> tuple[tuple[slice, slice], tuple[slice, slice]]:
+    inner, outer = [], []
+    for first, length in zip(corner, shape, strict=True):
+        start, stop = max(first, 0), max(min(first + size, length), first, 0)
+        outer.append(slice(start, stop))
+        inner.append(slice(start - first, stop - first))
+    return (inner[0], inner[1]), (outer[0], outer[1])

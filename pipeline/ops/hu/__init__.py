@@ -1,0 +1,1 @@
+"""Hounsfield units: what scanners store, and what is padding."""

@@ -1,0 +1,171 @@
+"""The windpipe and the main bronchi, grown from short lengths of tube between the lungs."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from lungseg.ops.grid.morphology import (
+    Box,
+    MaskArray,
+    axial_components,
+    bounding_box,
+    components,
+    dilate_mm,
+    sizes,
+)
+from lungseg.volume import HU, Triple
+
+# A windpipe's or main bronchus's cross-section, cut straight or along, mm2.
+SECTION_MM2 = (25.0, 800.0)
+# How far from the middle of the chest a piece of tube may lie, mm.
+MIDDLE_MM = 45.0
+# Shortest tube, mm, unless the scan itself is shorter.
+SHORTEST_MM = 12.0
+# A tube this long, mm, and this close to pure air, HU, is the windpipe.
+LONG_MM = 60.0
+PURE_HU = 35
+# Lumen is this close to pure air, HU; parenchyma is not, at least not around a whole tube.
+LUMEN_HU = 120
+# The darkest quarter of a tube is this close to pure air, HU.
+CORE_HU = 95
+# The wall that is taken out with the lumen, mm.
+WALL_MM = 2.0
+# What lies around a tube, from one to the other distance, mm, is tissue, HU in the mean.
+SHELL_MM = (3.0, 6.0)
+# (a long tube's may be lung in part).
+SHELL_ABOVE_HU = (-450, -650)
+# A piece whose upper end is covered by lung to a larger share is the lung's lower tip.
+COVERED_SHARE = 0.3
+# Lung lumen joined in 3-D is larger than this; the throat is smaller, ml.
+LUNG_ML = 150.0
+# Thresholds above pure air to grow at, HU, and how much growth is no leak into a lung yet, ml.
+GROW_HU = (50, 75, 100, 125, 150, 175, 200)
+LEAK_ML = 15.0
+LEAK_RATIO = 1.5
+
+
+@dataclass(frozen=True)
+class Airways:
+    """What was found of the airways, ``lumen`` ``(z, y, x)`` bool, and the wall around it."""
+
+    lumen: MaskArray
+    wall: MaskArray
+
+
+def find_airways(
+    ct: npt.NDArray[HU], inside: MaskArray, air_hu: float, spacing_mm: Triple
+) -> Airways:
+    """Windpipe and main bronchi in the air `inside` the patient; empty if none is seen.
+
+    Seeds are lengths of tube: pieces of lumen in consecutive axial slices, of the size of a
+    windpipe, near the middle of the chest, and with tissue around. They are grown at rising
+    thresholds, and the last before the volume leaps, which is a leak into the lung, holds.
+
+    Parameters
+    ----------
+    ct : (z, y, x) int16
+    inside : (z, y, x) bool
+    air_hu
+        HU of pure air in this scan.
+    spacing_mm
+    """
+    nothing = np.zeros_like(inside)
+    box = bounding_box(inside)
+    if box is None:
+        return Airways(nothing, nothing)
+    ct, within = ct[box], inside[box]
+    seeds = _tubes(ct, within, air_hu, spacing_mm)
+    lumen, wall = nothing, nothing.copy()
+    if seeds.any():
+        grown = _grow(ct, within, seeds, air_hu, float(np.prod(spacing_mm)) / 1000)
+        lumen[box] = grown
+        wall[box] = dilate_mm(grown, WALL_MM, spacing_mm)
+    return Airways(lumen, wall)
+
+
+def _tubes(ct: npt.NDArray[HU], inside: MaskArray, air_hu: float, spacing_mm: Triple) -> MaskArray:
+    lumen = inside & (ct < air_hu + LUMEN_HU)
+    pieces, count = axial_components(lumen)
+    area = sizes(pieces, count) * spacing_mm[1] * spacing_mm[2]
+    fits = (area >= SECTION_MM2[0]) & (area <= SECTION_MM2[1])
+    fits[0] = False
+    candidates, n = components(fits[pieces], connectivity=26)
+    if n == 0:
+        return np.zeros_like(inside)
+    import cc3d
+
+    stats = cc3d.statistics(candidates)
+    middle = _middle(inside)
+    shortest = min(SHORTEST_MM, 0.6 * len(ct) * spacing_mm[0])
+    rest, n_rest = components(lumen & ~fits[pieces], connectivity=6)
+    large = sizes(rest, n_rest) * float(np.prod(spacing_mm)) / 1000 > LUNG_ML
+    large[0] = False
+    lung = large[rest]
+    chosen = np.zeros(n + 1, bool)
+    for label in range(1, n + 1):
+        box = stats["bounding_boxes"][label]
+        off_mm = abs(stats["centroids"][label][2] - middle) * spacing_mm[2]
+        length_mm = (box[0].stop - box[0].start) * spacing_mm[0]
+        tube = candidates[box] == label
+        # The windpipe is longer than any tip of lung, so less is asked of it: it may lie where a
+        # picture of one lung ends, thinly walled.
+        core_hu = float(np.percentile(ct[box][tube], 25)) - air_hu
+        long = length_mm > LONG_MM and core_hu < PURE_HU
+        if length_mm < shortest or not (long or off_mm <= MIDDLE_MM):
+            continue
+        chosen[label] = (
+            core_hu < CORE_HU
+            and not _hangs(tube, lung, box)
+            and _shell_hu(ct, tube, box, spacing_mm) > SHELL_ABOVE_HU[int(long)]
+        )
+    return chosen[candidates]
+
+
+def _hangs(tube: MaskArray, lung: MaskArray, box: Box) -> bool:
+    """Whether the upper end of a tube is the lower tip of a lung."""
+    top = box[0].stop
+    if top >= len(lung):
+        return False
+    end = tube[-1]
+    return bool(lung[top, box[1], box[2]][end].mean() > COVERED_SHARE)
+
+
+def _shell_hu(ct: npt.NDArray[HU], tube: MaskArray, box: Box, spacing_mm: Triple) -> float:
+    """Mean HU of what lies around a tube in the slices it passes."""
+    margin = [int(SHELL_MM[1] / step) + 1 for step in spacing_mm[1:]]
+    rows, columns = (
+        slice(max(0, s.start - m), min(n, s.stop + m))
+        for s, m, n in zip(box[1:], margin, ct.shape[1:], strict=True)
+    )
+    around = np.zeros((len(tube), rows.stop - rows.start, columns.stop - columns.start), bool)
+    y, x = box[1].start - rows.start, box[2].start - columns.start
+    around[:, y : y + tube.shape[1], x : x + tube.shape[2]] = tube
+    # So far apart that no ball reaches the next slice.
+    flat = (1e6, spacing_mm[1], spacing_mm[2])
+    shell = dilate_mm(around, SHELL_MM[1], flat) & ~dilate_mm(around, SHELL_MM[0], flat)
+    return float(ct[box[0], rows, columns][shell].mean()) if shell.any() else -1000.0
+
+
+def _middle(inside: MaskArray) -> float:
+    """Column half-way between the outermost air of both sides."""
+    share = np.cumsum(inside.sum(axis=(0, 1)))
+    low, high = np.searchsorted(share, [0.01 * share[-1], 0.99 * share[-1]])
+    return float(low + high) / 2
+
+
+def _grow(
+    ct: npt.NDArray[HU], inside: MaskArray, seeds: MaskArray, air_hu: float, voxel_ml: float
+) -> MaskArray:
+    grown = seeds
+    volume_ml = float(seeds.sum()) * voxel_ml
+    for rise in GROW_HU:
+        labels, count = components((inside & (ct < air_hu + rise)) | seeds, connectivity=6)
+        reached = np.zeros(count + 1, bool)
+        reached[labels[seeds]] = True
+        candidate = reached[labels]
+        ml = float(np.count_nonzero(candidate)) * voxel_ml
+        if ml > volume_ml * LEAK_RATIO + LEAK_ML:
+            break
+        grown, volume_ml = candidate, max(ml, volume_ml)
+    return grown

@@ -1,0 +1,231 @@
+"""Lungs of a chest CT: found on coarse blocks, outlined on the grid itself."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from lungseg.core.errors import ScanError
+from lungseg.ops.grid.blocks import Zoom, block_any, block_factors, block_mean
+from lungseg.ops.grid.histogram import hu_counts, two_means
+from lungseg.ops.grid.morphology import (
+    Labels,
+    MaskArray,
+    bounding_box,
+    components,
+    erode_mm,
+)
+from lungseg.ops.lungs.airways import Airways, find_airways
+from lungseg.ops.lungs.dense_lung import hazy_lung
+from lungseg.ops.lungs.left_right import LEFT, RIGHT, part_sides
+from lungseg.ops.lungs.outline import CoarseLungs, outlined
+from lungseg.ops.lungs.outside_air import part_air
+from lungseg.ops.lungs.shape import filled_lung, wall_bulges
+from lungseg.volume import HU, Triple, Volume
+
+# What the histogram counts: from vacuum to dense bone; beyond is padding and metal.
+COUNTED_HU = (-1024, 400)
+# A part of the lungs other than the largest has at least this share of its volume, or this, ml.
+PART_SHARE = 0.1
+PART_ML = 15.0
+# Smaller parts lie above this share of its height.
+BASES_SHARE = 0.25
+# Room around the air in the patient that is looked at, mm.
+ROOM_MM = 14.0
+# Gas fills a bowel but not a lung: share of pure air in the core of a part, and what is pure, HU.
+GAS_SHARE = 0.6
+GAS_HU = 60
+# Where nothing else is found, gas of so much is lung, ml.
+LUNG_OF_GAS_ML = 1000.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class LungSettings:
+    """What `find_lungs` can be told; see `SegmentLungs` for each one's meaning."""
+
+    threshold_from_hu: float = -600.0
+    threshold_to_hu: float = -300.0
+    rim_mm: float = 0.8
+    coarse_mm: float = 2.0
+    vessel_mm: float = 4.0
+    wall_mm: float = 18.0
+    smallest_lung_ml: float = 150.0
+
+
+@dataclass(frozen=True)
+class Lungs:
+    """Lungs, and what was seen on the way.
+
+    Attributes
+    ----------
+    labels
+        0, 1 right, 2 left; on the scan's grid.
+    threshold_hu
+        What is darker is air.
+    airways_ml
+        Volume of windpipe and main bronchi.
+    """
+
+    labels: Volume[np.uint8]
+    threshold_hu: float
+    airways_ml: float
+
+
+def air_and_tissue(
+    ct: npt.NDArray[HU], field_of_view: MaskArray | None, settings: LungSettings
+) -> tuple[float, float]:
+    """HU that parts air from tissue, within the bounds set, and the mean HU of tissue."""
+    counts = hu_counts(ct, *COUNTED_HU, inside=field_of_view)
+    if np.count_nonzero(counts) < 2:
+        raise ScanError(
+            f"no lungs found: all voxels have the same value ({int(ct.flat[0])} HU); a chest CT in "
+            "Hounsfield units has air and tissue; look at the file with a viewer"
+        )
+    means = two_means(counts, COUNTED_HU[0])
+    low, high = settings.threshold_from_hu, settings.threshold_to_hu
+    return float(np.clip(means.threshold, low, high)), means.high
+
+
+def find_lungs(
+    ct: Volume[HU],
+    field_of_view: MaskArray | None = None,
+    settings: LungSettings | None = None,
+) -> Lungs:
+    """Right and left lung of a chest CT, without windpipe and main bronchi.
+
+    Parameters
+    ----------
+    ct
+        HU; axis 0 runs to the head, 1 to the back, 2 to the patient's left.
+    field_of_view : (z, y, x) bool, optional
+        False where there is no image (padding).
+    settings
+
+    Raises
+    ------
+    ScanError
+        If there are no lungs.
+    """
+    settings = settings or LungSettings()
+    threshold, tissue_hu = air_and_tissue(ct.array, field_of_view, settings)
+    factors = block_factors(ct.spacing_mm, settings.coarse_mm)
+    coarse = block_mean(ct.array, factors)
+    z, y, x = (step * f for step, f in zip(ct.spacing_mm, factors, strict=True))
+    spacing_mm = (z, y, x)
+    seen = None if field_of_view is None else ~block_any(~field_of_view, factors)
+    air = part_air(coarse, threshold, spacing_mm, seen)
+    # From here on the work is done where the patient's air is, with room for what closing adds.
+    room_mm = max(settings.wall_mm, ROOM_MM)
+    margin = [int(room_mm / step) + 2 for step in spacing_mm]
+    box = bounding_box(air.inside, margin) or (slice(0, 1), slice(0, 1), slice(0, 1))
+    coarse, inside = np.ascontiguousarray(coarse[box]), np.ascontiguousarray(air.inside[box])
+    airways = find_airways(coarse, inside, air.air_hu, spacing_mm)
+    parts = _parts(coarse, inside & ~airways.wall, air.air_hu, spacing_mm)
+    dark = _lungs_of(parts, settings.smallest_lung_ml)
+    edge_hu = max(threshold, (float(np.median(coarse[dark])) + tissue_hu) / 2)
+    dark |= hazy_lung(coarse, dark, airways.wall, spacing_mm)
+    closed = _closed(coarse, part_sides(coarse, dark, spacing_mm), airways, spacing_mm, settings)
+    found = CoarseLungs(dark=dark, closed=closed, airways=airways.lumen)
+    zoom = Zoom(ct.shape, factors)
+    fine = zoom.fine_box(box)
+    labels = np.zeros(ct.shape, np.uint8)
+    labels[fine] = outlined(
+        ct.array[fine],
+        found,
+        Zoom(ct.crop(fine).shape, factors),
+        edge_hu,
+        settings.rim_mm,
+        ct.spacing_mm,
+    )
+    airways_ml = float(np.count_nonzero(airways.lumen)) * float(np.prod(spacing_mm)) / 1000
+    return Lungs(ct.like(labels), threshold, airways_ml)
+
+
+@dataclass(frozen=True)
+class _Parts:
+    """Connected parts of the air inside the patient: labels, and by label volume and place.
+
+    Attributes
+    ----------
+    lung_ml
+        Volume of what may be lung; 0 for the background and for gas.
+    z_box, z_middle
+        First and last slice, and centre, in slices.
+    """
+
+    labels: Labels
+    lung_ml: npt.NDArray[np.float64]
+    z_box: list[tuple[int, int]]
+    z_middle: npt.NDArray[np.float64]
+
+
+def _parts(ct: npt.NDArray[HU], inside: MaskArray, air_hu: float, spacing_mm: Triple) -> _Parts:
+    """Parts of the air `inside`, told from gas by the share of pure air in their core."""
+    import cc3d
+
+    labels, _ = components(inside, connectivity=6)
+    stats = cc3d.statistics(labels)
+    boxes = stats["bounding_boxes"]
+    ml = stats["voxel_counts"] * (float(np.prod(spacing_mm)) / 1000)
+    lung_ml, gas_ml = np.zeros(len(ml)), np.zeros(len(ml))
+    for label in np.flatnonzero(ml > PART_ML):
+        box = boxes[label]
+        part = labels[box] == label
+        if label == 0 or not inside[box][part].any():
+            continue
+        core = erode_mm(part, 1.01 * max(spacing_mm), spacing_mm, border=False)
+        values = ct[box][core if core.any() else part]
+        gas = float((values < air_hu + GAS_HU).mean()) >= GAS_SHARE
+        (gas_ml if gas else lung_ml)[label] = ml[label]
+    if not lung_ml.any():
+        # No bowel holds as much: these are lungs of emphysema, or of a scanner out of tune.
+        lung_ml = np.where(gas_ml > LUNG_OF_GAS_ML, gas_ml, 0.0)
+    z_box = [(int(box[0].start), int(box[0].stop)) for box in boxes]
+    return _Parts(labels, lung_ml, z_box, stats["centroids"][:, 0])
+
+
+def _lungs_of(parts: _Parts, smallest_lung_ml: float) -> MaskArray:
+    """Parts that are lung: the largest, those of its kind, and smaller ones not far below."""
+    main = int(np.argmax(parts.lung_ml))
+    first, last = parts.z_box[main]
+    kept: npt.NDArray[np.bool_] = parts.lung_ml > PART_SHARE * parts.lung_ml[main]
+    # Below the lungs' bases air is bowel, whatever it looks like.
+    kept |= (parts.lung_ml > 0) & (parts.z_middle > first + BASES_SHARE * (last - first))
+    found_ml = float(parts.lung_ml[kept].sum())
+    if found_ml == 0 or found_ml < smallest_lung_ml:
+        raise ScanError(
+            f"no lungs found: {found_ml:.0f} ml of lung-like air inside the body below the air "
+            f"threshold, against at least {smallest_lung_ml:g} ml; is this a chest CT, in "
+            "Hounsfield units? For a small or short one lower smallest_lung_ml"
+        )
+    return kept[parts.labels]
+
+
+def _closed(
+    ct: npt.NDArray[HU],
+    sides: npt.NDArray[np.uint8],
+    airways: Airways,
+    spacing_mm: Triple,
+    settings: LungSettings,
+) -> npt.NDArray[np.uint8]:
+    """`sides` with vessels, wall nodules and holes given back to each lung."""
+    middle = _middle_yx(sides > 0)
+    closed = sides.copy()
+    for side in (RIGHT, LEFT):
+        lung = sides == side
+        free = ~airways.wall & (closed != 3 - side)
+        whole = filled_lung(lung, free, settings.vessel_mm, spacing_mm)
+        whole |= wall_bulges(whole, free, ct, middle, settings.wall_mm, spacing_mm)
+        closed[whole & (closed == 0)] = side
+    return closed
+
+
+def _middle_yx(lungs: MaskArray) -> npt.NDArray[np.float64]:
+    """Middle of the box around both lungs in each slice; of the whole where a slice has none."""
+    middle = np.zeros((len(lungs), 2))
+    for k, axis in enumerate((2, 1)):
+        line: MaskArray = np.any(lungs, axis=axis)
+        seen: MaskArray = np.any(line, axis=1)
+        centre = (line.argmax(axis=1) + line.shape[1] - 1 - line[:, ::-1].argmax(axis=1)) / 2
+        middle[:, k] = np.where(seen, centre, np.median(centre[seen]))
+    return middle

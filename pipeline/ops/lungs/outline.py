@@ -1,0 +1,130 @@
+"""The outline of lungs, voxel by voxel, where their shape is known in coarse blocks."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from lungseg.ops.grid.blocks import Zoom
+from lungseg.ops.grid.morphology import MaskArray, bounding_box, dilate_mm, erode_mm
+from lungseg.ops.lungs.left_right import LEFT, RIGHT
+from lungseg.volume import HU, Triple
+
+# Beyond the threshold by more than this a voxel is tissue, however near the edge lies, HU.
+MOST_RIM_HU = 350
+# Where HU rises at less than this share of its usual rise, no edge but denser lung is seen, as
+# long as it is darker than this, HU.
+SOFT_SHARE = 0.5
+SOFT_BELOW_HU = -250
+# Lengths in blocks: to the six neighbours, and to all but the eight corners.
+FACES, EDGES = 1.01, 1.5
+UNIT = (1.0, 1.0, 1.0)
+
+Labels8 = npt.NDArray[np.uint8]
+Index = npt.NDArray[np.intp]
+
+
+@dataclass(frozen=True, kw_only=True)
+class CoarseLungs:
+    """Lungs in blocks.
+
+    Attributes
+    ----------
+    dark
+        Blocks that the threshold made lung, ``(z, y, x)`` bool.
+    closed
+        0, 1, 2: with all that closing gave back, ``(z, y, x)``.
+    airways
+        Blocks of airway, which are no lung.
+    """
+
+    dark: MaskArray
+    closed: Labels8
+    airways: MaskArray
+
+
+def outlined(  # noqa: PLR0913, PLR0917 - two grids, and what an edge is
+    ct: npt.NDArray[HU],
+    lungs: CoarseLungs,
+    zoom: Zoom,
+    edge_hu: float,
+    rim_mm: float,
+    spacing_mm: Triple,
+) -> Labels8:
+    """Labels of `lungs` on the fine grid of `ct`.
+
+    Blocks deep inside, and blocks that closing added, are taken whole. One block to either side
+    of the dark blocks' surface, voxels count that are darker than `edge_hu`, and those denser
+    ones whose distance from where HU pass `edge_hu` is at most `rim_mm`. (A distance in mm, not a
+    second threshold: in a blurred image the same HU lie much farther out.)
+    """
+    labels = np.zeros(ct.shape, np.uint8)
+    box = bounding_box(lungs.closed > 0, (2, 2, 2))
+    if box is None:
+        return labels
+    closed, dark, airways = lungs.closed[box], lungs.dark[box], lungs.airways[box]
+    reach = closed.copy()
+    around = dilate_mm(dark, EDGES, UNIT)
+    for side in (RIGHT, LEFT):
+        reach[dilate_mm(closed == side, EDGES, UNIT) & around & (reach == 0)] = side
+    sure = closed.copy()
+    sure[~erode_mm(closed > 0, FACES, UNIT, border=False) & dark] = 0
+    reach[airways] = 0
+    sure[airways] = 0
+
+    fine = zoom.fine_box(box)
+    hu = np.ascontiguousarray(ct[fine])
+    limit = np.ascontiguousarray(zoom.enlarged(reach, box))
+    result = np.multiply(limit, hu < edge_hu, order="C")
+    fixed = zoom.enlarged(sure, box)
+    np.maximum(result, fixed, out=result)
+    _add_rim(result, limit, hu, edge_hu, rim_mm, spacing_mm)
+    labels[fine] = result
+    return labels
+
+
+def _add_rim(  # noqa: PLR0913, PLR0917
+    result: Labels8,
+    limit: Labels8,
+    ct: npt.NDArray[HU],
+    edge_hu: float,
+    rim_mm: float,
+    spacing_mm: Triple,
+) -> None:
+    rim = np.flatnonzero((limit > 0) & (result == 0) & (ct < edge_hu + MOST_RIM_HU))
+    # All three are contiguous: ravel gives views, and labels are set in place.
+    values, allowed, labels = ct.ravel(), limit.ravel(), result.ravel()
+    distance, rise = _edges(ct, labels > 0, rim, edge_hu, spacing_mm)
+    near = distance <= rim_mm
+    labels[rim[near]] = allowed[rim[near]]
+    if rim_mm > 0 and near.any():
+        usual = float(np.median(rise[near]))
+        rest = rim[~near & (values[rim] < SOFT_BELOW_HU)]
+        _, rise = _edges(ct, labels > 0, rest, edge_hu, spacing_mm)
+        soft = rest[rise < SOFT_SHARE * usual]
+        labels[soft] = allowed[soft]
+
+
+def _edges(
+    ct: npt.NDArray[HU], inside: MaskArray, at: Index, edge_hu: float, spacing_mm: Triple
+) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
+    """For voxels `at` (flat): mm to where HU pass `edge_hu`, and HU per mm of rise from `inside`.
+
+    Both along the axis where it is least; infinite where no neighbour is dark, or inside.
+    """
+    values = ct.ravel()
+    here = values[at].astype(np.float32)
+    distance = np.full(len(at), np.inf, np.float32)
+    rise = np.full(len(at), np.inf, np.float32)
+    strides = (ct.shape[1] * ct.shape[2], ct.shape[2], 1)
+    for stride, n, step_mm in zip(strides, ct.shape, spacing_mm, strict=True):
+        place = at // stride % n
+        for sign, last in ((-1, 0), (1, n - 1)):
+            other = np.where(place == last, at, at + sign * stride)
+            there = values[other].astype(np.float32)
+            slope = (here - there) / np.float32(step_mm)
+            crossing = (here - np.float32(edge_hu)) / np.maximum(slope, 1e-3)
+            crossing[there >= edge_hu] = np.inf
+            np.minimum(distance, crossing, out=distance)
+            np.minimum(rise, np.where(inside[other], np.maximum(slope, 0), np.inf), out=rise)
+    return distance, rise

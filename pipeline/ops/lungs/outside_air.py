@@ -1,0 +1,168 @@
+"""Air around the patient, told from air inside: slice by slice, so that no windpipe leads in."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from lungseg.ops.grid.blocks import Zoom, block_factors, block_mean
+from lungseg.ops.grid.morphology import Labels, MaskArray, axial_components, largest, open_mm, sizes
+from lungseg.volume import HU, Triple
+
+# Table tops, tubes and blankets are thinner than twice this; limbs and chest walls are not; the
+# blocks in which this is seen, mm.
+BODY_OPEN_MM = 5.0
+BODY_BLOCK_MM = 4.0
+# Bottlenecks at which a lung open to the outside is parted from it are narrower than twice this.
+NECK_MM = 3.0
+# Air at the frame that is smaller than this is no cut lung, mm2.
+SMALLEST_CUT_MM2 = 200.0
+# Air beyond a bottleneck of outside air is judged by itself from this size on, mm2.
+SMALLEST_POCKET_MM2 = 600.0
+# Clinical scanners give air -1000; an estimate beyond these bounds is something else.
+AIR_HU = (-1024, -950)
+
+
+@dataclass(frozen=True)
+class Air:
+    """Air of a scan on one grid.
+
+    Attributes
+    ----------
+    inside
+        Air within the patient (lungs, airways, bowel ...), ``(z, y, x)`` bool.
+    air_hu
+        HU of pure air in this scan.
+    """
+
+    inside: MaskArray
+    air_hu: float
+
+
+def part_air(
+    ct: npt.NDArray[HU],
+    threshold_hu: float,
+    spacing_mm: Triple,
+    field_of_view: MaskArray | None = None,
+) -> Air:
+    """Part air darker than `threshold_hu` into what is outside the patient and what is inside.
+
+    Inside is what has the body on at least three of its four sides within its axial slice; so a
+    lung stays that the border of the image or of the field of view cuts, and air under the table
+    goes, although both touch the border. Where a gap joins a lung to outside air (a thin chest
+    wall, a drain), the two are parted at their bottleneck. A windpipe open to the world at the
+    top slice or through the mouth has no part in this, since slices are looked at one by one.
+
+    Parameters
+    ----------
+    ct : (z, y, x) int16
+    threshold_hu
+        What is darker is air.
+    spacing_mm
+    field_of_view : (z, y, x) bool, optional
+        False where there is no image (padding).
+    """
+    air: MaskArray = ct < threshold_hu
+    framed = np.zeros(ct.shape, bool)
+    framed[:, [0, -1], :] = True
+    framed[:, :, [0, -1]] = True
+    unseen = None
+    if field_of_view is not None:
+        unseen = ~field_of_view
+        air &= field_of_view
+        framed |= spread(unseen)
+    air_hu = _air_hu(ct[air & framed])
+    surrounded = _within_body(ct, threshold_hu, spacing_mm)
+    pixel_mm2 = spacing_mm[1] * spacing_mm[2]
+    pieces, n_pieces = axial_components(air)
+    area_mm2 = sizes(pieces, n_pieces) * pixel_mm2
+    enclosed = _share(pieces, area_mm2 / pixel_mm2, surrounded & air) > 0.5
+    at_frame = np.zeros(n_pieces + 1, bool)
+    at_frame[pieces[framed & air]] = True
+    enclosed &= ~at_frame | (area_mm2 >= SMALLEST_CUT_MM2)
+    inside: MaskArray = enclosed[pieces] & air
+    inside |= _behind_necks(air & ~inside, surrounded, unseen, spacing_mm)
+    return Air(inside, air_hu)
+
+
+def _behind_necks(
+    outside: MaskArray, surrounded: MaskArray, unseen: MaskArray | None, spacing_mm: Triple
+) -> MaskArray:
+    """Lungs open to the outside, which hide in pieces of air that are outside as a whole."""
+    pixel_mm2 = spacing_mm[1] * spacing_mm[2]
+    found = np.zeros_like(outside)
+    suspects = np.count_nonzero(outside & surrounded, axis=(1, 2)) * pixel_mm2
+    # Few slices have so much; the others need no second look.
+    slices = np.flatnonzero(suspects > SMALLEST_POCKET_MM2)
+    if len(slices) == 0:
+        return found
+    rest, around = outside[slices], surrounded[slices]
+    core = rest if unseen is None else rest | unseen[slices]
+    steps = max(1, round(NECK_MM / min(spacing_mm[1:])))
+    for _ in range(steps):
+        core = ~spread(~core)
+    core &= rest
+    cores, count = axial_components(core)
+    voxels = sizes(cores, count)
+    lost = (_share(cores, voxels, around & core) > 0.8) & (voxels * pixel_mm2 > SMALLEST_POCKET_MM2)
+    regained: MaskArray = lost[cores] & core
+    for _ in range(steps):
+        regained = spread(regained)
+    found[slices] = regained & rest
+    return found
+
+
+def _within_body(ct: npt.NDArray[HU], threshold_hu: float, spacing_mm: Triple) -> MaskArray:
+    """Voxels with the patient's body around them; seen in blocks, which is enough for a body."""
+    factors = block_factors(spacing_mm, BODY_BLOCK_MM)
+    z, y, x = (step * f for step, f in zip(spacing_mm, factors, strict=True))
+    tissue = block_mean(ct, factors) >= threshold_hu
+    body = largest(open_mm(tissue, BODY_OPEN_MM, (z, y, x)), connectivity=6)
+    whole = (slice(0, body.shape[0]), slice(0, body.shape[1]), slice(0, body.shape[2]))
+    around = _surrounded(body).view(np.uint8)
+    return (
+        Zoom((ct.shape[0], ct.shape[1], ct.shape[2]), factors)
+        .enlarged(around, whole)
+        .view(np.bool_)
+    )
+
+
+def _surrounded(body: MaskArray) -> MaskArray:
+    """Voxels with `body` on at least three of their four sides in the axial slice."""
+    sides = np.zeros(body.shape, np.uint8)
+    for axis in (1, 2):
+        n = body.shape[axis]
+        any_body = body.any(axis=axis)
+        first = np.where(any_body, body.argmax(axis=axis), n)
+        last = np.where(any_body, n - 1 - np.flip(body, axis).argmax(axis=axis), -1)
+        place = np.arange(n).reshape((-1, 1) if axis == 1 else (1, -1))
+        sides += place > np.expand_dims(first, axis)
+        sides += place < np.expand_dims(last, axis)
+    return sides >= 3
+
+
+def _share(
+    labels: Labels, voxels: npt.NDArray[np.generic], where: MaskArray
+) -> npt.NDArray[np.float64]:
+    """Share of each label's `voxels` that lies in `where`; 0 for the background."""
+    inside = np.bincount(labels[where], minlength=len(voxels))
+    share = inside / np.maximum(voxels.astype(np.float64), 1.0)
+    share[0] = 0.0
+    return share
+
+
+def _air_hu(at_frame: npt.NDArray[HU]) -> float:
+    if len(at_frame) == 0:
+        return -1000.0
+    # The frame may run through a lung; the darker part of what it shows is outside air.
+    return float(np.clip(np.percentile(at_frame, 25), *AIR_HU))
+
+
+def spread(mask: MaskArray) -> MaskArray:
+    """`mask` grown by one pixel to its four sides within each slice."""
+    grown = mask.copy()
+    grown[:, 1:] |= mask[:, :-1]
+    grown[:, :-1] |= mask[:, 1:]
+    grown[:, :, 1:] |= mask[:, :, :-1]
+    grown[:, :, :-1] |= mask[:, :, 1:]
+    return grown

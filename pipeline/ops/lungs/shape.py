@@ -1,0 +1,141 @@
+"""What a threshold cuts out of a lung, given back: vessels, and nodules on the chest wall."""
+
+import numpy as np
+import numpy.typing as npt
+
+from lungseg.ops.grid.morphology import (
+    MaskArray,
+    bounding_box,
+    close_mm,
+    components,
+    dilate_mm,
+    erode_mm,
+    fill,
+    sizes,
+)
+from lungseg.volume import HU, Triple
+
+# What bulges less than this into the lung is no nodule but a rib, mm.
+BULGE_MM = 3.0
+# How far a bulge goes on beyond what the ball closes, mm; one block at least.
+CAP_MM = 2.0
+# Darker than this is no muscle, brighter is bone, HU; and how much bone makes a rib of a bulge.
+LIGHT_HU = -150
+BONE_HU = 180
+BONE_SHARE = 0.1
+# What is farther from the chest wall is a vessel of the hilum, mm.
+WALL_WITHIN_MM = 30.0
+# Nearer than this to the middle of the chest is the mediastinum, mm.
+MIDDLE_MM = 30.0
+# Steps along the ray that asks what lies towards the middle of the chest, mm.
+RAY_STEP_MM = 3.0
+
+
+def filled_lung(
+    lung: MaskArray, free: MaskArray, vessel_mm: float, spacing_mm: Triple
+) -> MaskArray:
+    """`lung` closed by a ball of `vessel_mm`, and with the holes it then encloses.
+
+    Parameters
+    ----------
+    lung, free : (z, y, x) bool
+        One lung, and what may become part of it (no airway, not the other lung).
+    vessel_mm, spacing_mm
+    """
+    closed = fill(close_mm(lung, vessel_mm, spacing_mm, border="repeat"))
+    whole: MaskArray = lung | (closed & free)
+    return whole
+
+
+def wall_bulges(  # noqa: PLR0913, PLR0917 - three masks, and where the chest's middle is
+    lung: MaskArray,
+    free: MaskArray,
+    ct: npt.NDArray[HU],
+    middle_yx: npt.NDArray[np.float64],
+    wall_mm: float,
+    spacing_mm: Triple,
+) -> MaskArray:
+    """What bulges from the chest wall into one lung, as juxtapleural nodules do.
+
+    A large ball closes the lung, but the hollows of the heart, the hilum and the diaphragm are
+    no bulges: only what is near the chest wall and has this same lung between it and the middle
+    of the chest counts, it is deep, or too light for the wall, and it is no rib.
+
+    Parameters
+    ----------
+    lung, free : (z, y, x) bool
+        One lung, and what may become part of it.
+    ct : (z, y, x) int16
+    middle_yx : (z, 2)
+        Row and column of the middle of the chest, by slice.
+    wall_mm
+        Radius of the ball, mm.
+    spacing_mm
+    """
+    found = np.zeros_like(lung)
+    box = bounding_box(lung, [int(wall_mm / step) + 1 for step in spacing_mm])
+    if box is None or wall_mm <= 0:
+        return found
+    part = lung[box]
+    closed = close_mm(part, wall_mm, spacing_mm, border="repeat")
+    added = closed & ~part & free[box]
+    deep = erode_mm(closed, BULGE_MM, spacing_mm, border=False) & added
+    added &= dilate_mm(deep, BULGE_MM + max(spacing_mm), spacing_mm) | (ct[box] < LIGHT_HU)
+    middle = middle_yx[box[0]] - [s.start for s in box[1:]]
+    bulges = _without_ribs(_costal(added, part, middle, 2 * wall_mm, spacing_mm), ct[box])
+    # The ball dips into the mouth of each bulge: the cap on the wall is one step farther out.
+    cap_mm = max(CAP_MM, 1.01 * max(spacing_mm))
+    cap = dilate_mm(bulges & deep, BULGE_MM + cap_mm, spacing_mm) & ~closed & free[box]
+    cap &= dilate_mm(bulges, cap_mm, spacing_mm)
+    found[box] = bulges | cap
+    return found
+
+
+def _without_ribs(bulges: MaskArray, ct: npt.NDArray[HU]) -> MaskArray:
+    labels, count = components(bulges, connectivity=6)
+    voxels = sizes(labels, count)
+    bone = np.bincount(labels[bulges & (ct > BONE_HU)], minlength=count + 1)
+    kept = bone <= BONE_SHARE * voxels
+    kept[0] = False
+    return kept[labels]
+
+
+def _costal(
+    added: MaskArray,
+    lung: MaskArray,
+    middle_yx: npt.NDArray[np.float64],
+    reach_mm: float,
+    spacing_mm: Triple,
+) -> MaskArray:
+    """Voxels of `added` near the chest wall, with `lung` between them and the chest's middle."""
+    z, y, x = np.nonzero(added)
+    if len(z) == 0:
+        return added
+    step_y, step_x = spacing_mm[1:]
+    towards_y = (middle_yx[z, 0] - y) * step_y
+    towards_x = (middle_yx[z, 1] - x) * step_x
+    length = np.maximum(np.hypot(towards_y, towards_x), 1e-6)
+    towards_y, towards_x = towards_y / length / step_y, towards_x / length / step_x
+    inward = np.zeros(len(z), bool)
+    at_wall = np.zeros(len(z), bool)
+    whole = lung | added
+    for k in range(1, int(reach_mm / RAY_STEP_MM) + 1):
+        far = k * RAY_STEP_MM
+        inward |= _at(lung, z, y + far * towards_y, x + far * towards_x) & (far < length)
+        if far <= WALL_WITHIN_MM:
+            at_wall |= ~_at(whole, z, y - far * towards_y, x - far * towards_x)
+    meets = inward & at_wall & (length > MIDDLE_MM)
+    costal = np.zeros_like(added)
+    costal[z[meets], y[meets], x[meets]] = True
+    return costal
+
+
+def _at(
+    mask: MaskArray,
+    z: npt.NDArray[np.intp],
+    y: npt.NDArray[np.float64],
+    x: npt.NDArray[np.float64],
+) -> MaskArray:
+    row = np.clip(np.rint(y).astype(np.intp), 0, mask.shape[1] - 1)
+    column = np.clip(np.rint(x).astype(np.intp), 0, mask.shape[2] - 1)
+    return mask[z, row, column]

@@ -1,0 +1,1 @@
+"""Nodules: contours, clusters, consensus, masks from coordinates, candidates."""

@@ -1,0 +1,209 @@
+"""Candidates out of a probability map: connected parts, where they lie, how large, how likely."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from lungseg.ops.grid.histogram import two_means
+from lungseg.volume import Triple, Volume
+
+# Probabilities are stored as whole parts of this.
+ONE = 65535
+
+Probability = npt.NDArray[np.uint16]
+Labels = npt.NDArray[np.uint16]
+Bools = npt.NDArray[np.bool_]
+Box = tuple[slice, slice, slice]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Candidate:
+    """One place that may be a nodule.
+
+    Attributes
+    ----------
+    xyz_mm
+        Centroid weighted with probability, world mm.
+    probability
+        Mean of its highest probabilities, over as many voxels as the smallest nodule has.
+    diameter_mm
+        Diameter of the ball of the same volume.
+    voxels
+        Voxels of its mask; 0 if it is not likely enough to have one.
+    """
+
+    xyz_mm: Triple
+    probability: float
+    diameter_mm: float
+    voxels: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Search:
+    """What counts as a candidate.
+
+    Attributes
+    ----------
+    threshold
+        Voxels at least this probable belong to a nodule.
+    candidate_threshold
+        Parts at least this probable are candidates, even if none of their voxels is above
+        `threshold`; those have no mask.
+    min_diameter_mm, max_diameter_mm
+        Bounds on the diameter of the ball of a part's volume.
+    margin_mm
+        How far outside the lungs a voxel may lie.
+    most
+        Only so many are kept, the likeliest.
+    """
+
+    threshold: float
+    candidate_threshold: float
+    min_diameter_mm: float
+    max_diameter_mm: float
+    margin_mm: float
+    most: int
+
+
+def find_candidates(
+    probability: Volume[np.uint16], lungs: npt.NDArray[Any], search: Search
+) -> tuple[Volume[np.uint16], list[Candidate]]:
+    """Label map and candidates, the likeliest first; label *k* is the mask of the *k*-th.
+
+    The map is cut at the lower threshold into parts connected over faces, edges and corners.
+    What is likelier than the upper threshold inside a part is a nodule each, so that a faint
+    bridge does not join two; specks of them are dropped beside a nodule of proper size. A part
+    without any is one faint candidate.
+
+    The score is a mean and not the maximum, because the maximum of many voxels grows with their
+    number and one hot voxel says little; and not the mean over the part, because that depends on
+    where the map is cut.
+
+    Parameters
+    ----------
+    probability : (z, y, x) uint16
+        Probability times 65535.
+    lungs : (z, y, x)
+        Not 0 inside the lungs.
+    search
+        What counts.
+    """
+    labels = np.zeros(probability.shape, np.uint16)
+    least = _voxels(search.min_diameter_mm, probability)
+    most = _voxels(search.max_diameter_mm, probability)
+    found = []
+    for box, part in _parts(probability, lungs, search, least):
+        values = np.where(part, probability.array[box], 0)
+        for own, masked in _nodules(values, part, search, least):
+            if np.count_nonzero(own) > most:
+                continue
+            found.append((_measured(values, own, masked, box, probability, least), box, own))
+    found.sort(key=lambda entry: (-entry[0].probability, entry[0].xyz_mm))
+    kept = found[: search.most]
+    for label, (candidate, box, own) in enumerate(kept, 1):
+        if candidate.voxels:
+            labels[box][own] = label
+    return probability.like(labels), [candidate for candidate, _, _ in kept]
+
+
+def two_means_threshold(probability: Probability, lungs: npt.NDArray[Any], floor: float) -> float:
+    """Threshold halfway between the two clusters of the probabilities in the lungs, or `floor`.
+
+    On a map in which nothing stands out, the two clusters are both noise and halfway between
+    them lies in the middle of it; the floor is what keeps such a map empty.
+    """
+    counts = np.zeros(ONE + 1, np.int64)
+    for plane, inside in zip(probability, lungs, strict=True):
+        counts += np.bincount(plane[inside != 0], minlength=ONE + 1)
+    if np.count_nonzero(counts) < 2:
+        return floor
+    return max(floor, two_means(counts).threshold / ONE)
+
+
+def _voxels(diameter_mm: float, on: Volume[Any]) -> float:
+    """Voxels in a ball."""
+    return float(np.pi / 6 * diameter_mm**3 / on.geometry.voxel_mm3)
+
+
+def _connected(mask: Bools) -> npt.NDArray[Any]:
+    import cc3d
+
+    parts: npt.NDArray[Any] = cc3d.connected_components(
+        np.ascontiguousarray(mask).view(np.uint8), connectivity=26
+    )
+    return parts
+
+
+def _boxes(parts: npt.NDArray[Any], least: float) -> Iterator[tuple[int, Box]]:
+    """Label and box of the parts that are large enough."""
+    import cc3d
+
+    found = cc3d.statistics(parts)
+    for k in np.flatnonzero(found["voxel_counts"] >= least):
+        if k:
+            yield int(k), found["bounding_boxes"][k]
+
+
+def _parts(
+    probability: Volume[np.uint16], lungs: npt.NDArray[Any], search: Search, least: float
+) -> Iterator[tuple[Box, Bools]]:
+    """Box and voxels of every part above the lower threshold, in or near the lungs."""
+    lower = min(search.threshold, search.candidate_threshold)
+    # An empty map has no parts at any threshold.
+    parts = _connected(probability.array >= max(1, np.ceil(lower * ONE)))
+    for k, box in _boxes(parts, least):
+        part = (parts[box] == k) & _near(lungs, box, search.margin_mm, probability.spacing_mm)
+        if np.count_nonzero(part) >= least:
+            yield box, part
+
+
+def _near(lungs: npt.NDArray[Any], box: Box, margin_mm: float, spacing_mm: Triple) -> Bools:
+    """Voxels of the box within `margin_mm` of the lungs."""
+    from scipy.ndimage import distance_transform_edt
+
+    inside: Bools = lungs[box] != 0
+    if inside.all() or margin_mm <= 0:
+        return inside
+    reach = [int(np.ceil(margin_mm / mm)) for mm in spacing_mm]
+    wide = tuple(
+        slice(max(0, s.start - r), min(n, s.stop + r))
+        for s, r, n in zip(box, reach, lungs.shape, strict=True)
+    )
+    outside = lungs[wide] == 0
+    if outside.all():
+        return inside
+    near = distance_transform_edt(outside, sampling=spacing_mm) <= margin_mm
+    back = tuple(slice(s.start - w.start, s.stop - w.start) for s, w in zip(box, wide, strict=True))
+    return np.asarray(near[back])
+
+
+def _nodules(
+    values: Probability, part: Bools, search: Search, least: float
+) -> Iterator[tuple[Bools, bool]]:
+    """Voxels of each candidate in a part, and whether they are its mask."""
+    cores = _connected(values >= max(1, np.ceil(search.threshold * ONE)))
+    counts = np.bincount(cores.ravel())[1:]
+    if not counts.size:
+        yield part, False
+        return
+    proper = np.flatnonzero(counts >= least) + 1
+    for k in proper if proper.size else [int(counts.argmax()) + 1]:
+        yield cores == k, True
+
+
+def _measured(  # noqa: PLR0913, PLR0917
+    values: Probability, own: Bools, masked: bool, box: Box, on: Volume[Any], least: float
+) -> Candidate:
+    weight = values[own].astype(np.float64) / ONE
+    centre = (np.argwhere(own) * weight[:, None]).sum(axis=0) / weight.sum()
+    x, y, z = (float(v) for v in on.geometry.to_world(centre + [s.start for s in box]))
+    top = max(1, min(weight.size, int(np.ceil(least))))
+    return Candidate(
+        xyz_mm=(x, y, z),
+        probability=float(np.sort(weight)[-top:].mean()),
+        diameter_mm=float(np.cbrt(6 / np.pi * weight.size * on.geometry.voxel_mm3)),
+        voxels=weight.size if masked else 0,
+    )

@@ -1,0 +1,258 @@
+"""What a radiologist drew, as voxels: polygons on slices -> a mask on the scan's own grid.
+
+LIDC's contours run on the first pixels *outside* the nodule (Armato et al. 2011, Med Phys 38:915,
+section II.C), so a pixel belongs to the nodule only where it lies strictly inside the polygon. A
+contour with ``inclusion = False`` outlines what is not nodule, by the same rule: its own pixels
+are not nodule either.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from lungseg.volume import FloatArray, Geometry, Mask
+
+IntArray = npt.NDArray[np.int64]
+MaskArray = npt.NDArray[Mask]
+
+
+@dataclass(frozen=True, eq=False)
+class Contour:
+    """One closed line on one slice.
+
+    Attributes
+    ----------
+    z_mm
+        World z of the slice (the third number of its ImagePositionPatient), mm.
+    points_xy
+        Vertices ``(n, 2)``: column and row, 0-based, in pixels of the image as stored.
+    inclusion
+        False for a line around what does not belong to the nodule.
+    """
+
+    z_mm: float
+    points_xy: IntArray
+    inclusion: bool = True
+
+
+@dataclass(frozen=True, eq=False)
+class Reading:
+    """One nodule as one radiologist drew it.
+
+    Attributes
+    ----------
+    key
+        Its name in the source, e.g. the annotation's number in the database.
+    contours
+        Its lines, at least one.
+    ratings
+        The nine LIDC ratings by name, each 1 to 5 (internalStructure to 4, calcification to 6).
+    """
+
+    key: str
+    contours: tuple[Contour, ...]
+    ratings: Mapping[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Mark:
+    """One point on one slice, that a reader set without drawing anything.
+
+    Attributes
+    ----------
+    kind
+        What it marks: ``"nodule < 3 mm"``, ``"non-nodule"`` and so on.
+    key
+        Its name in the source.
+    pixel_xy
+        Column and row, 0-based, in pixels of the image as stored.
+    z_mm
+        World z of the slice, mm.
+    """
+
+    kind: str
+    key: str
+    pixel_xy: tuple[float, float]
+    z_mm: float
+
+
+@dataclass(frozen=True, eq=False)
+class Patch:
+    """A mask in its bounding box, and where the box lies.
+
+    Attributes
+    ----------
+    mask
+        ``(z, y, x)`` bool.
+    first_zyx
+        Index of the box's voxel ``[0, 0, 0]`` on the whole grid; may be negative.
+    """
+
+    mask: MaskArray
+    first_zyx: tuple[int, int, int]
+
+    @property
+    def box(self) -> tuple[slice, slice, slice]:
+        """Slices of the box on the whole grid."""
+        z, y, x = (
+            slice(first, first + size)
+            for first, size in zip(self.first_zyx, self.mask.shape, strict=True)
+        )
+        return z, y, x
+
+
+def interiors(polygons: Sequence[IntArray]) -> tuple[MaskArray, MaskArray]:
+    """Pixels strictly inside each of several closed polygons, and those on its line.
+
+    Parameters
+    ----------
+    polygons
+        Integer vertices ``(n, 2)`` of each, column and row; the last may repeat the first. Inside
+        is where the winding number is not 0, so a line traced twice or crossing itself loses
+        nothing.
+
+    Returns
+    -------
+    inside, line
+        ``(polygons, rows, columns)`` bool in the bounding box of them all; pixel ``[0, 0]`` is at
+        the smallest row and column.
+    """
+    counts = np.asarray([len(points) for points in polygons])
+    points = np.concatenate(polygons).astype(np.int64)
+    points = points - points.min(axis=0)
+    columns, rows = points.max(axis=0) + 1
+    layer = np.repeat(np.arange(len(counts)), counts)
+    ends = np.cumsum(counts)
+    following = np.arange(1, len(points) + 1)
+    following[ends - 1] = ends - counts
+    step = points[following] - points
+
+    # Every edge adds its direction to all pixels right of where it crosses a row; an edge owns
+    # its upper end and not its lower one, so no vertex counts twice.
+    edge, nth = _each(np.abs(step[:, 1]))
+    up = np.sign(step[edge, 1])
+    offset = np.where(up > 0, nth, -nth - 1)
+    column = points[edge, 0] + np.floor_divide(offset * step[edge, 0], step[edge, 1])
+    winding = np.zeros((len(counts), rows, columns + 1), np.int32)
+    np.add.at(winding, (layer[edge], points[edge, 1] + offset, column + 1), up)
+
+    line = np.zeros((len(counts), rows, columns), bool)
+    parts = np.maximum(np.gcd(np.abs(step[:, 0]), np.abs(step[:, 1])), 1)
+    edge, nth = _each(parts)
+    x, y = (points[edge] + nth[:, None] * (step[edge] // parts[edge, None])).T
+    line[layer[edge], y, x] = True
+    inside = (np.cumsum(winding, axis=2)[:, :, :columns] != 0) & ~line
+    return inside, line
+
+
+def _each(counts: IntArray) -> tuple[IntArray, IntArray]:
+    """Position of each count, repeated that often, and ``0..n-1`` for each count n."""
+    ends = np.cumsum(counts)
+    owner = np.repeat(np.arange(len(counts)), counts)
+    return owner, np.arange(len(owner)) - (ends - counts)[owner]
+
+
+def slice_z_mm(shape: Sequence[int], geometry: Geometry) -> FloatArray:
+    """World z of the first pixel of every slice of a grid, mm: DICOM's ImagePositionPatient."""
+    index = np.zeros((shape[0], 3))
+    index[:, 0] = np.arange(shape[0])
+    return np.asarray(geometry.to_world(index)[:, 2])
+
+
+def on_slices(contours: Sequence[Contour], z_mm: FloatArray) -> tuple[IntArray, npt.NDArray[Mask]]:
+    """Nearest slice of each contour, and whether it lies within the stack.
+
+    Parameters
+    ----------
+    contours
+        Lines with their world z.
+    z_mm
+        World z of the stack's slices, rising or falling.
+
+    Returns
+    -------
+    slice_index, within
+        A contour is within if some slice is no further than half the distance of neighbouring
+        slices (1 mm for a single slice); the rest of a rounding error is let pass.
+    """
+    wanted = np.asarray([contour.z_mm for contour in contours])
+    away = np.abs(wanted[:, None] - z_mm[None, :])
+    nearest = np.asarray(away.argmin(axis=1))
+    step = float(np.median(np.abs(np.diff(z_mm)))) if len(z_mm) > 1 else 2.0
+    return nearest, away[np.arange(len(wanted)), nearest] <= step / 2 + 1e-3
+
+
+def rasterise(reading: Reading, z_mm: FloatArray) -> tuple[Patch | None, int]:
+    """The voxels of one reading on the stack it was drawn on.
+
+    Parameters
+    ----------
+    reading
+        Its contours, in pixels of the images as stored.
+    z_mm
+        World z of the stack's slices.
+
+    Returns
+    -------
+    patch, outside
+        The mask in the box of its contours, None if none of its contours lies within the stack;
+        and how many of its contours do not.
+
+    Notes
+    -----
+    A reading whose lines enclose no pixel at all (strokes one or two pixels wide) is drawn by
+    its lines: somebody saw a nodule there, and it must not vanish.
+    """
+    nearest, within = on_slices(reading.contours, z_mm)
+    outside = int((~within).sum())
+    kept = [
+        (int(k), line)
+        for k, line, good in zip(nearest, reading.contours, within, strict=True)
+        if good
+    ]
+    if not kept:
+        return None, outside
+    inside, line = interiors([contour.points_xy for _, contour in kept])
+    x0, y0 = np.min([contour.points_xy.min(axis=0) for _, contour in kept], axis=0)
+    z0 = min(k for k, _ in kept)
+    z1 = max(k for k, _ in kept) + 1
+    mask, lines, cut = (np.zeros((z1 - z0, *inside.shape[1:]), bool) for _ in range(3))
+    for number, (k, contour) in enumerate(kept):
+        if contour.inclusion:
+            mask[k - z0] |= inside[number]
+            lines[k - z0] |= line[number]
+        else:
+            cut[k - z0] |= inside[number] | line[number]
+    mask &= ~cut
+    return Patch(mask if mask.any() else lines, (z0, int(y0), int(x0))), outside
+
+
+def flipped(reading: Reading, flips: tuple[bool, bool], size_xy: tuple[int, int]) -> Reading:
+    """The reading on an image whose columns, rows run the other way.
+
+    Parameters
+    ----------
+    reading
+        In pixels of the image as stored.
+    flips
+        Whether the order of the columns, of the rows, is the other way round.
+    size_xy
+        Columns and rows of the image.
+    """
+    lines = tuple(
+        replace(line, points_xy=_flip(line.points_xy, flips, size_xy)) for line in reading.contours
+    )
+    return replace(reading, contours=lines)
+
+
+def flipped_mark(mark: Mark, flips: tuple[bool, bool], size_xy: tuple[int, int]) -> Mark:
+    """The same for a point."""
+    x, y = _flip(np.asarray([mark.pixel_xy]), flips, size_xy)[0]
+    return replace(mark, pixel_xy=(float(x), float(y)))
+
+
+def _flip(points_xy: Any, flips: tuple[bool, bool], size_xy: tuple[int, int]) -> Any:
+    return np.where(flips, np.asarray(size_xy) - 1 - points_xy, points_xy)

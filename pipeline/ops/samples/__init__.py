@@ -1,0 +1,1 @@
+"""From scans to what a net learns from: rows, splits, augmentation, weights."""

@@ -1,0 +1,112 @@
+"""How well masks of found nodules agree with what radiologists drew, on one scan."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from lungseg.ops.nodules.clusters import consensus
+from lungseg.ops.scores.counts import Counts, count
+
+Box = tuple[slice, slice, slice]
+
+
+@dataclass(frozen=True)
+class NoduleOverlap:
+    """Agreement on one nodule of the truth.
+
+    Attributes
+    ----------
+    label
+        Of the nodule.
+    dice
+        Of the nodule's voxels and all found masks that touch them; 0 if none does.
+    sensitivity
+        Share of the nodule's voxels that is marked.
+    """
+
+    label: int
+    dice: float
+    sensitivity: float
+
+
+@dataclass(frozen=True, eq=False)
+class ScanOverlap:
+    """Agreement on one scan.
+
+    Attributes
+    ----------
+    marked, target, counted : (z, n, m) bool
+        What is marked, what is nodule, and False where neither is right nor wrong; every axial
+        slice, cut to a window that holds all marks and votes.
+    nodules
+        One entry for each nodule that enough readers drew.
+    """
+
+    marked: npt.NDArray[np.bool_]
+    target: npt.NDArray[np.bool_]
+    counted: npt.NDArray[np.bool_]
+    nodules: tuple[NoduleOverlap, ...]
+
+    def counts(self) -> Counts:
+        """Voxels by truth and mark, in the window."""
+        return count(self.marked, self.target, self.counted)
+
+
+def overlap(  # noqa: PLR0913, PLR0917 - what was found, what was drawn, and by how many
+    marks: npt.NDArray[np.uint16],
+    votes: npt.NDArray[np.uint8],
+    labels: npt.NDArray[np.uint16],
+    readers: Mapping[int, int],
+    min_readers: int,
+    level: float,
+) -> ScanOverlap:
+    """Compare found masks with drawn nodules.
+
+    Parameters
+    ----------
+    marks, votes, labels : (z, y, x)
+        Found masks by label; readers per voxel; drawn nodules by label.
+    readers
+        Readers of each drawn nodule, by label.
+    min_readers, level
+        A nodule with fewer readers is ignored; of the others, voxels that at least this share of
+        the readers included are nodule, every other voxel with a vote is ignored.
+    """
+    there = np.asarray(marks.any(axis=0) | votes.any(axis=0))
+    rows, columns = _span(np.asarray(there.any(axis=1))), _span(np.asarray(there.any(axis=0)))
+    window = (slice(0, len(marks)), rows, columns)
+    marks, votes, labels = marks[window], votes[window], labels[window]
+    target, ignore = consensus(votes, labels, readers, min_readers, level)
+    drawn = [label for label in sorted(readers) if readers[label] >= min_readers]
+    return ScanOverlap(
+        marked=marks != 0,
+        target=target,
+        counted=~ignore,
+        nodules=tuple(_one(label, marks, target, ignore, labels) for label in drawn),
+    )
+
+
+def _one(
+    label: int,
+    marks: npt.NDArray[np.uint16],
+    target: npt.NDArray[np.bool_],
+    ignore: npt.NDArray[np.bool_],
+    labels: npt.NDArray[np.uint16],
+) -> NoduleOverlap:
+    mine = target & (labels == label)
+    touching = np.unique(marks[mine])
+    touching = touching[touching > 0]
+    if not touching.size:
+        return NoduleOverlap(label, 0.0, 0.0)
+    found = np.isin(marks, touching)
+    # What is another nodule's is neither right nor wrong for this one.
+    agreement = count(found, mine, ~ignore & ~(target & ~mine))
+    return NoduleOverlap(label, agreement.dice, agreement.sensitivity)
+
+
+def _span(there: npt.NDArray[Any]) -> slice:
+    index = np.flatnonzero(there)
+    return slice(int(index[0]), int(index[-1]) + 1) if index.size else slice(0, 1)

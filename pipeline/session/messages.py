@@ -1,0 +1,259 @@
+"""What a command says: tables for people, one JSON object for machines."""
+
+import json
+import sys
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import click
+
+from lungseg.core.plan import Action
+from lungseg.core.runner import Summary, Watch, scan_state
+from lungseg.core.stage import Scalar
+from lungseg.core.worker import Result
+from lungseg.io.sources.index import LeftOut, Source
+
+_NO_SCANS = "nothing yet: name a folder of chest CT with `lungseg-cli preprocess --src`"
+_STATES = ("ran", "reused", "failed", "blocked", "skipped")
+
+
+class Progress:
+    """Progress on stderr: a bar where it is a terminal, plain lines elsewhere."""
+
+    def __init__(self, quiet: bool = False) -> None:
+        self.quiet = quiet
+        self.bar: Any = None
+        self.name = ""
+        self.total = 0
+        self.ended: set[str] = set()
+
+    def watch(self) -> Watch:
+        """The two callbacks that the runner wants."""
+        return Watch(begin=self.begin, result=self.result)
+
+    def begin(self, name: str, tasks: int) -> None:
+        """A group of stages starts, with `tasks` scans to do."""
+        self.close()
+        self.name, self.total, self.ended = name, tasks, set()
+        if self.quiet or not tasks:
+            return
+        if sys.stderr.isatty():
+            from tqdm import tqdm
+
+            self.bar = tqdm(total=tasks, desc=name, unit="scan", file=sys.stderr, leave=True)
+        else:
+            click.echo(f"{name}: {tasks} to do", err=True)
+
+    def result(self, result: Result) -> None:
+        """One stage ended on one scan."""
+        if self.quiet or result.state not in {"ran", "failed"}:
+            return
+        if result.state == "failed":
+            self._line(f"{result.stage} failed on {result.scan or 'the data set'}: {result.error}")
+        if self.bar is None and result.state == "ran":
+            seconds = result.record.seconds if result.record else 0.0
+            self._line(f"  {result.stage} {result.scan} {seconds:.1f} s")
+        if self.bar is not None and result.scan not in self.ended:
+            last = result.state == "failed" or self.name.endswith(result.stage)
+            if last:
+                self.ended.add(result.scan)
+                self.bar.update(1)
+
+    def close(self) -> None:
+        """The run is over."""
+        if self.bar is not None:
+            self.bar.close()
+            self.bar = None
+
+    def _line(self, text: str) -> None:
+        if self.bar is not None:
+            self.bar.write(text, file=sys.stderr)
+        else:
+            click.echo(text, err=True)
+
+
+def summary_text(
+    summary: Summary, sources: Mapping[str, Source], left_out: Sequence[LeftOut], seconds: float
+) -> str:
+    """The end of a run for a person: counts by stage, then everything that was not done."""
+    lines = [stage_table(summary.results)]
+    for (stage, scan), result in summary.results.items():
+        if result.state == "failed":
+            whose = f"{scan} ({sources[scan].patient})" if scan else "the data set"
+            lines.append(f"failed   {whose}\n         {stage}: {result.error}")
+    why = {scan: r.error for (_, scan), r in summary.results.items() if r.state == "skipped"}
+    lines += [f"skipped  {n} scans: {reason}" for reason, n in Counter(why.values()).most_common()]
+    lines += _suspects(summary)
+    for (stage, scan), result in summary.results.items():
+        if not scan and result.record and result.state in {"ran", "reused"}:
+            told = ", ".join(f"{k} {_told(v)}" for k, v in result.record.facts.items())
+            lines.append(f"{stage}: {told}")
+    for item in left_out:
+        label = "failed  " if item.fault else "skipped "
+        lines.append(f"{label} {item.path}\n         {item.reason}")
+    lost = [
+        stage for (stage, scan), r in summary.results.items() if not scan and r.state == "failed"
+    ]
+    scans = (
+        f"{summary.expected} expected = {summary.done} done + {summary.failed} failed"
+        f" + {summary.skipped} skipped; "
+    )
+    # Tables of pictures are made without scans.
+    lines.append(
+        f"{scans if summary.expected else ''}{seconds:.1f} s"
+        + "".join(f"; {stage} failed" for stage in lost)
+    )
+    return "\n".join(lines)
+
+
+def _told(value: Scalar) -> str:
+    return value[:12] if isinstance(value, str) else "none" if value is None else str(value)
+
+
+def _suspects(summary: Summary) -> list[str]:
+    return [
+        f"suspect  {scan}\n         {stage}: {result.record.facts.get('reasons', '')}"
+        for (stage, scan), result in summary.results.items()
+        if result.record and result.record.facts.get("verdict") == "suspect"
+    ]
+
+
+def stage_table(results: Mapping[tuple[str, str], Result]) -> str:
+    """Counts of every state by stage."""
+    stages = list(dict.fromkeys(stage for stage, _ in results))
+    width = max((len(stage) for stage in stages), default=5)
+    lines = [f"{'stage':<{width}}  " + "  ".join(f"{state:>7}" for state in _STATES)]
+    for stage in stages:
+        counts = Counter(r.state for (name, _), r in results.items() if name == stage)
+        lines.append(
+            f"{stage:<{width}}  " + "  ".join(f"{counts.get(state, 0):>7}" for state in _STATES)
+        )
+    return "\n".join(lines)
+
+
+def summary_json(
+    summary: Summary, sources: Mapping[str, Source], left_out: Sequence[LeftOut], seconds: float
+) -> str:
+    """The end of a run as one JSON object."""
+    scans = []
+    for scan, source in sources.items():
+        mine = {stage: r for (stage, other), r in summary.results.items() if other == scan}
+        scans.append(
+            {
+                "id": scan,
+                "patient": source.patient,
+                "state": scan_state(list(mine.values())),
+                "stages": {stage: _result_json(result) for stage, result in mine.items()},
+            }
+        )
+    dataset = {stage: r for (stage, scan), r in summary.results.items() if not scan}
+    return dump(
+        {
+            "expected": summary.expected,
+            "done": summary.done,
+            "failed": summary.failed,
+            "skipped": summary.skipped,
+            "seconds": round(seconds, 3),
+            "scans": scans,
+            "dataset": {stage: _result_json(result) for stage, result in dataset.items()},
+            "left_out": [left_out_json(item) for item in left_out],
+        }
+    )
+
+
+def left_out_json(item: LeftOut) -> dict[str, str]:
+    """Something that was found and is no scan, for machines."""
+    return {
+        "id": item.scan,
+        "path": item.path,
+        "modality": item.modality,
+        "state": "failed" if item.fault else "skipped",
+        "reason": item.reason,
+    }
+
+
+def _result_json(result: Result) -> dict[str, Any]:
+    record = result.record
+    return {
+        "state": result.state,
+        "seconds": record.seconds if record else 0.0,
+        "cpu_seconds": record.cpu_seconds if record else 0.0,
+        "facts": dict(record.facts) if record else {},
+        "error": result.error,
+        "fingerprint": result.fingerprint,
+    }
+
+
+def plan_text(actions: Sequence[Action]) -> str:
+    """A plan for a person: by stage, how many are reused, and why the others will run."""
+    lines = []
+    for stage in dict.fromkeys(action.stage for action in actions):
+        mine = [action for action in actions if action.stage == stage]
+        counts = Counter((a.do, "" if a.do == "reuse" else a.why) for a in mine)
+        for (do, why), count in counts.most_common():
+            lines.append(f"{stage:<17} {do:<8} {count:>5}  {why}".rstrip())
+    return "\n".join(lines) or _NO_SCANS
+
+
+def plan_json(actions: Sequence[Action]) -> str:
+    """A plan as one JSON object."""
+    rows = [
+        {"stage": a.stage, "scan": a.scan, "do": a.do, "why": a.why, "fingerprint": a.fingerprint}
+        for a in actions
+    ]
+    return dump({"actions": rows})
+
+
+def dump(value: Any) -> str:
+    """`value` as JSON text."""
+    return json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False)
+
+
+def status_text(
+    sources: Mapping[str, Source], left_out: Sequence[LeftOut], actions: Sequence[Action]
+) -> str:
+    """What is done and what is not, for a person: by stage, then a line a scan."""
+    if not sources and all(action.record is None for action in actions):
+        return _NO_SCANS
+    lines = [plan_text(actions), ""]
+    for scan, source in sources.items():
+        mine = {a.stage: a for a in actions if a.scan == scan}
+        facts = {
+            name: value
+            for a in mine.values()
+            if a.record
+            for name, value in a.record.facts.items()
+            if name in {"slices", "lung_ml", "verdict", "truth", "nodules", "candidates"}
+        }
+        done = sum(a.do == "reuse" for a in mine.values())
+        told = "  ".join(f"{name} {value}" for name, value in facts.items())
+        lines.append(
+            f"{source.patient:<15} ...{scan[-20:]:<20} {done} of {len(mine)} stages  {told}"
+        )
+    lines += [f"left out        {item.path}: {item.reason}" for item in left_out]
+    return "\n".join(lines)
+
+
+def status_json(
+    sources: Mapping[str, Source], left_out: Sequence[LeftOut], actions: Sequence[Action]
+) -> str:
+    """What is done and what is not, as one JSON object."""
+
+    def told(action: Action) -> dict[str, Any]:
+        facts = dict(action.record.facts) if action.record else {}
+        return {
+            "do": action.do, "why": action.why, "fingerprint": action.fingerprint, "facts": facts,
+        }  # fmt: skip
+
+    scans = [
+        {
+            "id": scan,
+            "patient": source.patient,
+            "stages": {a.stage: told(a) for a in actions if a.scan == scan},
+        }
+        for scan, source in sources.items()
+    ]
+    dataset = {a.stage: told(a) for a in actions if not a.scan}
+    left = [left_out_json(item) for item in left_out]
+    return dump({"scans": scans, "dataset": dataset, "left_out": left})

@@ -1,0 +1,106 @@
+"""Presets: sets of parameters that belong together, for ``--preset NAME``.
+
+A preset is what ``--set`` would be told, by ``stage.name``; the TOML file and ``--set`` win
+over it.
+"""
+
+from collections.abc import Mapping
+from types import MappingProxyType
+
+from lungseg.core.stage import Scalar
+
+Values = Mapping[str, Scalar]
+
+# Tests and the demo: a handful of scans, two cores, no GPU, under a minute.
+SMALL: Values = {
+    "train.network": "unet",
+    # 8 filters and 4 levels see 88 mm around a pixel: enough for a nodule and its vessels.
+    "train.base_width": 8,
+    "train.depth": 4,
+    # Squares around nodules and elsewhere in the lungs: 7 % of the pixels of whole slices, and
+    # nodules are no longer one pixel in five thousand. Smaller ones show too little of the wall
+    # and the hilum, which the net then takes for nodules.
+    "train.crop_px": 96,
+    "train.batch_size": 16,
+    "train.epochs": 7,
+    "train.slices_per_epoch": 640,
+    "train.loss": "gdl_wce",
+    "train.learning_rate": 5e-3,
+    # 40 steps an epoch are too few for a running mean that keeps 99 % each step.
+    "train.norm_momentum": 0.9,
+    # Whole slices of one patient take as long as two epochs of squares.
+    "train.validate_every": 7,
+    "train.workers": 1,
+    # Of eight patients one is no test.
+    "split-patients.validation_share": 0.17,
+    "split-patients.test_share": 0.34,
+}
+
+# LIDC-IDRI whole: 1,018 scans and a GPU.
+LIDC: Values = {
+    # The thesis's net on three neighbouring slices: a nodule is a ball, a vessel goes on.
+    "train.network": "nasnet_gcn_se",
+    "train.context": 1,
+    # Generalised Dice weighs the few nodule voxels up, the cross-entropy keeps a slope where
+    # there is no overlap yet; readers' disagreement has weight 0.
+    "train.loss": "gdl_wce",
+    "train.batch_size": 16,
+    # 8,000 or so slices of 3 readers' nodules, three without beside each: false positives come
+    # from slices without nodules, of which a scan has thirty times as many.
+    "train.negatives_per_positive": 3.0,
+    "train.epochs": 60,
+    "train.optimizer": "adamw",
+    "train.learning_rate": 1e-3,
+    "train.weight_decay": 1e-4,
+    "train.schedule": "cosine",
+    "train.warmup_epochs": 2.0,
+    "train.early_stopping_patience": 15,
+    # On a recent GPU bfloat16: float32's range, no loss scaling; the loss's sums are float32.
+    "train.mixed_precision": "auto",
+    # A lung has no up or down that matters to a nodule; a patient does lie on the table.
+    "train.flip_x": 0.5,
+    "train.flip_y": 0.5,
+    "train.rotate_degrees": 15.0,
+    "train.zoom": 0.15,
+    "train.elastic_px": 4.0,
+    "train.noise": 0.02,
+    "train.workers": 8,
+    "predict.batch_size": 32,
+}
+
+# Lungs on chest X-rays: some 400 films to learn from, two cores, half an hour.
+XRAY: Values = {
+    # The lungs' outline is smooth: scaled back from 192 pixels it loses a ten-thousandth of Dice
+    # at 256, and a film costs half as much.
+    "build-tables.picture_px": 192,
+    "train.target": "lungs",
+    "train.network": "unet",
+    "train.base_width": 16,
+    # The sixth level sees the whole film: where a lung is white, its place must tell.
+    "train.depth": 6,
+    "train.hu_low": 0.0,
+    "train.hu_high": 255.0,
+    "train.loss": "bce_dice",
+    # After 3,000 steps of a long schedule the held-out films got no better, the others did.
+    "train.epochs": 30,
+    "train.batch_size": 4,
+    "train.dropout": 0.3,
+    "train.learning_rate": 1e-3,
+    "train.schedule": "cosine",
+    "train.warmup_epochs": 1.0,
+    "train.norm_momentum": 0.95,
+    # The heart lies on the left: no mirror. Films differ much in exposure and in how much of the
+    # patient they show.
+    "train.flip_x": 0.0,
+    "train.rotate_degrees": 12.0,
+    "train.shift_px": 9.0,
+    "train.zoom": 0.2,
+    "train.pad_px": 9.0,
+    "train.elastic_px": 6.0,
+    "train.brightness": 0.2,
+    "train.contrast": 0.4,
+    "train.noise": 0.03,
+    "train.workers": 1,
+}
+
+PRESETS: Mapping[str, Values] = MappingProxyType({"small": SMALL, "lidc": LIDC, "xray": XRAY})

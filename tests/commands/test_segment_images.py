@@ -1,0 +1,222 @@
+"""Segmenting single images: any size, pictures and DICOM, and what is written."""
+
+import dataclasses
+import os
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from lungseg.commands.segment_images import net_file, overlay, probability_of, segment_images
+from lungseg.core.errors import ConfigError, DataError
+from lungseg.io.pictures.single_images import SingleImage, find_images, read_single_image
+from lungseg.model import inference
+from lungseg.model.model_record import NET, ModelRecord, write_model_record
+
+PICTURES = ModelRecord(
+    target="lungs", classes=["background", "lungs"], kind="pictures", network={}, context=0,
+    low=0.0, high=255.0, inside_lungs=False, crop_px=64, spacing_mm=[1.0, 1.0, 1.0],
+    table_fingerprint="t", split_hash="s", train_patients=[], validation_patients=[],
+    best_epoch=1,
+)  # fmt: skip
+CT = dataclasses.replace(PICTURES, kind="ct", low=-1000.0, high=400.0, crop_px=32)
+
+
+class Dark:
+    """A net that finds what is dark."""
+
+    def __init__(self):
+        self.shapes = set()
+
+    def predict_on_batch(self, x):
+        self.shapes.add(x.shape[1:])
+        self.seen = x
+        return np.stack([x[..., 0], 1 - x[..., 0]], -1)
+
+
+@pytest.fixture
+def model(tmp_path, monkeypatch):
+    folder = tmp_path / "net"
+    folder.mkdir()
+    (folder / NET).touch()
+    write_model_record(PICTURES, folder)
+    monkeypatch.setattr(inference, "load_net", lambda _: Dark())
+    return folder
+
+
+def chest_picture(shape):
+    grey = np.full(shape, 220, np.uint8)
+    y, x = shape[0] // 4, shape[1] // 4
+    grey[y : 3 * y, x : 2 * x] = 20
+    return grey
+
+
+def write_radiograph(path, grey, **elements):
+    from pydicom.dataset import Dataset, FileMetaDataset
+    from pydicom.uid import ExplicitVRLittleEndian, generate_uid
+
+    dataset = Dataset()
+    dataset.file_meta = FileMetaDataset()
+    dataset.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
+    dataset.file_meta.MediaStorageSOPInstanceUID = generate_uid()
+    dataset.file_meta.MediaStorageSOPClassUID = "1.2.840.10008.5.1.4.1.1.1"
+    dataset.SOPInstanceUID = dataset.file_meta.MediaStorageSOPInstanceUID
+    dataset.SOPClassUID = dataset.file_meta.MediaStorageSOPClassUID
+    dataset.Modality = "DX"
+    dataset.Rows, dataset.Columns = grey.shape[-2:]
+    dataset.SamplesPerPixel, dataset.PhotometricInterpretation = 1, "MONOCHROME2"
+    dataset.BitsAllocated, dataset.BitsStored, dataset.HighBit = 16, 12, 11
+    dataset.PixelRepresentation = 0
+    dataset.PixelData = grey.astype(np.uint16).tobytes()
+    for name, value in elements.items():
+        setattr(dataset, name, value)
+    dataset.save_as(path, enforce_file_format=True)
+    return path
+
+
+@pytest.mark.parametrize("shape", [(64, 64), (120, 97), (40, 200), (513, 700)])
+@pytest.mark.parametrize("fit", ["resize", "tiles"])
+def test_a_picture_of_any_size_gets_its_mask(model, tmp_path, shape, fit):
+    grey = chest_picture(shape)
+    Image.fromarray(grey).save(tmp_path / "chest.png")
+    (done,) = segment_images(model, [tmp_path / "chest.png"], tmp_path / "out", fit=fit)
+    mask = np.asarray(Image.open(done.files["mask"]))
+    assert mask.shape == done.size_px == shape
+    assert set(np.unique(mask)) == {0, 255}
+    truth = grey < 128
+    overlap = np.count_nonzero((mask > 0) & truth) / np.count_nonzero((mask > 0) | truth)
+    assert overlap > (0.99 if fit == "tiles" else 0.85)
+    deep = np.asarray(Image.open(done.files["probability"]))
+    assert deep.max() > 255
+    np.testing.assert_array_equal(deep / 65535 >= 0.5, mask > 0)
+    assert np.asarray(Image.open(done.files["overlay"])).shape == (*shape, 3)
+    assert done.share == pytest.approx(truth.mean(), abs=0.03)
+
+
+def test_one_that_cannot_be_read_does_not_stop_the_others(model, tmp_path):
+    (tmp_path / "bad.png").write_text("no picture")
+    (tmp_path / "notes.txt").write_text("no picture either")
+    Image.fromarray(chest_picture((64, 64))).save(tmp_path / "good.png")
+    files = [tmp_path / name for name in ("bad.png", "notes.txt", "absent.png", "good.png")]
+    done = segment_images(model, files, tmp_path / "out")
+    assert "cannot be read as a picture" in done[0].error
+    assert "no DICOM file and no picture" in done[1].error
+    assert "there is no file" in done[2].error
+    assert not done[3].error
+    assert len(list((tmp_path / "out").iterdir())) == 3
+
+
+def test_two_of_one_name_are_refused(model, tmp_path):
+    files = [tmp_path / "a" / "x.png", tmp_path / "b" / "x.png"]
+    with pytest.raises(ConfigError, match="both be written as x_mask"):
+        segment_images(model, files, tmp_path / "out")
+
+
+@pytest.mark.parametrize("what", [{"fit": "squeeze"}, {"threshold": 0.0}])
+def test_settings_out_of_range_are_refused(model, tmp_path, what):
+    with pytest.raises(ConfigError, match="must be one of auto, resize, tiles"):
+        segment_images(model, [], tmp_path / "out", **what)
+
+
+def test_a_negative_radiograph_is_turned(tmp_path):
+    grey = chest_picture((40, 50)).astype(np.int32) * 10
+    positive = read_single_image(write_radiograph(tmp_path / "a.dcm", grey))
+    negative = read_single_image(
+        write_radiograph(tmp_path / "b.dcm", 4095 - grey, PhotometricInterpretation="MONOCHROME1")
+    )
+    np.testing.assert_allclose(positive.values, negative.values, atol=0.01)
+    assert positive.values.min() == 0
+    assert positive.values.max() == 255
+    assert not positive.in_hu
+
+
+def test_a_radiograph_is_shown_as_its_window_says(tmp_path):
+    grey = np.arange(4000).reshape(40, 100)
+    shown = read_single_image(
+        write_radiograph(tmp_path / "a.dcm", grey, WindowCenter=1000, WindowWidth=500)
+    ).values.ravel()
+    assert (shown[:740] == 0).all()
+    assert (shown[1260:] == 255).all()
+    assert shown[1000] == pytest.approx(127.5, abs=1)
+
+
+def test_several_frames_and_broken_pixels_are_refused(tmp_path):
+    many = write_radiograph(tmp_path / "a.dcm", np.zeros((3, 8, 8)), NumberOfFrames=3)
+    with pytest.raises(DataError, match=r"shape \(3, 8, 8\); one grey image"):
+        read_single_image(many)
+    short = write_radiograph(tmp_path / "b.dcm", np.zeros((8, 8)), Rows=16)
+    with pytest.raises(DataError, match=r"pixels of .* cannot be read"):
+        read_single_image(short)
+
+
+def test_a_net_of_hu_refuses_grey_values():
+    grey = SingleImage(np.zeros((40, 40), np.float32), in_hu=False)
+    with pytest.raises(DataError, match="trained on CT in HU"):
+        probability_of(grey, Dark(), CT)
+
+
+def test_a_picture_is_shown_whole_in_the_middle_of_black():
+    net = Dark()
+    bright = SingleImage(np.full((100, 200), 255, np.float32), in_hu=False)
+    probability_of(bright, net, PICTURES)
+    shown = np.zeros((64, 64))
+    shown[16:48] = 1
+    np.testing.assert_array_equal(net.seen[0, ..., 0], shown)
+    probability_of(bright, net, dataclasses.replace(PICTURES, picture_fit="stretch"))
+    assert (net.seen == 1).all()
+
+
+def test_a_ct_slice_is_shown_at_the_spacing_of_training():
+    hu = np.full((60, 80), 400, np.float32)
+    hu[20:40, 20:60] = -1000
+    net = Dark()
+    found = probability_of(SingleImage(hu, in_hu=True, spacing_mm=(2.0, 2.0)), net, CT)
+    assert found.shape == (60, 80)
+    assert net.shapes == {(32, 32, 1)}
+    np.testing.assert_array_equal(found[22:38, 22:58] > 0.5, True)
+    assert (found[:18] < 0.5).all()
+
+
+@pytest.mark.data
+def test_a_real_slice_is_read_as_hu(data):
+    path = min((data / "LIDC-IDRI" / "LIDC-IDRI-0003").rglob("*.dcm"))
+    image = read_single_image(path)
+    assert image.in_hu
+    assert image.values.shape == (512, 512)
+    assert image.spacing_mm[0] == image.spacing_mm[1] > 0.4
+    assert -1100 < np.median(image.values) < 200
+
+
+def test_the_overlay_is_red_on_the_outline_and_grey_outside():
+    image = SingleImage(np.full((20, 20), 100, np.float32), in_hu=False)
+    mask = np.zeros((20, 20), bool)
+    mask[5:15, 5:15] = True
+    picture = overlay(image, mask)
+    assert (picture[5, 5:15] == (255, 64, 64)).all()
+    assert (picture[:4] == 100).all()
+    assert picture[10, 10, 0] > picture[10, 10, 1]
+
+
+def test_of_a_work_folder_the_net_trained_last_is_taken(tmp_path):
+    for age, name in enumerate(("new", "old")):
+        folder = tmp_path / "dataset" / "train" / name
+        folder.mkdir(parents=True)
+        (folder / NET).touch()
+        os.utime(folder / NET, (1e9 - age, 1e9 - age))
+    newest = tmp_path / "dataset" / "train" / "new"
+    assert net_file(tmp_path) == newest / NET
+    assert net_file(newest) == newest / NET
+    assert net_file(newest.parent / "old" / NET) == newest.parent / "old" / NET
+    assert net_file(tmp_path / "elsewhere") == tmp_path / "elsewhere" / NET
+
+
+def test_a_folder_stands_for_the_images_in_it(tmp_path):
+    for name in ("b.png", "a.JPG", "a_mask.png", ".hidden.png", "notes.txt"):
+        (tmp_path / name).touch()
+    (tmp_path / "IM0001").write_bytes(bytes(128) + b"DICM")
+    (tmp_path / "inner").mkdir()
+    single = tmp_path / "notes.txt"
+    found = find_images([single, tmp_path])
+    assert found == [single, *(tmp_path / name for name in ("IM0001", "a.JPG", "b.png"))]
+    with pytest.raises(DataError, match="no image in"):
+        find_images([tmp_path / "inner"])

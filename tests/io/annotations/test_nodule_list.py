@@ -1,0 +1,49 @@
+"""nodules.json, there and back."""
+
+import pytest
+
+from lungseg.core.errors import ScanError
+from lungseg.io.annotations.nodule_list import (
+    Nodule,
+    NoduleList,
+    Point,
+    read_nodules,
+    write_nodules,
+)
+
+LIST = NoduleList(
+    scan="1.2",
+    truth="contours",
+    nodules=(
+        Nodule(
+            label=1,
+            readers=4,
+            truth="contours",
+            centroid_xyz_mm=(1.0, -2.5, 3.125),
+            diameter_mm=8.5,
+            min_diameter_mm=7.0,
+            max_diameter_mm=9.0,
+            volume_mm3=321.0,
+            voxels=321,
+            share_in_lungs=1.0,
+            ratings={"malignancy": 3.25},
+            readings=("84", "85"),
+        ),
+    ),
+    points=(Point(kind="non-nodule", xyz_mm=(1.0, 2.0, 3.0), key="1/a"),),
+    outside=("annotation 9: ...",),
+    problems=("list.csv, line 3: ...",),
+)
+
+
+def test_it_comes_back_as_it_went(tmp_path):
+    write_nodules(LIST, tmp_path / "nodules.json")
+    assert read_nodules(tmp_path) == LIST
+    assert read_nodules(tmp_path / "nodules.json").readers == {1: 4}
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", '{"nodules": [{}], "points": []}', "{}"])
+def test_a_damaged_list_is_named(tmp_path, text):
+    (tmp_path / "nodules.json").write_text(text)
+    with pytest.raises(ScanError, match=r"nodules\.json is not a list of nodules"):
+        read_nodules(tmp_path)

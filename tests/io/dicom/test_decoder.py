@@ -1,0 +1,70 @@
+"""Decoding goes on whatever a damaged stream does to the decoder."""
+
+import os
+import signal
+
+import numpy as np
+import pytest
+from pydicom.uid import RLELossless
+
+from lungseg.core.errors import ScanError
+from lungseg.io.dicom.decoder import Decoder
+from tests.io.dicom.dicom_files import dataset, save
+
+STORED = np.arange(64, dtype=np.uint16).reshape(8, 8)
+
+
+@pytest.fixture
+def decoder():
+    decoder = Decoder(slowest_s=20)
+    yield decoder
+    decoder.close()
+
+
+@pytest.fixture
+def path(tmp_path):
+    ds = dataset(STORED)
+    ds.compress(RLELossless)
+    return save(ds, tmp_path / "a.dcm")
+
+
+def test_a_process_that_died_between_slices_is_started_again(decoder, path):
+    np.testing.assert_array_equal(decoder.decode(path, 0, "RLE"), STORED)
+    os.kill(decoder._process.pid, signal.SIGKILL)
+    decoder._process.wait()
+    with pytest.raises(ScanError, match=r"undecodable: .*a.dcm .*it ended by itself"):
+        decoder.decode(path, 0, "RLE")
+    np.testing.assert_array_equal(decoder.decode(path, 0, "RLE"), STORED)
+
+
+def test_a_decoder_that_crashes_or_hangs_costs_its_file_alone(decoder, path, monkeypatch):
+    running = decoder._running
+
+    def crashing(signal_sent):
+        def run():
+            process = running()
+            os.kill(process.pid, signal_sent)
+            return process
+
+        return run
+
+    np.testing.assert_array_equal(decoder.decode(path, 0, "RLE"), STORED)
+    monkeypatch.setattr(decoder, "_running", crashing(signal.SIGSTOP))
+    monkeypatch.setattr(decoder, "_slowest_s", 0.2)
+    with pytest.raises(ScanError, match=r"undecodable: .*did not end in time"):
+        decoder.decode(path, 0, "RLE")
+    monkeypatch.undo()
+    np.testing.assert_array_equal(decoder.decode(path, 0, "RLE"), STORED)
+
+
+@pytest.mark.data
+def test_a_damaged_jpeg_that_aborts_gdcm_is_refused(data, decoder, tmp_path, path):
+    (whole,) = (data / "odd/cornerstone_ts").glob("*JPEGProcess10_12*")
+    damaged = bytearray(whole.read_bytes())
+    start = damaged.index(b"\xe0\x7f\x10\x00") + 40
+    rng = np.random.default_rng(0)
+    damaged[start + 60 :] = rng.integers(0, 255, len(damaged) - start - 60, np.uint8).tobytes()
+    (tmp_path / "damaged.dcm").write_bytes(damaged)
+    with pytest.raises(ScanError, match=r"undecodable: .*damaged.dcm .*the decoder crashed"):
+        decoder.decode(tmp_path / "damaged.dcm", 0, "JPEG")
+    np.testing.assert_array_equal(decoder.decode(path, 0, "RLE"), STORED)

@@ -1,0 +1,185 @@
+"""Stored pixels to HU: as the formula has it, in every coding, or refused."""
+
+import contextlib
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+from pydicom.uid import JPEG2000Lossless, JPEGLSLossless, RLELossless
+
+from lungseg.core.errors import ScanError
+from lungseg.io.dicom.decoder import DECODER
+from lungseg.io.dicom.header import read_header
+from lungseg.io.dicom.pixels import fill, slice_hu
+from lungseg.io.dicom.planes import planes_of
+from tests.io.dicom.dicom_files import dataset, save, write_enhanced, write_slice
+
+RNG = np.random.default_rng(7)
+
+
+def read(path):
+    (plane,) = planes_of(read_header(path))
+    out = np.empty((plane.rows, plane.columns), np.int16)
+    return out, fill(plane, out)
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.sampled_from([np.int16, np.uint16, np.int8, np.uint8]).flatmap(
+        lambda kind: hnp.arrays(kind, (3, 4))
+    ),
+    st.sampled_from([-1024, 0, 1000, -32768, -1024.5]),
+    st.sampled_from([1, 1.000244, 2.0002442, 0.5, -1]),
+)
+def test_hu_are_the_formula_or_refused(tmp_path_factory, stored, intercept, slope):
+    path = tmp_path_factory.mktemp("hu") / "a.dcm"
+    write_slice(path, stored, RescaleIntercept=intercept, RescaleSlope=slope)
+    exact = stored.astype(float) * slope + intercept
+    if exact.min() >= -32768 and exact.max() <= 32767:
+        hu, notes = read(path)
+        assert np.abs(hu - exact).max() <= 0.5
+        assert notes.rounded == bool((exact != np.rint(exact)).any())
+        assert not notes.mended
+        return
+    with contextlib.suppress(ScanError):
+        hu, notes = read(path)
+        assert notes.mended
+        inside = (exact >= -32768) & (exact <= 32767)
+        assert np.abs(hu - exact)[inside].max(initial=0) <= 0.5
+
+
+@pytest.mark.parametrize(
+    "syntax", ["1.2.840.10008.1.2", "1.2.840.10008.1.2.2", "1.2.840.10008.1.2.1.99"]
+)
+@pytest.mark.parametrize("kind", [np.int16, np.uint16])
+def test_plain_codings_are_read_as_they_are(tmp_path, syntax, kind):
+    stored = RNG.integers(0, 3000, (5, 6)).astype(kind)
+    hu, _ = read(write_slice(tmp_path / "a", stored, syntax=syntax))
+    np.testing.assert_array_equal(hu, stored.astype(int) - 1024)
+
+
+@pytest.mark.parametrize("coding", [RLELossless, JPEGLSLossless, JPEG2000Lossless])
+@pytest.mark.parametrize("kind", [np.int16, np.uint16])
+def test_compressed_codings_are_read_as_they_are(tmp_path, coding, kind):
+    low = -2000 if kind is np.int16 else 0
+    stored = RNG.integers(low, 3000, (33, 40)).astype(kind)
+    ds = dataset(stored)
+    ds.compress(coding)
+    hu, _ = read(save(ds, tmp_path / "a"))
+    np.testing.assert_array_equal(hu, stored.astype(int) - 1024)
+
+
+def test_frames_of_a_compressed_file_are_told_apart(tmp_path):
+    stored = RNG.integers(0, 3000, (3, 16, 16)).astype(np.uint16)
+    path = write_enhanced(tmp_path / "e", stored, [[0, 0, z] for z in (0, 1, 2)])
+    import pydicom
+
+    ds = pydicom.dcmread(path)
+    ds.compress(RLELossless)
+    save(ds, path)
+    for k in range(3):
+        np.testing.assert_array_equal(slice_hu(path, k), stored[k].astype(int) - 1024)
+
+
+def test_padding_written_as_signed_into_unsigned_pixels_is_put_back(tmp_path):
+    stored = RNG.integers(0, 3000, (8, 8)).astype(np.uint16)
+    stored[0, :3] = stored[7, 7] = 63536
+    hu, notes = read(write_slice(tmp_path / "a", stored, PixelPaddingValue=63536))
+    assert notes.mended
+    assert set(hu[stored == 63536]) == {-3024}
+    np.testing.assert_array_equal(hu[stored < 63536], stored[stored < 63536].astype(int) - 1024)
+
+
+def test_a_bright_value_that_is_not_in_a_corner_is_not_taken_for_padding(tmp_path):
+    stored = np.full((8, 8), 100, np.uint16)
+    stored[3, 3] = 63536
+    with pytest.raises(ScanError, match=r"hu-range: .* -924 to 62512 .*PixelRepresentation"):
+        read(write_slice(tmp_path / "a", stored))
+
+
+def test_several_values_beyond_hu_are_refused(tmp_path):
+    stored = np.full((8, 8), 100, np.uint16)
+    stored[0, :2] = 63536, 63537
+    with pytest.raises(ScanError, match=r"hu-range: .*unsigned"):
+        read(write_slice(tmp_path / "a", stored))
+
+
+def test_padding_at_the_bottom_of_int16_stays_at_the_bottom(tmp_path):
+    stored = np.full((8, 8), 100, np.int16)
+    stored[0] = -32768
+    hu, notes = read(write_slice(tmp_path / "a", stored, PixelPaddingValue=-32768))
+    assert notes.mended
+    assert (hu.min(), hu.max()) == (-32768, -924)
+
+
+def test_an_overlay_in_the_high_bits_is_cut_off(tmp_path):
+    values = RNG.integers(0, 4096, (6, 6)).astype(np.uint16)
+    stored = values | (RNG.integers(0, 2, (6, 6)).astype(np.uint16) << 12)
+    ds = dataset(stored, BitsStored=12)
+    ds.add_new(0x60000100, "US", 16)
+    ds.add_new(0x60000102, "US", 12)
+    hu, _ = read(save(ds, tmp_path / "a"))
+    np.testing.assert_array_equal(hu, values.astype(int) - 1024)
+
+
+def test_an_overlay_above_signed_values_is_cut_off_and_their_sign_kept(tmp_path):
+    values = RNG.integers(-2048, 2048, (6, 6))
+    stored = ((values & 0xFFF) | (RNG.integers(0, 2, (6, 6)) << 12)).astype(np.uint16)
+    ds = dataset(stored.view(np.int16), BitsStored=12)
+    ds.add_new(0x60000102, "US", 12)
+    hu, _ = read(save(ds, tmp_path / "a"))
+    np.testing.assert_array_equal(hu, values - 1024)
+
+
+def test_values_beyond_the_stored_bits_are_refused(tmp_path):
+    stored = RNG.integers(4096, 9000, (6, 6)).astype(np.uint16)
+    with pytest.raises(ScanError, match=r"stored-bits: .* 12 unsigned bits \(0 to 4095\)"):
+        read(write_slice(tmp_path / "a", stored, BitsStored=12))
+
+
+def test_one_constant_beyond_the_stored_bits_is_padding(tmp_path):
+    stored = np.full((8, 8), 1000, np.uint16)
+    stored[0, 0] = stored[0, 1] = 63536
+    hu, notes = read(write_slice(tmp_path / "a", stored, BitsStored=12))
+    assert notes.mended
+    assert sorted(set(hu.ravel())) == [-3024, -24]
+
+
+def test_pixels_cut_short_are_refused(tmp_path):
+    path = write_slice(tmp_path / "a.dcm", np.zeros((8, 8), np.int16))
+    path.write_bytes(path.read_bytes()[:-10])
+    with pytest.raises(ScanError, match=r"truncated: .*a.dcm holds 118 of the 128 bytes of its"):
+        read(path)
+
+
+def test_a_pixel_element_shorter_than_the_matrix_is_refused(tmp_path):
+    path = write_slice(tmp_path / "a.dcm", np.zeros((8, 8), np.int16), Rows=9)
+    with pytest.raises(ScanError, match=r"truncated: .*a.dcm holds 128 of the 144 bytes"):
+        read(path)
+
+
+@pytest.mark.parametrize("coding", [JPEGLSLossless, JPEG2000Lossless])
+def test_a_stream_that_no_decoder_reads_is_refused(tmp_path, coding):
+    ds = dataset(RNG.integers(0, 3000, (33, 40)).astype(np.uint16))
+    ds.compress(coding)
+    ds.PixelData = ds.PixelData[:60] + bytes(RNG.integers(0, 255, len(ds.PixelData) - 60).tolist())
+    path = save(ds, tmp_path / "a")
+    with pytest.raises(ScanError, match=r"undecodable: no decoder reads .*decompress it"):
+        read(path)
+
+
+def test_a_decoder_that_gives_another_matrix_is_refused(tmp_path, monkeypatch):
+    ds = dataset(np.zeros((8, 8), np.uint16))
+    ds.compress(RLELossless)
+    path = save(ds, tmp_path / "a")
+    monkeypatch.setattr(DECODER, "decode", lambda *_: np.zeros((4, 4), np.uint16))
+    with pytest.raises(ScanError, match=r"matrix: .* decodes to \(4, 4\) pixels"):
+        read(path)
+
+
+def test_one_slice_of_a_file_that_is_no_dicom_is_refused(tmp_path):
+    (tmp_path / "a.dcm").write_text("hello, I am text")
+    with pytest.raises(ScanError, match=r"a.dcm is not a DICOM file"):
+        slice_hu(tmp_path / "a.dcm")

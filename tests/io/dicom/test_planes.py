@@ -1,0 +1,101 @@
+"""Planes: what place and HU rest on is there and possible, or the file is refused by name."""
+
+import numpy as np
+import pytest
+
+from lungseg.core.errors import ScanError
+from lungseg.io.dicom.header import read_header
+from lungseg.io.dicom.planes import planes_of
+from tests.io.dicom.dicom_files import dataset, positions, save, write_enhanced, write_slice
+
+PIXELS = np.arange(12, dtype=np.int16).reshape(3, 4)
+
+
+def planes(path, **how):
+    return planes_of(read_header(path), **how)
+
+
+def test_a_classic_slice_is_one_plane(tmp_path):
+    path = write_slice(
+        tmp_path / "a.dcm",
+        PIXELS,
+        ImagePositionPatient=[1.5, -2, 3],
+        PixelSpacing=["006.367188e-01", 0.5],
+        RescaleSlope=1.000244,
+    )
+    (plane,) = planes(path)
+    assert plane.position_xyz_mm == (1.5, -2, 3)
+    assert plane.spacing_yx_mm == (0.6367188, 0.5)
+    assert (plane.slope, plane.intercept, plane.signed) == (1.000244, -1024, True)
+    assert (plane.rows, plane.columns, plane.name) == (3, 4, "a.dcm")
+
+
+@pytest.mark.parametrize("shared", [True, False])
+def test_an_enhanced_file_has_a_plane_for_each_frame(tmp_path, shared):
+    places = positions(4)
+    path = write_enhanced(tmp_path / "e", np.stack([PIXELS] * 4), places.tolist(), shared=shared)
+    found = planes(path)
+    assert [plane.position_xyz_mm for plane in found] == [tuple(p) for p in places]
+    assert [plane.at - found[0].at for plane in found] == [0, 24, 48, 72]
+    assert {plane.spacing_yx_mm for plane in found} == {(0.75, 0.5)}
+    assert {(plane.slope, plane.intercept) for plane in found} == {(1, -1024)}
+    assert found[2].name == "e frame 3"
+
+
+@pytest.mark.parametrize(
+    ("header", "told"),
+    [
+        ({"ImagePositionPatient": None}, "position: .* no ImagePositionPatient; without it"),
+        ({"PixelSpacing": None}, "position: .* no PixelSpacing"),
+        (
+            {"PixelSpacing": None, "ImageOrientationPatient": None},
+            "no ImageOrientationPatient, no PixelSpacing",
+        ),
+        ({"PixelSpacing": [0, 1]}, "position: .* PixelSpacing .* above 0 mm"),
+        ({"RescaleSlope": None}, "rescale: .* no RescaleSlope .*accept_missing_rescale=true"),
+        ({"RescaleSlope": 0}, "rescale: .* slope 0 and intercept -1024"),
+        ({"SamplesPerPixel": 3, "PhotometricInterpretation": "RGB"}, r"samples: .* 3 .*\(RGB\)"),
+        ({"BitsAllocated": 32}, "bits: .* 16 of 32 bits"),
+        ({"BitsStored": 17}, "bits: .* 17 of 16 bits"),
+        ({"Rows": 0}, "matrix: .* no rows or no columns"),
+        ({"NumberOfFrames": 2}, "frame-positions: .* 2 frames and no position for each"),
+    ],
+)
+def test_what_is_missing_or_impossible_is_refused(tmp_path, header, told):
+    with pytest.raises(ScanError, match=told):
+        planes(write_slice(tmp_path / "a.dcm", PIXELS, **header))
+
+
+def test_a_position_that_is_no_number_is_refused(tmp_path):
+    path = write_slice(tmp_path / "a.dcm", PIXELS, ImagePositionPatient=[1.25, 0, 0])
+    path.write_bytes(path.read_bytes().replace(b"1.25\\", b"nan \\"))
+    with pytest.raises(ScanError, match=r"position: .* is not a number"):
+        planes(path)
+
+
+def test_a_missing_rescale_can_be_accepted(tmp_path):
+    path = write_slice(tmp_path / "a.dcm", PIXELS, RescaleSlope=None, RescaleIntercept=None)
+    (plane,) = planes(path, accept_missing_rescale=True)
+    assert (plane.slope, plane.intercept) == (1, 0)
+
+
+def test_a_file_that_ends_before_its_pixels_is_refused(tmp_path):
+    ds = dataset(PIXELS)
+    del ds.PixelData
+    with pytest.raises(ScanError, match=r"truncated: .* ends before its pixels"):
+        planes(save(ds, tmp_path / "a"))
+
+
+def test_an_enhanced_file_whose_frames_are_not_all_described_is_refused(tmp_path):
+    path = write_enhanced(
+        tmp_path / "e", np.stack([PIXELS] * 3), positions(2).tolist(), NumberOfFrames=3
+    )
+    with pytest.raises(ScanError, match=r"frame-positions: .* says 3 frames and describes 2"):
+        planes(path)
+
+
+def test_an_enhanced_file_whose_groups_are_damaged_is_refused(tmp_path):
+    path = write_enhanced(tmp_path / "e", np.stack([PIXELS] * 2), [[0, 0, 0], [0, 0, 1.5]])
+    path.write_bytes(path.read_bytes().replace(b"0.0\\1.5", b"0.0\\1x5"))
+    with pytest.raises(ScanError, match=r"frame-positions: the groups of .* cannot be read"):
+        planes(path)

@@ -1,0 +1,81 @@
+"""Windpipe and bronchi, grown from tubes between the lungs."""
+
+import numpy as np
+
+from lungseg.ops.lungs.airways import find_airways
+from tests.ops.lungs.lung_shapes import SPACING, torso
+
+AIR = -1000.0
+
+
+def chest(windpipe=True, lung_hu=-850):
+    ct, lungs = torso(lung_hu=lung_hu)
+    tube = np.zeros(ct.shape, bool)
+    if windpipe:
+        tube[20:, 27:33, 42:48] = True
+        for side in (-1, 1):
+            for step in range(1, 10):
+                x = 45 + side * step
+                z = 20 - step // 3
+                tube[z - 1 : z + 2, 28:32, x] = True
+    tube &= lungs == 0
+    ct[tube] = -990
+    inside = (lungs > 0) | tube
+    return ct, lungs, tube, inside
+
+
+def test_windpipe_and_bronchi_are_found_and_no_lung_is():
+    ct, lungs, tube, inside = chest()
+    found = find_airways(ct, inside, AIR, SPACING)
+    assert found.lumen[tube].mean() > 0.95
+    assert found.lumen[lungs > 0].mean() < 0.005
+    assert found.wall[found.lumen].all()
+
+
+def test_growth_stops_before_it_leaks_into_emphysema():
+    ct, lungs, tube, inside = chest(lung_hu=-930)
+    found = find_airways(ct, inside, AIR, SPACING)
+    assert found.lumen[lungs > 0].mean() < 0.01
+    assert found.lumen[tube].mean() > 0.8
+
+
+def test_without_a_windpipe_nothing_is_found():
+    ct, _, _, inside = chest(windpipe=False)
+    assert not find_airways(ct, inside, AIR, SPACING).lumen.any()
+
+
+def test_without_air_nothing_is_found():
+    ct = np.full((4, 5, 6), 40, np.int16)
+    assert not find_airways(ct, np.zeros(ct.shape, bool), AIR, SPACING).wall.any()
+
+
+def lung_in_tissue():
+    """One large dark lung in the upper half of a block of tissue."""
+    ct = np.full((40, 60, 90), 40, np.int16)
+    ct[18:, 10:50, 10:80] = -850
+    return ct
+
+
+def test_a_tip_of_lung_is_no_tube():
+    ct = lung_in_tissue()
+    ct[ct < 0] = -930
+    # An emphysematous tongue that hangs from the lung into the recess beside the spine.
+    ct[4:18, 27:33, 42:48] = -985
+    assert not find_airways(ct, ct < -450, AIR, SPACING).lumen.any()
+    # The same from above is a windpipe.
+    flipped = np.ascontiguousarray(ct[::-1])
+    assert find_airways(flipped, flipped < -450, AIR, SPACING).lumen.any()
+
+
+def test_a_bulla_in_lung_is_no_tube():
+    ct = lung_in_tissue()
+    ct[22:36, 27:33, 42:48] = -985
+    assert not find_airways(ct, ct < -450, AIR, SPACING).lumen.any()
+
+
+def test_a_long_windpipe_is_found_where_the_picture_of_one_lung_ends():
+    ct = lung_in_tissue()
+    ct[:, 27:33, 82:88] = -995
+    found = find_airways(ct, ct < -450, AIR, SPACING).lumen
+    assert found[:, 27:33, 82:88].all()
+    assert found.sum() == 40 * 36

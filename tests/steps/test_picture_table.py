@@ -1,0 +1,135 @@
+"""The table of 2-D pictures."""
+
+import json
+
+import numpy as np
+import pytest
+
+from lungseg.core.errors import DataError
+from lungseg.io.tables.reader import Tables, decoded
+from lungseg.steps.picture_table import build_picture_table
+from tests.io.pictures.test_pairs import save, touch
+
+ROUND = np.hypot(*(np.indices((96, 96)) - 47.5)) < 30
+
+
+def two_folders(tmp_path, **pictures):
+    for name, (image, mask) in pictures.items():
+        save(tmp_path / "i" / f"{name}.png", image)
+        save(tmp_path / "m" / f"{name}_mask.png", mask)
+    return tmp_path / "i", tmp_path / "m"
+
+
+def grey(shape=(96, 96), value=200):
+    return np.full(shape, value, np.uint8)
+
+
+def test_any_depth_and_mask_of_any_scale_give_the_same_rows(tmp_path):
+    folders = two_folders(
+        tmp_path,
+        byte=(grey(value=100), ROUND * np.uint8(255)),
+        word=(np.where(ROUND, 65535, 25700).astype(np.uint16), ROUND * np.uint8(1)),
+        colour=(np.stack([grey(value=100)] * 3, axis=-1), ROUND),
+    )
+    facts = build_picture_table(*folders, tmp_path / "t.h5", 64)
+    assert facts["scans"] == facts["rows"] == 3
+    assert facts["left_out"] == 0
+    with Tables(tmp_path / "t.h5") as table:
+        assert table.attributes["kind"] == "pictures"
+        assert decoded(table.scans["scan"]) == ["byte", "colour", "word"]
+        assert set(decoded(table.slices["truth"])) == {"pictures"}
+        images, lungs = table.images([0, 1, 2], context=1), table.read("lungs", [0, 1, 2])
+        assert images.shape == (3, 3, 64, 64)
+        assert (images[[0, 2], :, 0, 0] == 100).all()
+        assert images.max() == 255
+        assert (lungs[0] == lungs[1]).all()
+        assert (lungs[0] == lungs[2]).all()
+        inside = np.hypot(*(np.indices((64, 64)) - 31.5)) < 20
+        assert np.count_nonzero(lungs[0] != inside) < 0.02 * inside.sum()
+        assert table.slices["lung_mm2"][0] == np.count_nonzero(lungs[0])
+        assert not table.read("nodule", [0]).any()
+
+
+def test_a_wide_picture_keeps_its_shape_or_fills_the_square(tmp_path):
+    folders = two_folders(tmp_path, wide=(grey((40, 80)), np.ones((20, 40), np.uint8)))
+    build_picture_table(*folders, tmp_path / "pad.h5", 64)
+    build_picture_table(*folders, tmp_path / "stretch.h5", 64, fit="stretch")
+    with Tables(tmp_path / "pad.h5") as table:
+        lungs = table.read("lungs", [0])[0]
+        assert lungs[16:48].all()
+        assert lungs.sum() == 32 * 64
+        assert not table.images([0])[0, 0, :16].any()
+        assert table.scans["crop_zyx"][0].tolist() == [0, -16, 0]
+        assert table.scans["shape_zyx"][0].tolist() == [1, 40, 80]
+        assert table.scans["spacing_mm"][0].tolist() == [1.0, 1.25, 1.25]
+    with Tables(tmp_path / "stretch.h5") as table:
+        assert table.read("lungs", [0]).all()
+        assert (table.images([0]) == 200).all()
+
+
+def test_what_cannot_be_used_is_named_and_the_rest_is_done(tmp_path):
+    images, masks = two_folders(
+        tmp_path,
+        good=(grey(), ROUND),
+        skewed=(grey(), np.ones((96, 40), np.uint8)),
+        broken=(grey(), ROUND),
+    )
+    (images / "broken.png").write_bytes(b"no picture")
+    touch(images, "lonely.png")
+    facts = build_picture_table(images, masks, tmp_path / "t.h5", 64)
+    assert facts["scans"] == 1
+    assert facts["left_out"] == 3
+    for words in (
+        "lonely.png: no partner",
+        "broken.png cannot be read",
+        "96 x 96 pixels, its mask",
+    ):
+        assert words in facts["left_out_names"]
+    with Tables(tmp_path / "t.h5") as table:
+        assert len(json.loads(table.attributes["left_out"])) == 3
+
+
+def test_nothing_but_broken_pictures(tmp_path):
+    images, masks = two_folders(tmp_path, a=(grey(), ROUND))
+    (images / "a.png").write_bytes(b"no picture")
+    with pytest.raises(DataError, match=r"no pair of pictures could be read: a: .*a\.png cannot"):
+        build_picture_table(images, masks, tmp_path / "t.h5", 64)
+
+
+def test_the_patient_is_found_in_the_name(tmp_path):
+    folders = two_folders(tmp_path, P01_a=(grey(), ROUND), P01_b=(grey(), ROUND))
+    build_picture_table(*folders, tmp_path / "t.h5", 64, patient=r"(P\d+)_")
+    with Tables(tmp_path / "t.h5") as table:
+        assert decoded(table.scans["patient"]) == ["P01", "P01"]
+    with pytest.raises(DataError, match=r"'Q\\\\d' finds no patient in 'P01_a'"):
+        build_picture_table(*folders, tmp_path / "t.h5", 64, patient=r"Q\d")
+    with pytest.raises(DataError, match="is no regular expression: "):
+        build_picture_table(*folders, tmp_path / "t.h5", 64, patient="(")
+
+
+def test_the_size_is_a_multiple_of_32(tmp_path):
+    with pytest.raises(
+        DataError, match="pictures of 100 pixels: the edge must be a multiple of 32"
+    ):
+        build_picture_table(tmp_path, tmp_path, tmp_path / "t.h5", 100)
+
+
+@pytest.mark.data
+def test_the_x_rays(data, tmp_path):
+    folders = data / "xray" / "images", data / "xray" / "masks"
+    facts = build_picture_table(*folders, tmp_path / "t.h5", 256, patient=r"^[A-Z]+_\d+")
+    assert facts["scans"] == facts["patients"] == 566
+    assert facts["left_out"] == facts["rows_without_lung"] == 0
+    with Tables(tmp_path / "t.h5") as table:
+        name = decoded(table.scans["scan"])[300]
+        from PIL import Image
+
+        with Image.open(folders[0] / f"{name}.png") as picture:
+            image = np.asarray(picture.convert("L"), int)
+        with Image.open(folders[1] / f"{name}.png") as picture:
+            mask = np.asarray(picture.convert("L"))
+        np.testing.assert_allclose(table.images([300])[0, 0], image, atol=1)
+        np.testing.assert_array_equal(table.read("lungs", [300])[0], mask > 127)
+        share = table.slices["lung_mm2"] / 256**2
+        assert share.min() > 0.05
+        assert share.max() < 0.6
