@@ -47,12 +47,12 @@ test-backends: .venv-backends/ready  ## the nets' tests on TensorFlow, PyTorch a
 	    KERAS_BACKEND=$$backend .venv-backends/bin/python -m pytest -q --timeout 1500 \
 	        tests/model/test_networks.py tests/model/test_networks_export.py \
 	        tests/model/test_overfit.py tests/model/test_losses.py tests/model/test_metrics.py \
-	        tests/model/test_teaching.py tests/model/test_training.py tests/model/test_devices.py \
+	        tests/model/test_training_heads.py tests/model/test_training.py tests/model/test_devices.py \
 	        || exit 1; \
 	done
 
 docs: .venv/ready  ## make the reference in the README anew
-	$(BIN)/python -m lungseg.session.reference
+	$(BIN)/python -m lungseg.session.reference README.md
 
 lock:  ## compile pyproject.toml's dependencies into requirements*.txt
 	$(BIN)/python -m pip install --quiet uv

@@ -321,11 +321,11 @@ def demo(out: Path, jobs: int) -> None:
 
 
 def _session(options: dict[str, Any], roots: tuple[Path, ...] = (), *, look: bool = False) -> Any:
-    from lungseg.session.work_folder import Choice, open_session
+    from lungseg.session.work_folder import CommandOptions, open_session
 
     level = logging.DEBUG if options.get("verbose") else logging.WARNING
     logging.basicConfig(level=level, format="%(levelname)s %(name)s: %(message)s")
-    choice = Choice(
+    choice = CommandOptions(
         config=options["config"],
         preset=options["preset"],
         assignments=tuple(options["assignments"]),

@@ -18,11 +18,11 @@ import numpy as np
 
 from lungseg.io.annotations import lidc_database
 from lungseg.ops.nodules.clusters import (
-    carry,
     cluster,
+    count_votes,
     dice,
     equivalent_diameter_mm,
-    tally,
+    resample_mask,
     votes_needed,
 )
 from lungseg.ops.nodules.contours import Patch, rasterise
@@ -52,7 +52,7 @@ def measure(every: int = 1) -> dict[str, float]:
     kept: list[float] = []
     for number, (scan, patches) in enumerate(nodules(every)):
         pairs += [dice(a, b) for a, b in combinations(patches, 2)]
-        votes, first = tally(patches)
+        votes, first = count_votes(patches)
         together = Patch(votes >= votes_needed(len(patches)), first)
         against += [dice(patch, together) for patch in patches]
         grid = Geometry((scan.slice_spacing_mm, scan.pixel_mm, scan.pixel_mm))
@@ -63,7 +63,7 @@ def measure(every: int = 1) -> dict[str, float]:
         disc.append(_disc(together, size / scan.pixel_mm))
         if number % 10 == 0:
             working = Geometry((1.0, 1.0, 1.0))
-            moved = carry(together, grid, working)
+            moved = resample_mask(together, grid, working)
             kept.append(float(moved.mask.sum()) / (len(index) * grid.voxel_mm3))
     return {
         "nodules": float(len(sphere)),

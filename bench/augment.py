@@ -20,7 +20,7 @@ from scipy import ndimage
 
 from lungseg.io.tables.reader import NODULES, Tables
 from lungseg.io.tables.writer import ScanRows, TableWriter
-from lungseg.model.samples import Samples, View
+from lungseg.model.samples import InputSpec, Samples
 from lungseg.ops.samples.augment import Augmentation
 from lungseg.volume import Geometry
 
@@ -35,8 +35,8 @@ def main() -> None:
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         path = make_table(Path(folder) / "tables.h5")
-        view = View(augmentation=AMOUNTS)
-        samples, tables = Samples(path, view), Tables(path)
+        input_spec = InputSpec(augmentation=AMOUNTS)
+        samples, tables = Samples(path, input_spec), Tables(path)
         ours = measure(samples.augmented, options.slices)
         seeds = measure(lambda rows, key: seed_way(tables, rows, key), options.slices // 4)
     print(

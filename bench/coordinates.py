@@ -22,7 +22,12 @@ from scipy.ndimage import map_coordinates
 
 from lungseg.io.annotations import lidc_database
 from lungseg.ops.grid.resample import to_grid, working_grid
-from lungseg.ops.nodules.clusters import MOST_READERS, carry, clipped, equivalent_diameter_mm
+from lungseg.ops.nodules.clusters import (
+    MOST_READERS,
+    clipped,
+    equivalent_diameter_mm,
+    resample_mask,
+)
 from lungseg.ops.nodules.contours import MaskArray, Patch
 from lungseg.ops.nodules.sphere import ball
 from lungseg.ops.nodules.wand import LARGEST, SMALLEST, wand
@@ -85,7 +90,7 @@ def case(nodule: DrawnNodule, spacing_mm: Triple, kind: str, seed: int) -> Case 
     x, y, z = grid.to_world(weight @ index / weight.sum()).tolist()
     volume = weight.sum() / min(nodule.readers, MOST_READERS) * grid.voxel_mm3
     shape, working = working_grid(phantom.ct.shape, grid, 1.0)
-    drawn = clipped(carry(Patch(truth, (0, 0, 0)), grid, working), shape)
+    drawn = clipped(resample_mask(Patch(truth, (0, 0, 0)), grid, working), shape)
     return Case(
         kind,
         to_grid(phantom.ct, shape, working, outside=-1000),

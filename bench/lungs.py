@@ -20,7 +20,7 @@ import numpy as np
 from lungseg.core.errors import ScanError
 from lungseg.io.annotations.lidc_database import scans_of_patient
 from lungseg.io.sources.index import index
-from lungseg.io.volumes.exchange import read_exchange
+from lungseg.io.volumes.formats import read_volume
 from lungseg.ops.grid.resample import to_grid
 from lungseg.ops.nodules.contours import rasterise, slice_z_mm
 from lungseg.stages.ingest import Ingest, ct_of_source
@@ -43,7 +43,7 @@ METHODS = ("volume3d", "slice2d")
 
 def drawn_lungs(path: Path) -> AnyVolume:
     """A drawing; of the Chest Imaging Platform's, regions 9 to 14 of the low byte."""
-    drawn = read_exchange(path)
+    drawn = read_volume(path)
     if path.suffix == ".nrrd":
         region = drawn.array & 0xFF
         return drawn.like((region >= 9) & (region <= 14))
@@ -74,7 +74,9 @@ def masks(path: Path) -> Iterator[tuple[AnyVolume, AnyVolume | None, dict[str, o
         found = None
         try:
             lungs, verdict = segment(
-                working, None if view is None else view.array, SegmentLungs(method=method)
+                working,
+                None if view is None else view.array,
+                SegmentLungs(method=method),
             )
             told |= verdict.as_facts()
             found = to_grid(lungs, ct.shape, ct.geometry, "nearest")

@@ -22,7 +22,7 @@ import numpy as np
 from bench import lungseg
 from lungseg.core.errors import ScanError
 from lungseg.core.record import read_record
-from lungseg.phantom.demo import DICOM, Choice, write_phantom
+from lungseg.phantom.demo import DICOM, DemoPatient, write_phantom
 from lungseg.session import work_folder
 
 SCANS = Path(__file__).parents[1] / "data_manifests" / "lidc_scans.csv"
@@ -71,7 +71,11 @@ def main() -> None:
         lungseg(command, *how)
     told = lungseg("postprocess", *how)
     print("\n".join(line for line in told if line.split(":")[0] in SHOWN))
-    report(work_folder.open_session(work, work_folder.Choice(preset=PRESET, assignments=settings)))
+    report(
+        work_folder.open_session(
+            work, work_folder.CommandOptions(preset=PRESET, assignments=settings)
+        )
+    )
 
 
 def phantoms(out: Path, scans: int) -> dict[str, int]:
@@ -92,7 +96,7 @@ def phantoms(out: Path, scans: int) -> dict[str, int]:
     return made
 
 
-def choices() -> Iterator[Choice]:
+def choices() -> Iterator[DemoPatient]:
     """LIDC patients in a fixed order, every second one with two nodules or more."""
     with SCANS.open(encoding="utf-8", newline="") as lines:
         rows = list(csv.DictReader(lines))
@@ -110,7 +114,7 @@ def choices() -> Iterator[Choice]:
     others = [row["patient"] for row in order if int(row["nodules_3_readers"]) <= 1]
     patients = chain.from_iterable(zip(rich, others, strict=False))
     for patient, nuisances in zip(patients, cycle(NUISANCES), strict=False):
-        yield Choice(patient, "benchmark", nuisances)
+        yield DemoPatient(patient, "benchmark", nuisances)
 
 
 def report(done: work_folder.Session) -> None:

@@ -48,10 +48,10 @@ def stages(folder, work):
 
     from lungseg.core.executor import EngineOptions
     from lungseg.core.runner import Watch
-    from lungseg.session.work_folder import Choice, open_session
+    from lungseg.session.work_folder import CommandOptions, open_session
 
     before = time.process_time()
-    session = open_session(work, Choice(), [folder])
+    session = open_session(work, CommandOptions(), [folder])
     start = time.process_time()
     summary = session.run(STAGES[-1:], EngineOptions(), Watch())
     total = time.process_time() - start

@@ -14,7 +14,7 @@ import numpy as np
 from scipy.ndimage import map_coordinates
 
 from lungseg.io.annotations import lidc_database
-from lungseg.ops.nodules.clusters import carry, dice
+from lungseg.ops.nodules.clusters import dice, resample_mask
 from lungseg.ops.nodules.contours import Patch, rasterise
 from lungseg.volume import Geometry
 
@@ -70,7 +70,7 @@ def main() -> None:
                 continue
             volume = kept.mask.sum() * thick.voxel_mm3
             moved = (
-                carry(kept, thick, target),
+                resample_mask(kept, thick, target),
                 sampled(kept, thick, target, 1),
                 sampled(kept, thick, target, 0),
             )

@@ -21,7 +21,7 @@ SETTINGS = [
     "build-tables.crop_mm=384",
     "train.network=unet", "train.base_width=4", "train.depth=3", "train.epochs=2",
     "train.slices_per_epoch=8", "train.batch_size=4", "train.crop_px=0", "train.workers=0",
-    "train.loss=bce_dice", "predict.parts=all", "evaluate.part=all",
+    "train.loss=bce_dice", "predict.part=all", "evaluate.part=all",
     "split-patients.validation_share=0.34", "split-patients.test_share=0.34",
 ]  # fmt: skip
 PATIENTS = {"one": "1.2.826.1", "two": "1.2.826.2", "three": "1.2.826.3"}

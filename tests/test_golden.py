@@ -1,6 +1,6 @@
 """Golden outputs: if they move, the stage's version must move with them, or caches go stale.
 
-A phantom with contrast, an open windpipe and padding goes through the four scan stages. What is
+A phantom with contrast, an open trachea and padding goes through the four scan stages. What is
 kept is a weighted sum of each output, by stage and version: raise the version in the stage and
 add its line here (`CHANGELOG.md` too).
 """

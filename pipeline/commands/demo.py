@@ -19,7 +19,7 @@ from lungseg.io.volumes import volume_file
 from lungseg.ops.grid.resample import labels_to_grid
 from lungseg.phantom.demo import DICOM, DemoScan, write_demo
 from lungseg.session import messages
-from lungseg.session.work_folder import Choice, Session, open_session
+from lungseg.session.work_folder import CommandOptions, Session, open_session
 
 SCANS = 8
 PRESET = "small"
@@ -80,7 +80,7 @@ def _make_room(out: Path) -> None:
 
 
 def _session(work: Path, source: Path | None) -> Session:
-    return open_session(work, Choice(preset=PRESET), [source] if source else [])
+    return open_session(work, CommandOptions(preset=PRESET), [source] if source else [])
 
 
 def _scan_line(one: DemoScan) -> str:

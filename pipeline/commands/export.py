@@ -7,7 +7,7 @@ import numpy as np
 
 from lungseg.core.errors import ConfigError, DataError
 from lungseg.core.plan import REUSE
-from lungseg.io.volumes import exchange, volume_file
+from lungseg.io.volumes import formats, volume_file
 from lungseg.ops.grid.resample import labels_to_grid, to_grid
 from lungseg.session.work_folder import Session
 from lungseg.volume import AnyVolume
@@ -60,7 +60,7 @@ def export(session: Session, what: str, grid: str, out: Path) -> str:
     (scan,) = session.sources
     volume = _on_grid(session, scan, what, grid)
     out.parent.mkdir(parents=True, exist_ok=True)
-    exchange.write_exchange(volume, out)
+    formats.write_volume(volume, out)
     size = " x ".join(str(n) for n in volume.shape)
     step = " x ".join(f"{mm:g}" for mm in volume.spacing_mm)
     return f"{out}  {what} of {scan} on the {grid} grid: {size} voxels (z, y, x) of {step} mm"

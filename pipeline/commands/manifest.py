@@ -8,7 +8,7 @@ import numpy as np
 
 from lungseg.io.annotations import lidc_database
 from lungseg.io.annotations.coordinates import read_coordinates, read_scan_list
-from lungseg.ops.nodules.clusters import cluster, equivalent_diameter_mm, tally, votes_needed
+from lungseg.ops.nodules.clusters import cluster, count_votes, equivalent_diameter_mm, votes_needed
 from lungseg.ops.nodules.consensus import mean_ratings
 from lungseg.ops.nodules.contours import Patch, rasterise
 
@@ -81,7 +81,7 @@ def _nodules(scan: lidc_database.LidcScan) -> list[Row]:
         readings = [scan.readings[k] for k in group]
         patches = [patch for r in readings if (patch := rasterise(r, z_mm)[0])]
         volumes = [_mm3(scan, patch) for patch in patches]
-        votes, first = tally(patches)
+        votes, first = count_votes(patches)
         inside = Patch(votes >= votes_needed(len(group)), first)
         if not inside.mask.any():
             inside = Patch(votes > 0, first)

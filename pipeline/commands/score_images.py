@@ -20,7 +20,7 @@ from lungseg.steps.picture_table import compiled, patient_of
 
 UNSEEN, VALIDATION, TRAIN = "unseen", "validation", "train"
 FILE = "scores.json"
-DEFINITIONS = {
+IMAGE_DEFINITIONS = {
     "grid": "the image's own pixels",
     "mean": "mean over the images of each image's score; accuracy is the share of right pixels",
     "pooled": "one score of the pixels of all images together",
@@ -78,7 +78,7 @@ def score_images(done: Sequence[Segmented], masks: Path, model: Path, out: Path)
             f"{'; '.join(left_out[:3])}"
         )
     scores = {
-        "definitions": DEFINITIONS,
+        "definitions": IMAGE_DEFINITIONS,
         "parts": {part: _scores(tallies[part]) for part in (UNSEEN, VALIDATION, TRAIN)
                   if part in tallies},
         "images": rows,

@@ -16,7 +16,7 @@ _VOLUMES = {"ingest", "resample", "segment-lungs", "annotate-nodules", "predict"
 
 
 @dataclass(frozen=True)
-class Verdict:
+class Checked:
     """How many outputs and files were looked at, and every fault with the file it is in."""
 
     outputs: int
@@ -34,7 +34,7 @@ class Verdict:
         return {"outputs": self.outputs, "files": self.files, "faults": list(self.faults)}
 
 
-def verify(work: Path) -> Verdict:
+def verify(work: Path) -> Checked:
     """Check every complete output under a work folder.
 
     A file that is missing, of another size, or of another SHA-256 than its record says is named;
@@ -53,7 +53,7 @@ def verify(work: Path) -> Verdict:
         files += len(record.files)
         damaged = list(_damaged_files(folder, record))
         faults += damaged or _unreadable(folder, record)
-    return Verdict(outputs, files, tuple(faults))
+    return Checked(outputs, files, tuple(faults))
 
 
 def _outputs(work: Path) -> Iterator[Path]:

@@ -96,15 +96,24 @@ def settings(stages: Sequence[Stage], overrides: Iterable[Override]) -> dict[str
                 f"{override.origin}: there is no stage {override.stage!r}"
                 f"{did_you_mean(stage_name, by_name)}"
             )
-        names = [spec.name for spec in dataclasses.fields(stage.params)]
         name = override.name.replace("-", "_")
-        if name not in names:
-            raise ConfigError(
-                f"{override.origin}: {stage_name} has no parameter {override.name!r}"
-                f"{did_you_mean(name, names)}"
-            )
+        _check_name(stage, name, override.origin)
         values[stage_name][name] = override
     return {name: _build(stage, values[name]) for name, stage in by_name.items()}
+
+
+def _check_name(stage: Stage, name: str, origin: str) -> None:
+    specs = dataclasses.fields(stage.params)
+    names = [spec.name for spec in specs]
+    if name in names:
+        return
+    renamed = {spec.metadata["was"]: spec.name for spec in specs if spec.metadata["was"]}
+    meant = (
+        f" any more: it is called {renamed[name]} now"
+        if name in renamed
+        else did_you_mean(name, names)
+    )
+    raise ConfigError(f"{origin}: {stage.name} has no parameter {name!r}{meant}")
 
 
 def _build(stage: Stage, overrides: Mapping[str, Override]) -> Params:
@@ -160,7 +169,7 @@ def to_toml(stages: Sequence[Stage], chosen: Mapping[str, Params]) -> str:
 
 def describe_range(metadata: Mapping[str, Any]) -> str:
     """The allowed values of a parameter, e.g. ``> 0, <= 4``; empty if anything goes."""
-    signs = {"above": ">", "least": ">=", "below": "<", "most": "<="}
+    signs = {"gt": ">", "ge": ">=", "lt": "<", "le": "<="}
     bounds = [f"{signs[kind]} {bound:g}" for kind, bound in metadata.get("bounds", {}).items()]
     return ", ".join(bounds) or " | ".join(metadata.get("choices", ()))
 

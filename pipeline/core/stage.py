@@ -23,13 +23,14 @@ def param(  # noqa: PLR0913 - a declaration, each part of it optional and named
     default: Any,
     help: str,
     *,
-    above: float | None = None,
-    least: float | None = None,
-    below: float | None = None,
-    most: float | None = None,
+    gt: float | None = None,
+    ge: float | None = None,
+    lt: float | None = None,
+    le: float | None = None,
     choices: tuple[str, ...] = (),
     path: bool = False,
     affects_output: bool = True,
+    was: str = "",
 ) -> Any:
     """Declare one parameter: its default, help and range.
 
@@ -39,8 +40,8 @@ def param(  # noqa: PLR0913 - a declaration, each part of it optional and named
         A scalar; its type is the parameter's.
     help
         What it does, in one line, without the unit that its name already tells.
-    above, least, below, most
-        Bounds: ``> above``, ``>= least``, ``< below``, ``<= most``.
+    gt, ge, lt, le
+        Bounds: ``> gt``, ``>= ge``, ``< lt``, ``<= le``.
     choices
         The only values allowed, for a string.
     path
@@ -48,23 +49,26 @@ def param(  # noqa: PLR0913 - a declaration, each part of it optional and named
         fingerprint.
     affects_output
         False for what changes speed alone; it is then left out of the fingerprint.
+    was
+        The name it had in an earlier release; whoever still uses that is told the new one.
     """
-    bounds = {"above": above, "least": least, "below": below, "most": most}
+    bounds = {"gt": gt, "ge": ge, "lt": lt, "le": le}
     metadata = {
         "help": help,
         "bounds": {name: bound for name, bound in bounds.items() if bound is not None},
         "choices": choices,
         "path": path,
         "affects_output": affects_output,
+        "was": was,
     }
     return field(default=default, metadata=metadata)
 
 
 _HOLDS: dict[str, tuple[str, Callable[[float, float], bool]]] = {
-    "above": (">", lambda value, bound: value > bound),
-    "least": (">=", lambda value, bound: value >= bound),
-    "below": ("<", lambda value, bound: value < bound),
-    "most": ("<=", lambda value, bound: value <= bound),
+    "gt": (">", lambda value, bound: value > bound),
+    "ge": (">=", lambda value, bound: value >= bound),
+    "lt": ("<", lambda value, bound: value < bound),
+    "le": ("<=", lambda value, bound: value <= bound),
 }
 
 

@@ -11,7 +11,7 @@ import numpy.typing as npt
 from lungseg.core.errors import DataError
 from lungseg.model.devices import is_out_of_memory, quiet_keras
 from lungseg.model.networks import foreground
-from lungseg.model.teaching import SLICE
+from lungseg.model.training_heads import SLICE
 
 Floats = npt.NDArray[np.float32]
 Predict = Callable[[Floats], Floats]

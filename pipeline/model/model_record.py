@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from lungseg.core.errors import DataError
-from lungseg.model.samples import View
+from lungseg.model.samples import InputSpec
 
 FILE = "model.json"
 NET = "model.keras"
@@ -37,7 +37,7 @@ class ModelRecord:
     network
         Settings of the network, see `lungseg.model.networks.NetworkSettings`.
     context, low, high, inside_lungs
-        How slices are shown to it, see `lungseg.model.samples.View`.
+        How slices are shown to it, see `lungseg.model.samples.InputSpec`.
     crop_px, spacing_mm
         Edge of its input and distance of its pixels ``(z, y, x)``.
     table_fingerprint, split_hash
@@ -75,9 +75,9 @@ class ModelRecord:
     format: int = FORMAT
 
     @property
-    def view(self) -> View:
+    def input_spec(self) -> InputSpec:
         """How slices are shown to the net; without what matters in training only."""
-        return View(
+        return InputSpec(
             target=self.target,
             context=self.context,
             low=self.low,

@@ -29,7 +29,7 @@ BACKGROUND, TARGET, IGNORE = 0, 1, 2
 
 
 @dataclass(frozen=True, kw_only=True)
-class View:
+class InputSpec:
     """How a row of the table is looked at.
 
     Attributes
@@ -78,20 +78,20 @@ class Samples:
     ----------
     path
         The table file.
-    view
+    input_spec
         How its rows are looked at.
     """
 
-    def __init__(self, path: Path, view: View) -> None:
+    def __init__(self, path: Path, input_spec: InputSpec) -> None:
         self.path = path
-        self.view = view
+        self.input_spec = input_spec
         self.tables = Tables(path)
 
     def plain(self, rows: npt.ArrayLike) -> Batch:
         """Whole slices as they are: ``x (n, y, x, channels), y (n, y, x, 2)``."""
         wanted = np.asarray(rows, np.int64)
         images, codes = self._read(wanted)
-        x = _unit(_channels_last(images), self.view)
+        x = _unit(_channels_last(images), self.input_spec)
         return x, self._truth(codes, x.shape[:3])
 
     def augmented(self, rows: npt.ArrayLike, keys: Sequence[tuple[int, ...]]) -> Batch:
@@ -106,18 +106,18 @@ class Samples:
         """
         wanted = np.asarray(rows, np.int64)
         images, codes = self._read(wanted)
-        size = self.view.crop_px or images.shape[-1]
-        x = np.empty((len(wanted), size, size, self.view.channels), np.float32)
+        size = self.input_spec.crop_px or images.shape[-1]
+        x = np.empty((len(wanted), size, size, self.input_spec.channels), np.float32)
         new_codes: list[Codes | None] = []
         for place, key in enumerate(keys):
             rng = np.random.default_rng(key)
-            change = draw(self.view.augmentation, rng)
+            change = draw(self.input_spec.augmentation, rng)
             labels = codes[place]
             window = self._window(wanted[place], labels, images.shape[-1], rng)
             image, labels = warp(
-                change, images[place], labels, outside=self.view.low, window=window
+                change, images[place], labels, outside=self.input_spec.low, window=window
             )
-            x[place] = np.moveaxis(shade(change, _unit(image, self.view)), 0, -1)
+            x[place] = np.moveaxis(shade(change, _unit(image, self.input_spec)), 0, -1)
             new_codes.append(labels)
         return x, self._truth(new_codes, x.shape[:3])
 
@@ -127,7 +127,7 @@ class Samples:
         None stands for a slice that is all background.
         """
         wanted = np.asarray(rows, np.int64)
-        if self.view.target == "lungs":
+        if self.input_spec.target == "lungs":
             return [(lungs > 0).astype(np.uint8) for lungs in self.tables.read("lungs", wanted)]
         slices = self.tables.slices[wanted]
         voted = np.flatnonzero(slices["nodule_mm2_1"] > 0)
@@ -142,7 +142,7 @@ class Samples:
 
     def _truth(self, codes: Sequence[Codes | None], shape: tuple[int, ...]) -> Floats:
         truth = _as_truth(codes, shape)
-        if self.view.border_weighted:
+        if self.input_spec.border_weighted:
             for sample in truth:
                 if sample[..., 0].any():
                     sample[..., 1] *= border_weights(sample[..., 0] > 0)
@@ -152,25 +152,25 @@ class Samples:
         self, votes: npt.NDArray[np.uint8], labels: npt.NDArray[np.uint16], readers: dict[int, int]
     ) -> Codes:
         target, ignore = consensus(
-            votes[None], labels[None], readers, self.view.min_readers, self.view.level
+            votes[None], labels[None], readers, self.input_spec.min_readers, self.input_spec.level
         )
         codes = np.where(ignore[0], np.uint8(IGNORE), np.uint8(BACKGROUND))
         codes[target[0]] = TARGET
         return codes
 
     def _read(self, rows: Rows) -> tuple[npt.NDArray[HU], list[Codes | None]]:
-        view = self.view
-        images = self.tables.images(rows, view.context)
+        input_spec = self.input_spec
+        images = self.tables.images(rows, input_spec.context)
         lungs = None
-        if view.inside_lungs:
-            stacks = self.tables.neighbours(rows, view.context)
+        if input_spec.inside_lungs:
+            stacks = self.tables.neighbours(rows, input_spec.context)
             lungs = self.tables.read("lungs", stacks.ravel()).reshape(images.shape)
-        return _shown(images, lungs, view), self.codes(rows)
+        return _shown(images, lungs, input_spec), self.codes(rows)
 
     def _window(
         self, row: int, codes: Codes | None, size: int, rng: np.random.Generator
     ) -> tuple[float, float, int, int] | None:
-        crop = self.view.crop_px
+        crop = self.input_spec.crop_px
         if not crop or crop == size:
             return None
         around = None if codes is None else np.flatnonzero(codes == TARGET)
@@ -182,21 +182,23 @@ class Samples:
         return float(y), float(x), crop, crop
 
 
-def scaled(images: npt.NDArray[HU], view: View, lungs: npt.NDArray[np.generic] | None) -> Floats:
+def scaled(
+    images: npt.NDArray[HU], input_spec: InputSpec, lungs: npt.NDArray[np.generic] | None
+) -> Floats:
     """Images ``(n, channels, y, x)`` as a net's input ``(n, y, x, channels)``.
 
-    `lungs`, of the same shape, is asked for by a view that shows the lungs alone.
+    `lungs`, of the same shape, is asked for by a input_spec that shows the lungs alone.
     """
-    return _unit(_channels_last(_shown(images.copy(), lungs, view)), view)
+    return _unit(_channels_last(_shown(images.copy(), lungs, input_spec)), input_spec)
 
 
 def _shown(
-    images: npt.NDArray[HU], lungs: npt.NDArray[np.generic] | None, view: View
+    images: npt.NDArray[HU], lungs: npt.NDArray[np.generic] | None, input_spec: InputSpec
 ) -> npt.NDArray[HU]:
     # In whole HU and before any warp: what is cut off must not shine through interpolation.
-    low, high = math.floor(view.low), math.ceil(view.high)
+    low, high = math.floor(input_spec.low), math.ceil(input_spec.high)
     np.clip(images, low, high, out=images)
-    if view.inside_lungs and lungs is not None:
+    if input_spec.inside_lungs and lungs is not None:
         images[lungs == 0] = low
     return images
 
@@ -205,9 +207,9 @@ def _channels_last(images: npt.NDArray[HU]) -> Floats:
     return np.ascontiguousarray(np.moveaxis(images, 1, -1), np.float32)
 
 
-def _unit(values: Floats, view: View) -> Floats:
-    values -= np.float32(view.low)
-    values *= np.float32(1.0 / (view.high - view.low))
+def _unit(values: Floats, input_spec: InputSpec) -> Floats:
+    values -= np.float32(input_spec.low)
+    values *= np.float32(1.0 / (input_spec.high - input_spec.low))
     return values
 
 

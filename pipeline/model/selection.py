@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from lungseg.io.tables.reader import UNANNOTATED, Tables, encoded
-from lungseg.model.samples import TARGET, Rows, Samples, View
+from lungseg.model.samples import TARGET, InputSpec, Rows, Samples
 
 
 @dataclass(frozen=True, eq=False)
@@ -24,19 +24,21 @@ class Selection:
 
 
 def select(samples: Samples, patients: Iterable[str]) -> Selection:
-    """Rows of `patients` that can teach, or score, what the view looks for.
+    """Rows of `patients` that can teach, or score, what the input_spec looks for.
 
     Slices without lung are left out. Of scans that nobody read, nothing is known of nodules:
     they are neither positive nor negative.
     """
-    tables, view = samples.tables, samples.view
+    tables, input_spec = samples.tables, samples.input_spec
     slices = tables.slices
     wanted = np.isin(slices["patient"], [encoded(name, "patient") for name in patients])
-    if view.target == "lungs":
+    if input_spec.target == "lungs":
         rows = np.flatnonzero(wanted & (slices["lung_mm2"] > 0))
         return Selection(rows, np.empty(0, np.int64))
     wanted &= slices["truth"] != UNANNOTATED.encode()
-    shows = slices["target_mm2"] > 0 if _same_consensus(tables, view) else _drawn(samples, wanted)
+    shows = (
+        slices["target_mm2"] > 0 if _same_consensus(tables, input_spec) else _drawn(samples, wanted)
+    )
     # A nodule at the lungs' end may lie on a slice without lung; it is one to learn from.
     wanted &= (slices["lung_mm2"] > 0) | shows
     return Selection(np.flatnonzero(wanted & shows), np.flatnonzero(wanted & ~shows))
@@ -78,10 +80,10 @@ def epoch_rows(
     return np.concatenate([rows, *again])[:slices]
 
 
-def _same_consensus(tables: Tables, view: View) -> bool:
+def _same_consensus(tables: Tables, input_spec: InputSpec) -> bool:
     settings = json.loads(tables.attributes.get("params", "{}"))
     made_by = settings.get("min_readers"), settings.get("consensus_level")
-    return made_by == (view.min_readers, view.level)
+    return made_by == (input_spec.min_readers, input_spec.level)
 
 
 def _drawn(

@@ -21,7 +21,7 @@ from lungseg.model.dataset import Epoch, Feed, Workers, as_py_dataset
 from lungseg.model.networks import NetworkSettings, build
 from lungseg.model.samples import Samples
 from lungseg.model.selection import Selection, epoch_rows, select
-from lungseg.model.teaching import Teaching
+from lungseg.model.training_heads import TrainingHeads
 from lungseg.model.validation import score
 
 log = logging.getLogger(__name__)
@@ -158,18 +158,18 @@ class _Run:
         self.chosen, self.held_out, self.spread = chosen, held_out, spread
         first = self._rows(0)
         self.steps = -(-len(first) // recipe.batch_size)
-        self.teaching = Teaching(losses.make(recipe.loss), recipe.slice_weight)
+        self.heads = TrainingHeads(losses.make(recipe.loss), recipe.slice_weight)
         full = recipe.network
-        crop = samples.view.crop_px or full.height
+        crop = samples.input_spec.crop_px or full.height
         policy = devices.policy_of(recipe.mixed_precision)
         with devices.seeded(recipe.seed), devices.dtype_policy(policy):
             self.net = build(_resized(full, crop))
             self.full = self.net if crop == full.height else build(full)
-            self.model = self.teaching.pupil(self.net)
+            self.model = self.heads.training_model(self.net)
             self.model.compile(
                 optimizer=optimizer(recipe, self.steps),
                 jit_compile=recipe.jit,
-                **self.teaching.compile_settings(self.model, spread),
+                **self.heads.compile_settings(self.model, spread),
             )
             # Made within the first step, its variables would have TensorFlow trace the step twice:
             # with NASNetMobile three quarters of a minute.
@@ -218,7 +218,7 @@ class _Run:
         )
 
     def _targets(self, y: Any) -> Any:
-        return self.teaching.targets(self.model, y)
+        return self.heads.targets(self.model, y)
 
     def _validated(self) -> Row:
         if self.full is not self.net:
@@ -226,7 +226,7 @@ class _Run:
         size = self.recipe.batch_size
         filled_up = size * self.spread // math.gcd(size, self.spread)
         epoch = Epoch(self.held_out.rows, size, None, filled_up)
-        found = score(self.full, Feed(self.workers, epoch), self.teaching)
+        found = score(self.full, Feed(self.workers, epoch), self.heads)
         return {f"val_{name}": value for name, value in found.items()}
 
 
@@ -337,7 +337,7 @@ def _check(chosen: Selection, samples: Samples) -> None:
     if chosen.positives.size:
         return
     raise DataError(
-        f"no slice of the training patients shows {samples.view.target} "
+        f"no slice of the training patients shows {samples.input_spec.target} "
         f"({len(chosen.negatives)} slices without); are they annotated, and is the split's "
         "training part large enough? `lungseg-cli status` tells the counts"
     )

@@ -6,11 +6,11 @@ import numpy as np
 
 from lungseg.model.dataset import Feed
 from lungseg.model.networks import foreground
-from lungseg.model.teaching import SLICE, Teaching, slice_truth
+from lungseg.model.training_heads import SLICE, TrainingHeads, slice_truth
 from lungseg.ops.scores.counts import Tally, count
 
 
-def score(model: Any, feed: Feed, teaching: Teaching, threshold: float = 0.5) -> dict[str, float]:
+def score(model: Any, feed: Feed, heads: TrainingHeads, threshold: float = 0.5) -> dict[str, float]:
     """Loss and scores over all batches of `feed`, counted as `evaluate` counts.
 
     Pixels of weight 0 count nowhere. A score without anything to count is no number, and Dice and
@@ -33,7 +33,7 @@ def score(model: Any, feed: Feed, teaching: Teaching, threshold: float = 0.5) ->
     for x, y in feed:
         # A model mirrored on several devices gives each the whole batch, and all their answers.
         predicted = _first(model.predict_on_batch(x), len(x))
-        losses.append(teaching.loss_of(y, predicted))
+        losses.append(heads.loss_of(y, predicted))
         counted = y[..., 1] > 0
         real = counted.any(axis=(1, 2))
         sizes.append(int(np.count_nonzero(real)))

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from lungseg.phantom.anatomy import Build
-from lungseg.phantom.nodules import Nodule
+from lungseg.phantom.nodules import PhantomNodule
 from lungseg.phantom.shapes import Point
 from lungseg.volume import HU, Mask, Volume
 
@@ -50,7 +50,7 @@ class Chest:
     centre_xyz_mm: Point = (0.0, 0.0, 0.0)
     scale_xyz: Point = (1.0, 1.0, 1.0)
     seed: int = 0
-    nodules: tuple[Nodule, ...] = ()
+    nodules: tuple[PhantomNodule, ...] = ()
     noise_hu: float = 15.0
     table: bool = True
     bowel_gas: bool = True

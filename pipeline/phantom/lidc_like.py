@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from lungseg.core.errors import ScanError
 from lungseg.io.annotations.lidc_database import LidcScan
-from lungseg.ops.nodules.clusters import cluster, equivalent_diameter_mm, tally, votes_needed
+from lungseg.ops.nodules.clusters import cluster, count_votes, equivalent_diameter_mm, votes_needed
 from lungseg.ops.nodules.contours import Reading, rasterise
 from lungseg.phantom.chest import Chest, Phantom
 from lungseg.phantom.nodules import places_for
@@ -126,7 +126,7 @@ def drawn_nodules(scan: LidcScan) -> tuple[DrawnNodule, ...]:
         readings = [scan.readings[k] for k in group]
         patches = [patch for patch, _ in (rasterise(r, z_mm) for r in readings) if patch]
         if patches:
-            votes, first = tally(patches)
+            votes, first = count_votes(patches)
             found.append(DrawnNodule(votes, first, len(group), rated_hu(readings)))
     return tuple(found)
 

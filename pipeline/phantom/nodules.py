@@ -22,7 +22,7 @@ APART_MM = 30.0
 
 
 @dataclass(frozen=True)
-class Nodule:
+class PhantomNodule:
     """One nodule in body coordinates."""
 
     kind: str
@@ -33,7 +33,7 @@ class Nodule:
 
 def place(
     build: Build, kinds: tuple[str, ...], seed: int, z_range_mm: tuple[float, float]
-) -> tuple[Nodule, ...]:
+) -> tuple[PhantomNodule, ...]:
     """A nodule of each of `kinds`, well apart, between two heights; the same for the same seed.
 
     Raises
@@ -41,7 +41,7 @@ def place(
     ValueError
         If there is no room for one, or a kind is unknown.
     """
-    placed: list[Nodule] = []
+    placed: list[PhantomNodule] = []
     for kind in kinds:
         if kind not in KINDS:
             raise ValueError(f"no nodule of kind {kind!r}; there are {', '.join(KINDS)}")
@@ -54,7 +54,7 @@ def place(
         if not room.any():
             raise ValueError(f"no room for a {kind} nodule between z = {z_range_mm} mm")
         x, y, z = places[int(np.flatnonzero(room)[0])]
-        placed.append(Nodule(kind, (float(x), float(y), float(z)), diameter, hu))
+        placed.append(PhantomNodule(kind, (float(x), float(y), float(z)), diameter, hu))
     return tuple(placed)
 
 
@@ -99,7 +99,7 @@ def _depth(build: Build, points: npt.NDArray[np.float64]) -> F32:
     return solid_depth(build, x, y, z)
 
 
-def occupancy(frame: Frame, nodule: Nodule, seed: int) -> tuple[Box, F32, F32] | None:
+def occupancy(frame: Frame, nodule: PhantomNodule, seed: int) -> tuple[Box, F32, F32] | None:
     """Box of a nodule, its occupancy, and that of its spicules or solid core (else zeros)."""
     rng = np.random.default_rng([seed, 3, *(int(abs(c) * 10) for c in nodule.centre)])
     radius = nodule.diameter_mm / 2

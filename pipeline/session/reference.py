@@ -1,6 +1,7 @@
 """The README's reference of stages and parameters, made from their declarations."""
 
 import dataclasses
+import sys
 from pathlib import Path
 
 from lungseg.core.config import describe_range
@@ -46,5 +47,5 @@ def with_reference(text: str) -> str:
 
 
 if __name__ == "__main__":
-    readme = Path(__file__).parents[1] / "README.md"
+    readme = Path(sys.argv[1])
     readme.write_text(with_reference(readme.read_text(encoding="utf-8")), encoding="utf-8")

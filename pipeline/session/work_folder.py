@@ -23,7 +23,7 @@ _PLACES = "places.json"
 
 
 @dataclass(frozen=True)
-class Choice:
+class CommandOptions:
     """What a command line says beside its stages: where settings come from, and which scans."""
 
     config: Path | None = None
@@ -54,7 +54,7 @@ class Session:
     settings: Mapping[str, Params]
     sources: Mapping[str, Source]
     left_out: Sequence[LeftOut]
-    choice: Choice
+    choice: CommandOptions
 
     @property
     def store(self) -> Store:
@@ -121,7 +121,7 @@ class Session:
 
 
 def open_session(
-    work: Path, choice: Choice, roots: Sequence[Path] = (), look: bool = False
+    work: Path, choice: CommandOptions, roots: Sequence[Path] = (), look: bool = False
 ) -> Session:
     """Open a work folder.
 
@@ -154,7 +154,7 @@ def open_session(
     return Session(work, chosen, _selected(by_scan, choice.scans), left_out, choice)
 
 
-def _overrides(work: Path, choice: Choice) -> list[config.Override]:
+def _overrides(work: Path, choice: CommandOptions) -> list[config.Override]:
     found = [
         config.Override(stage, name, place, f"remembered in {work / _PLACES}")
         for stage, places in _places(work).items()
@@ -172,7 +172,7 @@ def _overrides(work: Path, choice: Choice) -> list[config.Override]:
     return found + config.from_assignments(choice.assignments)
 
 
-def _remember_places(work: Path, choice: Choice, chosen: Mapping[str, Params]) -> None:
+def _remember_places(work: Path, choice: CommandOptions, chosen: Mapping[str, Params]) -> None:
     """Keep where things are, as `--src` is kept, so that no command is told it twice."""
     places = _places(work)
     for said in config.from_assignments(choice.assignments):

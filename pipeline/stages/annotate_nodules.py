@@ -24,7 +24,7 @@ from lungseg.core.errors import ScanError
 from lungseg.core.record import Record, read_record
 from lungseg.core.stage import Facts, Params, ScanStage, param
 from lungseg.io.annotations import coordinates, lidc_database
-from lungseg.io.annotations.nodule_list import NAME, Nodule, NoduleList, Point, write_nodules
+from lungseg.io.annotations.nodule_list import NAME, IgnoredPoint, Nodule, NoduleList, write_nodules
 from lungseg.io.volumes import volume_file
 from lungseg.ops.nodules.clusters import clipped, cluster, equivalent_diameter_mm
 from lungseg.ops.nodules.consensus import VotedNodule, paint, voted
@@ -73,7 +73,7 @@ class AnnotateNodules(Params):
         choices=("wand", "sphere"),
     )
     coordinate_readers: int = param(
-        3, "readers that a position stands for where its file does not say", least=1, most=255
+        3, "readers that a position stands for where its file does not say", ge=1, le=255
     )
 
 
@@ -307,15 +307,16 @@ def _entry(label: int, nodule: VotedNodule, truth: str, lungs: AnyVolume) -> Nod
     )
 
 
-def ignored(params: AnnotateNodules, truth: Truth, stack: Stack) -> tuple[Point, ...]:
+def ignored(params: AnnotateNodules, truth: Truth, stack: Stack) -> tuple[IgnoredPoint, ...]:
     """Points where a detection is neither right nor wrong, within the stack."""
     points = [
-        Point(kind=m.kind, xyz_mm=stack.world(m.pixel_xy, m.z_mm), key=m.key) for m in truth.marks
+        IgnoredPoint(kind=m.kind, xyz_mm=stack.world(m.pixel_xy, m.z_mm), key=m.key)
+        for m in truth.marks
     ]
     if params.excluded:
         rows = rows_of(Path(params.excluded), sources_of(params).database, unknown_size=True)
         points += [
-            Point(
+            IgnoredPoint(
                 kind="excluded",
                 xyz_mm=_position(row, stack),
                 diameter_mm=None if math.isnan(row.diameter_mm) else row.diameter_mm,

@@ -52,24 +52,24 @@ class BuildTables(Params):
     """Parameters of this stage."""
 
     crop_mm: float = param(
-        352.0, "edge of the square cut around the lungs, up to a multiple of 32 voxels", above=0
+        352.0, "edge of the square cut around the lungs, up to a multiple of 32 voxels", gt=0
     )
     slices: str = param(
         "lung",
         "lung: every slice with lung or nodule; nodule: those with a nodule and `every`-th other",
         choices=("lung", "nodule"),
     )
-    every: int = param(4, "with slices = nodule, one in so many of the other slices", least=1)
-    min_readers: int = param(3, "readers who must have drawn a nodule for target_mm2", least=1)
+    every: int = param(4, "with slices = nodule, one in so many of the other slices", ge=1)
+    min_readers: int = param(3, "readers who must have drawn a nodule for target_mm2", ge=1)
     consensus_level: float = param(
-        0.5, "share of a nodule's readers who must agree on a voxel for target_mm2", above=0, most=1
+        0.5, "share of a nodule's readers who must agree on a voxel for target_mm2", gt=0, le=1
     )
     unannotated: bool = param(True, "take in scans that nobody read; no nodule net sees them")
     leave_out_suspect: bool = param(False, "leave out scans with a lung mask marked suspect")
     leave_out_misfits: bool = param(False, "leave out scans that the crop would cut, not stop")
     images: str = param("", "folder of 2-D pictures to tabulate instead of scans", path=True)
     masks: str = param("", "folder of their lung masks, `name` or `name_mask`", path=True)
-    picture_px: int = param(256, "edge of tabulated pictures, a multiple of 32", least=32)
+    picture_px: int = param(256, "edge of tabulated pictures, a multiple of 32", ge=32)
     picture_fit: str = param(
         "pad", "pad: keep a picture's shape; stretch: fill the square", choices=("pad", "stretch")
     )

@@ -37,7 +37,7 @@ from lungseg.ops.scores.definitions import DEFINITIONS
 from lungseg.ops.scores.detection import (
     RATES,
     Froc,
-    Marks,
+    ScoredCandidates,
     bootstrap,
     hits,
     interval,
@@ -63,12 +63,12 @@ class Evaluate(Params):
     allow_training: bool = param(
         False, "score scans of patients the net was trained on, and say so in scores.json"
     )
-    min_readers: int = param(3, "nodules of fewer readers are ignored", least=1, most=255)
+    min_readers: int = param(3, "nodules of fewer readers are ignored", ge=1, le=255)
     consensus_level: float = param(
-        0.5, "share of its readers that makes a voxel part of a nodule", above=0, most=1
+        0.5, "share of its readers that makes a voxel part of a nodule", gt=0, le=1
     )
-    bootstraps: int = param(1000, "draws for the intervals", least=0, most=100_000)
-    seed: int = param(1, "of the draws", least=0)
+    bootstraps: int = param(1000, "draws for the intervals", ge=0, le=100_000)
+    seed: int = param(1, "of the draws", ge=0)
 
 
 @dataclass(frozen=True)
@@ -100,7 +100,7 @@ def run(params: Evaluate, inputs: DatasetInputs, out: Path) -> Facts:
         score_scan(params, scan, part, inputs.scans[scan], tally)
         for scan, part in chosen.scans.items()
     ]
-    marks = Marks([scan.hits for scan in scored])
+    marks = ScoredCandidates([scan.hits for scan in scored])
     curve = marks.froc()
     drawn = bootstrap(marks, params.bootstraps, params.seed, RATES + BAND_RATES)
     nodules = sum(len(scan.nodules) for scan in scored)
@@ -224,7 +224,7 @@ def why_nothing(
         others = ", ".join(f"{count} {name}" for name, count in left_out.items()) or "none at all"
         return (
             f"no annotated scan with predictions is in part {params.part} (others: {others}); see "
-            "evaluate.part and predict.parts"
+            "evaluate.part and predict.part"
         )
     if nodules == 0:
         return f"no scored scan has a nodule that {params.min_readers} or more readers drew"
@@ -247,7 +247,7 @@ def detection_scores(
         "missed": nodules - found,
         "false_positives": false,
         "ignored": sum(scan.hits.ignored for scan in scored),
-        "doubles": sum(scan.hits.doubles for scan in scored),
+        "duplicates": sum(scan.hits.duplicates for scan in scored),
         "sensitivity": found / nodules if nodules else None,
         "false_positives_per_scan": false / n_scans if n_scans else None,
         "cpm": curve.cpm,

@@ -39,15 +39,15 @@ class FindNodules(Params):
         choices=("fixed", "kmeans"),
     )
     threshold: float = param(
-        0.5, "voxels at least this probable belong to a nodule (if fixed)", above=0, most=1
+        0.5, "voxels at least this probable belong to a nodule (if fixed)", gt=0, le=1
     )
     candidate_threshold: float = param(
-        0.1, "parts at least this probable are candidates, mask or not", above=0, most=1
+        0.1, "parts at least this probable are candidates, mask or not", gt=0, le=1
     )
-    min_diameter_mm: float = param(3.0, "smaller parts are no candidates", least=0)
-    max_diameter_mm: float = param(60.0, "larger parts are no candidates", above=0)
-    margin_mm: float = param(3.0, "how far outside the lungs a voxel may lie", least=0)
-    max_candidates: int = param(100, "candidates kept of a scan, the likeliest", least=0, most=9999)
+    min_diameter_mm: float = param(3.0, "smaller parts are no candidates", ge=0)
+    max_diameter_mm: float = param(60.0, "larger parts are no candidates", gt=0)
+    margin_mm: float = param(3.0, "how far outside the lungs a voxel may lie", ge=0)
+    max_candidates: int = param(100, "candidates kept of a scan, the likeliest", ge=0, le=9999)
 
     def __post_init__(self) -> None:
         super().__post_init__()

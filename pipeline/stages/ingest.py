@@ -21,8 +21,8 @@ from lungseg.core.stage import Facts, Params, Scalar, ScanStage, param
 from lungseg.io.dicom.series import Series, read_series
 from lungseg.io.sources.index import Source, read_source
 from lungseg.io.volumes import volume_file
-from lungseg.io.volumes.exchange import read_exchange_hu
-from lungseg.ops.grid.slices import Layout, SliceRules
+from lungseg.io.volumes.formats import read_hu_file
+from lungseg.ops.grid.slices import SliceRules, StackGeometry
 from lungseg.ops.grid.straighten import straighten
 from lungseg.ops.hu.hounsfield import hu_check, look_like_labels
 from lungseg.ops.hu.padding import find_padding
@@ -33,12 +33,12 @@ from lungseg.volume import HU, Geometry, Volume
 class Ingest(Params):
     """Parameters of this stage."""
 
-    min_slices: int = param(3, "series with fewer slices are refused", least=2)
+    min_slices: int = param(3, "series with fewer slices are refused", ge=2)
     position_tolerance_mm: float = param(
-        0.05, "how far a slice may lie from where an even, orthogonal grid has it", above=0, most=5
+        0.05, "how far a slice may lie from where an even, orthogonal grid has it", gt=0, le=5
     )
     angle_tolerance_degrees: float = param(
-        0.1, "how far axes may be off right angles, and slices turned", above=0, most=5
+        0.1, "how far axes may be off right angles, and slices turned", gt=0, le=5
     )
     fill_missing_slices: bool = param(
         False, "put interpolated slices where some are missing, instead of refusing the series"
@@ -61,21 +61,21 @@ class Ingest(Params):
 
 def ct_of_series(series: Series) -> tuple[Volume[HU], int | None, dict[str, Scalar]]:
     """CT on an even, orthogonal grid, its padding in HU, and what was done to get there."""
-    layout = series.layout
+    stack_geometry = series.stack_geometry
     grid, first_xy_mm, padding_hu = straighten(
-        series.array, layout, series.spacing_yx_mm, find_padding(series.array)
+        series.array, stack_geometry, series.spacing_yx_mm, find_padding(series.array)
     )
     columns, rows = series.axes.matrix_xyz[:, 0], series.axes.matrix_xyz[:, 1]
     origin = series.origin_xyz_mm + first_xy_mm[0] * columns + first_xy_mm[1] * rows
     geometry = Geometry(
-        (layout.step_mm, *series.spacing_yx_mm),
+        (stack_geometry.step_mm, *series.spacing_yx_mm),
         tuple(origin),
         tuple(series.axes.matrix_xyz.ravel()),
     )
     facts: dict[str, Scalar] = {
         "manufacturer": series.manufacturer,
-        **_layout_facts(layout, len(series.array)),
-        "doubled_slices": series.doubles,
+        **_stack_facts(stack_geometry, len(series.array)),
+        "duplicate_slices": series.duplicates,
         "rounded_hu": series.rounded,
         "mended_padding_slices": series.mended,
         "lossy_files": series.lossy,
@@ -84,14 +84,14 @@ def ct_of_series(series: Series) -> tuple[Volume[HU], int | None, dict[str, Scal
     return Volume(grid, geometry), padding_hu, facts
 
 
-def _layout_facts(layout: Layout, slices: int) -> dict[str, Scalar]:
+def _stack_facts(stack_geometry: StackGeometry, slices: int) -> dict[str, Scalar]:
     return {
         "source_slices": slices,
-        "slice_positions": layout.kind,
-        "position_noise_mm": round(layout.noise_mm, 5),
-        "filled_slices": sum(gap.missing for gap in layout.gaps),
-        "gaps": "; ".join(str(gap) for gap in layout.gaps),
-        "tilt_degrees": round(layout.tilt_degrees, 3),
+        "slice_positions": stack_geometry.kind,
+        "position_noise_mm": round(stack_geometry.noise_mm, 5),
+        "filled_slices": sum(gap.missing for gap in stack_geometry.gaps),
+        "gaps": "; ".join(str(gap) for gap in stack_geometry.gaps),
+        "tilt_degrees": round(stack_geometry.tilt_degrees, 3),
     }
 
 
@@ -110,7 +110,7 @@ def ct_of_source(
         return ct_of_series(
             read_series(files, params.rules, accept_missing_rescale=params.accept_missing_rescale)
         )
-    volume, notes = read_exchange_hu(files[0], params.angle_tolerance_degrees)
+    volume, notes = read_hu_file(files[0], params.angle_tolerance_degrees)
     if volume.shape[0] < params.min_slices:
         raise ScanError(
             f"too-few-slices: {files[0]} has {volume.shape[0]} slices; a volume needs "

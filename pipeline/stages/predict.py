@@ -38,26 +38,27 @@ Predictor = Any
 class Predict(Params):
     """Parameters of this stage."""
 
-    parts: str = param(
+    part: str = param(
         "test",
         "whose scans: of the split's part, or of all patients; those in no part always",
         choices=("test", "validation", "train", "all"),
+        was="parts",
     )
     slice_power: float = param(
         1.0,
         "a slice's probabilities are multiplied with this power of its slice head's (if any)",
-        least=0,
+        ge=0,
     )
-    batch_size: int = param(8, "slices at a time", least=1, affects_output=False)
+    batch_size: int = param(8, "slices at a time", ge=1, affects_output=False)
 
 
 def run(params: Predict, inputs: Mapping[str, Path], out: Path) -> Facts:
     """Leave out whom the net has seen; predict the others."""
     part = part_of(inputs)
-    if params.parts != "all" and part not in {params.parts, ""}:
+    if params.part != "all" and part not in {params.part, ""}:
         raise ScanSkipped(
-            f"its patient is in the {part} part of the split and predict.parts is {params.parts}; "
-            "set predict.parts = all to predict every scan"
+            f"its patient is in the {part} part of the split and predict.part is {params.part}; "
+            "set predict.part = all to predict every scan"
         )
     model = inputs["train"]
     record = read_model_record(model)
@@ -137,7 +138,7 @@ def probability_of(  # noqa: PLR0913, PLR0917 - a scan, a net, and how
         some = z_index[first : first + batch_size]
         stack = neighbours(some, z_index, record.context)
         shown = [cut(volume[stack], corner, size, fill) for volume, fill in _sources(ct, lungs)]
-        x = scaled(shown[0], record.view, shown[1])
+        x = scaled(shown[0], record.input_spec, shown[1])
         answer = inference.predict(net, x, batch_size, slice_power)
         found[some] = uncut(answer, corner, (ct.shape[1], ct.shape[2]), 0)
     return found, len(z_index)

@@ -30,9 +30,9 @@ AIR_HU = -1024
 class Resample(Params):
     """Parameters of this stage."""
 
-    hu_low: int = param(-1024, "darker voxels are raised to this", least=-32768, most=32767)
-    hu_high: int = param(400, "brighter voxels are lowered to this", least=-32768, most=32767)
-    spacing_mm: float = param(1.0, "distance of voxels on the working grid", least=0.1, most=10)
+    hu_low: int = param(-1024, "darker voxels are raised to this", ge=-32768, le=32767)
+    hu_high: int = param(400, "brighter voxels are lowered to this", ge=-32768, le=32767)
+    spacing_mm: float = param(1.0, "distance of voxels on the working grid", ge=0.1, le=10)
     anti_alias: bool = param(
         False, "average what lies between coarser voxels instead of skipping it"
     )

@@ -5,8 +5,8 @@ reads   resample/ct.h5              HU
 writes  lungs.h5                    uint8: 0, 1 right lung, 2 left lung
 
 Two means of the HU histogram part air from tissue. Air with the body around it in its own axial
-slice is inside, so neither a windpipe open at the top nor a lung cut by the picture's border
-matters. Windpipe and main bronchi are grown from tubes between the lungs and taken out; what is
+slice is inside, so neither a trachea open at the top nor a lung cut by the picture's border
+matters. Trachea and main bronchi are grown from tubes between the lungs and taken out; what is
 left and is not gas is lung, parted along the path of least lung from front to back. Closing with
 a small ball gives back vessels, with a large one nodules on the chest wall. All of it happens on
 blocks of 2 mm; the outline is then found voxel by voxel.
@@ -38,45 +38,51 @@ class SegmentLungs(Params):
         "volume3d: in three dimensions; slice2d: a recipe slice by slice, for comparison",
         choices=("volume3d", "slice2d"),
     )
-    threshold_from_hu: float = param(
-        -600.0, "the air threshold that 2-means finds is not taken below this", least=-900, most=0
+    threshold_min_hu: float = param(
+        -600.0,
+        "the air threshold that 2-means finds is not taken below this",
+        ge=-900,
+        le=0,
+        was="threshold_from_hu",
     )
-    threshold_to_hu: float = param(
-        -300.0, "the air threshold that 2-means finds is not taken above this", least=-900, most=0
+    threshold_max_hu: float = param(
+        -300.0,
+        "the air threshold that 2-means finds is not taken above this",
+        ge=-900,
+        le=0,
+        was="threshold_to_hu",
     )
     rim_mm: float = param(
         0.8,
         "how far the lung reaches beyond the point half-way between lung and tissue",
-        least=0,
-        most=3,
+        ge=0,
+        le=3,
     )
-    coarse_mm: float = param(
-        2.0, "edge of the blocks on which shapes are worked out", above=0, most=4
-    )
+    coarse_mm: float = param(2.0, "edge of the blocks on which shapes are worked out", gt=0, le=4)
     vessel_mm: float = param(
-        4.0, "radius of the ball that closes the lung over vessels", least=0, most=30
+        4.0, "radius of the ball that closes the lung over vessels", ge=0, le=30
     )
     wall_mm: float = param(
-        18.0, "radius of the ball that closes it over nodules on the chest wall", least=0, most=40
+        18.0, "radius of the ball that closes it over nodules on the chest wall", ge=0, le=40
     )
     smallest_lung_ml: float = param(
-        150.0, "with less lung than this in the scan there is none", least=0
+        150.0, "with less lung than this in the scan there is none", ge=0
     )
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.threshold_from_hu > self.threshold_to_hu:
+        if self.threshold_min_hu > self.threshold_max_hu:
             raise ConfigError(
-                f"threshold_from_hu ({self.threshold_from_hu:g}) must not be above "
-                f"threshold_to_hu ({self.threshold_to_hu:g})"
+                f"threshold_min_hu ({self.threshold_min_hu:g}) must not be above "
+                f"threshold_max_hu ({self.threshold_max_hu:g})"
             )
 
     @property
     def settings(self) -> LungSettings:
         """What `find_lungs` is told."""
         return LungSettings(
-            threshold_from_hu=self.threshold_from_hu,
-            threshold_to_hu=self.threshold_to_hu,
+            threshold_min_hu=self.threshold_min_hu,
+            threshold_max_hu=self.threshold_max_hu,
             rim_mm=self.rim_mm,
             coarse_mm=self.coarse_mm,
             vessel_mm=self.vessel_mm,
@@ -136,7 +142,7 @@ def run(params: SegmentLungs, inputs: Mapping[str, Path], out: Path) -> Facts:
 STAGE = ScanStage(
     name="segment-lungs",
     version=1,
-    help="find the lungs, right and left, without windpipe and main bronchi",
+    help="find the lungs, right and left, without trachea and main bronchi",
     params=SegmentLungs,
     needs=("resample",),
     run=run,

@@ -42,13 +42,13 @@ log = logging.getLogger(__name__)
 class SplitPatients(Params):
     """Parameters of this stage."""
 
-    seed: int = param(1, "another seed gives another split", least=0)
+    seed: int = param(1, "another seed gives another split", ge=0)
     validation_share: float = param(
-        0.1, "share of the patients to choose the best epoch on", least=0, below=1
+        0.1, "share of the patients to choose the best epoch on", ge=0, lt=1
     )
-    test_share: float = param(0.2, "share of the patients to score on", least=0, below=1)
-    folds: int = param(0, "cross-validation: number of folds; 0 for none", least=0)
-    fold: int = param(0, "the fold to score on, counted from 0", least=0)
+    test_share: float = param(0.2, "share of the patients to score on", ge=0, lt=1)
+    folds: int = param(0, "cross-validation: number of folds; 0 for none", ge=0)
+    fold: int = param(0, "the fold to score on, counted from 0", ge=0)
     file: str = param(
         "", "CSV with your own parts or folds, or LUNA16's folder of subsets", path=True
     )

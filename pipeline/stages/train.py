@@ -31,7 +31,7 @@ from lungseg.io.tables.reader import Tables
 from lungseg.model.devices import backend, quiet_keras
 from lungseg.model.model_record import LAST, NET, ModelRecord, write_model_record
 from lungseg.model.networks import NetworkSettings
-from lungseg.model.samples import Samples, View
+from lungseg.model.samples import InputSpec, Samples
 from lungseg.ops.samples.augment import Augmentation
 
 log = logging.getLogger(__name__)
@@ -46,73 +46,73 @@ class Train(Params):
 
     target: str = param("nodules", "what the net finds", choices=("nodules", "lungs"))
     network: str = param("nasnet_gcn_se", "the net", choices=("nasnet_gcn_se", "unet", "unetpp"))
-    base_width: int = param(64, "filters of the first level (unet, unetpp)", least=1)
-    depth: int = param(5, "levels (unet, unetpp)", least=2, most=8)
-    dropout: float = param(0.0, "share dropped in the two deepest levels", least=0, below=1)
+    base_width: int = param(64, "filters of the first level (unet, unetpp)", ge=1)
+    depth: int = param(5, "levels (unet, unetpp)", ge=2, le=8)
+    dropout: float = param(0.0, "share dropped in the two deepest levels", ge=0, lt=1)
     decoder: str = param("full", "of nasnet_gcn_se", choices=("full", "lite"))
-    blocks: int = param(4, "cells a stage of nasnet_gcn_se's encoder; NASNetMobile's 4", least=1)
+    blocks: int = param(4, "cells a stage of nasnet_gcn_se's encoder; NASNetMobile's 4", ge=1)
     deep_supervision: bool = param(False, "a head on each row's end of unetpp, with its own loss")
     slice_head: bool = param(False, "a second head: does the slice hold any target at all?")
-    slice_weight: float = param(1.0, "weight of the second head's cross-entropy", above=0)
+    slice_weight: float = param(1.0, "weight of the second head's cross-entropy", gt=0)
     encoder: str = param("", "network of keras.applications as unet's encoder; empty: its own")
     encoder_weights: str = param("", "file of the encoder's weights; empty: none", path=True)
     imagenet: bool = param(False, "encoder weights by Keras's own loader, over the network")
     norm_momentum: float = param(
         0.99, "share of the running statistics that a step keeps; lower for short runs",
-        above=0, below=1,
+        gt=0, lt=1,
     )  # fmt: skip
-    context: int = param(0, "neighbouring slices on each side, as channels", least=0, most=8)
+    context: int = param(0, "neighbouring slices on each side, as channels", ge=0, le=8)
     hu_low: float = param(-1000.0, "HU (of pictures: grey value) that becomes 0")
     hu_high: float = param(400.0, "HU (of pictures: grey value) that becomes 1")
     inside_lungs: bool = param(False, "show everything outside the lung mask as hu_low")
-    min_readers: int = param(3, "readers who must have drawn a nodule for it to count", least=1)
+    min_readers: int = param(3, "readers who must have drawn a nodule for it to count", ge=1)
     consensus_level: float = param(
-        0.5, "share of a nodule's readers who must agree on a voxel", above=0, most=1
+        0.5, "share of a nodule's readers who must agree on a voxel", gt=0, le=1
     )
     loss: str = param("gdl_wce", "the loss", choices=LOSSES)
-    epochs: int = param(40, "rounds over the data", least=1)
-    batch_size: int = param(8, "slices in a step", least=1)
+    epochs: int = param(40, "rounds over the data", ge=1)
+    batch_size: int = param(8, "slices in a step", ge=1)
     crop_px: int = param(
         0, "edge of the square shown in training, around a target or in the lungs; 0: whole slices",
-        least=0,
+        ge=0,
     )  # fmt: skip
-    slices_per_epoch: int = param(0, "slices in an epoch; 0: all positives, each once", least=0)
+    slices_per_epoch: int = param(0, "slices in an epoch; 0: all positives, each once", ge=0)
     negatives_per_positive: float = param(
         1.0, "slices without a nodule with each that has one, drawn anew each epoch; -1: all",
-        least=-1,
+        ge=-1,
     )  # fmt: skip
     optimizer: str = param("adam", "the optimiser", choices=("adam", "adamw", "sgd"))
-    learning_rate: float = param(1e-3, "step size at its largest", above=0)
-    weight_decay: float = param(0.0, "pull of the weights towards 0", least=0)
+    learning_rate: float = param(1e-3, "step size at its largest", gt=0)
+    weight_decay: float = param(0.0, "pull of the weights towards 0", ge=0)
     schedule: str = param(
         "cosine", "course of the learning rate", choices=("constant", "plateau", "cosine")
     )
-    warmup_epochs: float = param(1.0, "epochs of linear rise (cosine)", least=0)
-    plateau_patience: int = param(5, "epochs without gain before it is halved (plateau)", least=1)
-    validate_every: int = param(1, "epochs from one validation to the next", least=1)
+    warmup_epochs: float = param(1.0, "epochs of linear rise (cosine)", ge=0)
+    plateau_patience: int = param(5, "epochs without gain before it is halved (plateau)", ge=1)
+    validate_every: int = param(1, "epochs from one validation to the next", ge=1)
     early_stopping_patience: int = param(
-        0, "epochs from the best to a later validated one that end it; 0: never", least=0
+        0, "epochs from the best to a later validated one that end it; 0: never", ge=0
     )
-    clip_norm: float = param(1.0, "largest norm of all gradients; 0: any", least=0)
+    clip_norm: float = param(1.0, "largest norm of all gradients; 0: any", ge=0)
     mixed_precision: str = param(
         "none",
         "float type of the layers' arithmetic; auto: what the accelerator is best at, none without",
         choices=("none", "auto", "float16", "bfloat16"),
     )
     jit: bool = param(False, "compile the step by XLA")
-    seed: int = param(1, "of weights, order, crops and changes", least=0)
-    flip_x: float = param(0.5, "probability of a left-right mirror", least=0, most=1)
-    flip_y: float = param(0.0, "probability of a front-back mirror", least=0, most=1)
-    rotate_degrees: float = param(6.0, "largest rotation, either way", least=0, most=180)
-    shift_px: float = param(8.0, "largest shift, either way", least=0)
-    zoom: float = param(0.1, "largest change of scale", least=0, most=4)
-    pad_px: float = param(0.0, "widest border put around a slice before it is shrunk", least=0)
-    elastic_px: float = param(0.0, "sd of the elastic displacements on a 3x3 grid", least=0)
-    brightness: float = param(0.05, "largest shift, as a part of the window", least=0)
-    contrast: float = param(0.1, "largest change of the contrast's factor", least=0)
-    noise: float = param(0.01, "largest sd of added noise, as a part of the window", least=0)
-    devices: int = param(1, "accelerators to share out each batch to; 0: all", least=0)
-    workers: int = param(2, "makers of batches; 0: none ahead", least=0, affects_output=False)
+    seed: int = param(1, "of weights, order, crops and changes", ge=0)
+    flip_x: float = param(0.5, "probability of a left-right mirror", ge=0, le=1)
+    flip_y: float = param(0.0, "probability of a front-back mirror", ge=0, le=1)
+    rotate_degrees: float = param(6.0, "largest rotation, either way", ge=0, le=180)
+    shift_px: float = param(8.0, "largest shift, either way", ge=0)
+    zoom: float = param(0.1, "largest change of scale", ge=0, le=4)
+    pad_px: float = param(0.0, "widest border put around a slice before it is shrunk", ge=0)
+    elastic_px: float = param(0.0, "sd of the elastic displacements on a 3x3 grid", ge=0)
+    brightness: float = param(0.05, "largest shift, as a part of the window", ge=0)
+    contrast: float = param(0.1, "largest change of the contrast's factor", ge=0)
+    noise: float = param(0.01, "largest sd of added noise, as a part of the window", ge=0)
+    devices: int = param(1, "accelerators to share out each batch to; 0: all", ge=0)
+    workers: int = param(2, "makers of batches; 0: none ahead", ge=0, affects_output=False)
     worker_processes: bool = param(False, "makers are processes, not threads", affects_output=False)
     tensorboard: bool = param(False, "write the log for TensorBoard too")
 
@@ -125,7 +125,7 @@ def run(params: Train, inputs: DatasetInputs, out: Path) -> Facts:
 
     tables = inputs.stages["build-tables"] / "tables.h5"
     split = json.loads((inputs.stages["split-patients"] / "split.json").read_text("utf-8"))
-    samples = Samples(tables, view_of(params))
+    samples = Samples(tables, input_spec_of(params))
     recipe = recipe_of(params, samples.tables)
     patients = (split["parts"]["train"], split["parts"]["validation"])
     board = EventFile(out / "tensorboard") if params.tensorboard else None
@@ -158,7 +158,7 @@ def run(params: Train, inputs: DatasetInputs, out: Path) -> Facts:
     }  # fmt: skip
 
 
-def view_of(params: Train) -> View:
+def input_spec_of(params: Train) -> InputSpec:
     """How the table is looked at.
 
     Raises
@@ -171,7 +171,7 @@ def view_of(params: Train) -> View:
             f"train.hu_low {params.hu_low:g} must be below train.hu_high {params.hu_high:g}"
         )
     amounts = {spec.name: getattr(params, spec.name) for spec in dataclasses.fields(Augmentation)}
-    return View(
+    return InputSpec(
         target=params.target,
         context=params.context,
         low=params.hu_low,

@@ -14,7 +14,7 @@ from lungseg.core.stage import DatasetStage, Params, ScanStage, param
 class Read(Params):
     """Parameters."""
 
-    repeat: int = param(1, "how often the text is written", least=1)
+    repeat: int = param(1, "how often the text is written", ge=1)
     table: str = param("", "a file whose content matters", path=True)
     jobs_hint: int = param(1, "changes nothing but speed", affects_output=False)
 
@@ -40,7 +40,7 @@ class Upper(Params):
     """Parameters."""
 
     mark: str = param("!", "what is put at the end", choices=("!", "?"))
-    gain: float = param(2.0, "a number", above=0, most=10)
+    gain: float = param(2.0, "a number", gt=0, le=10, was="factor")
 
 
 def run_upper(params, inputs, out):
@@ -52,7 +52,7 @@ def run_upper(params, inputs, out):
 class Join(Params):
     """Parameters."""
 
-    least: int = param(1, "how many scans it takes", least=0)
+    least: int = param(1, "how many scans it takes", ge=0)
 
 
 def run_join(params, inputs, out):

@@ -29,6 +29,7 @@ def test_later_layers_win(tmp_path):
     [
         ("uper.gain=1", r"--set uper.gain=1: there is no stage 'uper'; did you mean upper\?"),
         ("upper.gian=1", r"upper has no parameter 'gian'; did you mean gain\?"),
+        ("upper.factor=2", r"upper has no parameter 'factor' any more: it is called gain now"),
         ("upper.gain=wide", r"upper\.gain: expected a number, found 'wide'"),
         ("upper.gain=11", r"--set upper\.gain=11: upper: gain must be <= 10, not 11"),
         ("upper.mark=x", r"mark must be one of !, \?; not 'x'"),

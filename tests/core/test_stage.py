@@ -12,10 +12,10 @@ from lungseg.core.stage import Params, as_dict, param, scalar_types
 class Example(Params):
     """Parameters."""
 
-    close_mm: float = param(8.0, "radius", above=0, most=30)
-    air_below_hu: int = param(-320, "air", most=0)
+    close_mm: float = param(8.0, "radius", gt=0, le=30)
+    air_below_hu: int = param(-320, "air", le=0)
     method: str = param("a", "which", choices=("a", "b"))
-    limit: int | None = param(None, "at most this many", least=1)
+    limit: int | None = param(None, "at most this many", ge=1)
     on: bool = param(True, "whether")
 
 

@@ -21,7 +21,7 @@ from lungseg.core.errors import ScanError
 from lungseg.io.dicom.pixels import slice_hu
 from lungseg.io.dicom.series import read_series
 from lungseg.io.sources.index import index
-from lungseg.io.volumes.exchange import read_exchange_hu
+from lungseg.io.volumes.formats import read_hu_file
 from lungseg.ops.grid.slices import SliceRules
 from lungseg.stages.ingest import Ingest, ct_of_source
 
@@ -314,7 +314,7 @@ def test_an_enhanced_file_is_its_classic_slices(data):
     np.testing.assert_array_equal(one.array, other.array)
     np.testing.assert_array_equal(one.origin_xyz_mm, other.origin_xyz_mm)
     np.testing.assert_array_equal(one.axes.matrix_xyz, other.axes.matrix_xyz)
-    assert one.layout.step_mm == other.layout.step_mm == 4
+    assert one.stack_geometry.step_mm == other.stack_geometry.step_mm == 4
     assert one.spacing_yx_mm == other.spacing_yx_mm
 
 
@@ -354,7 +354,7 @@ def test_a_volume_is_what_another_reader_reads(data, pattern):
     paths = volumes(pattern, data)
     assert paths
     for path in paths:
-        ct, _ = read_exchange_hu(path)
+        ct, _ = read_hu_file(path)
         same_volume(ct, *READERS[VOLUMES[pattern]](path))
 
 

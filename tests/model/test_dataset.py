@@ -9,11 +9,11 @@ import pytest
 
 from lungseg.core.errors import DataError
 from lungseg.model.dataset import Epoch, Feed, Workers
-from lungseg.model.samples import Samples, View
+from lungseg.model.samples import InputSpec, Samples
 from lungseg.ops.samples.augment import Augmentation
 from tests.model.toy_table import SIZE, toy_scan, toy_table
 
-VIEW = View(augmentation=Augmentation(flip_x=0.5, rotate_degrees=5), context=1)
+VIEW = InputSpec(augmentation=Augmentation(flip_x=0.5, rotate_degrees=5), context=1)
 ROWS = np.array([3, 1, 2, 7, 8, 5, 0])
 
 
@@ -44,8 +44,8 @@ class Failing(Samples):
 class Watched(Samples):
     """Notes which threads opened and which made batches."""
 
-    def __init__(self, path, view):
-        super().__init__(path, view)
+    def __init__(self, path, input_spec):
+        super().__init__(path, input_spec)
         self.threads = set()
         self.barrier = threading.Barrier(2)
 

@@ -5,7 +5,7 @@ import pytest
 
 from lungseg.model import losses
 from lungseg.model.networks import NetworkSettings, build, foreground
-from lungseg.model.teaching import Teaching
+from lungseg.model.training_heads import TrainingHeads
 from lungseg.ops.scores.counts import count
 
 
@@ -54,15 +54,15 @@ def test_two_slices_are_learnt_by_heart(two_slices, special, loss, rate):
     keras.utils.set_random_seed(1)
     settings = {"base_width": 8, "depth": 3, "norm_momentum": 0.5, **special}
     model = build(NetworkSettings(height=64, width=64, **settings))
-    teaching = Teaching(losses.make(loss))
-    pupil = teaching.pupil(model)
-    pupil.compile(
+    heads = TrainingHeads(losses.make(loss))
+    training_model = heads.training_model(model)
+    training_model.compile(
         keras.optimizers.SGD(rate, momentum=0.9),
         jit_compile=keras.backend.backend() == "jax",
-        **teaching.compile_settings(pupil, 1),
+        **heads.compile_settings(training_model, 1),
     )
     for _ in range(25):
-        pupil.train_on_batch(image, teaching.targets(pupil, truth))
+        training_model.train_on_batch(image, heads.targets(training_model, truth))
     said = model(image, training=False)
     if special.get("slice_head"):
         assert keras.ops.convert_to_numpy(said["slice"]).min() > 0.9

@@ -5,7 +5,7 @@ import pickle
 import numpy as np
 import pytest
 
-from lungseg.model.samples import IGNORE, TARGET, Samples, View, scaled
+from lungseg.model.samples import IGNORE, TARGET, InputSpec, Samples, scaled
 from lungseg.ops.samples.augment import Augmentation
 from tests.model.toy_table import SIZE, toy_scan, toy_table
 
@@ -19,18 +19,18 @@ def table(tmp_path_factory):
 
 
 def test_the_window_becomes_0_to_1_and_no_more(table):
-    x, _ = Samples(table, View(low=-1000, high=400)).plain([2])
-    image = Samples(table, View()).tables.read("image", [2])[0]
+    x, _ = Samples(table, InputSpec(low=-1000, high=400)).plain([2])
+    image = Samples(table, InputSpec()).tables.read("image", [2])[0]
     np.testing.assert_allclose(x[0, ..., 0], (np.clip(image, -1000, 400) + 1000) / 1400, atol=1e-6)
-    x, _ = Samples(table, View(low=-125, high=275)).plain([2])
+    x, _ = Samples(table, InputSpec(low=-125, high=275)).plain([2])
     assert x.min() == 0
     assert x.dtype == np.float32
 
 
 def test_neighbours_are_channels_and_end_slices_repeat(table):
-    samples = Samples(table, View(context=1))
+    samples = Samples(table, InputSpec(context=1))
     x, _ = samples.plain([0, 3, 5])
-    alone, _ = Samples(table, View()).plain([0, 1, 2, 3, 4, 5])
+    alone, _ = Samples(table, InputSpec()).plain([0, 1, 2, 3, 4, 5])
     assert x.shape == (3, SIZE, SIZE, 3)
     np.testing.assert_array_equal(x[0], np.stack([alone[i, ..., 0] for i in (0, 0, 1)], -1))
     np.testing.assert_array_equal(x[1], np.stack([alone[i, ..., 0] for i in (2, 3, 4)], -1))
@@ -39,7 +39,7 @@ def test_neighbours_are_channels_and_end_slices_repeat(table):
 
 
 def test_agreement_is_target_and_disagreement_weighs_nothing(table):
-    samples = Samples(table, View())
+    samples = Samples(table, InputSpec())
     votes = samples.tables.read("votes", [2])[0]
     _, y = samples.plain([2, 0])
     np.testing.assert_array_equal(y[0, ..., 0], votes == 4)
@@ -49,41 +49,41 @@ def test_agreement_is_target_and_disagreement_weighs_nothing(table):
 
 
 def test_a_nodule_of_too_few_readers_weighs_nothing(table):
-    codes = Samples(table, View()).codes([8])[0]
+    codes = Samples(table, InputSpec()).codes([8])[0]
     assert not (codes == TARGET).any()
     assert (codes == IGNORE).any()
-    codes = Samples(table, View(min_readers=2)).codes([8])[0]
+    codes = Samples(table, InputSpec(min_readers=2)).codes([8])[0]
     assert (codes == TARGET).any()
 
 
 def test_the_gap_between_two_lungs_weighs_most_if_asked(table):
-    _, y = Samples(table, View(target="lungs", border_weighted=True)).plain([2])
+    _, y = Samples(table, InputSpec(target="lungs", border_weighted=True)).plain([2])
     middle = y[0, SIZE // 2, :, 1]
     assert middle.argmax() in range(SIZE // 2 - 2, SIZE // 2 + 2)
     assert middle.max() > 2 > middle.min() >= 1
-    _, y = Samples(table, View(border_weighted=True)).plain([2, 0])
+    _, y = Samples(table, InputSpec(border_weighted=True)).plain([2, 0])
     assert (y[0, ..., 1] == 0).any()
     assert (y[1, ..., 1] == 1).all()
 
 
 def test_lungs_as_target_are_all_that_counts(table):
-    samples = Samples(table, View(target="lungs"))
+    samples = Samples(table, InputSpec(target="lungs"))
     _, y = samples.plain([2])
     np.testing.assert_array_equal(y[0, ..., 0], samples.tables.read("lungs", [2])[0] > 0)
     assert (y[..., 1] == 1).all()
 
 
 def test_outside_the_lungs_can_be_hidden(table):
-    samples = Samples(table, View(inside_lungs=True))
+    samples = Samples(table, InputSpec(inside_lungs=True))
     lungs = samples.tables.read("lungs", [2])[0] > 0
     x, _ = samples.plain([2])
-    shown, _ = Samples(table, View()).plain([2])
+    shown, _ = Samples(table, InputSpec()).plain([2])
     assert (x[0, ..., 0][~lungs] == 0).all()
     np.testing.assert_array_equal(x[0, ..., 0][lungs], shown[0, ..., 0][lungs])
 
 
 def test_a_key_decides_all_of_a_sample(table):
-    samples = Samples(table, View(augmentation=ALL, context=1))
+    samples = Samples(table, InputSpec(augmentation=ALL, context=1))
     first = samples.augmented([2, 4], [(1, 0, 0), (1, 0, 1)])
     again = samples.augmented([4, 2], [(1, 0, 1), (1, 0, 0)])
     other = samples.augmented([2, 4], [(1, 1, 0), (1, 1, 1)])
@@ -93,7 +93,7 @@ def test_a_key_decides_all_of_a_sample(table):
 
 
 def test_without_any_amount_augmented_is_plain(table):
-    samples = Samples(table, View(context=1))
+    samples = Samples(table, InputSpec(context=1))
     for one, two in zip(
         samples.augmented([1, 2], [(0,), (1,)]), samples.plain([1, 2]), strict=True
     ):
@@ -102,7 +102,7 @@ def test_without_any_amount_augmented_is_plain(table):
 
 def test_image_and_target_stay_together_when_changed(table):
     samples = Samples(
-        table, View(augmentation=Augmentation(rotate_degrees=30, zoom=0.2, shift_px=4))
+        table, InputSpec(augmentation=Augmentation(rotate_degrees=30, zoom=0.2, shift_px=4))
     )
     x, y = samples.augmented([2] * 20, [(1, 0, place) for place in range(20)])
     bright = x[..., 0] > 0.5
@@ -113,7 +113,7 @@ def test_image_and_target_stay_together_when_changed(table):
 
 
 def test_a_crop_of_a_nodule_slice_shows_nodule_and_one_of_another_shows_lung(table):
-    samples = Samples(table, View(crop_px=16))
+    samples = Samples(table, InputSpec(crop_px=16))
     x, y = samples.augmented([2] * 12, [(1, 0, place) for place in range(12)])
     assert x.shape == (12, 16, 16, 1)
     assert y.shape == (12, 16, 16, 2)
@@ -124,16 +124,16 @@ def test_a_crop_of_a_nodule_slice_shows_nodule_and_one_of_another_shows_lung(tab
 
 
 def test_prediction_sees_what_training_saw(table):
-    view = View(context=1, inside_lungs=True, low=-900.5, high=300)
-    samples = Samples(table, view)
+    input_spec = InputSpec(context=1, inside_lungs=True, low=-900.5, high=300)
+    samples = Samples(table, input_spec)
     x, _ = samples.plain([0, 2])
     images = samples.tables.images([0, 2], 1)
     lungs = np.stack([samples.tables.read("lungs", rows) for rows in ([0, 0, 1], [1, 2, 3])])
-    np.testing.assert_array_equal(scaled(images, view, lungs), x)
+    np.testing.assert_array_equal(scaled(images, input_spec, lungs), x)
 
 
 def test_only_the_path_travels(table):
-    samples = Samples(table, View())
+    samples = Samples(table, InputSpec())
     samples.plain([0])
     assert len(pickle.dumps(samples)) < 2000
     copy = pickle.loads(pickle.dumps(samples))

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from lungseg.model.samples import Samples, View
+from lungseg.model.samples import InputSpec, Samples
 from lungseg.model.selection import Selection, epoch_rows, select
 from tests.model.toy_table import SLICES, toy_scan, toy_table
 
@@ -24,25 +24,29 @@ def rows_of(place):
 
 
 def test_slices_with_and_without_nodule_of_the_patients_asked_for(table):
-    chosen = select(Samples(table, View()), ["a", "c"])
+    chosen = select(Samples(table, InputSpec()), ["a", "c"])
     assert chosen.positives.tolist() == [1, 2, 3]
     assert set(chosen.negatives) == {0, 4, 5} | rows_of(2)
     np.testing.assert_array_equal(chosen.rows, sorted({0, 1, 2, 3, 4, 5} | rows_of(2)))
 
 
 def test_what_nobody_read_is_neither(table):
-    chosen = select(Samples(table, View()), ["a", "b", "c", "d"])
+    chosen = select(Samples(table, InputSpec()), ["a", "b", "c", "d"])
     assert not set(chosen.rows) & rows_of(1)
 
 
 def test_another_consensus_than_the_tables_is_counted_anew(table):
-    assert not select(Samples(table, View()), ["d"]).positives.size
-    assert select(Samples(table, View(min_readers=2)), ["d"]).positives.tolist() == [19, 20, 21]
-    assert not select(Samples(table, View(min_readers=2, level=1.0)), ["c"]).positives.size
+    assert not select(Samples(table, InputSpec()), ["d"]).positives.size
+    assert select(Samples(table, InputSpec(min_readers=2)), ["d"]).positives.tolist() == [
+        19,
+        20,
+        21,
+    ]
+    assert not select(Samples(table, InputSpec(min_readers=2, level=1.0)), ["c"]).positives.size
 
 
 def test_lungs_are_known_of_every_scan(table):
-    chosen = select(Samples(table, View(target="lungs")), ["a", "b"])
+    chosen = select(Samples(table, InputSpec(target="lungs")), ["a", "b"])
     assert set(chosen.positives) == rows_of(0) | rows_of(1)
     assert not chosen.negatives.size
 

@@ -11,7 +11,7 @@ from lungseg.model import training
 from lungseg.model.checkpoints import restore, resumable
 from lungseg.model.devices import backend, quiet_keras
 from lungseg.model.networks import NetworkSettings
-from lungseg.model.samples import Samples, View
+from lungseg.model.samples import InputSpec, Samples
 from lungseg.model.training import Recipe, optimizer, train, write_log
 from lungseg.ops.samples.augment import Augmentation
 from tests.model.toy_table import SIZE, toy_scan, toy_table
@@ -33,7 +33,7 @@ QUICK = Recipe(
     warmup_epochs=0.5,
     clip_norm=1.0,
 )
-VIEW = View(augmentation=Augmentation(flip_x=0.5, shift_px=2, noise=0.02))
+VIEW = InputSpec(augmentation=Augmentation(flip_x=0.5, shift_px=2, noise=0.02))
 PATIENTS = (["a", "b"], ["c"])
 
 
@@ -66,9 +66,9 @@ def table(tmp_path_factory):
     return toy_table(path, *(toy_scan(name) for name in "abc"), toy_scan("d", truth="none"))
 
 
-def trained(table, shelf, recipe=QUICK, view=VIEW, patients=PATIENTS, **told):
+def trained(table, shelf, recipe=QUICK, input_spec=VIEW, patients=PATIENTS, **told):
     with resumable(shelf, "a-digest") as checkpoints:
-        return train(recipe, Samples(table, view), patients, checkpoints, **told)
+        return train(recipe, Samples(table, input_spec), patients, checkpoints, **told)
 
 
 def replaced(**what):
@@ -88,7 +88,7 @@ def test_what_can_be_learnt_by_heart_is(table, tmp_path):
         learning_rate=2e-2,
         warmup_epochs=0.1,
     )
-    done = trained(table, tmp_path, recipe, View(inside_lungs=True), (["a"], ["a"]))
+    done = trained(table, tmp_path, recipe, InputSpec(inside_lungs=True), (["a"], ["a"]))
     assert done.history[0]["val_dice"] >= 0.95
     assert done.history[0]["val_sensitivity"] >= 0.95
 
@@ -175,7 +175,7 @@ def test_the_step_is_traced_once(table, tmp_path, monkeypatch):
 def test_crops_train_a_net_of_whole_slices(tmp_path):
     path = toy_table(tmp_path / "tables.h5", *(toy_scan(name, size=64) for name in "ac"), size=64)
     recipe = replaced(epochs=1, network=replace(NET, height=64, width=64))
-    done = trained(path, tmp_path, recipe, View(crop_px=32), (["a"], ["c"]))
+    done = trained(path, tmp_path, recipe, InputSpec(crop_px=32), (["a"], ["c"]))
     assert done.best.input_shape == (None, 64, 64, 1)
     assert np.isfinite(done.history[0]["val_loss"])
 

@@ -11,7 +11,7 @@ from scipy import ndimage
 from lungseg.core.errors import ConfigError, ScanError
 from lungseg.io.annotations.lidc_database import read_scan, scans_of_patient
 from lungseg.io.volumes import volume_file
-from lungseg.phantom.demo import CHOICES, demo_plan, read_demo, write_demo
+from lungseg.phantom.demo import DEMO_PATIENTS, demo_plan, read_demo, write_demo
 from lungseg.phantom.lidc_like import (
     DrawnNodule,
     drawn_nodules,
@@ -28,7 +28,7 @@ PLANS = {}
 
 def planned(patient):
     if patient not in PLANS:
-        PLANS[patient] = demo_plan(next(c for c in CHOICES if c.patient == patient))
+        PLANS[patient] = demo_plan(next(c for c in DEMO_PATIENTS if c.patient == patient))
     return PLANS[patient]
 
 
@@ -36,7 +36,7 @@ def dice(a, b):
     return 2 * (a & b).sum() / (a.sum() + b.sum())
 
 
-@pytest.mark.parametrize("choice", CHOICES, ids=lambda c: c.patient)
+@pytest.mark.parametrize("choice", DEMO_PATIENTS, ids=lambda c: c.patient)
 def test_every_drawn_voxel_lies_in_the_lungs_of_the_body_that_was_found(choice):
     found = planned(choice.patient)
     for nodule in found.nodules:
@@ -49,10 +49,10 @@ def test_every_drawn_voxel_lies_in_the_lungs_of_the_body_that_was_found(choice):
 
 
 def test_the_choices_are_a_data_set():
-    assert len({c.patient for c in CHOICES}) == len(CHOICES)
-    counted = [sum(n.readers >= 3 for n in planned(c.patient).nodules) for c in CHOICES[:6]]
+    assert len({c.patient for c in DEMO_PATIENTS}) == len(DEMO_PATIENTS)
+    counted = [sum(n.readers >= 3 for n in planned(c.patient).nodules) for c in DEMO_PATIENTS[:6]]
     assert counted == [3, 4, 0, 2, 1, 2]
-    assert all(80 <= planned(c.patient).shape[0] <= 130 for c in CHOICES)
+    assert all(80 <= planned(c.patient).shape[0] <= 130 for c in DEMO_PATIENTS)
     assert min(n.hu for n in planned("LIDC-IDRI-0240").nodules if n.readers >= 3) < -500
 
 
@@ -96,7 +96,7 @@ def test_rated_hounsfield_units_follow_texture_calcification_and_readers():
     assert rated(2, texture=5) < -250
 
 
-@pytest.mark.parametrize("choice", CHOICES, ids=lambda c: c.patient)
+@pytest.mark.parametrize("choice", DEMO_PATIENTS, ids=lambda c: c.patient)
 def test_no_nodule_of_the_demo_lies_in_fluid_or_airless_lung(choice):
     found = planned(choice.patient)
     for nodule in found.nodules:

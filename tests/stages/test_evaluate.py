@@ -10,7 +10,7 @@ import pytest
 from lungseg.core.errors import DataError, ScanError
 from lungseg.core.record import Record, write_record
 from lungseg.core.stage import DatasetInputs
-from lungseg.io.annotations.nodule_list import Nodule, NoduleList, Point, write_nodules
+from lungseg.io.annotations.nodule_list import IgnoredPoint, Nodule, NoduleList, write_nodules
 from lungseg.io.pictures.png import read_picture
 from lungseg.io.results.candidate_list import read_detections, write_candidates
 from lungseg.io.volumes import volume_file
@@ -127,7 +127,7 @@ def three(tmp_path):
             found((6, 30, 29), 0.95),  # on a nodule of one reader: ignored
             found((8, 35, 5), 0.5),  # on a non-nodule: ignored
         ],
-        points=[Point(kind="non-nodule", xyz_mm=world((8, 35, 8)))],
+        points=[IgnoredPoint(kind="non-nodule", xyz_mm=world((8, 35, 8)))],
     )
     data.add("P3", truth="none")
     return data
@@ -138,7 +138,7 @@ def test_detection_scores_by_hand(three):
     detection = scores["detection"]
     assert (scores["scans"], scores["nodules"], scores["candidates"]) == (3, 3, 6)
     assert (detection["hits"], detection["missed"], detection["false_positives"]) == (2, 1, 1)
-    assert (detection["ignored"], detection["doubles"]) == (2, 1)
+    assert (detection["ignored"], detection["duplicates"]) == (2, 1)
     assert detection["sensitivity"] == pytest.approx(2 / 3, abs=1e-6)
     assert detection["false_positives_per_scan"] == pytest.approx(1 / 3, abs=1e-6)
     # One hit before the false positive, the other after it, at 1/3 per scan.

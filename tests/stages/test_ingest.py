@@ -11,7 +11,7 @@ import pytest
 from lungseg.core.errors import ScanError, ScanSkipped
 from lungseg.io.sources.index import index, write_source
 from lungseg.io.volumes import volume_file
-from lungseg.io.volumes.exchange import write_exchange
+from lungseg.io.volumes.formats import write_volume
 from lungseg.stages.ingest import STAGE, Ingest
 from lungseg.volume import Geometry, Volume
 from tests.io.dicom.dicom_files import positions, write_series
@@ -147,7 +147,7 @@ def test_a_volume_of_another_form_is_stored_as_it_is(tmp_path, suffix):
     array = np.random.default_rng(0).integers(-1024, 1000, (4, 5, 6)).astype(np.int16)
     (tmp_path / "in").mkdir()
     volume = Volume(array, Geometry((2, 0.5, 0.5), (1, 2, 3), (-1.0, 0, 0, 0, -1, 0, 0, 0, 1)))
-    write_exchange(volume, tmp_path / "in" / f"a{suffix}")
+    write_volume(volume, tmp_path / "in" / f"a{suffix}")
     ct, facts = ingested(tmp_path / "in", tmp_path)
     np.testing.assert_array_equal(ct.array, array)
     np.testing.assert_allclose(ct.geometry.origin_xyz_mm, (1, 2, 3), atol=1e-5)
@@ -157,7 +157,7 @@ def test_a_volume_of_another_form_is_stored_as_it_is(tmp_path, suffix):
 
 def test_a_volume_of_two_slices_is_refused(tmp_path):
     (tmp_path / "in").mkdir()
-    write_exchange(
+    write_volume(
         Volume(np.full((2, 5, 6), -1000, np.int16), Geometry((1, 1, 1))), tmp_path / "in/a.nrrd"
     )
     with pytest.raises(ScanError, match=r"too-few-slices: .* has 2 slices; .* needs 3"):
@@ -169,7 +169,7 @@ def test_a_volume_of_two_slices_is_refused(tmp_path):
 def test_labels_of_many_bits_are_skipped(tmp_path):
     (tmp_path / "in").mkdir()
     labels = np.random.default_rng(0).integers(0, 30, (4, 5, 6)).astype(np.int16) * 100
-    write_exchange(Volume(labels, Geometry((1, 1, 1))), tmp_path / "in/a.nrrd")
+    write_volume(Volume(labels, Geometry((1, 1, 1))), tmp_path / "in/a.nrrd")
     with pytest.raises(ScanSkipped, match="a mask or labels, not CT"):
         ingested(tmp_path / "in", tmp_path)
 

@@ -143,18 +143,18 @@ def test_it_writes_sixteen_bits_on_the_working_grid(folders, scan):
 
 
 @pytest.mark.parametrize(
-    ("patient", "parts", "skipped"),
+    ("patient", "part", "skipped"),
     [
         ("a", "test", True), ("b", "test", True), ("c", "test", False), ("a", "train", False),
         ("c", "validation", True), ("a", "all", False), ("u", "test", False), ("x", "test", False),
     ],
 )  # fmt: skip
-def test_whom_it_leaves_out(folders, patient, parts, skipped):
+def test_whom_it_leaves_out(folders, patient, part, skipped):
     inputs, out = folders(patient)
     if skipped:
-        with pytest.raises(ScanSkipped, match=f"predict.parts is {parts}"):
-            run(Predict(parts=parts), inputs, out)
+        with pytest.raises(ScanSkipped, match=f"predict.part is {part}"):
+            run(Predict(part=part), inputs, out)
         assert not list(out.iterdir())
     else:
-        run(Predict(parts=parts), inputs, out)
+        run(Predict(part=part), inputs, out)
         assert (out / "probability.h5").is_file()

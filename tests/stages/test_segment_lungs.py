@@ -17,7 +17,7 @@ PARAMS = SegmentLungs()
 NUISANCES = {
     "none": {},
     "no bowel gas": {"bowel_gas": False},
-    "windpipe open": {"open_trachea": True},
+    "trachea open": {"open_trachea": True},
     "lungs touch": {"junction": True},
     "contrast": {"contrast": True},
     "low dose": {"noise_hu": 40.0},
@@ -166,11 +166,11 @@ def test_slice2d_is_another_mask_and_knows_no_lungs_in_tissue():
 def test_bounds_of_the_threshold_hold_and_must_be_in_order():
     phantom = chest(**BLOCK)
     _, verdict = segment(
-        phantom.ct, None, SegmentLungs(threshold_from_hu=-400.0, threshold_to_hu=-350.0)
+        phantom.ct, None, SegmentLungs(threshold_min_hu=-400.0, threshold_max_hu=-350.0)
     )
     assert verdict.facts["threshold_hu"] == -400.0
-    with pytest.raises(ConfigError, match=r"threshold_from_hu \(-200\) must not be above"):
-        SegmentLungs(threshold_from_hu=-200.0)
+    with pytest.raises(ConfigError, match=r"threshold_min_hu \(-200\) must not be above"):
+        SegmentLungs(threshold_min_hu=-200.0)
 
 
 def test_the_stage_writes_lungs_on_the_grid_it_read_and_facts_that_json_takes(tmp_path):

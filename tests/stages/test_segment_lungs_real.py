@@ -8,7 +8,7 @@ import pytest
 from lungseg.core.errors import ScanError
 from lungseg.io.annotations.lidc_database import scans_of_patient
 from lungseg.io.sources.index import index
-from lungseg.io.volumes.exchange import read_exchange
+from lungseg.io.volumes.formats import read_volume
 from lungseg.ops.grid.resample import to_grid
 from lungseg.ops.nodules.contours import rasterise, slice_z_mm
 from lungseg.stages.ingest import Ingest, ct_of_source
@@ -54,7 +54,7 @@ DRAWN = [
 def test_lungs_are_those_drawn_by_hand(  # noqa: PLR0917
     data, tmp_path, ct, truth, rule, least, verdict
 ):
-    drawn = read_exchange(data / "lungs" / truth)
+    drawn = read_volume(data / "lungs" / truth)
     expected = rule(drawn.array) if rule else drawn.array > 0
     scan, lungs, facts = lungs_of(data / "lungs" / ct, tmp_path)
     assert scan.geometry == drawn.geometry

@@ -15,7 +15,7 @@ from lungseg.model.inference import load_net
 from lungseg.model.model_record import read_model_record, write_model_record
 from lungseg.session.presets import PRESETS
 from lungseg.stages import build_tables, predict, split_patients, train
-from lungseg.stages.train import Train, recipe_of, view_of
+from lungseg.stages.train import Train, input_spec_of, recipe_of
 from tests.model.toy_table import SIZE, toy_scan, toy_table
 
 TINY = Train(
@@ -66,7 +66,7 @@ def test_the_record_says_what_the_net_is_and_whom_it_saw(trained):
     assert record.validation_patients == ["c"]
     assert record.classes == ["background", "nodules"]
     assert (record.crop_px, record.spacing_mm, record.context) == (SIZE, [1.0, 1.0, 1.0], 1)
-    assert record.view.context == 1
+    assert record.input_spec.context == 1
     assert record.network["channels"] == 3
 
 
@@ -117,7 +117,7 @@ def test_a_fault_leaves_the_checkpoints_for_the_next_run(inputs, tmp_path, monke
 
 def test_an_empty_window_is_refused():
     with pytest.raises(ConfigError, match=r"hu_low 400 must be below train\.hu_high 400"):
-        view_of(Train(hu_low=400.0))
+        input_spec_of(Train(hu_low=400.0))
 
 
 def test_a_crop_larger_than_the_tables_is_refused(inputs):

@@ -60,7 +60,7 @@ class Nodule:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Point:
+class IgnoredPoint:
     """A place where a detection is neither right nor wrong.
 
     Attributes
@@ -105,7 +105,7 @@ class NoduleList:
     scan: str
     truth: str
     nodules: tuple[Nodule, ...] = ()
-    points: tuple[Point, ...] = ()
+    points: tuple[IgnoredPoint, ...] = ()
     outside: tuple[str, ...] = ()
     problems: tuple[str, ...] = ()
 
@@ -139,7 +139,7 @@ def read_nodules(path: Path) -> NoduleList:
             )
             for n in raw["nodules"]
         )
-        points = tuple(Point(**{**p, "xyz_mm": _triple(p["xyz_mm"])}) for p in raw["points"])
+        points = tuple(IgnoredPoint(**{**p, "xyz_mm": _triple(p["xyz_mm"])}) for p in raw["points"])
         return NoduleList(
             scan=str(raw["scan"]),
             truth=str(raw["truth"]),

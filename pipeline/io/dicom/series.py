@@ -10,7 +10,14 @@ from lungseg.core.errors import ScanError
 from lungseg.io.dicom import header as dh
 from lungseg.io.dicom.pixels import HuArray, fill
 from lungseg.io.dicom.planes import Plane, planes_of
-from lungseg.ops.grid.slices import Axes, Layout, SliceRules, axes_of, layout_of, same_places
+from lungseg.ops.grid.slices import (
+    Axes,
+    SliceRules,
+    StackGeometry,
+    axes_of,
+    same_places,
+    stack_geometry_of,
+)
 from lungseg.volume import FloatArray
 
 
@@ -22,7 +29,7 @@ class Series:
     ----------
     array
         ``(z, y, x) int16`` HU, slices ascending along the normal.
-    layout
+    stack_geometry
         Where they lie along and across the normal.
     axes
         Directions of columns, rows and slices.
@@ -32,7 +39,7 @@ class Series:
         Distance of rows, then of columns.
     manufacturer
         As the first file has it.
-    doubles
+    duplicates
         Slices that were there twice, equal, and were left out.
     rounded
         True if slope and intercept gave fractions, rounded to the nearest HU.
@@ -45,12 +52,12 @@ class Series:
     """
 
     array: HuArray
-    layout: Layout
+    stack_geometry: StackGeometry
     axes: Axes
     origin_xyz_mm: FloatArray
     spacing_yx_mm: tuple[float, float]
     manufacturer: str
-    doubles: int
+    duplicates: int
     rounded: bool
     mended: int
     lossy: int
@@ -87,20 +94,20 @@ def read_series(
     coordinates = axes.along([plane.position_xyz_mm for plane in planes])
     groups = same_places(coordinates, rules)
     first = [group[0] for group in groups]
-    doubles = _drop_doubles(planes, coordinates, groups, rules)
-    layout = layout_of(coordinates[first], rules)
+    duplicates = _drop_duplicates(planes, coordinates, groups, rules)
+    stack_geometry = stack_geometry_of(coordinates[first], rules)
     array = np.empty((len(first), planes[0].rows, planes[0].columns), np.int16)
     notes = [fill(planes[i], array[k]) for k, i in enumerate(first)]
     y, x = planes[0].spacing_yx_mm
     units = {header.text(dh.RESCALE_TYPE) for header in headers} - {"", "HU"}
     return Series(
         array=array,
-        layout=layout,
+        stack_geometry=stack_geometry,
         axes=axes,
         origin_xyz_mm=np.asarray(planes[first[0]].position_xyz_mm),
         spacing_yx_mm=(y, x),
         manufacturer=headers[0].text(dh.MANUFACTURER),
-        doubles=doubles,
+        duplicates=duplicates,
         lossy=sum(header.text(dh.LOSSY) == "01" for header in headers),
         rescale_type=",".join(sorted(units)),
         rounded=any(note.rounded for note in notes),
@@ -135,7 +142,7 @@ def _check_alike(planes: Sequence[Plane]) -> None:
             )
 
 
-def _drop_doubles(
+def _drop_duplicates(
     planes: Sequence[Plane], coordinates: FloatArray, groups: list[list[int]], rules: SliceRules
 ) -> int:
     # Two slices at one place are one if their pixels are equal; else nobody knows which to take.

@@ -18,7 +18,7 @@ from lungseg.ops.scores.segmentation import NoduleOverlap
 
 SCAN_COLUMNS = (
     "seriesuid", "patient", "part", "truth", "nodules", "candidates", "hits", "false_positives",
-    "ignored", "doubles", "target_ml", "marked_ml", "dice",
+    "ignored", "duplicates", "target_ml", "marked_ml", "dice",
 )  # fmt: skip
 NODULE_COLUMNS = (
     "seriesuid", "patient", "part", "label", "coordX", "coordY", "coordZ", "diameter_mm",
@@ -80,7 +80,7 @@ def write_tables(scored: Sequence[Scored], curve: Froc, out: Path) -> None:
         dice = s.counts.dice if n_target else None
         scans.append(
             (s.scan, s.patient, s.part, s.truth.truth, len(s.nodules), len(s.detections), n_hits,
-             len(s.hits.false), s.hits.ignored, s.hits.doubles, n_target * s.voxel_ml,
+             len(s.hits.false), s.hits.ignored, s.hits.duplicates, n_target * s.voxel_ml,
              n_marked * s.voxel_ml, dice)
         )  # fmt: skip
         for nodule, best, overlapped in zip(s.nodules, s.hits.best, s.overlaps, strict=True):

@@ -106,7 +106,7 @@ def index(roots: Sequence[Path], cache: Path) -> tuple[list[Source], list[LeftOu
                     known.put(path, size, mtime_ns, found)
             files.append(_File(path, size, mtime_ns, found))
     sources, left_out = _dicom_scans([f for f in files if f.found.kind == "dicom"])
-    exchange, faults = _exchange_scans(files, {source.scan for source in sources})
+    exchange, faults = _volume_scans(files, {source.scan for source in sources})
     left_out += faults
     left_out += [
         LeftOut(f.path, f.found.reason, f.found.fault, modality=f.found.modality)
@@ -243,7 +243,7 @@ def _without_copies(files: list[_File]) -> list[_File]:
     return unique
 
 
-def _exchange_scans(files: Sequence[_File], taken: Set[str]) -> tuple[list[Source], list[LeftOut]]:
+def _volume_scans(files: Sequence[_File], taken: Set[str]) -> tuple[list[Source], list[LeftOut]]:
     by_stem: Mapping[str, list[_File]] = defaultdict(list)
     for file in files:
         if file.found.kind in set(headers.SUFFIXES.values()):

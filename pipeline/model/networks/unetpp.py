@@ -2,7 +2,7 @@
 
 Node (i, j) is level i after j steps up; it sees every earlier node of its row and the enlarged
 node (i + 1, j - 1) below. With deep supervision each node (0, j) has a head, ``mask_j``, and the
-output is the mean of their probabilities; `lungseg.model.teaching` gives each a loss of its own.
+output is the mean of their probabilities; `lungseg.model.training_heads` gives each its own loss.
 """
 
 from typing import Any

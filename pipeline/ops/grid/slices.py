@@ -1,4 +1,4 @@
-"""Where slices lie: order, spacing, holes, doubles, tilt. Pure functions of their positions.
+"""Where slices lie: order, spacing, holes, duplicates, tilt. Pure functions of their positions.
 
 A DICOM series says nothing of a volume: only where each slice's first pixel lies and which way
 its rows and columns run. Whether that makes an even, orthogonal grid is decided here, each doubt
@@ -81,7 +81,7 @@ class Gap:
 
 
 @dataclass(frozen=True)
-class Layout:
+class StackGeometry:
     """How slices in order lie along and across their normal.
 
     Attributes
@@ -205,7 +205,7 @@ def same_places(coordinates_mm: FloatArray, rules: SliceRules) -> list[list[int]
     return groups
 
 
-def layout_of(coordinates_mm: FloatArray, rules: SliceRules) -> Layout:
+def stack_geometry_of(coordinates_mm: FloatArray, rules: SliceRules) -> StackGeometry:
     """How slices lie that are in order and each at a place of its own.
 
     Parameters
@@ -238,7 +238,7 @@ def layout_of(coordinates_mm: FloatArray, rules: SliceRules) -> Layout:
     even = np.linspace(z[0], z[-1], count)
     noise = float(np.abs(z - even).max())
     if noise <= rules.position_tolerance_mm:
-        return Layout((z[-1] - z[0]) / (count - 1), even, z, shift, tilt, "even", noise)
+        return StackGeometry((z[-1] - z[0]) / (count - 1), even, z, shift, tilt, "even", noise)
     gaps = np.diff(z)
     holes = _even_with_holes(z, gaps, rules)
     if holes is None:
@@ -250,7 +250,7 @@ def layout_of(coordinates_mm: FloatArray, rules: SliceRules) -> Layout:
     steps = max(round((z[-1] - z[0]) / step), 1)
     grid = np.linspace(z[0], z[-1], steps + 1)
     kind = "holes" if holes else "uneven"
-    return Layout((z[-1] - z[0]) / steps, grid, z, shift, tilt, kind, 0.0, tuple(holes))
+    return StackGeometry((z[-1] - z[0]) / steps, grid, z, shift, tilt, kind, 0.0, tuple(holes))
 
 
 def _check_gaps(holes: list[Gap], gaps: FloatArray, step: float, rules: SliceRules) -> None:

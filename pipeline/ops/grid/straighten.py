@@ -9,7 +9,7 @@ or the edge of a plane, and padding is never mixed with tissue.
 import numpy as np
 import numpy.typing as npt
 
-from lungseg.ops.grid.slices import Layout
+from lungseg.ops.grid.slices import StackGeometry
 from lungseg.volume import FloatArray
 
 HuArray = npt.NDArray[np.int16]
@@ -17,15 +17,18 @@ UNSEEN_HU = -2048
 
 
 def straighten(
-    stack: HuArray, layout: Layout, spacing_yx_mm: tuple[float, float], padding_hu: int | None
+    stack: HuArray,
+    stack_geometry: StackGeometry,
+    spacing_yx_mm: tuple[float, float],
+    padding_hu: int | None,
 ) -> tuple[HuArray, FloatArray, int | None]:
-    """Stack on the even grid of `layout`, the shift of its first pixel, and its padding.
+    """Stack on the even grid of `stack_geometry`, the shift of its first pixel, and its padding.
 
     Parameters
     ----------
     stack
         Slices in order, ``(z, y, x) int16`` HU.
-    layout
+    stack_geometry
         Where they lie.
     spacing_yx_mm
         Distance of rows and of columns.
@@ -41,22 +44,22 @@ def straighten(
     padding_hu
         As given, or the value that marks what the canvas of a tilted gantry adds.
     """
-    if layout.is_plain:
+    if stack_geometry.is_plain:
         return stack, np.zeros(2), padding_hu
     _, rows, columns = stack.shape
-    first_mm = layout.shift_xy_mm.min(axis=0)
+    first_mm = stack_geometry.shift_xy_mm.min(axis=0)
     # In pixels, (y, x): how far each slice's first pixel lies from the canvas's.
-    offset = (layout.shift_xy_mm - first_mm)[:, ::-1] / np.asarray(spacing_yx_mm)
+    offset = (stack_geometry.shift_xy_mm - first_mm)[:, ::-1] / np.asarray(spacing_yx_mm)
     offset[np.abs(offset) < 1e-6] = 0
     more = np.ceil(offset.max(axis=0) - 1e-6).astype(int)
     floor = int(stack.min())
     unseen = padding_hu
     if unseen is None:
         unseen = UNSEEN_HU if floor > UNSEEN_HU else max(floor - 1, -32768)
-    out = np.empty((len(layout.grid_z_mm), rows + more[0], columns + more[1]), np.int16)
+    out = np.empty((len(stack_geometry.grid_z_mm), rows + more[0], columns + more[1]), np.int16)
     shifted: dict[int, npt.NDArray[np.float32]] = {}
-    for k, z in enumerate(layout.grid_z_mm):
-        below, weight = _between(layout.z_mm, float(z))
+    for k, z in enumerate(stack_geometry.grid_z_mm):
+        below, weight = _between(stack_geometry.z_mm, float(z))
         for j in [j for j in shifted if j < below]:
             del shifted[j]
         for j in (below, below + 1) if weight else (below,):

@@ -1,4 +1,4 @@
-"""The windpipe and the main bronchi, grown from short lengths of tube between the lungs."""
+"""The trachea and the main bronchi, grown from short lengths of tube between the lungs."""
 
 from dataclasses import dataclass
 
@@ -16,13 +16,13 @@ from lungseg.ops.grid.morphology import (
 )
 from lungseg.volume import HU, Triple
 
-# A windpipe's or main bronchus's cross-section, cut straight or along, mm2.
+# A trachea's or main bronchus's cross-section, cut straight or along, mm2.
 SECTION_MM2 = (25.0, 800.0)
 # How far from the middle of the chest a piece of tube may lie, mm.
 MIDDLE_MM = 45.0
 # Shortest tube, mm, unless the scan itself is shorter.
 SHORTEST_MM = 12.0
-# A tube this long, mm, and this close to pure air, HU, is the windpipe.
+# A tube this long, mm, and this close to pure air, HU, is the trachea.
 LONG_MM = 60.0
 PURE_HU = 35
 # Lumen is this close to pure air, HU; parenchyma is not, at least not around a whole tube.
@@ -56,10 +56,10 @@ class Airways:
 def find_airways(
     ct: npt.NDArray[HU], inside: MaskArray, air_hu: float, spacing_mm: Triple
 ) -> Airways:
-    """Windpipe and main bronchi in the air `inside` the patient; empty if none is seen.
+    """Trachea and main bronchi in the air `inside` the patient; empty if none is seen.
 
     Seeds are lengths of tube: pieces of lumen in consecutive axial slices, of the size of a
-    windpipe, near the middle of the chest, and with tissue around. They are grown at rising
+    trachea, near the middle of the chest, and with tissue around. They are grown at rising
     thresholds, and the last before the volume leaps, which is a leak into the lung, holds.
 
     Parameters
@@ -108,7 +108,7 @@ def _tubes(ct: npt.NDArray[HU], inside: MaskArray, air_hu: float, spacing_mm: Tr
         off_mm = abs(stats["centroids"][label][2] - middle) * spacing_mm[2]
         length_mm = (box[0].stop - box[0].start) * spacing_mm[0]
         tube = candidates[box] == label
-        # The windpipe is longer than any tip of lung, so less is asked of it: it may lie where a
+        # The trachea is longer than any tip of lung, so less is asked of it: it may lie where a
         # picture of one lung ends, thinly walled.
         core_hu = float(np.percentile(ct[box][tube], 25)) - air_hu
         long = length_mm > LONG_MM and core_hu < PURE_HU

@@ -17,7 +17,7 @@ FLAT_HU = 250
 THICK_BLOCKS = 1.75
 
 
-def hazy_lung(
+def dense_lung(
     ct: npt.NDArray[HU], lungs: MaskArray, blocked: MaskArray, spacing_mm: Triple
 ) -> MaskArray:
     """Dense lung beside `lungs`: dependent parts, ground glass, fibrosis.

@@ -16,10 +16,10 @@ from lungseg.ops.grid.morphology import (
     erode_mm,
 )
 from lungseg.ops.lungs.airways import Airways, find_airways
-from lungseg.ops.lungs.dense_lung import hazy_lung
+from lungseg.ops.lungs.dense_lung import dense_lung
 from lungseg.ops.lungs.left_right import LEFT, RIGHT, part_sides
 from lungseg.ops.lungs.outline import CoarseLungs, outlined
-from lungseg.ops.lungs.outside_air import part_air
+from lungseg.ops.lungs.outside_air import separate_body_air
 from lungseg.ops.lungs.shape import filled_lung, wall_bulges
 from lungseg.volume import HU, Triple, Volume
 
@@ -43,8 +43,8 @@ LUNG_OF_GAS_ML = 1000.0
 class LungSettings:
     """What `find_lungs` can be told; see `SegmentLungs` for each one's meaning."""
 
-    threshold_from_hu: float = -600.0
-    threshold_to_hu: float = -300.0
+    threshold_min_hu: float = -600.0
+    threshold_max_hu: float = -300.0
     rim_mm: float = 0.8
     coarse_mm: float = 2.0
     vessel_mm: float = 4.0
@@ -63,7 +63,7 @@ class Lungs:
     threshold_hu
         What is darker is air.
     airways_ml
-        Volume of windpipe and main bronchi.
+        Volume of trachea and main bronchi.
     """
 
     labels: Volume[np.uint8]
@@ -82,7 +82,7 @@ def air_and_tissue(
             "Hounsfield units has air and tissue; look at the file with a viewer"
         )
     means = two_means(counts, COUNTED_HU[0])
-    low, high = settings.threshold_from_hu, settings.threshold_to_hu
+    low, high = settings.threshold_min_hu, settings.threshold_max_hu
     return float(np.clip(means.threshold, low, high)), means.high
 
 
@@ -91,7 +91,7 @@ def find_lungs(
     field_of_view: MaskArray | None = None,
     settings: LungSettings | None = None,
 ) -> Lungs:
-    """Right and left lung of a chest CT, without windpipe and main bronchi.
+    """Right and left lung of a chest CT, without trachea and main bronchi.
 
     Parameters
     ----------
@@ -113,7 +113,7 @@ def find_lungs(
     z, y, x = (step * f for step, f in zip(ct.spacing_mm, factors, strict=True))
     spacing_mm = (z, y, x)
     seen = None if field_of_view is None else ~block_any(~field_of_view, factors)
-    air = part_air(coarse, threshold, spacing_mm, seen)
+    air = separate_body_air(coarse, threshold, spacing_mm, seen)
     # From here on the work is done where the patient's air is, with room for what closing adds.
     room_mm = max(settings.wall_mm, ROOM_MM)
     margin = [int(room_mm / step) + 2 for step in spacing_mm]
@@ -123,7 +123,7 @@ def find_lungs(
     parts = _parts(coarse, inside & ~airways.wall, air.air_hu, spacing_mm)
     dark = _lungs_of(parts, settings.smallest_lung_ml)
     edge_hu = max(threshold, (float(np.median(coarse[dark])) + tissue_hu) / 2)
-    dark |= hazy_lung(coarse, dark, airways.wall, spacing_mm)
+    dark |= dense_lung(coarse, dark, airways.wall, spacing_mm)
     closed = _closed(coarse, part_sides(coarse, dark, spacing_mm), airways, spacing_mm, settings)
     found = CoarseLungs(dark=dark, closed=closed, airways=airways.lumen)
     zoom = Zoom(ct.shape, factors)

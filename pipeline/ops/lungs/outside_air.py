@@ -1,4 +1,4 @@
-"""Air around the patient, told from air inside: slice by slice, so that no windpipe leads in."""
+"""Air around the patient, told from air inside: slice by slice, so that no trachea leads in."""
 
 from dataclasses import dataclass
 
@@ -39,7 +39,7 @@ class Air:
     air_hu: float
 
 
-def part_air(
+def separate_body_air(
     ct: npt.NDArray[HU],
     threshold_hu: float,
     spacing_mm: Triple,
@@ -50,7 +50,7 @@ def part_air(
     Inside is what has the body on at least three of its four sides within its axial slice; so a
     lung stays that the border of the image or of the field of view cuts, and air under the table
     goes, although both touch the border. Where a gap joins a lung to outside air (a thin chest
-    wall, a drain), the two are parted at their bottleneck. A windpipe open to the world at the
+    wall, a drain), the two are parted at their bottleneck. A trachea open to the world at the
     top slice or through the mouth has no part in this, since slices are looked at one by one.
 
     Parameters

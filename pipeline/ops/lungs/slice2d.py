@@ -2,7 +2,7 @@
 
 Each axial slice is cut in two by 2-means on its central square; what is dark is shrunk, grown,
 kept by its bounding box and grown again. All lengths are pixels of a slice of 512 x 512 and are
-scaled to the slice's size. It keeps the windpipe, knows no third dimension and finds "lungs" in
+scaled to the slice's size. It keeps the trachea, knows no third dimension and finds "lungs" in
 any slice; that is the point of having it here.
 """
 

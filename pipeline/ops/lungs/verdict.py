@@ -18,7 +18,7 @@ MOST_SOFT_SHARE = 0.25
 MEAN_HU = (-960.0, -550.0)
 # Two lungs together, ml.
 MOST_ML = 11_000.0
-# A scan this high that shows lungs whole shows the windpipe too, mm.
+# A scan this high that shows lungs whole shows the trachea too, mm.
 TRACHEA_ABOVE_MM = 120.0
 # Parts smaller than this are crumbs and do not count, ml; and how many parts lungs may have.
 CRUMB_ML = 2.0
@@ -84,7 +84,7 @@ def judge(
         reasons.append(f"{parts} separate parts (at most {MOST_PARTS})")
     height_mm = (box[0].stop - box[0].start) * labels.spacing_mm[0]
     if trachea_ml <= 0 and height_mm > TRACHEA_ABOVE_MM:
-        reasons.append("no windpipe was found; it may be in the mask")
+        reasons.append("no trachea was found; it may be in the mask")
     return Verdict(facts, tuple(reasons))
 
 

@@ -83,7 +83,7 @@ def _nearest_points(clouds: Sequence[FloatArray], reach: float) -> FloatArray:
     return distance
 
 
-def carry(patch: Patch, source: Geometry, target: Geometry) -> Patch:
+def resample_mask(patch: Patch, source: Geometry, target: Geometry) -> Patch:
     """A mask on another grid, with the volume it had.
 
     The voxels of the new grid are ranked by linear interpolation of the mask (of equal ones the
@@ -153,7 +153,7 @@ def clipped(patch: Patch, shape: Sequence[int]) -> Patch | None:
     return _trimmed(Patch(mask, (z, y, x)))
 
 
-def tally(patches: Sequence[Patch]) -> tuple[Votes, tuple[int, int, int]]:
+def count_votes(patches: Sequence[Patch]) -> tuple[Votes, tuple[int, int, int]]:
     """How many of the masks hold each voxel, in the box of them all, and where that box lies."""
     low = np.min([p.first_zyx for p in patches], axis=0)
     high = np.max([np.add(p.first_zyx, p.mask.shape) for p in patches], axis=0)
@@ -243,5 +243,5 @@ def axes_mm(mask: MaskArray, spacing_mm: Sequence[float]) -> tuple[float, float]
 
 def dice(one: Patch, other: Patch) -> float:
     """Dice coefficient of two masks on the same grid: twice the shared volume over the sum."""
-    votes, _ = tally([one, other])
+    votes, _ = count_votes([one, other])
     return 2.0 * int((votes == 2).sum()) / int(one.mask.sum() + other.mask.sum())

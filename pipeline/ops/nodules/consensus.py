@@ -5,7 +5,15 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from lungseg.ops.nodules.clusters import Labels, Votes, axes_mm, carry, clipped, tally, votes_needed
+from lungseg.ops.nodules.clusters import (
+    Labels,
+    Votes,
+    axes_mm,
+    clipped,
+    count_votes,
+    resample_mask,
+    votes_needed,
+)
 from lungseg.ops.nodules.contours import Patch, Reading, rasterise
 from lungseg.volume import FloatArray, Geometry, Triple
 
@@ -86,11 +94,11 @@ def voted(
         None if none of it lies on the grid.
     """
     drawn = [rasterise(reading, z_mm)[0] for reading in readings]
-    moved = [clipped(carry(patch, source, geometry), shape) for patch in drawn if patch]
+    moved = [clipped(resample_mask(patch, source, geometry), shape) for patch in drawn if patch]
     inside = [patch for patch in moved if patch]
     if not inside:
         return None
-    votes, first = tally(inside)
+    votes, first = count_votes(inside)
     return VotedNodule(
         votes,
         first,

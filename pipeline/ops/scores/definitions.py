@@ -4,7 +4,7 @@ DEFINITIONS = {
     "nodule": "a nodule that at least min_readers radiologists drew; its centre is the centroid of "
     "its consensus, its diameter that of the ball of the same volume",
     "hit": "a candidate nearer to a nodule's centre than its radius (strictly; an unknown diameter "
-    "is 10 mm); of several on one nodule the likeliest counts, the others are dropped (doubles)",
+    "is 10 mm); of several on one nodule the likeliest counts, the others are dropped (duplicates)",
     "ignored": "a candidate that hits no nodule and lies within a nodule of fewer readers or a "
     "finding to ignore; dropped",
     "false_positive": "any other candidate",

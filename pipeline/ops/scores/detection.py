@@ -33,14 +33,14 @@ class ScanHits:
         That candidate's probability, NaN where none does.
     false
         Probabilities of the false positives.
-    doubles, ignored
+    duplicates, ignored
         Candidates dropped as further hits on a nodule, and as neither right nor wrong.
     """
 
     best: npt.NDArray[np.intp]
     probability: Floats
     false: Floats
-    doubles: int
+    duplicates: int
     ignored: int
 
 
@@ -72,13 +72,13 @@ def hits(
     p = np.asarray(probability, float).reshape(-1)
     best = np.full(len(nodules), -1, np.intp)
     used = np.zeros(len(xyz), bool)
-    doubles = 0
+    duplicates = 0
     for k, (centre, diameter_mm) in enumerate(nodules):
         near = _within(xyz, centre, diameter_mm)
         used[near] = True
         if near.size:
             best[k] = near[p[near].argmax()]
-            doubles += near.size - 1
+            duplicates += near.size - 1
     left = np.flatnonzero(~used)
     irrelevant = np.zeros(len(left), bool)
     for centre, diameter_mm in ignore:
@@ -87,7 +87,7 @@ def hits(
         best=best,
         probability=np.where(best >= 0, p[best] if p.size else np.nan, np.nan),
         false=p[left[~irrelevant]],
-        doubles=doubles,
+        duplicates=duplicates,
         ignored=int(irrelevant.sum()),
     )
 
@@ -129,7 +129,7 @@ class Froc:
         return float(self.at().mean())
 
 
-class Marks:
+class ScoredCandidates:
     """Hits and false positives of many scans, in the order of their probability."""
 
     def __init__(self, scans: Sequence[ScanHits]) -> None:
@@ -165,7 +165,7 @@ class Marks:
 
 
 def bootstrap(
-    marks: Marks, rounds: int, seed: int, rates: Sequence[float] = RATES
+    marks: ScoredCandidates, rounds: int, seed: int, rates: Sequence[float] = RATES
 ) -> npt.NDArray[np.float64]:
     """Sensitivities ``(rounds, rates)`` of as many scans drawn with replacement.
 

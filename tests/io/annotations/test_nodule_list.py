@@ -4,9 +4,9 @@ import pytest
 
 from lungseg.core.errors import ScanError
 from lungseg.io.annotations.nodule_list import (
+    IgnoredPoint,
     Nodule,
     NoduleList,
-    Point,
     read_nodules,
     write_nodules,
 )
@@ -30,7 +30,7 @@ LIST = NoduleList(
             readings=("84", "85"),
         ),
     ),
-    points=(Point(kind="non-nodule", xyz_mm=(1.0, 2.0, 3.0), key="1/a"),),
+    points=(IgnoredPoint(kind="non-nodule", xyz_mm=(1.0, 2.0, 3.0), key="1/a"),),
     outside=("annotation 9: ...",),
     problems=("list.csv, line 3: ...",),
 )

@@ -45,9 +45,9 @@ def test_a_series_is_the_volume_that_simpleitk_reads(tmp_path, orientation, back
     np.testing.assert_allclose(series.origin_xyz_mm, image.GetOrigin(), atol=1e-4)
     np.testing.assert_allclose(series.axes.matrix_xyz.ravel(), image.GetDirection(), atol=1e-6)
     np.testing.assert_allclose(
-        (*series.spacing_yx_mm[::-1], series.layout.step_mm), image.GetSpacing(), atol=1e-4
+        (*series.spacing_yx_mm[::-1], series.stack_geometry.step_mm), image.GetSpacing(), atol=1e-4
     )
-    assert series.layout.is_plain
+    assert series.stack_geometry.is_plain
 
 
 def test_each_slice_has_its_own_slope_and_intercept(tmp_path):
@@ -76,16 +76,16 @@ def test_an_enhanced_file_is_its_classic_slices(tmp_path):
     one, other = read_series(files, RULES), read_series([enhanced], RULES)
     np.testing.assert_array_equal(one.array, other.array)
     np.testing.assert_array_equal(one.origin_xyz_mm, other.origin_xyz_mm)
-    assert one.layout.step_mm == other.layout.step_mm
+    assert one.stack_geometry.step_mm == other.stack_geometry.step_mm
     both = read_series([*files, enhanced], RULES)
-    assert both.doubles == 6
+    assert both.duplicates == 6
     np.testing.assert_array_equal(one.array, both.array)
 
 
 def test_a_slice_that_is_there_twice_is_kept_once(tmp_path):
     files = write_series(tmp_path, STORED[[0, 1, 1, 2]], positions(3)[[0, 1, 1, 2]])
     series = read_series(files, RULES)
-    assert series.doubles == 1
+    assert series.duplicates == 1
     np.testing.assert_array_equal(series.array, STORED[:3].astype(int) - 1024)
 
 

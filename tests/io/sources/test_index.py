@@ -12,7 +12,7 @@ import pytest
 from lungseg.core.errors import ScanError
 from lungseg.io.sources import index as module
 from lungseg.io.sources.index import index, read_source, write_source
-from lungseg.io.volumes.exchange import write_exchange
+from lungseg.io.volumes.formats import write_volume
 from lungseg.volume import Geometry, Volume
 from tests.io.dicom.dicom_files import (
     dataset,
@@ -45,7 +45,7 @@ def series(folder, uid, **header):
 
 def volume(path, value=0, dtype=np.int16):
     path.parent.mkdir(parents=True, exist_ok=True)
-    write_exchange(Volume(np.full((4, 3, 5), value, dtype), Geometry((1, 1, 1))), path)
+    write_volume(Volume(np.full((4, 3, 5), value, dtype), Geometry((1, 1, 1))), path)
     return path
 
 

@@ -53,7 +53,7 @@ def by_simpleitk(volume, shape, geometry, order, outside):
     resample.SetOutputDirection(geometry.direction_xyz)
     resample.SetInterpolator(how)
     resample.SetDefaultPixelValue(outside)
-    # Its cast to integers truncates, so it works on doubles here.
+    # Its cast to integers truncates, so it works on duplicates here.
     return sitk.GetArrayFromImage(resample.Execute(as_image(sitk, volume)))
 
 

@@ -9,10 +9,10 @@ from lungseg.core.errors import ScanError
 from lungseg.ops.grid.slices import (
     SliceRules,
     axes_of,
-    layout_of,
     orthonormal,
     same_places,
     skew_degrees,
+    stack_geometry_of,
 )
 
 RULES = SliceRules()
@@ -40,10 +40,10 @@ def turned(degrees, axis=0):
 )
 def test_even_slices_with_noise_are_even(count, gap_mm, first_mm, seed):
     noise = np.random.default_rng(seed).uniform(-1e-4, 1e-4, (count, 3))
-    layout = layout_of(along(first_mm + gap_mm * np.arange(count)) + noise, RULES)
-    assert layout.is_plain
-    assert layout.step_mm == pytest.approx(gap_mm, abs=1e-4)
-    assert layout.noise_mm <= 2e-4
+    stack_geometry = stack_geometry_of(along(first_mm + gap_mm * np.arange(count)) + noise, RULES)
+    assert stack_geometry.is_plain
+    assert stack_geometry.step_mm == pytest.approx(gap_mm, abs=1e-4)
+    assert stack_geometry.noise_mm <= 2e-4
 
 
 @pytest.mark.parametrize("angles", [(0, 0, 0), (90, 0, 0), (12, 34, 56), (180, 0, 0), (0, 0, -90)])
@@ -101,10 +101,10 @@ def test_slices_at_one_place_are_a_group():
 
 def test_too_few_slices_are_refused():
     with pytest.raises(ScanError, match=r"too-few-slices: the series has 2 slices .* needs 3"):
-        layout_of(along([0, 1]), RULES)
+        stack_geometry_of(along([0, 1]), RULES)
     with pytest.raises(ScanError, match=r"too-few-slices: the series has 1 slice .* needs 2"):
-        layout_of(along([0]), SliceRules(min_slices=1))
-    assert layout_of(along([0, 1]), SliceRules(min_slices=2)).is_plain
+        stack_geometry_of(along([0]), SliceRules(min_slices=1))
+    assert stack_geometry_of(along([0, 1]), SliceRules(min_slices=2)).is_plain
 
 
 @pytest.mark.parametrize(
@@ -118,36 +118,36 @@ def test_too_few_slices_are_refused():
 )
 def test_missing_slices_are_told_or_filled(z, missing, told):
     with pytest.raises(ScanError, match=rf"missing-slices: .*{missing} missing: .*{told}"):
-        layout_of(along(z), RULES)
-    layout = layout_of(along(z), FILLING)
-    assert layout.kind == "holes"
-    assert sum(gap.missing for gap in layout.gaps) == missing
-    assert len(layout.grid_z_mm) == pytest.approx(len(z) + missing, abs=1)
-    np.testing.assert_allclose(np.diff(layout.grid_z_mm), layout.step_mm)
-    assert (layout.grid_z_mm[0], layout.grid_z_mm[-1]) == (z[0], z[-1])
+        stack_geometry_of(along(z), RULES)
+    stack_geometry = stack_geometry_of(along(z), FILLING)
+    assert stack_geometry.kind == "holes"
+    assert sum(gap.missing for gap in stack_geometry.gaps) == missing
+    assert len(stack_geometry.grid_z_mm) == pytest.approx(len(z) + missing, abs=1)
+    np.testing.assert_allclose(np.diff(stack_geometry.grid_z_mm), stack_geometry.step_mm)
+    assert (stack_geometry.grid_z_mm[0], stack_geometry.grid_z_mm[-1]) == (z[0], z[-1])
 
 
 def test_uneven_slices_go_to_an_even_grid_or_are_refused():
     # As dcm_qa_ct has them: 4 mm, once 1.08 mm, then 7 mm.
     z = np.concatenate([[0], np.cumsum([4.0] * 13 + [1.08] + [7.0] * 13)])
-    layout = layout_of(along(z), RULES)
-    assert (layout.kind, layout.gaps) == ("uneven", ())
-    assert layout.step_mm == pytest.approx(4, abs=0.05)
-    assert layout.grid_z_mm[-1] == pytest.approx(z[-1])
+    stack_geometry = stack_geometry_of(along(z), RULES)
+    assert (stack_geometry.kind, stack_geometry.gaps) == ("uneven", ())
+    assert stack_geometry.step_mm == pytest.approx(4, abs=0.05)
+    assert stack_geometry.grid_z_mm[-1] == pytest.approx(z[-1])
     with pytest.raises(ScanError, match=r"uneven-spacing: slices are 1.08 to 7 mm apart"):
-        layout_of(along(z), SliceRules(resample_uneven=False))
+        stack_geometry_of(along(z), SliceRules(resample_uneven=False))
 
 
 def test_a_tilted_gantry_is_measured():
     z = np.arange(6) * 4.0
-    layout = layout_of(along(z, y=-z * np.tan(np.radians(18.5))), RULES)
-    assert layout.tilt_degrees == pytest.approx(18.5)
-    np.testing.assert_allclose(layout.shift_xy_mm[-1], [0, -20 * np.tan(np.radians(18.5))])
-    assert not layout.is_plain
+    stack_geometry = stack_geometry_of(along(z, y=-z * np.tan(np.radians(18.5))), RULES)
+    assert stack_geometry.tilt_degrees == pytest.approx(18.5)
+    np.testing.assert_allclose(stack_geometry.shift_xy_mm[-1], [0, -20 * np.tan(np.radians(18.5))])
+    assert not stack_geometry.is_plain
     with pytest.raises(ScanError, match=r"tilt: the slices slide by 18.50 degrees"):
-        layout_of(along(z, y=-z / 3 * 1.0038), SliceRules(correct_tilt=False))
+        stack_geometry_of(along(z, y=-z / 3 * 1.0038), SliceRules(correct_tilt=False))
 
 
 def test_a_slice_that_lies_sideways_is_refused():
     with pytest.raises(ScanError, match=r"sideways: slice 3 in order lies 4 mm sideways"):
-        layout_of(along([0, 1, 2, 3], x=[0, 0, 4, 0]), RULES)
+        stack_geometry_of(along([0, 1, 2, 3], x=[0, 0, 4, 0]), RULES)

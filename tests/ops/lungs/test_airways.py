@@ -1,4 +1,4 @@
-"""Windpipe and bronchi, grown from tubes between the lungs."""
+"""Trachea and bronchi, grown from tubes between the lungs."""
 
 import numpy as np
 
@@ -8,10 +8,10 @@ from tests.ops.lungs.lung_shapes import SPACING, torso
 AIR = -1000.0
 
 
-def chest(windpipe=True, lung_hu=-850):
+def chest(trachea=True, lung_hu=-850):
     ct, lungs = torso(lung_hu=lung_hu)
     tube = np.zeros(ct.shape, bool)
-    if windpipe:
+    if trachea:
         tube[20:, 27:33, 42:48] = True
         for side in (-1, 1):
             for step in range(1, 10):
@@ -40,7 +40,7 @@ def test_growth_stops_before_it_leaks_into_emphysema():
 
 
 def test_without_a_windpipe_nothing_is_found():
-    ct, _, _, inside = chest(windpipe=False)
+    ct, _, _, inside = chest(trachea=False)
     assert not find_airways(ct, inside, AIR, SPACING).lumen.any()
 
 
@@ -62,7 +62,7 @@ def test_a_tip_of_lung_is_no_tube():
     # An emphysematous tongue that hangs from the lung into the recess beside the spine.
     ct[4:18, 27:33, 42:48] = -985
     assert not find_airways(ct, ct < -450, AIR, SPACING).lumen.any()
-    # The same from above is a windpipe.
+    # The same from above is a trachea.
     flipped = np.ascontiguousarray(ct[::-1])
     assert find_airways(flipped, flipped < -450, AIR, SPACING).lumen.any()
 

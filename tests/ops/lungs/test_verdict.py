@@ -66,7 +66,7 @@ def scattered(ct, lungs):
             r"mean density is -1000 HU, not between -960 and -550",
         ),
         (scattered, 20, r"8 separate parts \(at most 4\)"),
-        (lambda ct, lungs: (ct, lungs), 0, r"no windpipe was found"),
+        (lambda ct, lungs: (ct, lungs), 0, r"no trachea was found"),
     ],
 )
 def test_each_doubt_is_told(change, trachea_ml, reason):

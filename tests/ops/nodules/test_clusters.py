@@ -8,13 +8,13 @@ from hypothesis import strategies as st
 
 from lungseg.ops.nodules.clusters import (
     axes_mm,
-    carry,
     clipped,
     cluster,
     consensus,
+    count_votes,
     dice,
     equivalent_diameter_mm,
-    tally,
+    resample_mask,
     votes_needed,
 )
 from lungseg.ops.nodules.contours import Patch
@@ -63,7 +63,7 @@ def test_a_mask_keeps_its_volume_on_another_grid(shape, slice_mm, pixel_mm, seed
     mask[0, 0, 0] = True
     source = Geometry((slice_mm, pixel_mm, pixel_mm), (3.3, -8.1, 2.2))
     target = Geometry((1.0, 1.0, 1.0), tuple(rng.uniform(-20, 20, 3)), TURNED)
-    moved = carry(Patch(mask, (5, 6, 7)), source, target)
+    moved = resample_mask(Patch(mask, (5, 6, 7)), source, target)
     volume = mask.sum() * source.voxel_mm3
     assert moved.mask.sum() >= 1
     reachable = abs(moved.mask.sum() - volume) <= max(0.5 + 1e-6, 1.0 - volume)
@@ -77,7 +77,7 @@ def test_a_mask_keeps_its_volume_on_another_grid(shape, slice_mm, pixel_mm, seed
 def test_a_mask_on_its_own_grid_stays_as_it_is():
     mask = np.random.default_rng(1).random((3, 6, 6)) < 0.5
     grid = Geometry((2.5, 0.7, 0.7), (1.0, 2.0, 3.0))
-    moved = carry(Patch(mask, (-1, 2, 3)), grid, grid)
+    moved = resample_mask(Patch(mask, (-1, 2, 3)), grid, grid)
     whole = clipped(Patch(mask, (-1, 2, 3)), (50, 50, 50))
     again = clipped(moved, (50, 50, 50))
     assert again.first_zyx == whole.first_zyx
@@ -87,14 +87,14 @@ def test_a_mask_on_its_own_grid_stays_as_it_is():
 def test_a_ball_on_thick_slices_is_a_ball_on_the_working_grid():
     thick = Geometry((2.5, 0.7, 0.7), (-20.0, -20.0, -20.0))
     fine = Geometry((1.0, 1.0, 1.0), (-19.5, -19.7, -19.6))
-    moved = carry(ball((1.0, 2.0, 3.0), 12.0, thick), thick, fine)
+    moved = resample_mask(ball((1.0, 2.0, 3.0), 12.0, thick), thick, fine)
     assert dice(moved, ball((1.0, 2.0, 3.0), 12.0, fine)) > 0.93
 
 
 def test_a_mask_between_the_new_voxels_is_not_lost():
     speck = Patch(np.ones((1, 1, 1), bool), (0, 0, 0))
     fine = Geometry((0.1, 0.1, 0.1), (0.5, 0.5, 0.5))
-    assert carry(speck, fine, Geometry((1.0, 1.0, 1.0))).mask.sum() == 1
+    assert resample_mask(speck, fine, Geometry((1.0, 1.0, 1.0))).mask.sum() == 1
 
 
 @pytest.mark.parametrize(
@@ -110,7 +110,7 @@ def test_votes_are_counted_in_the_box_of_all():
         Patch(np.ones((1, 2, 2), bool), (0, 0, 0)),
         Patch(np.ones((1, 2, 2), bool), (0, 1, 1)),
     )
-    votes, first = tally([one, two])
+    votes, first = count_votes([one, two])
     assert first == (0, 0, 0)
     assert votes.tolist() == [[[1, 1, 0], [1, 2, 1], [0, 1, 1]]]
     assert votes.dtype == np.uint8

@@ -9,8 +9,8 @@ from lungseg.io.annotations import lidc_database
 from lungseg.ops.nodules.clusters import (
     clipped,
     cluster,
+    count_votes,
     equivalent_diameter_mm,
-    tally,
     votes_needed,
 )
 from lungseg.ops.nodules.contours import Patch, rasterise
@@ -300,7 +300,7 @@ def test_on_real_nodules_it_beats_the_ball_of_luna16(data, patient):
         drawn = [rasterise(record.readings[k], np.asarray(z_mm))[0] for k in group]
         if len(group) < 3 or None in drawn:
             continue
-        votes, first = tally(drawn)
+        votes, first = count_votes(drawn)
         truth = whole(Patch(votes >= votes_needed(len(group)), first), ct.shape)
         middle = ct.geometry.to_world(np.argwhere(truth).mean(axis=0))
         nearest = int(np.linalg.norm(np.array(points) - middle, axis=1).argmin())

@@ -4,7 +4,14 @@ import numpy as np
 import pytest
 from sklearn.metrics import roc_curve
 
-from lungseg.ops.scores.detection import RATES, Marks, bootstrap, hits, interval, radius_mm
+from lungseg.ops.scores.detection import (
+    RATES,
+    ScoredCandidates,
+    bootstrap,
+    hits,
+    interval,
+    radius_mm,
+)
 
 
 def test_a_hit_is_nearer_than_the_radius_and_not_as_near():
@@ -24,7 +31,7 @@ def test_an_unknown_diameter_means_ten_millimetres(diameter):
 def test_the_likeliest_of_several_hits_counts_and_the_others_are_dropped():
     found = hits([[0, 0, 0], [1, 0, 0], [2, 0, 0]], [0.2, 0.7, 0.4], [((0, 0, 0), 10.0)])
     assert found.best.tolist() == [1]
-    assert found.doubles == 2
+    assert found.duplicates == 2
     assert found.false.size == 0
 
 
@@ -46,22 +53,22 @@ def test_no_candidates_miss_every_nodule():
     found = hits([], [], [((0, 0, 0), 10.0)])
     assert found.best.tolist() == [-1]
     assert np.isnan(found.probability).all()
-    curve = Marks([found, found]).froc()
+    curve = ScoredCandidates([found, found]).froc()
     assert curve.at().tolist() == [0.0] * 7
     assert curve.cpm == 0.0
 
 
 def test_without_nodules_or_scans_there_is_no_sensitivity():
-    assert np.isnan(Marks([hits([[0, 0, 0]], [0.5], [])]).froc().cpm)
-    assert np.isnan(Marks([]).froc().cpm)
-    assert interval(bootstrap(Marks([]), 3, 0)) is None
+    assert np.isnan(ScoredCandidates([hits([[0, 0, 0]], [0.5], [])]).froc().cpm)
+    assert np.isnan(ScoredCandidates([]).froc().cpm)
+    assert interval(bootstrap(ScoredCandidates([]), 3, 0)) is None
 
 
 def test_curve_by_hand():
     # Two scans, three nodules (one missed), hits at .9 and .6, false positives at .8, .6, .1.
     one = hits([[0, 0, 0], [50, 0, 0]], [0.9, 0.8], [((0, 0, 0), 6.0), ((90, 0, 0), 6.0)])
     two = hits([[0, 0, 0], [50, 0, 0], [70, 0, 0]], [0.6, 0.6, 0.1], [((0, 0, 0), 6.0)])
-    curve = Marks([one, two]).froc()
+    curve = ScoredCandidates([one, two]).froc()
     assert curve.threshold.tolist() == [np.inf, 0.9, 0.8, 0.6, 0.1]
     assert curve.fp_per_scan.tolist() == [0, 0, 0.5, 1.0, 1.5]
     np.testing.assert_allclose(curve.sensitivity, np.array([0, 1, 1, 2, 2]) / 3)
@@ -118,7 +125,7 @@ def test_equals_the_slow_version_of_the_rules(seed):
             for _ in range(rng.integers(0, 60))
         ]
         scans.append((findings(rng.integers(0, 4)), findings(rng.integers(0, 4)), candidates))
-    ours = Marks(
+    ours = ScoredCandidates(
         [hits([xyz for xyz, _ in c], [p for _, p in c], nodules, i) for nodules, i, c in scans]
     )
     assert ours.froc().cpm == pytest.approx(slow_cpm(scans))
@@ -130,7 +137,7 @@ def test_the_bootstrap_is_repeatable_and_covers_the_score():
     for _ in range(40):
         at = [[0, 0, 0]] * int(rng.random() < 0.7) + [[50, 0, 0]] * 3
         scans.append(hits(at, rng.random(len(at)), [((0, 0, 0), 8.0)]))
-    marks = Marks(scans)
+    marks = ScoredCandidates(scans)
     drawn = bootstrap(marks, 300, seed=1).mean(axis=1)
     np.testing.assert_array_equal(drawn, bootstrap(marks, 300, seed=1).mean(axis=1))
     assert (drawn != bootstrap(marks, 300, seed=2).mean(axis=1)).any()
@@ -138,8 +145,8 @@ def test_the_bootstrap_is_repeatable_and_covers_the_score():
     assert low < marks.froc().cpm < high
     assert 0.05 < high - low < 0.5
     # A scan drawn twice counts twice, with its nodules.
-    twice = Marks([scans[0], scans[0], scans[1]]).froc()
-    weighted = Marks([scans[0], scans[1]]).froc(np.array([2, 1]))
+    twice = ScoredCandidates([scans[0], scans[0], scans[1]]).froc()
+    weighted = ScoredCandidates([scans[0], scans[1]]).froc(np.array([2, 1]))
     np.testing.assert_allclose(weighted.at(), twice.at())
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from lungseg.core.errors import ConfigError, ScanError
-from lungseg.io.volumes.exchange import read_exchange, read_exchange_hu, write_exchange
+from lungseg.io.volumes.formats import read_hu_file, read_volume, write_volume
 from lungseg.io.volumes.headers import SUFFIXES, check_header, data_file_of, suffix_of
 from lungseg.io.volumes.voxels import voxels_of
 from lungseg.volume import Geometry, Volume
@@ -21,7 +21,7 @@ HU = RNG.integers(-1024, 2000, (5, 6, 7)).astype(np.int16)
 
 
 def written(path, array=HU, geometry=GEOMETRY):
-    write_exchange(Volume(array, geometry), path)
+    write_volume(Volume(array, geometry), path)
     return path
 
 
@@ -50,7 +50,7 @@ def metaimage(path, voxels=None, *, data="a.raw", **fields):
 def test_a_volume_comes_back_as_it_was_written(tmp_path, suffix, mirror):
     direction = tuple(np.reshape(OBLIQUE, (3, 3)) @ np.diag([1, 1, mirror]))
     geometry = Geometry(GEOMETRY.spacing_mm, GEOMETRY.origin_xyz_mm, np.ravel(direction))
-    back = read_exchange(written(tmp_path / f"a{suffix}", geometry=geometry))
+    back = read_volume(written(tmp_path / f"a{suffix}", geometry=geometry))
     np.testing.assert_array_equal(back.array, HU)
     assert back.array.dtype == np.int16
     np.testing.assert_allclose(back.spacing_mm, geometry.spacing_mm, atol=1e-5)
@@ -63,8 +63,8 @@ def test_a_volume_comes_back_as_it_was_written(tmp_path, suffix, mirror):
 def test_the_type_is_kept_and_hu_are_int16(tmp_path, kind, suffix):
     values = RNG.integers(0, 200, (5, 6, 7)).astype(kind)
     path = written(tmp_path / f"a{suffix}", values)
-    assert read_exchange(path).array.dtype == kind
-    volume, notes = read_exchange_hu(path)
+    assert read_volume(path).array.dtype == kind
+    volume, notes = read_hu_file(path)
     assert volume.array.dtype == np.int16
     np.testing.assert_array_equal(volume.array, values)
     assert not notes.rounded
@@ -72,14 +72,14 @@ def test_the_type_is_kept_and_hu_are_int16(tmp_path, kind, suffix):
 
 def test_a_mask_is_written_as_bytes(tmp_path):
     mask = HU > 0
-    back = read_exchange(written(tmp_path / "a.nii.gz", mask))
+    back = read_volume(written(tmp_path / "a.nii.gz", mask))
     assert back.array.dtype == np.uint8
     np.testing.assert_array_equal(back.array, mask)
 
 
 def test_fractions_are_rounded_and_that_is_told(tmp_path):
     path = written(tmp_path / "a.nrrd", HU + np.float32(0.3))
-    volume, notes = read_exchange_hu(path)
+    volume, notes = read_hu_file(path)
     np.testing.assert_array_equal(volume.array, HU)
     assert notes.rounded
 
@@ -88,7 +88,7 @@ def test_nibabel_and_we_mean_the_same_place(tmp_path):
     affine = np.array([[-0.6, 0.1, 0, 12], [0.1, 0.6, 0, 34], [0, 0, 2.5, 56], [0, 0, 0, 1.0]])
     affine[:3, :3] /= np.linalg.norm(affine[:3, :3], axis=0) / [0.6, 0.6, 2.5]
     nibabel.save(nibabel.Nifti1Image(HU.T.astype(np.float32), affine), tmp_path / "a.nii.gz")
-    volume, _ = read_exchange_hu(tmp_path / "a.nii.gz")
+    volume, _ = read_hu_file(tmp_path / "a.nii.gz")
     np.testing.assert_array_equal(volume.array, HU)
     for index in [(0, 0, 0), (4, 5, 6), (1, 2, 3)]:
         ras = affine[:3] @ [*index[::-1], 1]
@@ -103,7 +103,7 @@ def test_pynrrd_and_we_mean_the_same_place(tmp_path):
         "space origin": [1, 2, 3],
     }
     nrrd.write(str(tmp_path / "a.nrrd"), HU.T, header)
-    volume, _ = read_exchange_hu(tmp_path / "a.nrrd")
+    volume, _ = read_hu_file(tmp_path / "a.nrrd")
     np.testing.assert_array_equal(volume.array, HU)
     ras = np.array([6, 5, 4]) @ directions + [1, 2, 3]
     np.testing.assert_allclose(volume.geometry.to_world((4, 5, 6)), ras * [-1, -1, 1], atol=1e-6)
@@ -111,11 +111,11 @@ def test_pynrrd_and_we_mean_the_same_place(tmp_path):
 
 def test_a_fourth_axis_of_one_is_no_axis(tmp_path):
     nibabel.save(nibabel.Nifti1Image(HU.T[..., None], np.diag([1, 1, 2, 1])), tmp_path / "a.nii")
-    volume, _ = read_exchange_hu(tmp_path / "a.nii")
+    volume, _ = read_hu_file(tmp_path / "a.nii")
     np.testing.assert_array_equal(volume.array, HU)
     wide = nibabel.Nifti1Image(HU.T[..., None].astype(np.int32), np.diag([1, 1, 2, 1]))
     nibabel.save(wide, tmp_path / "b.nii.gz")
-    np.testing.assert_array_equal(read_exchange_hu(tmp_path / "b.nii.gz")[0].array, HU)
+    np.testing.assert_array_equal(read_hu_file(tmp_path / "b.nii.gz")[0].array, HU)
 
 
 def test_a_nifti_that_says_nothing_of_the_patient_is_told(tmp_path):
@@ -124,8 +124,8 @@ def test_a_nifti_that_says_nothing_of_the_patient_is_told(tmp_path):
     image.set_sform(None, 0)
     image.set_qform(None, 0)
     nibabel.save(image, tmp_path / "a.nii")
-    assert read_exchange_hu(tmp_path / "a.nii")[1].unoriented
-    assert not read_exchange_hu(written(tmp_path / "b.nii"))[1].unoriented
+    assert read_hu_file(tmp_path / "a.nii")[1].unoriented
+    assert not read_hu_file(written(tmp_path / "b.nii"))[1].unoriented
 
 
 def test_axes_slightly_off_are_put_right_and_far_off_refused(tmp_path):
@@ -136,13 +136,13 @@ def test_axes_slightly_off_are_put_right_and_far_off_refused(tmp_path):
         nrrd.write(str(tmp_path / name), HU.T, header)
         return tmp_path / name
 
-    volume, notes = read_exchange_hu(with_skew("little.nrrd", 0.05))
+    volume, notes = read_hu_file(with_skew("little.nrrd", 0.05))
     assert notes.skew_degrees == pytest.approx(0.05, abs=1e-4)
     matrix = np.reshape(volume.geometry.direction_xyz, (3, 3))
     np.testing.assert_allclose(matrix.T @ matrix, np.eye(3), atol=1e-12)
     with pytest.raises(ScanError, match=r"orientation: .* 14.00 degrees off right angles"):
-        read_exchange(with_skew("much.nrrd", 14))
-    assert read_exchange(tmp_path / "much.nrrd", 15.0).shape == HU.shape
+        read_volume(with_skew("much.nrrd", 14))
+    assert read_volume(tmp_path / "much.nrrd", 15.0).shape == HU.shape
 
 
 def test_a_sheared_nifti_is_refused(tmp_path):
@@ -150,7 +150,7 @@ def test_a_sheared_nifti_is_refused(tmp_path):
     affine[1, 2] = 0.8
     nibabel.save(nibabel.Nifti1Image(HU.T, affine), tmp_path / "a.nii")
     with pytest.raises(ScanError, match=r"(header|orientation): .*right angles"):
-        read_exchange(tmp_path / "a.nii")
+        read_volume(tmp_path / "a.nii")
 
 
 @pytest.mark.parametrize(
@@ -176,7 +176,7 @@ def test_a_sheared_nifti_is_refused(tmp_path):
 )
 def test_a_metaimage_that_cannot_be_a_scan_is_refused(tmp_path, fields, told):
     with pytest.raises(ScanError, match=told):
-        read_exchange(metaimage(tmp_path / "b.mhd", **fields))
+        read_volume(metaimage(tmp_path / "b.mhd", **fields))
 
 
 @pytest.mark.parametrize(
@@ -184,45 +184,45 @@ def test_a_metaimage_that_cannot_be_a_scan_is_refused(tmp_path, fields, told):
 )
 def test_voxels_outside_the_folder_are_not_read(tmp_path, named):
     with pytest.raises(ScanError, match=r"data-file: .* lies outside its folder, and is not read"):
-        read_exchange(metaimage(tmp_path / "b.mhd", data=named))
+        read_volume(metaimage(tmp_path / "b.mhd", data=named))
     (tmp_path / "b.nhdr").write_text(
         "NRRD0004\ntype: short\ndimension: 3\nsizes: 2 3 4\nencoding: raw\nspacings: 1 1 1\n"
         f"data file: {named}\n"
     )
     with pytest.raises(ScanError, match=r"data-file: .* lies outside its folder, and is not read"):
-        read_exchange(tmp_path / "b.nhdr")
+        read_volume(tmp_path / "b.nhdr")
     assert data_file_of(tmp_path / "b.nhdr") is None
 
 
 @pytest.mark.parametrize("named", ["LIST", "a%03d.raw"])
 def test_voxels_in_several_files_are_refused(tmp_path, named):
     with pytest.raises(ScanError, match=r"data-file: .* in several files"):
-        read_exchange(metaimage(tmp_path / "b.mhd", data=named))
+        read_volume(metaimage(tmp_path / "b.mhd", data=named))
 
 
 def test_voxels_that_are_not_there_are_named(tmp_path):
     with pytest.raises(ScanError, match=r"data-file: .*'c.raw', which is not beside it"):
-        read_exchange(metaimage(tmp_path / "b.mhd", data="c.raw"))
+        read_volume(metaimage(tmp_path / "b.mhd", data="c.raw"))
     (tmp_path / "b.nhdr").write_text(
         "NRRD0004\ntype: short\ndimension: 3\nsizes: 2 3 4\nencoding: raw\nspacings: 1 1 1\n"
         "data file: c.raw\n"
     )
     with pytest.raises(ScanError, match=r"data-file: .*'c.raw', which is not beside it"):
-        read_exchange(tmp_path / "b.nhdr")
+        read_volume(tmp_path / "b.nhdr")
 
 
 def test_a_header_that_is_none_is_refused(tmp_path):
     (tmp_path / "a.mhd").write_text("hello")
     with pytest.raises(ScanError, match=r"header: .* no line `ElementDataFile"):
-        read_exchange(tmp_path / "a.mhd")
+        read_volume(tmp_path / "a.mhd")
     (tmp_path / "a.nrrd").write_text("NRRD1004\n")
     with pytest.raises(ScanError, match=r"header: .* begins with 'NRRD1004'"):
-        read_exchange(tmp_path / "a.nrrd")
+        read_volume(tmp_path / "a.nrrd")
     (tmp_path / "a.nii").write_text("hello")
     with pytest.raises(ScanError, match=r"header: .*a.nii cannot be read"):
-        read_exchange(tmp_path / "a.nii")
+        read_volume(tmp_path / "a.nii")
     with pytest.raises(ScanError, match=r"unreadable: .*b.nii is not there"):
-        read_exchange(tmp_path / "b.nii")
+        read_volume(tmp_path / "b.nii")
 
 
 @pytest.mark.parametrize(
@@ -237,7 +237,7 @@ def test_an_nrrd_that_cannot_be_a_scan_is_refused(tmp_path, text, told):
     head = f"NRRD0004\ntype: short\nencoding: raw\nendian: little\n{text}\n"
     (tmp_path / "a.nrrd").write_bytes(head.encode() + bytes(48))
     with pytest.raises(ScanError, match=told):
-        read_exchange(tmp_path / "a.nrrd")
+        read_volume(tmp_path / "a.nrrd")
 
 
 @pytest.mark.parametrize("suffix", SUFFIXES)
@@ -247,7 +247,7 @@ def test_a_file_cut_short_is_refused(tmp_path, suffix):
     data = data_file_of(path) or path
     data.write_bytes(data.read_bytes()[: data.stat().st_size // 2])
     with pytest.raises(ScanError, match=r"truncated: |header: "):
-        read_exchange_hu(path)
+        read_hu_file(path)
 
 
 @pytest.mark.parametrize("suffix", [".nii.gz", ".mhd", ".mha", ".nrrd", ".nhdr"])
@@ -263,16 +263,16 @@ def test_a_flipped_byte_in_packed_voxels_is_refused(tmp_path, suffix):
         with pytest.raises(
             ScanError, match=r"truncated: the voxels of .* break after|header: .*gz cannot"
         ):
-            read_exchange_hu(path)
+            read_hu_file(path)
         data.write_bytes(whole)
-    np.testing.assert_array_equal(read_exchange_hu(path)[0].array, big)
+    np.testing.assert_array_equal(read_hu_file(path)[0].array, big)
 
 
 def test_a_nifti_that_ends_within_its_header_is_refused(tmp_path):
     path = written(tmp_path / "a.nii")
     path.write_bytes(path.read_bytes()[:200])
     with pytest.raises(ScanError, match=r"header: .*a.nii cannot be read"):
-        read_exchange(path)
+        read_volume(path)
     with pytest.raises(ScanError, match=r"truncated: .*a.nii ends within its header"):
         voxels_of(path, check_header(path))
 
@@ -281,24 +281,24 @@ def test_a_gzip_file_of_several_parts_is_read(tmp_path):
     whole = written(tmp_path / "a.nii").read_bytes()
     parts = [gzip.compress(whole[k : k + 100]) for k in range(0, len(whole), 100)]
     (tmp_path / "b.nii.gz").write_bytes(b"".join(parts))
-    np.testing.assert_array_equal(read_exchange_hu(tmp_path / "b.nii.gz")[0].array, HU)
+    np.testing.assert_array_equal(read_hu_file(tmp_path / "b.nii.gz")[0].array, HU)
     (tmp_path / "b.nii.gz").write_bytes(b"".join(parts[:-1]))
     with pytest.raises(ScanError, match=r"truncated: "):
-        read_exchange_hu(tmp_path / "b.nii.gz")
+        read_hu_file(tmp_path / "b.nii.gz")
 
 
 def test_big_endian_voxels_are_read(tmp_path):
     big = HU.astype(">i2")
     fields = {"BinaryDataByteOrderMSB": "True", "DimSize": "7 6 5"}
-    found = read_exchange(metaimage(tmp_path / "a.mhd", big, **fields))
+    found = read_volume(metaimage(tmp_path / "a.mhd", big, **fields))
     np.testing.assert_array_equal(found.array, HU)
     assert found.array.dtype == np.int16
     nrrd.write(str(tmp_path / "a.nrrd"), big.T, {"spacings": [1, 1, 1], "endian": "big"})
-    np.testing.assert_array_equal(read_exchange_hu(tmp_path / "a.nrrd")[0].array, HU)
+    np.testing.assert_array_equal(read_hu_file(tmp_path / "a.nrrd")[0].array, HU)
     header = nibabel.Nifti1Header(endianness=">")
     nibabel.save(nibabel.Nifti1Image(HU.T, np.eye(4), header), tmp_path / "a.nii.gz")
     assert (tmp_path / "a.nii.gz").stat().st_size
-    np.testing.assert_array_equal(read_exchange_hu(tmp_path / "a.nii.gz")[0].array, HU)
+    np.testing.assert_array_equal(read_hu_file(tmp_path / "a.nii.gz")[0].array, HU)
 
 
 def test_a_nifti_with_slope_and_intercept_is_read_as_its_values(tmp_path):
@@ -307,18 +307,18 @@ def test_a_nifti_with_slope_and_intercept_is_read_as_its_values(tmp_path):
     nibabel.save(image, tmp_path / "a.nii.gz")
     stored = nibabel.load(tmp_path / "a.nii.gz")
     np.testing.assert_allclose(
-        read_exchange(tmp_path / "a.nii.gz").array, np.asarray(stored.dataobj).T, atol=1e-3
+        read_volume(tmp_path / "a.nii.gz").array, np.asarray(stored.dataobj).T, atol=1e-3
     )
 
 
 def test_rare_forms_are_left_to_itk_which_has_no_bzip2(tmp_path):
     header = {"spacings": [1, 1, 1], "encoding": "ascii"}
     nrrd.write(str(tmp_path / "a.nrrd"), HU.T, header)
-    np.testing.assert_array_equal(read_exchange_hu(tmp_path / "a.nrrd")[0].array, HU)
-    np.testing.assert_array_equal(read_exchange(tmp_path / "a.nrrd").array, HU)
+    np.testing.assert_array_equal(read_hu_file(tmp_path / "a.nrrd")[0].array, HU)
+    np.testing.assert_array_equal(read_volume(tmp_path / "a.nrrd").array, HU)
     nrrd.write(str(tmp_path / "b.nrrd"), HU.T, {**header, "encoding": "bzip2"})
     with pytest.raises(ScanError, match=r"truncated: the voxels of .*b.nrrd cannot be read"):
-        read_exchange_hu(tmp_path / "b.nrrd")
+        read_hu_file(tmp_path / "b.nrrd")
 
 
 def test_pictures_are_refused(tmp_path):
@@ -328,13 +328,13 @@ def test_pictures_are_refused(tmp_path):
     for name in ("a.nii", "a.mha"):
         SimpleITK.WriteImage(rgb, str(tmp_path / name))
         with pytest.raises(ScanError, match=r"samples: .* 3 values a voxel"):
-            read_exchange(tmp_path / name)
+            read_volume(tmp_path / name)
 
 
 def test_four_axes_of_a_nifti_are_refused(tmp_path):
     nibabel.save(nibabel.Nifti1Image(np.zeros((4, 5, 6, 2)), np.eye(4)), tmp_path / "a.nii")
     with pytest.raises(ScanError, match=r"dimensions: .* 4 axes \(4 x 5 x 6 x 2\)"):
-        read_exchange(tmp_path / "a.nii")
+        read_volume(tmp_path / "a.nii")
 
 
 @pytest.mark.parametrize(
@@ -349,13 +349,13 @@ def test_values_that_are_no_hu_are_refused(tmp_path, value, told):
     array = HU.astype(np.float32)
     array[2, 3, 4] = value
     with pytest.raises(ScanError, match=told):
-        read_exchange_hu(written(tmp_path / "a.nrrd", array))
+        read_hu_file(written(tmp_path / "a.nrrd", array))
 
 
 def test_unsigned_values_beyond_hu_are_refused(tmp_path):
     array = np.full((3, 4, 5), 64512, np.uint16)
     with pytest.raises(ScanError, match=r"hu-range: .* 64512 to 64512"):
-        read_exchange_hu(written(tmp_path / "a.mha", array))
+        read_hu_file(written(tmp_path / "a.mha", array))
 
 
 def test_an_unknown_suffix_is_a_wrong_setting(tmp_path):
@@ -380,4 +380,4 @@ def test_a_damaged_file_is_read_or_refused(tmp_path, suffix):
             data[at] = RNG.integers(256)
         path.write_bytes(gzip.compress(data, 1) if suffix == ".nii.gz" else data)
         with contextlib.suppress(ScanError):
-            assert read_exchange_hu(path)[0].array.dtype == np.int16
+            assert read_hu_file(path)[0].array.dtype == np.int16

@@ -1,4 +1,4 @@
-"""Teaching: every head has its own loss, disputed slices teach nothing, one net comes out."""
+"""TrainingHeads: every head has its own loss, disputed slices teach nothing, one net comes out."""
 
 import math
 from dataclasses import replace
@@ -13,9 +13,9 @@ from lungseg.model.dataset import Epoch, Feed, Workers
 from lungseg.model.devices import quiet_keras
 from lungseg.model.inference import predict
 from lungseg.model.networks import NetworkSettings, build
-from lungseg.model.samples import Samples, View
-from lungseg.model.teaching import Teaching, slice_loss, slice_truth
+from lungseg.model.samples import InputSpec, Samples
 from lungseg.model.training import Recipe, train
+from lungseg.model.training_heads import TrainingHeads, slice_loss, slice_truth
 from lungseg.model.validation import score
 from lungseg.ops.samples.augment import Augmentation
 from lungseg.stages.train import Train, recipe_of
@@ -30,12 +30,12 @@ TWO_HEADED = NetworkSettings(
     network="unet", height=SIZE, width=SIZE, base_width=4, depth=2, slice_head=True,
     norm_momentum=0.8,
 )  # fmt: skip
-TEACHING = Teaching(losses.make("bce"), slice_weight=3.0)
+HEADS = TrainingHeads(losses.make("bce"), slice_weight=3.0)
 
 
 @pytest.fixture(scope="module")
 def table(tmp_path_factory):
-    path = tmp_path_factory.mktemp("teaching") / "tables.h5"
+    path = tmp_path_factory.mktemp("heads") / "tables.h5"
     return toy_table(path, *(toy_scan(name) for name in "abc"))
 
 
@@ -61,35 +61,37 @@ def test_the_slice_loss_is_the_cross_entropy_of_the_slices_that_count():
     assert float(slice_loss(np.zeros((2, 2), np.float32), said[:2])) == 0
 
 
-def test_a_net_of_one_mask_is_its_own_pupil():
+def test_a_net_of_one_mask_is_its_own_training_model():
     net = build(replace(TWO_HEADED, slice_head=False))
-    assert TEACHING.pupil(net) is net
-    assert TEACHING.compile_settings(net, 1) == {"loss": TEACHING.loss}
+    assert HEADS.training_model(net) is net
+    assert HEADS.compile_settings(net, 1) == {"loss": HEADS.loss}
     y = batch()[1]
-    assert TEACHING.targets(net, y) is y
+    assert HEADS.targets(net, y) is y
 
 
 @pytest.mark.parametrize("slice_head", [False, True])
 def test_every_head_of_a_deeply_supervised_net_has_its_own_loss(slice_head):
     net = build(replace(UNETPP, slice_head=slice_head))
-    pupil = TEACHING.pupil(net)
+    training_model = HEADS.training_model(net)
     x, y = batch()
-    pupil.compile("sgd", **TEACHING.compile_settings(pupil, 1))
-    total = pupil.test_on_batch(x, TEACHING.targets(pupil, y), return_dict=True)["loss"]
-    said = pupil.predict_on_batch(x)
+    training_model.compile("sgd", **HEADS.compile_settings(training_model, 1))
+    total = training_model.test_on_batch(x, HEADS.targets(training_model, y), return_dict=True)[
+        "loss"
+    ]
+    said = training_model.predict_on_batch(x)
     assert set(said) == {"mask_1", "mask_2"} | ({"slice"} if slice_head else set())
-    expected = sum(float(TEACHING.loss(y, said[f"mask_{j}"])) for j in (1, 2)) / 2
+    expected = sum(float(HEADS.loss(y, said[f"mask_{j}"])) for j in (1, 2)) / 2
     if slice_head:
         expected += 3 * float(slice_loss(slice_truth(y), said["slice"]))
     assert total == pytest.approx(expected, rel=1e-4)
-    assert len(pupil.weights) == len(net.weights)
+    assert len(training_model.weights) == len(net.weights)
 
 
 def test_validation_counts_masks_and_slices(table):
     net = build(TWO_HEADED)
-    samples = Samples(table, View())
+    samples = Samples(table, InputSpec())
     with Workers(samples, 0) as workers:
-        found = score(net, Feed(workers, Epoch(np.arange(12), 5)), TEACHING)
+        found = score(net, Feed(workers, Epoch(np.arange(12), 5)), HEADS)
         x, y = samples.plain(np.arange(12))
     said = net.predict_on_batch(x)
     truth = slice_truth(y)
@@ -110,7 +112,7 @@ def test_a_two_headed_net_learns_which_slices_hold_something(table, tmp_path):
     still = Augmentation(
         flip_x=0, rotate_degrees=0, shift_px=0, zoom=0, brightness=0, contrast=0, noise=0
     )
-    samples = Samples(table, View(augmentation=still))
+    samples = Samples(table, InputSpec(augmentation=still))
     with resumable(tmp_path, "d") as checkpoints:
         done = train(recipe, samples, (["a", "b"], ["c"]), checkpoints)
     row = done.history[0]
@@ -126,4 +128,4 @@ def test_a_two_headed_net_learns_which_slices_hold_something(table, tmp_path):
 def test_a_slice_head_cannot_judge_crops(table):
     params = Train(network="unet", slice_head=True, crop_px=16)
     with pytest.raises(ConfigError, match=r"train\.crop_px = 0"):
-        recipe_of(params, Samples(table, View()).tables)
+        recipe_of(params, Samples(table, InputSpec()).tables)

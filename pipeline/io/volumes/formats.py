@@ -14,7 +14,7 @@ from lungseg.volume import HU, AnyVolume, Geometry, Volume
 
 
 @dataclass(frozen=True)
-class ExchangeNotes:
+class FormatNotes:
     """What came of a file's voxels on their way to HU.
 
     Attributes
@@ -32,7 +32,7 @@ class ExchangeNotes:
     unoriented: bool
 
 
-def read_exchange(path: Path, angle_tolerance_degrees: float = 0.1) -> AnyVolume:
+def read_volume(path: Path, angle_tolerance_degrees: float = 0.1) -> AnyVolume:
     """Read a ``.mhd``, ``.mha``, ``.nii``, ``.nii.gz``, ``.nrrd`` or ``.nhdr`` as it is.
 
     Raises
@@ -50,23 +50,23 @@ def read_exchange(path: Path, angle_tolerance_degrees: float = 0.1) -> AnyVolume
     return Volume(array.astype(array.dtype.newbyteorder("="), copy=False), geometry)
 
 
-def read_exchange_hu(
+def read_hu_file(
     path: Path, angle_tolerance_degrees: float = 0.1
-) -> tuple[Volume[HU], ExchangeNotes]:
+) -> tuple[Volume[HU], FormatNotes]:
     """Read the HU of a CT, int16, and say what came of them.
 
     Raises
     ------
     ScanError
-        As `read_exchange`; or if a value is no number or fits no HU.
+        As `read_volume`; or if a value is no number or fits no HU.
     """
     reader, checked = _reader(path)
     geometry, skew = _geometry(path, reader, angle_tolerance_degrees)
     hu, rounded = _hu(path, reader, checked)
-    return Volume(hu, geometry), ExchangeNotes(rounded, skew, _unoriented(reader))
+    return Volume(hu, geometry), FormatNotes(rounded, skew, _unoriented(reader))
 
 
-def write_exchange(volume: AnyVolume, path: Path) -> None:
+def write_volume(volume: AnyVolume, path: Path) -> None:
     """Write a volume in the format that the suffix of `path` names; bool becomes uint8.
 
     Raises

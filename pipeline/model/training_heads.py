@@ -1,4 +1,4 @@
-"""Teaching: which outputs a net has while it learns, and what each is told.
+"""TrainingHeads: which outputs a net has while it learns, and what each is told.
 
 A net that is used gives one mask, and with a slice head the probability that the slice holds
 anything at all. While it learns, every head of a deeply supervised U-Net++ has a loss of its own
@@ -24,7 +24,7 @@ SLICE = "slice"
 
 
 @dataclass(frozen=True)
-class Teaching:
+class TrainingHeads:
     """The losses of a net's outputs.
 
     Attributes
@@ -38,7 +38,7 @@ class Teaching:
     loss: Loss
     slice_weight: float = 1.0
 
-    def pupil(self, net: Any) -> Any:
+    def training_model(self, net: Any) -> Any:
         """`net` with the outputs that are taught; they share all weights."""
         import keras
 
@@ -47,23 +47,23 @@ class Teaching:
             return net
         return keras.Model(net.input, outputs, name=net.name)
 
-    def compile_settings(self, pupil: Any, devices: int) -> dict[str, Any]:
-        """``loss`` and ``loss_weights`` for `pupil.compile`; the masks share a weight of 1."""
-        if not isinstance(pupil.output, dict):
+    def compile_settings(self, training_model: Any, devices: int) -> dict[str, Any]:
+        """``loss`` and ``loss_weights`` to compile with; the masks share a weight of 1."""
+        if not isinstance(training_model.output, dict):
             return {"loss": loss_of_each(self.loss, devices)}
-        masks = [name for name in pupil.output if name != SLICE]
+        masks = [name for name in training_model.output if name != SLICE]
         made: dict[str, Loss] = dict.fromkeys(masks, loss_of_each(self.loss, devices))
         weights = dict.fromkeys(masks, 1 / len(masks))
-        if SLICE in pupil.output:
+        if SLICE in training_model.output:
             made[SLICE] = loss_of_each(slice_loss, devices)
             weights[SLICE] = self.slice_weight
         return {"loss": made, "loss_weights": weights}
 
-    def targets(self, pupil: Any, y: Floats) -> Targets:
-        """What `pupil` is told of a batch whose truth is `y`."""
-        if not isinstance(pupil.output, dict):
+    def targets(self, training_model: Any, y: Floats) -> Targets:
+        """What `training_model` is told of a batch whose truth is `y`."""
+        if not isinstance(training_model.output, dict):
             return y
-        return {name: slice_truth(y) if name == SLICE else y for name in pupil.output}
+        return {name: slice_truth(y) if name == SLICE else y for name in training_model.output}
 
     def loss_of(self, y: Floats, predicted: Any) -> float:
         """The loss of what a net in use gives for a batch, as a number."""
