@@ -13,6 +13,7 @@ from typing import Any
 import click
 
 from lungseg.core.errors import ConfigError, LungsegError
+from lungseg.core.json_file import json_text
 from lungseg.session.options import (
     pairs_option,
     run_options,
@@ -117,13 +118,12 @@ def run_stage(stage: str, roots: tuple[Path, ...], **options: Any) -> None:
 def stages(as_json: bool) -> None:
     """List the stages: what each needs and does."""
     from lungseg.flow import FLOW
-    from lungseg.session import messages
 
     rows = [
         {"name": s.name, "version": s.version, "needs": list(s.needs), "help": s.help} for s in FLOW
     ]
     if as_json:
-        click.echo(messages.dump({"stages": rows}))
+        click.echo(json_text({"stages": rows}))
         return
     for stage in FLOW:
         click.echo(f"{stage.name:<17} version {stage.version}  {stage.help}")
@@ -137,11 +137,10 @@ def params(**options: Any) -> None:
     from lungseg.core.config import to_toml
     from lungseg.core.stage import as_dict
     from lungseg.flow import FLOW
-    from lungseg.session import messages
 
     session = _session(options)
     if options["as_json"]:
-        click.echo(messages.dump({name: as_dict(p) for name, p in session.settings.items()}))
+        click.echo(json_text({name: as_dict(p) for name, p in session.settings.items()}))
     else:
         click.echo(to_toml(FLOW, session.settings))
 
@@ -166,11 +165,10 @@ def status(**options: Any) -> None:
 def verify(**options: Any) -> None:
     """Check every output: records against files, arrays readable, counts that add up."""
     from lungseg.commands.verify import verify as check
-    from lungseg.session import messages
 
     faults = check(options["work"])
     if options["as_json"]:
-        click.echo(messages.dump(faults.as_dict()))
+        click.echo(json_text(faults.as_dict()))
     else:
         click.echo(faults.as_text())
     sys.exit(1 if faults.faults else 0)

@@ -4,7 +4,6 @@ Images of patients that the net was trained on, and of those on whom its best ep
 are told apart from those that it never saw: only the last ones say how good it is.
 """
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ import numpy as np
 
 from lungseg.commands.segment_images import Segmented, net_file
 from lungseg.core.errors import DataError
+from lungseg.core.json_file import write_json
 from lungseg.io.pictures.pairs import as_mask, find_masks, read_grey
 from lungseg.model.model_record import ModelRecord, read_model_record
 from lungseg.ops.scores.counts import Counts, Tally
@@ -84,8 +84,7 @@ def score_images(done: Sequence[Segmented], masks: Path, model: Path, out: Path)
         "images": rows,
         "left_out": left_out,
     }  # fmt: skip
-    text = json.dumps(scores, indent=1, ensure_ascii=False)
-    (out / FILE).write_text(text + "\n", encoding="utf-8")
+    write_json(scores, out / FILE)
     return scores
 
 

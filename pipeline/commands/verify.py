@@ -59,7 +59,7 @@ def verify(work: Path) -> Checked:
 def _outputs(work: Path) -> Iterator[Path]:
     for pattern in ("scans/*/*/*", "dataset/*/*"):
         for folder in sorted(work.glob(pattern)):
-            if folder.is_dir() and not folder.name.startswith((".", "resume-")):
+            if folder.is_dir() and not folder.name.startswith("."):
                 yield folder
 
 

@@ -3,6 +3,7 @@
 A wrong name gets a "did you mean"; a wrong value says what was expected and where it came from.
 """
 
+import contextlib
 import dataclasses
 import difflib
 import tomllib
@@ -12,9 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from lungseg.core.errors import ConfigError
-from lungseg.core.stage import Params, Stage, as_dict, scalar_types
+from lungseg.core.stage import Params, Stage, as_dict, types_of
 
-_KINDS = {int: "a whole number", float: "a number", bool: "true or false", type(None): "none"}
+_KINDS = {int: "a whole number", float: "a number", bool: "true or false"}
 _WORDS = {"true": True, "yes": True, "on": True, "false": False, "no": False, "off": False}
 
 
@@ -117,7 +118,7 @@ def _check_name(stage: Stage, name: str, origin: str) -> None:
 
 
 def _build(stage: Stage, overrides: Mapping[str, Override]) -> Params:
-    kinds = scalar_types(stage.params)
+    kinds = types_of(stage.params)
     values = {}
     for name, override in overrides.items():
         try:
@@ -134,22 +135,16 @@ def _build(stage: Stage, overrides: Mapping[str, Override]) -> Params:
         raise ConfigError(f"{', '.join(origins)}: {stage.name}: {error}") from error
 
 
-def parse(text: str, kinds: tuple[type, ...]) -> Any:
-    """`text` as the first of `kinds` that it can be read as."""
-    if type(None) in kinds and text.lower() in {"none", ""}:
-        return None
-    if bool in kinds and text.lower() in _WORDS:
+def parse(text: str, kind: type) -> Any:
+    """`text` as a value of type `kind`."""
+    if kind is bool and text.lower() in _WORDS:
         return _WORDS[text.lower()]
-    for kind in (int, float):
-        if kind in kinds:
-            try:
-                return kind(text)
-            except ValueError:
-                continue
-    if str in kinds:
+    if kind in {int, float}:
+        with contextlib.suppress(ValueError):
+            return kind(text)
+    if kind is str:
         return str(text)
-    wanted = " or ".join(_KINDS[kind] for kind in kinds)
-    raise ConfigError(f"expected {wanted}, found {text!r}")
+    raise ConfigError(f"expected {_KINDS[kind]}, found {text!r}")
 
 
 def to_toml(stages: Sequence[Stage], chosen: Mapping[str, Params]) -> str:
@@ -161,8 +156,7 @@ def to_toml(stages: Sequence[Stage], chosen: Mapping[str, Params]) -> str:
         for spec in dataclasses.fields(stage.params):
             value = values[spec.name]
             lines.append(f"# {spec.metadata['help']}{_range(spec.metadata)}")
-            shown = f"{spec.name} = {_toml_value(value)}"
-            lines.append(f"# {spec.name} =  (none)" if value is None else shown)
+            lines.append(f"{spec.name} = {_toml_value(value)}")
         lines.append("")
     return "\n".join(lines)
 

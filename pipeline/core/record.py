@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from lungseg.core.errors import DataError
+from lungseg.core.json_file import write_json
 from lungseg.core.stage import Scalar
 
 NAME = "stage.json"
@@ -61,8 +62,7 @@ class Record:
 
 def write_record(record: Record, path: Path) -> None:
     """Write `record` as JSON to the file `path`."""
-    text = json.dumps(dataclasses.asdict(record), indent=1, ensure_ascii=False, allow_nan=False)
-    path.write_text(text + "\n", encoding="utf-8")
+    write_json(dataclasses.asdict(record), path)
 
 
 def read_record(path: Path) -> Record:

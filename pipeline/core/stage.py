@@ -6,7 +6,6 @@ read it from here.
 """
 
 import dataclasses
-import types
 import typing
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
@@ -83,39 +82,33 @@ class Params:
     """
 
     def __post_init__(self) -> None:
-        kinds = scalar_types(type(self))
+        kinds = types_of(type(self))
         for spec in fields(self):
             value = _as_declared(spec.name, getattr(self, spec.name), kinds[spec.name])
             object.__setattr__(self, spec.name, value)
             _check_range(spec.name, value, spec.metadata)
 
 
-def scalar_types(params: type[Params]) -> dict[str, tuple[type, ...]]:
-    """Scalar types each field of `params` takes, e.g. ``{"close_mm": (float,)}``."""
+def types_of(params: type[Params]) -> dict[str, type]:
+    """The scalar type of each field of `params`, e.g. ``{"wall_mm": float}``."""
     hints = typing.get_type_hints(params)
-    kinds: dict[str, tuple[type, ...]] = {}
-    for spec in fields(params):
-        hint = hints[spec.name]
-        union = isinstance(hint, types.UnionType) or typing.get_origin(hint) is typing.Union
-        kinds[spec.name] = typing.get_args(hint) if union else (hint,)
-    return kinds
+    return {spec.name: hints[spec.name] for spec in fields(params)}
 
 
-def _as_declared(name: str, value: Any, kinds: tuple[type, ...]) -> Any:
+def _as_declared(name: str, value: Any, kind: type) -> Any:
     # bool is an int to Python, never to a user; an int for a float is that float, else 10 and
     # 10.0 would get two cache keys.
-    if type(value) is int and float in kinds and int not in kinds:
+    if type(value) is int and kind is float:
         return float(value)
-    if type(value) not in kinds:
-        wanted = " or ".join(kind.__name__ for kind in kinds)
-        raise ConfigError(f"{name} must be {wanted}, not {value!r} ({type(value).__name__})")
+    if type(value) is not kind:
+        raise ConfigError(f"{name} must be {kind.__name__}, not {value!r} ({type(value).__name__})")
     return value
 
 
 def _check_range(name: str, value: Any, metadata: Mapping[str, Any]) -> None:
     for kind, bound in metadata.get("bounds", {}).items():
         sign, holds = _HOLDS[kind]
-        if value is not None and not holds(value, bound):
+        if not holds(value, bound):
             raise ConfigError(f"{name} must be {sign} {bound:g}, not {value!r}")
     choices = metadata.get("choices", ())
     if choices and value not in choices:

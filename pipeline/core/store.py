@@ -118,9 +118,7 @@ class Store:
         """Remember that this output cannot be made, or is not wanted, and why."""
         target = self.folder(record.stage, record.fingerprint, record.scan)
         target.parent.mkdir(parents=True, exist_ok=True)
-        partial = target.with_name(f".{target.name}-{uuid.uuid4().hex[:8]}.tmp")
-        write_record(record, partial)
-        partial.rename(target.with_suffix(_NOT_DONE))
+        write_record(record, target.with_suffix(_NOT_DONE))
 
     def drop(self, stage: str, fingerprint: str, scan: str = "") -> None:
         """Remove one output, or the memory of its failure."""

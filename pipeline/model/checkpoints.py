@@ -18,6 +18,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from lungseg.core.json_file import write_text
+
 Weights = list[npt.NDArray[Any]]
 Row = dict[str, float]
 History = list[Row]
@@ -48,9 +50,7 @@ class Checkpoints:
         if best is not None:
             best_file = self._write(f"best-{epoch}.npz", best)
         text = json.dumps({"history": history, "state": state_file, "best": best_file})
-        partial = self.folder / f".{NAME}"
-        partial.write_text(text, encoding="utf-8")
-        partial.replace(self.folder / NAME)
+        write_text(text, self.folder / NAME)
         for file in self.folder.glob("*.npz"):
             if file.name not in {state_file, best_file}:
                 file.unlink()

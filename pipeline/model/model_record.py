@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from lungseg.core.errors import DataError
+from lungseg.core.json_file import json_text, write_text
 from lungseg.model.samples import InputSpec
 
 FILE = "model.json"
@@ -88,8 +89,8 @@ class ModelRecord:
 
 def write_model_record(record: ModelRecord, folder: Path) -> None:
     """Write ``model.json`` into `folder`, and into the nets that are there."""
-    text = json.dumps(dataclasses.asdict(record), indent=1, ensure_ascii=False) + "\n"
-    (folder / FILE).write_text(text, encoding="utf-8")
+    text = json_text(dataclasses.asdict(record)) + "\n"
+    write_text(text, folder / FILE)
     for net in (folder / NET, folder / LAST):
         if net.is_file():
             with zipfile.ZipFile(net, "a") as archive:

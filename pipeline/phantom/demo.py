@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from lungseg.core.errors import ConfigError
+from lungseg.core.json_file import write_json
 from lungseg.io.annotations.lidc_database import scans_of_patient
 from lungseg.io.dicom.write import SeriesHeader, series_folder, write_series
 from lungseg.io.volumes import volume_file
@@ -176,8 +177,7 @@ def write_demo(
         written.append(one)
         if told is not None:
             told(one)
-    text = json.dumps([_plain(one, out) for one in written], indent=1)
-    (out / TRUTH / "truth.json").write_text(text + "\n", encoding="utf-8")
+    write_json([_plain(one, out) for one in written], out / TRUTH / "truth.json")
     return written
 
 

@@ -1,6 +1,5 @@
 """What a command says: tables for people, one JSON object for machines."""
 
-import json
 import sys
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -8,6 +7,7 @@ from typing import Any
 
 import click
 
+from lungseg.core.json_file import json_text
 from lungseg.core.plan import Action
 from lungseg.core.runner import Summary, Watch, scan_state
 from lungseg.core.stage import Scalar
@@ -148,7 +148,7 @@ def summary_json(
             }
         )
     dataset = {stage: r for (stage, scan), r in summary.results.items() if not scan}
-    return dump(
+    return json_text(
         {
             "expected": summary.expected,
             "done": summary.done,
@@ -202,12 +202,7 @@ def plan_json(actions: Sequence[Action]) -> str:
         {"stage": a.stage, "scan": a.scan, "do": a.do, "why": a.why, "fingerprint": a.fingerprint}
         for a in actions
     ]
-    return dump({"actions": rows})
-
-
-def dump(value: Any) -> str:
-    """`value` as JSON text."""
-    return json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False)
+    return json_text({"actions": rows})
 
 
 def status_text(
@@ -256,4 +251,4 @@ def status_json(
     ]
     dataset = {a.stage: told(a) for a in actions if not a.scan}
     left = [left_out_json(item) for item in left_out]
-    return dump({"scans": scans, "dataset": dataset, "left_out": left})
+    return json_text({"scans": scans, "dataset": dataset, "left_out": left})

@@ -10,6 +10,7 @@ from lungseg import flow
 from lungseg.core import config
 from lungseg.core.errors import ConfigError, DataError
 from lungseg.core.executor import EngineOptions
+from lungseg.core.json_file import write_json
 from lungseg.core.plan import REUSE, Action, Planner, Request, ScanRef
 from lungseg.core.runner import Run, Summary, Watch
 from lungseg.core.stage import Params
@@ -183,7 +184,7 @@ def _remember_places(work: Path, choice: CommandOptions, chosen: Mapping[str, Pa
             places.setdefault(stage, {})[name] = str(Path(value).resolve()) if value else ""
     if places != _places(work):
         work.mkdir(parents=True, exist_ok=True)
-        (work / _PLACES).write_text(json.dumps(places, indent=1) + "\n", encoding="utf-8")
+        write_json(places, work / _PLACES)
 
 
 def _places(work: Path) -> dict[str, dict[str, str]]:
@@ -204,9 +205,7 @@ def _look_at(work: Path, roots: Sequence[Path]) -> tuple[list[Source], list[Left
         "scans": [source.scan for source in sources],
         "left_out": [asdict(item) for item in left_out],
     }
-    partial = work / "sources.json.partial"
-    partial.write_text(json.dumps(listing, indent=1) + "\n", encoding="utf-8")
-    partial.rename(work / "sources.json")
+    write_json(listing, work / "sources.json")
     return sources, left_out
 
 

@@ -29,7 +29,7 @@ from lungseg.core.stage import DatasetInputs, DatasetStage, Facts, Params, param
 from lungseg.io.annotations.nodule_list import read_nodules
 from lungseg.io.results.candidate_list import NAME, read_detections, write_detections
 from lungseg.io.results.plots import Curve, write_froc
-from lungseg.io.results.score_files import Scored, write_json, write_tables
+from lungseg.io.results.score_files import Scored, write_scores, write_tables
 from lungseg.io.volumes import volume_file
 from lungseg.model.model_record import NET, read_model_record
 from lungseg.ops.scores.counts import Counts, Tally
@@ -126,7 +126,7 @@ def run(params: Evaluate, inputs: DatasetInputs, out: Path) -> Facts:
         "segmentation": segmentation,
         "definitions": DEFINITIONS,
     }
-    write_json(document, out / "scores.json")
+    write_scores(document, out / "scores.json")
     write_detections([d for scan in scored for d in scan.detections], out / NAME)
     write_tables(scored, curve, out)
     plot(curve, drawn[:, len(RATES) :], _title(document, reason), out / "froc.png")

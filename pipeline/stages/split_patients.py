@@ -20,6 +20,7 @@ from pathlib import Path
 import numpy as np
 
 from lungseg.core.errors import DataError
+from lungseg.core.json_file import write_json
 from lungseg.core.stage import DatasetInputs, DatasetStage, Facts, Params, param
 from lungseg.io.annotations.fold_file import Assigned, read_folds
 from lungseg.io.tables.reader import UNANNOTATED, Tables, decoded
@@ -87,8 +88,7 @@ def run(params: SplitPatients, inputs: DatasetInputs, out: Path) -> Facts:
             for s in scans
         },
     }
-    text = json.dumps(document, indent=1, ensure_ascii=False)
-    (out / FILE).write_text(text + "\n", encoding="utf-8")
+    write_json(document, out / FILE)
     nodules = {part: sum(annotated[p] for p in parts[part]) for part in PARTS}
     return {
         "hash": split_hash(parts),

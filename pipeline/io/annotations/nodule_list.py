@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from lungseg.core.errors import ScanError
+from lungseg.core.json_file import write_json
 from lungseg.volume import Triple
 
 NAME = "nodules.json"
@@ -117,8 +118,7 @@ class NoduleList:
 
 def write_nodules(nodules: NoduleList, path: Path) -> None:
     """Write the list as JSON, lengths to a thousandth."""
-    text = json.dumps(_rounded(dataclasses.asdict(nodules)), indent=1, allow_nan=False)
-    path.write_text(text + "\n", encoding="utf-8")
+    write_json(_rounded(dataclasses.asdict(nodules)), path)
 
 
 def read_nodules(path: Path) -> NoduleList:

@@ -1,7 +1,6 @@
 """Scores on disk: JSON for the whole, CSV for one line a scan or a nodule."""
 
 import csv
-import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -10,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from lungseg.core.json_file import write_json
 from lungseg.io.annotations.nodule_list import Nodule, NoduleList
 from lungseg.io.results.candidate_list import Detection
 from lungseg.ops.scores.counts import Counts
@@ -42,10 +42,9 @@ class Scored:
     voxel_ml: float
 
 
-def write_json(document: Mapping[str, Any], path: Path) -> None:
+def write_scores(document: Mapping[str, Any], path: Path) -> None:
     """Write scores as JSON; numbers to six digits, NaN as null."""
-    text = json.dumps(_plain(document), indent=1, ensure_ascii=False, allow_nan=False)
-    path.write_text(text + "\n", encoding="utf-8")
+    write_json(_plain(document), path)
 
 
 def write_rows(columns: Sequence[str], rows: Sequence[Sequence[Any]], path: Path) -> None:

@@ -14,6 +14,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from lungseg.core.errors import ScanError
+from lungseg.core.json_file import write_json
 from lungseg.io.sources.files import Found, examine
 from lungseg.io.sources.header_cache import HeaderCache
 from lungseg.io.volumes import headers
@@ -122,9 +123,7 @@ def index(roots: Sequence[Path], cache: Path) -> tuple[list[Source], list[LeftOu
 
 def write_source(source: Source, path: Path) -> None:
     """Write one source as JSON, whole or not at all."""
-    partial = path.with_name(path.name + ".partial")
-    partial.write_text(json.dumps(asdict(source), indent=1) + "\n", encoding="utf-8")
-    partial.replace(path)
+    write_json(asdict(source), path)
 
 
 def read_source(path: Path) -> Source:
