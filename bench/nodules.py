@@ -1,14 +1,13 @@
-"""The nodule net on phantoms of LIDC scans: what it finds in patients that it never saw.
+"""The nodule net on phantoms of LIDC scans: what it finds in patients it was not trained on.
 
     python -m bench.nodules --work nodules-work
     python -m bench.nodules --work nodules-work --set train.network=unet --set train.base_width=16
 
 Phantoms with the contours that LIDC's radiologists drew go through the four commands, with the
 preset `lidc` cut down to what two cores train in half an hour: squares of 128 pixels, NASNet's
-smaller decoder and 19,200 of them in all. The phantoms are made once and lie in `--work`.
+smaller decoder and 19,200 of them in all. The phantoms are made once and kept in `--work`.
 """
 
-import argparse
 import csv
 import json
 from collections import Counter
@@ -19,14 +18,14 @@ from typing import Any
 
 import numpy as np
 
-from bench import lungseg
+from bench import lungseg, parser
 from lungseg.core.errors import ScanError
 from lungseg.core.record import read_record
 from lungseg.phantom.demo import DICOM, DemoPatient, write_phantom
 from lungseg.session import work_folder
 
 SCANS = Path(__file__).parents[1] / "data_manifests" / "lidc_scans.csv"
-# Thick slices, which are quickly made, and never more nodules than a chest can be found for.
+# Few, thick slices are rendered fast; with more nodules, hardly any chest holds them all.
 SLICES, NODULES = range(85, 146), range(7)
 NUISANCES: tuple[dict[str, Any], ...] = (
     {},
@@ -57,20 +56,18 @@ FILE = "phantoms.json"
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser()
-    parser.add_argument("--scans", type=int, default=80)
-    parser.add_argument("--work", type=Path, default=Path("nodules-work"))
-    parser.add_argument("--set", action="append", default=[], metavar="STAGE.NAME=VALUE")
-    options = parser.parse_args()
+    arguments = parser("nodules-work")
+    arguments.add_argument("--scans", type=int, default=80)
+    options = arguments.parse_args()
     made = phantoms(options.work / "phantoms", options.scans)
-    print(f"{len(made)} phantoms, {sum(made.values())} nodules of 3+ readers", flush=True)
+    print(f"{len(made)} phantoms, {sum(made.values())} nodules with 3+ readers", flush=True)
     work, settings = options.work / "work", (*SETTINGS, *options.set)
     how = [f"--preset={PRESET}", f"--work={work}", *(f"--set={value}" for value in settings)]
     lungseg("preprocess", "--src", options.work / "phantoms" / DICOM, *how, "--quiet")
     for command in ("build-tables", "train"):
         lungseg(command, *how)
-    told = lungseg("postprocess", *how)
-    print("\n".join(line for line in told if line.split(":")[0] in SHOWN))
+    printed = lungseg("postprocess", *how)
+    print("\n".join(line for line in printed if line.split(":")[0] in SHOWN))
     report(
         work_folder.open_session(
             work, work_folder.CommandOptions(preset=PRESET, assignments=settings)
@@ -79,16 +76,16 @@ def main() -> None:
 
 
 def phantoms(out: Path, scans: int) -> dict[str, int]:
-    """Nodules of three readers or more by patient; phantoms are written until there are `scans`."""
+    """Write phantoms until there are `scans`; nodules with 3 readers or more, by patient."""
     file = out / FILE
     made: dict[str, int] = json.loads(file.read_text("utf-8")) if file.is_file() else {}
-    for choice in choices():
+    for patient in demo_patients():
         if len(made) >= scans:
             break
-        if choice.patient in made:
+        if patient.patient in made:
             continue
         try:
-            made[choice.patient] = write_phantom(choice, out).counted
+            made[patient.patient] = write_phantom(patient, out).counted
         except ScanError as error:
             print(f"left out: {error}")
             continue
@@ -96,7 +93,7 @@ def phantoms(out: Path, scans: int) -> dict[str, int]:
     return made
 
 
-def choices() -> Iterator[DemoPatient]:
+def demo_patients() -> Iterator[DemoPatient]:
     """LIDC patients in a fixed order, every second one with two nodules or more."""
     with SCANS.open(encoding="utf-8", newline="") as lines:
         rows = list(csv.DictReader(lines))
@@ -118,7 +115,7 @@ def choices() -> Iterator[DemoPatient]:
 
 
 def report(done: work_folder.Session) -> None:
-    """Print the points of the curve, the masks' agreement and what a scan took."""
+    """Print sensitivities, the masks' scores and the seconds to predict a scan."""
     folders = done.folders()
     scores = json.loads((folders[""]["evaluate"] / "scores.json").read_text("utf-8"))
     at = scores["detection"]["sensitivity_at"]
@@ -126,7 +123,7 @@ def report(done: work_folder.Session) -> None:
     print("pooled", scores["segmentation"]["pooled"])
     predicted = [stages["predict"] for stages in folders.values() if "predict" in stages]
     seconds = np.median([read_record(folder).seconds for folder in predicted])
-    print(f"predict: {seconds:.1f} s a scan (median)")
+    print(f"predict: {seconds:.1f} s per scan (median)")
 
 
 if __name__ == "__main__":

@@ -28,7 +28,7 @@ MS = 1000.0
 
 def phantom_folders(folder):
     """A phantom at 1 mm as the stages before leave it, by stage."""
-    from tests.phantom.small_chest import chest
+    from lungseg.phantom.small_chest import chest
 
     phantom = chest((1.0, 1.0, 1.0), field_mm=(360.0, 400.0))
     labels = phantom.nodules.array

@@ -1,4 +1,4 @@
-r"""Lungs on chest X-rays: Dice, IoU and accuracy of a net on patients it never saw.
+r"""Lungs on chest X-rays: Dice, IoU and accuracy of a net on patients it was not trained on.
 
     python -m bench.xray ../shared/data/xray --work xray-work
     python -m bench.xray ../shared/data/xray --work xray-work-pp \
@@ -6,33 +6,30 @@ r"""Lungs on chest X-rays: Dice, IoU and accuracy of a net on patients it never 
         --set train.deep_supervision=true --set train.epochs=20
 
 Runs the two commands that a user would type, `train --preset xray` and `segment --masks`, on a
-folder with `images` and `masks`, and prints the scores of the films that are in neither the
-training nor the validation part. A run that was broken off goes on where it was.
+folder with `images` and `masks`, and prints the scores of the X-rays that are in neither the
+training nor the validation part. An interrupted run continues where it stopped.
 """
 
-import argparse
 import json
 from pathlib import Path
 
-from bench import lungseg
+from bench import lungseg, parser
 from lungseg.commands.score_images import as_text
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser()
-    parser.add_argument("data", type=Path, nargs="?", default=Path("../shared/data/xray"))
-    parser.add_argument("--work", type=Path, default=Path("xray-work"))
-    parser.add_argument("--set", action="append", default=[], metavar="STAGE.NAME=VALUE")
-    options = parser.parse_args()
+    arguments = parser("xray-work")
+    arguments.add_argument("data", type=Path, nargs="?", default=Path("../shared/data/xray"))
+    options = arguments.parse_args()
     images, masks = options.data / "images", options.data / "masks"
     out = options.work / "segmented"
     settings = [f"--set={assignment}" for assignment in options.set]
     lungseg("train", "--preset=xray", f"--work={options.work}", f"--images={images}",
             f"--masks={masks}", *settings)  # fmt: skip
-    told = lungseg("segment", options.work, images, f"--masks={masks}", f"--out={out}")
-    times = sorted(float(line.split(" ms,")[0].split()[-1]) for line in told if " ms," in line)
+    printed = lungseg("segment", options.work, images, f"--masks={masks}", f"--out={out}")
+    times = sorted(float(line.split(" ms,")[0].split()[-1]) for line in printed if " ms," in line)
     print(as_text(json.loads((out / "scores.json").read_text("utf-8"))))
-    print(f"{times[len(times) // 2]:.0f} ms a film (median, one at a time)")
+    print(f"{times[len(times) // 2]:.0f} ms per X-ray (median, one at a time)")
 
 
 if __name__ == "__main__":

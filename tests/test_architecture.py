@@ -121,3 +121,14 @@ def test_no_module_has_become_the_place_where_everything_goes(path):
             body = node.body[1:] if ast.get_docstring(node) else node.body
             lines = body[-1].end_lineno - body[0].lineno + 1 if body else 0
             assert lines <= 60, f"{node.name} has {lines} lines"
+
+
+@pytest.mark.parametrize(
+    ("room", "others"),
+    [("pipeline", {"bench", "tests"}), ("bench", {"tests"}), ("tests", {"bench"})],
+)
+def test_the_package_benchmarks_and_tests_import_no_code_of_each_other(room, others):
+    """What two of them need stands in the package; benchmarks and tests import only that."""
+    for path in sorted((ROOT / room).rglob("*.py")):
+        for name in imports(path):
+            assert name.split(".")[0] not in others, f"{name_of(path)} imports {name}"

@@ -13,7 +13,7 @@ from lungseg.flow import COMMANDS
 from lungseg.io.dicom.write import SeriesHeader, write_series
 from lungseg.io.volumes import volume_file
 from lungseg.ops.grid.resample import labels_to_grid
-from tests.phantom.small_chest import chest
+from lungseg.phantom.small_chest import chest
 
 # Coarse, and a net of a handful of filters: what is tested is that everything fits together.
 SETTINGS = [

@@ -15,7 +15,7 @@ from lungseg.cli import main
 from lungseg.flow import FLOW
 from lungseg.io.dicom.write import SeriesHeader, write_series
 from lungseg.io.volumes import volume_file
-from tests.phantom.small_chest import chest
+from lungseg.phantom.small_chest import chest
 
 GOLDEN = {
     ("ingest", 1): {"ct.h5": -2075216436.28},

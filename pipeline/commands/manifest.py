@@ -8,9 +8,10 @@ import numpy as np
 
 from lungseg.io.annotations import lidc_database
 from lungseg.io.annotations.coordinates import read_coordinates, read_scan_list
-from lungseg.ops.nodules.clusters import cluster, count_votes, equivalent_diameter_mm, votes_needed
+from lungseg.ops.nodules.clusters import count_votes, equivalent_diameter_mm, votes_needed
 from lungseg.ops.nodules.consensus import mean_ratings
-from lungseg.ops.nodules.contours import Patch, rasterise
+from lungseg.ops.nodules.contours import Patch
+from lungseg.ops.nodules.readings import nodule_masks
 
 SCANS, NODULES, LUNA16 = "lidc_scans.csv", "lidc_nodules.csv", "luna16_scans.csv"
 
@@ -75,14 +76,12 @@ def _scan(scan: lidc_database.LidcScan, nodules: Iterable[Row]) -> Row:
 
 def _nodules(scan: lidc_database.LidcScan) -> list[Row]:
     z_mm = np.asarray(scan.z_mm)
-    groups = cluster(scan.readings, scan.slice_thickness_mm, scan.slice_spacing_mm)
+    found = nodule_masks(scan.readings, z_mm, scan.slice_thickness_mm, scan.slice_spacing_mm)
     rows: list[Row] = []
-    for number, group in enumerate(groups, 1):
-        readings = [scan.readings[k] for k in group]
-        patches = [patch for r in readings if (patch := rasterise(r, z_mm)[0])]
+    for number, (readings, patches) in enumerate(found, 1):
         volumes = [_mm3(scan, patch) for patch in patches]
         votes, first = count_votes(patches)
-        inside = Patch(votes >= votes_needed(len(group)), first)
+        inside = Patch(votes >= votes_needed(len(readings)), first)
         if not inside.mask.any():
             inside = Patch(votes > 0, first)
         z, y, x = np.argwhere(inside.mask).mean(axis=0) + first
@@ -92,7 +91,7 @@ def _nodules(scan: lidc_database.LidcScan) -> list[Row]:
                 "scan": scan.scan,
                 "patient": scan.patient,
                 "nodule": number,
-                "readers": len(group),
+                "readers": len(readings),
                 "x_px": round(float(x), 2),
                 "y_px": round(float(y), 2),
                 "z_mm": round(float(np.interp(z, np.arange(len(z_mm)), z_mm)), 3),

@@ -1,6 +1,5 @@
 """The demo's data: phantoms of real LIDC scans as a DICOM tree, and the truth about them."""
 
-import json
 import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
@@ -179,23 +178,6 @@ def write_demo(
             told(one)
     write_json([_plain(one, out) for one in written], out / TRUTH / "truth.json")
     return written
-
-
-def read_demo(out: Path) -> list[DemoScan]:
-    """What `write_demo` wrote into `out`, from its truth file."""
-    rows = json.loads((out / TRUTH / "truth.json").read_text(encoding="utf-8"))
-    return [
-        DemoScan(
-            **{
-                **row,
-                "folder": out / row["folder"],
-                "lungs": out / row["lungs"],
-                "lung_ml": tuple(row["lung_ml"]),
-                "nodules": tuple(row["nodules"]),
-            }
-        )
-        for row in rows
-    ]
 
 
 def _nodule(planned: Plan, drawn: DrawnNodule) -> dict[str, Any]:

@@ -13,8 +13,9 @@ import numpy.typing as npt
 
 from lungseg.core.errors import ScanError
 from lungseg.io.annotations.lidc_database import LidcScan
-from lungseg.ops.nodules.clusters import cluster, count_votes, equivalent_diameter_mm, votes_needed
-from lungseg.ops.nodules.contours import Reading, rasterise
+from lungseg.ops.nodules.clusters import count_votes, equivalent_diameter_mm, votes_needed
+from lungseg.ops.nodules.contours import Reading
+from lungseg.ops.nodules.readings import nodule_masks
 from lungseg.phantom.chest import Chest, Phantom
 from lungseg.phantom.nodules import places_for
 from lungseg.phantom.render import Drawn, render
@@ -120,14 +121,13 @@ def grid_of(scan: LidcScan) -> tuple[tuple[int, int, int], Geometry]:
 def drawn_nodules(scan: LidcScan) -> tuple[DrawnNodule, ...]:
     """The nodules of a scan as voxels of its grid, most readers first."""
     z_mm = np.asarray(scan.z_mm)
-    groups = cluster(scan.readings, scan.slice_thickness_mm, scan.slice_spacing_mm)
     found = []
-    for group in groups:
-        readings = [scan.readings[k] for k in group]
-        patches = [patch for patch, _ in (rasterise(r, z_mm) for r in readings) if patch]
-        if patches:
-            votes, first = count_votes(patches)
-            found.append(DrawnNodule(votes, first, len(group), rated_hu(readings)))
+    for readings, masks in nodule_masks(
+        scan.readings, z_mm, scan.slice_thickness_mm, scan.slice_spacing_mm
+    ):
+        if masks:
+            votes, first = count_votes(masks)
+            found.append(DrawnNodule(votes, first, len(readings), rated_hu(readings)))
     return tuple(found)
 
 

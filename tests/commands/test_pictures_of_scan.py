@@ -11,8 +11,8 @@ from lungseg.io.results.candidate_list import read_detections
 from lungseg.io.volumes import volume_file
 from lungseg.ops.grid.resample import labels_to_grid
 from lungseg.ops.overlay import BY_VOTES, DETECTED, LEFT, RIGHT
+from lungseg.phantom.small_chest import chest
 from lungseg.stages import find_nodules, resample
-from tests.phantom.small_chest import chest
 
 
 @pytest.fixture(scope="module", params=[("", 0.0), ("zx", 0.0), ("y", 12.0)])

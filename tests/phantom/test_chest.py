@@ -15,9 +15,9 @@ from lungseg.phantom.nodules import KINDS, place
 from lungseg.phantom.render import doubled, render
 from lungseg.phantom.scanner import grain
 from lungseg.phantom.shapes import Frame, draw_tubes, ellipsoid
+from lungseg.phantom.small_chest import chest, grid
 from lungseg.phantom.vessels import pulmonary_tree, solid_depth
 from lungseg.volume import Geometry
-from tests.phantom.small_chest import chest, grid
 
 
 def ml(mask, volume):

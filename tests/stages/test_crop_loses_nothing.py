@@ -10,9 +10,9 @@ from lungseg.io.sources.index import index, write_source
 from lungseg.io.tables.reader import Tables, inconsistencies
 from lungseg.io.volumes import volume_file
 from lungseg.ops.grid.crop import crop_corner, cut, size_for
+from lungseg.phantom.small_chest import chest
 from lungseg.stages import annotate_nodules, build_tables, ingest, resample, segment_lungs
 from lungseg.volume import Geometry
-from tests.phantom.small_chest import chest
 
 
 @pytest.mark.parametrize("what", [{}, {"single": True}, {"collapsed_lobe": True}, {"seed": 3}])

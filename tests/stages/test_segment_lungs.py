@@ -9,9 +9,9 @@ import pytest
 from lungseg.core.errors import ConfigError, ScanError
 from lungseg.io.volumes import volume_file
 from lungseg.ops.grid.morphology import dilate_mm
+from lungseg.phantom.small_chest import chest
 from lungseg.stages.segment_lungs import STAGE, SegmentLungs, segment
 from lungseg.volume import Geometry, Volume
-from tests.phantom.small_chest import chest
 
 PARAMS = SegmentLungs()
 NUISANCES = {

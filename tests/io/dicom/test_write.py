@@ -5,8 +5,8 @@ import pydicom
 import pytest
 
 from lungseg.io.dicom.write import SeriesHeader, series_folder, write_series
+from lungseg.phantom.small_chest import grid
 from lungseg.volume import Geometry, Volume
-from tests.phantom.small_chest import grid
 
 HEADER = SeriesHeader(patient="LIDC-IDRI-9999", study="1.2.3", series="1.2.3.4")
 

@@ -1,13 +1,15 @@
-"""A chest whose anatomy is known, for every test that needs one.
+"""A whole chest at 3 mm that is rendered in a second, for tests and benchmarks.
 
-`chest()` is a whole chest at 3 mm with four nodules; its arguments add the nuisances of real
-scans. Results are kept between tests, so their arrays are read-only.
+`chest()` has four nodules; its arguments add the nuisances of real scans. Results are cached, so
+their arrays are read-only.
 """
 
 from dataclasses import fields
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from lungseg.phantom.anatomy import Build
 from lungseg.phantom.chest import Chest, Phantom
@@ -19,7 +21,7 @@ NODULES = ("isolated", "juxtapleural", "vessel_attached", "ground_glass")
 
 
 @lru_cache(maxsize=24)
-def chest(
+def chest(  # noqa: PLR0913 - each argument is one property of the chest
     spacing_mm: tuple[float, float, float] = (3.0, 3.0, 3.0),
     *,
     nodules: tuple[str, ...] = NODULES,
@@ -30,7 +32,7 @@ def chest(
     seed: int = 0,
     junction: bool = False,
     single: bool = False,
-    **nuisances: object,
+    **nuisances: Any,
 ) -> Phantom:
     """Render a chest.
 
@@ -56,6 +58,11 @@ def chest(
     nuisances
         Any other field of `Chest`: table, bowel_gas, open_trachea, contrast, collapsed_lobe,
         effusion, tumour, arms_down (bool), padding_hu (int or None), noise_hu (float).
+
+    Raises
+    ------
+    TypeError
+        If `Chest` has no such field.
     """
     known = {f.name for f in fields(Chest)}
     if unknown := set(nuisances) - known:
@@ -81,9 +88,10 @@ def grid(
     flip: str = "",
     tilt_deg: float = 0.0,
 ) -> tuple[tuple[int, int, int], Geometry]:
-    """Grid about the body's zero: its shape and geometry."""
+    """Grid around the body's origin: its shape and geometry."""
     length = (z_range_mm[1] - z_range_mm[0], *field_mm)
-    shape = tuple(round(mm / step) for mm, step in zip(length, spacing_mm, strict=True))
+    z, y, x = (round(mm / step) for mm, step in zip(length, spacing_mm, strict=True))
+    shape = (z, y, x)
     signs = np.array([-1.0 if axis in flip else 1.0 for axis in "xyz"])
     direction = _turn(tilt_deg) @ np.diag(signs)
     middle = np.array([0.0, 10.0, (z_range_mm[0] + z_range_mm[1]) / 2])
@@ -92,10 +100,10 @@ def grid(
     return shape, Geometry(spacing_mm, tuple(origin), tuple(direction.ravel()))
 
 
-def _turn(degrees: float) -> np.ndarray:
+def _turn(degrees: float) -> npt.NDArray[np.float64]:
     """Rotation about the axis (1, 2, 1): oblique in every plane."""
     if not degrees:
         return np.eye(3)
     a, (x, y, z) = np.deg2rad(degrees), np.array([1.0, 2.0, 1.0]) / np.sqrt(6.0)
     k = np.array([[0, -z, y], [z, 0, -x], [-y, x, 0]])
-    return np.eye(3) + np.sin(a) * k + (1 - np.cos(a)) * k @ k
+    return np.asarray(np.eye(3) + np.sin(a) * k + (1 - np.cos(a)) * k @ k)
