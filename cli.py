@@ -62,8 +62,8 @@ def main() -> None:
 def preprocess(roots: tuple[Path, ...], pictures: bool, **options: Any) -> None:
     """Read, resample, find lungs, mark nodules: scan by scan, in parallel."""
     session = _session(options, roots, look=True)
-    if not session.sources and not session.left_out:
-        where = " and ".join(str(root) for root in roots) or "the work folder"
+    if roots and not session.all_sources and not session.left_out:
+        where = " and ".join(str(root) for root in roots)
         raise ConfigError(f"there are no scans in {where}: name a folder of chest CT with --src")
     notes = session.notes()
     for note in notes[:_NOTES_SHOWN]:
@@ -131,15 +131,30 @@ def stages(as_json: bool) -> None:
 
 
 @main.command()
+@click.option(
+    "--reset",
+    is_flag=False,
+    flag_value="",
+    metavar="[STAGE[.NAME]]",
+    help="Forget what was set: of a stage, one value, or without a name all.",
+)
+@click.option("--why", is_flag=True, help="Only what is not at its default, and who said so.")
 @work_option
-def params(**options: Any) -> None:
-    """Print all parameters, as they now stand, as commented TOML."""
+def params(reset: str | None, why: bool, **options: Any) -> None:
+    """Print all parameters, as they now stand, as commented TOML; with --set, keep them so."""
     from lungseg.core.config import to_toml
     from lungseg.core.stage import as_dict
     from lungseg.flow import FLOW
+    from lungseg.session import messages
+    from lungseg.session.kept import reset_kept
 
+    if reset is not None:
+        reset_kept(options["work"], reset)
     session = _session(options)
-    if options["as_json"]:
+    session.keep()
+    if why:
+        click.echo(messages.differences_text(session.differences()))
+    elif options["as_json"]:
         click.echo(json_text({name: as_dict(p) for name, p in session.settings.items()}))
     else:
         click.echo(to_toml(FLOW, session.settings))
@@ -319,19 +334,21 @@ def demo(out: Path, jobs: int) -> None:
 
 
 def _session(options: dict[str, Any], roots: tuple[Path, ...] = (), *, look: bool = False) -> Any:
-    from lungseg.session.work_folder import CommandOptions, open_session
+    from lungseg.session.settings import CommandOptions
+    from lungseg.session.work_folder import open_session
 
     level = logging.DEBUG if options.get("verbose") else logging.WARNING
     logging.basicConfig(level=level, format="%(levelname)s %(name)s: %(message)s")
-    choice = CommandOptions(
+    told = CommandOptions(
         config=options["config"],
         preset=options["preset"],
         assignments=tuple(options["assignments"]),
         scans=tuple(options.get("scans", ())),
         force=tuple(options.get("force", ())),
         retry=options.get("retry", False),
+        model=options.get("model", ""),
     )
-    return open_session(options["work"], choice, roots, look=look)
+    return open_session(options["work"], told, roots, look=look)
 
 
 def _run(session: Any, command: str, options: dict[str, Any]) -> int:
@@ -340,7 +357,10 @@ def _run(session: Any, command: str, options: dict[str, Any]) -> int:
     from lungseg.flow import COMMANDS
     from lungseg.session import messages
 
-    targets = COMMANDS.get(command, (command,))
+    asked = COMMANDS.get(command, (command,))
+    if not session.all_sources and not session.left_out and not session.has_pictures:
+        raise ConfigError(messages.NO_SCANS)
+    targets, not_run = session.targets(asked)
     if options["dry_run"]:
         actions = session.plan(targets)
         click.echo(
@@ -357,6 +377,9 @@ def _run(session: Any, command: str, options: dict[str, Any]) -> int:
         progress.close()
     render = messages.summary_json if options["as_json"] else messages.summary_text
     click.echo(render(summary, session.sources, session.left_out, time.perf_counter() - start))
+    if not options["as_json"]:
+        for line in messages.after_run(session, targets, not_run):
+            click.echo(line)
     return 1 if summary.failed or summary.dataset_failed else 0
 
 

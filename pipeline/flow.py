@@ -10,7 +10,7 @@
       -> split-patients      train / validation / test
       -> train               the nodule net
     each scan
-      -> predict             probability on the working grid
+      -> predict             probability on the working grid, by the net of this folder or another
       -> find-nodules        candidates in the world, masks on both grids
     all scans
       -> evaluate            Dice, sensitivity, false positives per scan

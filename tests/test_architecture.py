@@ -20,7 +20,7 @@ ALLOWED = {
     "steps": {"core", "io", "model", "ops", "steps", "volume"},
     "stages": {"core", "io", "model", "ops", "steps", "volume"},
     "phantom": {"core", "io", "ops", "phantom", "volume"},
-    "session": {"core", "flow", "io", "session", "stages"},
+    "session": {"core", "flow", "io", "model.model_record", "session", "stages"},
     "commands": {
         "commands", "core", "flow", "io", "model", "ops", "phantom", "session", "steps", "volume",
     },

@@ -19,7 +19,8 @@ from lungseg.io.volumes import volume_file
 from lungseg.ops.grid.resample import labels_to_grid
 from lungseg.phantom.demo import DICOM, DemoScan, write_demo
 from lungseg.session import messages
-from lungseg.session.work_folder import CommandOptions, Session, open_session
+from lungseg.session.settings import CommandOptions
+from lungseg.session.work_folder import Session, open_session
 
 SCANS = 8
 PRESET = "small"

@@ -4,7 +4,7 @@
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from lungseg.core import record as records
 from lungseg.core.errors import ConfigError
@@ -60,7 +60,10 @@ class Action:
 
 @dataclass(frozen=True)
 class Request:
-    """What is asked of a flow: which stages, on which scans, with which settings."""
+    """What is asked of a flow: which stages, on which scans, with which settings.
+
+    `impossible` names stages that cannot run in this work folder, each with the reason.
+    """
 
     flow: Sequence[Stage]
     targets: tuple[str, ...]
@@ -68,6 +71,7 @@ class Request:
     settings: Settings
     force: frozenset[str] = frozenset()
     retry: bool = False
+    impossible: Mapping[str, str] = field(default_factory=dict)
 
 
 def stages_for(flow: Sequence[Stage], targets: Iterable[str]) -> list[Stage]:
@@ -120,6 +124,9 @@ class Planner:
         if not stage.needs:
             inputs = {"source": ref.identity}
         name = fingerprint(stage, self.request.settings[stage.name], inputs)
+        if stage.name in self.request.impossible:
+            why = self.request.impossible[stage.name]
+            return Action(stage.name, ref.scan, BLOCKED, why, name, inputs)
         for need, action in needs.items():
             if action.do not in {REUSE, RUN}:
                 why = f"{need} failed" if action.do == FAILED else action.why
@@ -130,7 +137,11 @@ class Planner:
 
     def _dataset_action(self, stage: DatasetStage) -> Action:
         inputs, rerun = self._dataset_inputs(stage)
-        name = fingerprint(stage, self.request.settings[stage.name], inputs)
+        params = self.request.settings[stage.name]
+        if stage.reads and rerun is None and all(self.usable(need) for need in stage.needs):
+            folders = {need: self.store.folder(need, inputs[need]) for need in stage.needs}
+            inputs = {"what it reads": stage.reads(params, folders)}
+        name = fingerprint(stage, params, inputs)
         for need in stage.needs:
             action = self.actions.get((need, ""))
             if action and action.do not in {REUSE, RUN}:

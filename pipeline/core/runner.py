@@ -111,7 +111,9 @@ class Run:
         alike = [
             earlier
             for earlier in self.store.all(stage.name)
-            if earlier.state == record.DONE
+            # Who forces a stage wants it made from nothing.
+            if stage.name not in self.request.force
+            and earlier.state == record.DONE
             and earlier.version == stage.version
             and earlier.params == params
             and earlier.fingerprint != action.fingerprint

@@ -138,6 +138,7 @@ class DatasetInputs:
 
 ScanRun = Callable[[Any, Mapping[str, Path], Path], Facts]
 DatasetRun = Callable[[Any, DatasetInputs, Path], Facts]
+Reads = Callable[[Any, Mapping[str, Path]], str]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -161,7 +162,12 @@ class ScanStage:
 
 @dataclass(frozen=True, kw_only=True)
 class DatasetStage:
-    """A stage that runs once over all scans, in the parent process."""
+    """A stage that runs once over all scans, in the parent process.
+
+    `reads(params, folders)` is for a stage that reads a part of its inputs only: from the folder
+    of each needed data-set stage's complete output it tells the identity of that part, by which
+    the stage's own output is then known. What else changes in the inputs leaves it valid.
+    """
 
     name: str
     version: int
@@ -169,6 +175,7 @@ class DatasetStage:
     params: type[Params]
     run: DatasetRun
     needs: tuple[str, ...] = ()
+    reads: Reads | None = None
 
 
 Stage = ScanStage | DatasetStage

@@ -9,6 +9,7 @@ import contextlib
 import dataclasses
 import fcntl
 import hashlib
+import os
 import re
 import shutil
 import uuid
@@ -17,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lungseg.core import record as records
-from lungseg.core.errors import DataError
+from lungseg.core.errors import ConfigError, DataError
 from lungseg.core.fingerprint import digest_of_file
 from lungseg.core.record import Record, read_record, write_record
 
@@ -129,6 +130,49 @@ class Store:
             doomed = target.with_name(f".{target.name}-{uuid.uuid4().hex[:8]}{_PARTIAL}")
             target.rename(doomed)
             shutil.rmtree(doomed, ignore_errors=True)
+
+    @contextlib.contextmanager
+    def in_use(self, what: str) -> Iterator[None]:
+        """While it lasts, nothing that is complete is removed; many may be at work at once.
+
+        Raises
+        ------
+        ConfigError
+            If a command that removes outputs is at work here.
+        """
+        with self._locked(fcntl.LOCK_SH, what):
+            yield
+
+    @contextlib.contextmanager
+    def alone(self, what: str) -> Iterator[None]:
+        """While it lasts, no other command is at work here.
+
+        Raises
+        ------
+        ConfigError
+            If one is.
+        """
+        with self._locked(fcntl.LOCK_EX, what):
+            yield
+
+    @contextlib.contextmanager
+    def _locked(self, kind: int, what: str) -> Iterator[None]:
+        self.work.mkdir(parents=True, exist_ok=True)
+        with (self.work / _LOCK).open("a+", encoding="utf-8") as held:
+            try:
+                fcntl.flock(held, kind | fcntl.LOCK_NB)
+            except BlockingIOError as error:
+                held.seek(0)
+                raise ConfigError(
+                    f"{held.read().strip() or 'another command'} is at work in {self.work}, and "
+                    f"{what} may remove what it uses, or it what {what} uses; try again when it "
+                    "has ended"
+                ) from error
+            held.seek(0)
+            held.truncate()
+            held.write(f"{what} (process {os.getpid()})")
+            held.flush()
+            yield
 
     def sweep(self) -> int:
         """Remove what killed runs left half-written; return how many scratch folders that were."""

@@ -44,7 +44,11 @@ class ModelRecord:
     table_fingerprint, split_hash
         The table and the split it was trained on.
     train_patients, validation_patients
-        Whom it saw in training, and on whom its best epoch was chosen.
+        Patients it was trained on, and those its best epoch was chosen on.
+    train_scans, validation_scans
+        Ids of their scans in that table.
+    scans_then
+        Number of scans in that table.
     picture_fit
         How pictures were put into the table's squares: ``pad`` or ``stretch``.
     picture_patient
@@ -68,12 +72,22 @@ class ModelRecord:
     train_patients: list[str]
     validation_patients: list[str]
     best_epoch: int
+    train_scans: list[str] = field(default_factory=list)
+    validation_scans: list[str] = field(default_factory=list)
+    scans_then: int = 0
     picture_fit: str = "pad"
     picture_patient: str = ""
     scores: dict[str, float] = field(default_factory=dict)
     params: dict[str, Any] = field(default_factory=dict)
     packages: dict[str, str] = field(default_factory=dict)
     format: int = FORMAT
+
+    def part_of(self, patient: str, scan: str = "") -> str:
+        """What the net knows of a patient or a scan: ``train``, ``validation`` or ``test``."""
+        if patient in self.train_patients or scan in self.train_scans:
+            return "train"
+        seen = patient in self.validation_patients or scan in self.validation_scans
+        return "validation" if seen else "test"
 
     @property
     def input_spec(self) -> InputSpec:

@@ -2,7 +2,7 @@
 
 import sys
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import click
@@ -13,8 +13,10 @@ from lungseg.core.runner import Summary, Watch, scan_state
 from lungseg.core.stage import Scalar
 from lungseg.core.worker import Result
 from lungseg.io.sources.index import LeftOut, Source
+from lungseg.session.settings import Difference
+from lungseg.session.work_folder import Session
 
-_NO_SCANS = "nothing yet: name a folder of chest CT with `lungseg-cli preprocess --src`"
+NO_SCANS = "no scans here yet: name a folder of chest CT with `lungseg-cli preprocess --src FOLDER`"
 _STATES = ("ran", "reused", "failed", "blocked", "skipped")
 
 
@@ -193,7 +195,7 @@ def plan_text(actions: Sequence[Action]) -> str:
         counts = Counter((a.do, "" if a.do == "reuse" else a.why) for a in mine)
         for (do, why), count in counts.most_common():
             lines.append(f"{stage:<17} {do:<8} {count:>5}  {why}".rstrip())
-    return "\n".join(lines) or _NO_SCANS
+    return "\n".join(lines) or NO_SCANS
 
 
 def plan_json(actions: Sequence[Action]) -> str:
@@ -210,7 +212,7 @@ def status_text(
 ) -> str:
     """What is done and what is not, for a person: by stage, then a line a scan."""
     if not sources and all(action.record is None for action in actions):
-        return _NO_SCANS
+        return NO_SCANS
     lines = [plan_text(actions), ""]
     for scan, source in sources.items():
         mine = {a.stage: a for a in actions if a.scan == scan}
@@ -252,3 +254,30 @@ def status_json(
     dataset = {a.stage: told(a) for a in actions if not a.scan}
     left = [left_out_json(item) for item in left_out]
     return json_text({"scans": scans, "dataset": dataset, "left_out": left})
+
+
+def differences_text(differences: Sequence[Difference]) -> str:
+    """Settings that are not at their defaults, for a person."""
+    lines = [f"{d.setting} = {d.value}  (default {d.default}; {d.origin})" for d in differences]
+    return "\n".join(lines) or "all settings are at their defaults"
+
+
+def settings_line(session: Session) -> str:
+    """The preset and what else is not at its default, in one line; empty if nothing is."""
+    preset = session.settled.kept.preset
+    told = [f"preset {preset}"] if preset else []
+    told += [
+        f"{d.setting}={d.value}" for d in session.differences() if d.origin != f"preset {preset}"
+    ]
+    return f"settings {', '.join(told)}" if told else ""
+
+
+def after_run(session: Session, targets: Sequence[str], not_run: Sequence[str]) -> Iterator[str]:
+    """What a command says after its summary: what holds, which net, what was not run."""
+    if not_run:
+        yield f"not run  {', '.join(not_run)}: over all scans; leave --scan out for it"
+    if {"predict", "find-nodules", "evaluate"} & set(targets):
+        yield from (f"net      {line}" for line in session.net_notes())
+    line = settings_line(session)
+    if line:
+        yield line

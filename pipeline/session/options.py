@@ -30,7 +30,8 @@ def work_option(command: Command) -> Command:
         click.option(
             "--preset",
             default="",
-            help="Named settings: small (minutes), lidc (the whole of LIDC, a GPU), xray (films).",
+            help="Named settings: small (minutes), lidc (the whole of LIDC, a GPU), xray (films). "
+            "Kept, as --set is, once stages have run with it.",
         ),
         click.option(
             "--set",
@@ -61,7 +62,16 @@ def run_options(command: Command) -> Command:
             help="Memory of one process, e.g. 4GB; it is restarted above it.",
         ),
         click.option(
-            "--scan", "scans", multiple=True, help="Only this scan (id, its end, patient)."
+            "--scan",
+            "scans",
+            multiple=True,
+            help="Only this scan: its id or an end of it, or a patient or a part of the name.",
+        ),
+        click.option(
+            "--model",
+            default="",
+            metavar="NAME|FILE|WORK",
+            help="Net to predict with, from now on.  [default: the one trained last here]",
         ),
         click.option("--force", multiple=True, metavar="STAGE", help="Run this stage again."),
         click.option("--retry", is_flag=True, help="Try again what failed or was skipped before."),

@@ -1,38 +1,29 @@
 """A session: one work folder, its scans, its settings, and what is asked of the flow."""
 
-import json
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, fields, replace
+import contextlib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
 from lungseg import flow
-from lungseg.core import config
-from lungseg.core.errors import ConfigError, DataError
+from lungseg.core.errors import ConfigError
 from lungseg.core.executor import EngineOptions
-from lungseg.core.json_file import write_json
-from lungseg.core.plan import REUSE, Action, Planner, Request, ScanRef
+from lungseg.core.plan import REUSE, Action, Planner, Request, ScanRef, stages_for
 from lungseg.core.runner import Run, Summary, Watch
-from lungseg.core.stage import Params
-from lungseg.core.store import Store, folder_name
+from lungseg.core.stage import DatasetStage, Params
+from lungseg.core.store import Store
 from lungseg.io.annotations.coordinates import read_coordinates, unknown_scans
-from lungseg.io.sources.index import LeftOut, Source, index, read_source, write_source
-from lungseg.session import presets
+from lungseg.io.sources.index import LeftOut, Source
+from lungseg.session import scans as of_folder
+from lungseg.session.kept import write_kept
+from lungseg.session.nets import NET, CurrentNet, choose_net, current_net, find_net
+from lungseg.session.settings import CommandOptions, Difference, Settled, differences, settle
 
-CONFIG_NAME = "lungseg.toml"
-_PLACES = "places.json"
-
-
-@dataclass(frozen=True)
-class CommandOptions:
-    """What a command line says beside its stages: where settings come from, and which scans."""
-
-    config: Path | None = None
-    preset: str = ""
-    assignments: tuple[str, ...] = ()
-    scans: tuple[str, ...] = ()
-    force: tuple[str, ...] = ()
-    retry: bool = False
+NO_NET = (
+    "there is no net in this work folder: train one with `lungseg-cli train`, or name one with "
+    "--model (`lungseg-cli models` lists those that there are)"
+)
 
 
 @dataclass(frozen=True)
@@ -43,19 +34,27 @@ class Session:
     ----------
     work
         The work folder; it need not exist yet.
-    settings
-        Parameters of every stage.
+    settled
+        The settings: values, where they come from, what will be kept of them.
+    all_sources
+        All scans of the folder, by id.
     sources
-        The scans, by id.
+        Those that ``--scan`` selects; all, without it.
     left_out
         What was found beside them and is no scan, each with its reason.
+    options
+        What the command line said.
+    net
+        The net to predict with; None if there is none.
     """
 
     work: Path
-    settings: Mapping[str, Params]
+    settled: Settled
+    all_sources: Mapping[str, Source]
     sources: Mapping[str, Source]
     left_out: Sequence[LeftOut]
-    choice: CommandOptions
+    options: CommandOptions
+    net: CurrentNet | None = None
 
     @property
     def store(self) -> Store:
@@ -63,24 +62,47 @@ class Session:
         return Store(self.work)
 
     @property
-    def refs(self) -> list[ScanRef]:
-        """The scans of this session, for the plan."""
-        return [ScanRef(s.scan, s.patient, s.identity) for s in self.sources.values()]
+    def settings(self) -> Mapping[str, Params]:
+        """Parameters of every stage; `predict` has the current net."""
+        params = dict(self.settled.params)
+        if self.net:
+            predict: Any = params["predict"]
+            params["predict"] = replace(predict, model=str(self.net.file))
+        return params
 
-    def request(self, targets: Sequence[str]) -> Request:
+    @property
+    def has_pictures(self) -> bool:
+        """True if tables are made of pictures, and no scans are needed."""
+        tables: Any = self.settings["build-tables"]
+        return bool(tables.images)
+
+    def differences(self) -> list[Difference]:
+        """What is not at its default, and where it was told."""
+        return list(differences(flow.FLOW, self.settled))
+
+    def request(self, targets: Sequence[str], *, every_scan: bool = False) -> Request:
         """What to ask of the flow to have the stages `targets`."""
+        chosen = self.all_sources if every_scan else self.sources
         return Request(
             flow=flow.FLOW,
             targets=tuple(targets),
-            scans=self.refs,
+            scans=[ScanRef(s.scan, s.patient, s.identity) for s in chosen.values()],
             settings=self.settings,
-            force=frozenset(self.choice.force),
-            retry=self.choice.retry,
+            force=frozenset(self.options.force),
+            retry=self.options.retry,
+            impossible={} if self.net else {"predict": NO_NET},
         )
 
     def plan(self, targets: Sequence[str]) -> list[Action]:
-        """What a run would do, and why; nothing is run."""
-        return Planner(self.store, self.request(targets)).decide()
+        """What a run would do, and why; nothing is run.
+
+        With ``--scan``, the stages over the whole data set are decided for all scans, and the
+        others shown for those selected.
+        """
+        if not self.options.scans:
+            return Planner(self.store, self.request(targets)).decide()
+        actions = Planner(self.store, self.request(targets, every_scan=True)).decide()
+        return [action for action in actions if not action.scan or action.scan in self.sources]
 
     def folders(self) -> dict[str, dict[str, Path]]:
         """Folder of every complete output by scan (the data set's under ``""``), then by stage."""
@@ -91,6 +113,30 @@ class Session:
                 found[action.scan][action.stage] = place
         return found
 
+    def targets(self, asked: Sequence[str]) -> tuple[list[str], list[str]]:
+        """Which of the stages asked for are run, and which are not because of ``--scan``.
+
+        A stage over the whole data set sees all scans or is not run.
+
+        Raises
+        ------
+        ConfigError
+            If none is left, or one needs a net and there is none.
+        """
+        run, not_run = list(asked), []
+        if self.options.scans:
+            whole = {s.name for s in stages_for(flow.FLOW, asked) if isinstance(s, DatasetStage)}
+            not_run = [name for name in asked if name in whole]
+            run = [name for name in asked if name not in whole]
+        if not run:
+            raise ConfigError(
+                f"{' and '.join(not_run)} is over all scans of the work folder; leave --scan out"
+            )
+        needed = {stage.name for stage in stages_for(flow.FLOW, run)}
+        if "predict" in needed and self.net is None:
+            raise ConfigError(NO_NET)
+        return run, not_run
+
     def notes(self) -> list[str]:
         """What no scan's own record can tell: rows of nodule lists that are about no scan here."""
         params: Any = self.settings["annotate-nodules"]
@@ -100,14 +146,45 @@ class Session:
         database = Path(params.database) if params.database else None
         listed = read_coordinates(path, database=database, unknown_size=True)
         unusable = [problem.text for problem in listed.problems]
-        return [*unusable, *unknown_scans(listed, self.sources.keys(), path.name)]
+        return [*unusable, *unknown_scans(listed, self.all_sources.keys(), path.name)]
 
-    def run(self, targets: Sequence[str], options: EngineOptions, watch: Watch) -> Summary:
-        """Run `targets` and what is missing before them."""
-        _remember_places(self.work, self.choice, self.settings)
-        paths = {scan: self._source_path(scan) for scan in self.sources}
-        summary = Run(self.store, self.request(targets), paths, options).execute(watch)
-        if self.choice.scans:
+    def net_notes(self) -> list[str]:
+        """Which net predicts, and what has changed since it was trained; at most one line."""
+        if self.net is None:
+            return []
+        from lungseg.model.model_record import read_model_record
+
+        record = read_model_record(self.net.file)
+        changes = []
+        more = len(self.all_sources) - record.scans_then
+        if self.net.file.is_relative_to(self.work) and record.scans_then and more:
+            changes.append(f"{abs(more)} scans {'more' if more > 0 else 'fewer'}")
+        now = self.settings["train"]
+        for spec in fields(now):
+            then, value = record.params.get(spec.name), getattr(now, spec.name)
+            if spec.metadata["affects_output"] and spec.name in record.params and then != value:
+                changes.append(f"train.{spec.name} {then} -> {value}")
+        since = f"; since it was trained: {', '.join(changes)}" if changes else ""
+        return [f"{self.net.file} ({self.net.origin}){since}"]
+
+    @contextlib.contextmanager
+    def _in_use(self) -> Iterator[None]:
+        lock = self.store.alone if self.options.force else self.store.in_use
+        with lock("a run with --force" if self.options.force else "a run"):
+            yield
+
+    def run(self, asked: Sequence[str], engine: EngineOptions, watch: Watch) -> Summary:
+        """Run the stages asked for and what is missing before them; keep what was told."""
+        targets, _ = self.targets(asked)
+        self.keep()
+        paths = {scan: of_folder.source_path(self.work, scan) for scan in self.sources}
+        with self._in_use():
+            summary = Run(self.store, self.request(targets), paths, engine).execute(watch)
+        trained = summary.results.get(("train", ""))
+        if "train" in targets and trained and trained.state in {"ran", "reused"}:
+            file = self.store.folder("train", trained.fingerprint) / NET
+            choose_net(self.work, file, "trained here")
+        if self.options.scans:
             return summary
         faults = sum(item.fault for item in self.left_out)
         return replace(
@@ -117,12 +194,19 @@ class Session:
             skipped=summary.skipped + len(self.left_out) - faults,
         )
 
-    def _source_path(self, scan: str) -> Path:
-        return self.work / "sources" / f"{folder_name(scan)}.json"
+    def keep(self) -> None:
+        """Keep in the work folder what this command was told."""
+        told = (self.options.preset, self.options.config, self.options.assignments)
+        if any(told):
+            self.work.mkdir(parents=True, exist_ok=True)
+            write_kept(self.settled.kept, self.work)
+        if self.options.model and self.net:
+            self.work.mkdir(parents=True, exist_ok=True)
+            choose_net(self.work, self.net.file, self.net.origin)
 
 
 def open_session(
-    work: Path, choice: CommandOptions, roots: Sequence[Path] = (), look: bool = False
+    work: Path, options: CommandOptions, roots: Sequence[Path] = (), look: bool = False
 ) -> Session:
     """Open a work folder.
 
@@ -130,7 +214,7 @@ def open_session(
     ----------
     work
         The work folder.
-    choice
+    options
         Settings and selection.
     roots
         Folders or files to take the scans from; they replace those of before.
@@ -140,108 +224,24 @@ def open_session(
     Raises
     ------
     ConfigError
-        If a setting is wrong, a root does not exist, or a scan named is not there.
+        If a setting is wrong, a root does not exist, or a scan or net named is not there.
     """
-    chosen = config.settings(flow.FLOW, _overrides(work, choice))
-    unknown = set(choice.force) - set(chosen)
+    if any(text.partition("=")[0].strip() == "predict.model" for text in options.assignments):
+        raise ConfigError("--set predict.model: name the net with --model instead")
+    settled = settle(flow.FLOW, work, options)
+    unknown = set(options.force) - set(settled.params)
     if unknown:
         raise ConfigError(f"--force {min(unknown)}: there is no such stage")
-    remembered = _remembered_roots(work)
-    if roots or (look and remembered):
-        sources, left_out = _look_at(work, list(roots) or remembered)
+    net = (
+        CurrentNet(find_net(options.model), f"--model {options.model}")
+        if options.model
+        else current_net(work)
+    )
+    before = of_folder.remembered_roots(work)
+    if roots or (look and before):
+        sources, left_out = of_folder.look_at(work, list(roots) or before)
     else:
-        sources, left_out = _remembered(work)
+        sources, left_out = of_folder.remembered(work)
     by_scan = {source.scan: source for source in sources}
-    return Session(work, chosen, _selected(by_scan, choice.scans), left_out, choice)
-
-
-def _overrides(work: Path, choice: CommandOptions) -> list[config.Override]:
-    found = [
-        config.Override(stage, name, place, f"remembered in {work / _PLACES}")
-        for stage, places in _places(work).items()
-        for name, place in places.items()
-    ]
-    if choice.preset:
-        if choice.preset not in presets.PRESETS:
-            meant = config.did_you_mean(choice.preset, presets.PRESETS)
-            raise ConfigError(f"there is no preset {choice.preset!r}{meant}")
-        found += config.from_preset(presets.PRESETS[choice.preset], choice.preset)
-    places = [choice.config] if choice.config else [Path(CONFIG_NAME), work / CONFIG_NAME]
-    file = next((place for place in places if place.is_file()), choice.config)
-    if file is not None:
-        found += config.from_toml(file)
-    return found + config.from_assignments(choice.assignments)
-
-
-def _remember_places(work: Path, choice: CommandOptions, chosen: Mapping[str, Params]) -> None:
-    """Keep where things are, as `--src` is kept, so that no command is told it twice."""
-    places = _places(work)
-    for said in config.from_assignments(choice.assignments):
-        stage, name = said.stage.replace("_", "-"), said.name.replace("-", "_")
-        specs = {spec.name: spec for spec in fields(chosen[stage])}
-        if specs[name].metadata["path"]:
-            value = str(getattr(chosen[stage], name))
-            places.setdefault(stage, {})[name] = str(Path(value).resolve()) if value else ""
-    if places != _places(work):
-        work.mkdir(parents=True, exist_ok=True)
-        write_json(places, work / _PLACES)
-
-
-def _places(work: Path) -> dict[str, dict[str, str]]:
-    file = work / _PLACES
-    return json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
-
-
-def _look_at(work: Path, roots: Sequence[Path]) -> tuple[list[Source], list[LeftOut]]:
-    missing = [root for root in roots if not root.exists()]
-    if missing:
-        raise ConfigError(f"--src {missing[0]}: there is no such file or folder")
-    (work / "sources").mkdir(parents=True, exist_ok=True)
-    sources, left_out = index(roots, work / "headers.cache")
-    for source in sources:
-        write_source(source, work / "sources" / f"{folder_name(source.scan)}.json")
-    listing = {
-        "roots": [str(root.resolve()) for root in roots],
-        "scans": [source.scan for source in sources],
-        "left_out": [asdict(item) for item in left_out],
-    }
-    write_json(listing, work / "sources.json")
-    return sources, left_out
-
-
-def _remembered(work: Path) -> tuple[list[Source], list[LeftOut]]:
-    listing = _listing(work)
-    folder = work / "sources"
-    sources = [read_source(folder / f"{folder_name(scan)}.json") for scan in listing["scans"]]
-    return sources, [LeftOut(**item) for item in listing["left_out"]]
-
-
-def _remembered_roots(work: Path) -> list[Path]:
-    return [Path(root) for root in _listing(work)["roots"]]
-
-
-def _listing(work: Path) -> dict[str, list[Any]]:
-    path = work / "sources.json"
-    if not path.is_file():
-        return {"roots": [], "scans": [], "left_out": []}
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))  # type: ignore[no-any-return]
-    except ValueError as error:
-        raise DataError(f"{path} is damaged ({error}); run preprocess --src again") from error
-
-
-def _selected(sources: Mapping[str, Source], scans: Sequence[str]) -> Mapping[str, Source]:
-    if not scans:
-        return sources
-    chosen = {}
-    for wanted in scans:
-        found = [s for s in sources if s == wanted] or [
-            s for s, source in sources.items() if s.endswith(wanted) or source.patient == wanted
-        ]
-        if not found:
-            raise ConfigError(
-                f"--scan {wanted}: no scan has this id, ends in it, or is of this patient; "
-                "`lungseg-cli status` lists them"
-            )
-        chosen.update({scan: sources[scan] for scan in found})
-    return chosen
+    chosen = of_folder.selected(by_scan, options.scans)
+    return Session(work, settled, by_scan, chosen, left_out, options, net)

@@ -1,7 +1,7 @@
 """Evaluate: candidates and masks against the truth -> scores with their definitions.
 
 reads   find-nodules/candidates.csv, find-nodules/nodules.h5, annotate-nodules/{votes,nodules}.h5,
-        annotate-nodules/nodules.json, split-patients/split.json, train/model.json
+        annotate-nodules/nodules.json, predict/net.json
 writes  scores.json      everything that follows, of whom, by which model and split
         candidates.csv   all candidates of the scored scans, in the form that LUNA16 scores
         per_scan.csv     a line a scored scan
@@ -11,7 +11,8 @@ writes  scores.json      everything that follows, of whom, by which model and sp
 
 `DEFINITIONS`, which goes into scores.json, says what each score means. Only annotated scans count;
 a nodule that too few radiologists drew, and LIDC's other marks, are neither right nor wrong.
-Scans of patients the net was trained on are refused: they would show what it remembers.
+Scans of patients the net was trained on are refused: they would show what it remembers. Who they
+are was told by the net when it predicted them.
 """
 
 import json
@@ -31,7 +32,6 @@ from lungseg.io.results.candidate_list import NAME, read_detections, write_detec
 from lungseg.io.results.plots import Curve, write_froc
 from lungseg.io.results.score_files import Scored, write_scores, write_tables
 from lungseg.io.volumes import volume_file
-from lungseg.model.model_record import NET, read_model_record
 from lungseg.ops.scores.counts import Counts, Tally
 from lungseg.ops.scores.definitions import DEFINITIONS
 from lungseg.ops.scores.detection import (
@@ -46,7 +46,6 @@ from lungseg.ops.scores.segmentation import overlap
 from lungseg.volume import FloatArray
 
 UNANNOTATED = "unannotated"
-NO_PART = "none"
 # Where the band of the curve is drawn.
 BAND_RATES = tuple(float(r) for r in np.geomspace(RATES[0], RATES[-1], 61))
 
@@ -57,7 +56,7 @@ class Evaluate(Params):
 
     part: str = param(
         "test",
-        "whose scans are scored: of a part of the split, or all",
+        "whose scans are scored, by what the net has seen: test: of patients it has not",
         choices=("test", "validation", "train", "all"),
     )
     allow_training: bool = param(
@@ -93,8 +92,7 @@ class Chosen:
 
 def run(params: Evaluate, inputs: DatasetInputs, out: Path) -> Facts:
     """Choose, score scan by scan, and write."""
-    split = json.loads((inputs.stages["split-patients"] / "split.json").read_text("utf-8"))
-    chosen = choose(params, inputs, split)
+    chosen = choose(params, inputs)
     tally = Tally()
     scored = [
         score_scan(params, scan, part, inputs.scans[scan], tally)
@@ -118,8 +116,7 @@ def run(params: Evaluate, inputs: DatasetInputs, out: Path) -> Facts:
         "includes_training_patients": chosen.training > 0,
         "includes_validation_patients": chosen.validation > 0,
         "left_out": dict(chosen.left_out),
-        "split": {"hash": split["hash"], "method": split.get("method")},
-        "model": model_of(inputs.stages["train"]),
+        "model": net_of(inputs),
         "min_readers": params.min_readers,
         "consensus_level": params.consensus_level,
         "detection": detection,
@@ -133,7 +130,7 @@ def run(params: Evaluate, inputs: DatasetInputs, out: Path) -> Facts:
     return _facts(document)
 
 
-def choose(params: Evaluate, inputs: DatasetInputs, split: Mapping[str, Any]) -> Chosen:
+def choose(params: Evaluate, inputs: DatasetInputs) -> Chosen:
     """Which scans to score.
 
     Raises
@@ -141,14 +138,10 @@ def choose(params: Evaluate, inputs: DatasetInputs, split: Mapping[str, Any]) ->
     DataError
         If some are of patients the net was trained on, and that is not allowed.
     """
-    model = read_model_record(inputs.stages["train"])
-    part_of = {p: part for part, patients in split["parts"].items() for p in patients}
-    part_of |= dict.fromkeys(model.validation_patients, "validation")
-    part_of |= dict.fromkeys(model.train_patients, "train")
     scans: dict[str, str] = {}
     left_out: Counter[str] = Counter()
     for scan, folders in inputs.scans.items():
-        part = part_of.get(read_record(folders["annotate-nodules"]).patient, NO_PART)
+        part = str(read_record(folders["predict"]).facts["part"])
         if read_nodules(folders["annotate-nodules"]).truth == UNANNOTATED:
             left_out[UNANNOTATED] += 1
         elif params.part in {part, "all"}:
@@ -302,17 +295,12 @@ def _mean(values: Sequence[float]) -> float | None:
     return float(np.mean(known)) if known else None
 
 
-def model_of(folder: Path) -> dict[str, Any]:
-    """Which net made the predictions."""
-    record, model = read_record(folder), read_model_record(folder)
-    _, digest = record.files.get(NET, (0, ""))
-    return {
-        "fingerprint": record.fingerprint,
-        "sha256": digest or None,
-        "split_hash": model.split_hash,
-        "table_fingerprint": model.table_fingerprint,
-        "best_epoch": model.best_epoch,
-    }
+def net_of(inputs: DatasetInputs) -> dict[str, Any] | None:
+    """Which net made the predictions, as `predict` told; None where there are none."""
+    for folders in inputs.scans.values():
+        found: dict[str, Any] = json.loads((folders["predict"] / "net.json").read_text("utf-8"))
+        return found
+    return None
 
 
 def plot(curve: Froc, drawn: FloatArray, title: str, path: Path) -> None:
@@ -364,10 +352,10 @@ def _facts(document: Mapping[str, Any]) -> Facts:
 
 STAGE = DatasetStage(
     name="evaluate",
-    version=1,
+    version=2,
     help="score candidates and masks against the truth, with written definitions",
     params=Evaluate,
-    needs=("find-nodules", "annotate-nodules", "split-patients", "train"),
+    needs=("predict", "find-nodules", "annotate-nodules"),
     run=run,
 )
 """The stage, for `lungseg.flow`."""

@@ -1,14 +1,16 @@
 """Predict: the working grid -> the probability of nodule, per voxel.
 
-reads   resample/ct.h5, segment-lungs/lungs.h5, split-patients/split.json, train/model.{keras,json}
+reads   resample/ct.h5, segment-lungs/lungs.h5, and the file of a net
 writes  probability.h5   uint16 on the working grid, probability = value / 65535
+        net.json         which net it was
 
 The axial slices that hold lung are cropped around the lungs and scaled just as the table's rows
 were, and go through the net in batches; everything else is 0. Scans of patients that the net
-was trained on are left out unless they are asked for: they would only show what it remembers.
+was trained on are left out unless they are asked for: they would only show what it remembers. Which
+patients these are, the net itself tells, wherever it comes from. The output is known by the net's
+content: a net that is trained anew to the same weights predicts nothing anew.
 """
 
-import json
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -19,11 +21,13 @@ import numpy as np
 import numpy.typing as npt
 
 from lungseg.core.errors import DataError, ScanError, ScanSkipped
+from lungseg.core.fingerprint import identity_of_path
+from lungseg.core.json_file import write_json
 from lungseg.core.record import read_record
 from lungseg.core.stage import Facts, Params, ScanStage, param
 from lungseg.io.volumes import volume_file
 from lungseg.model import inference
-from lungseg.model.model_record import NET, ModelRecord, read_model_record
+from lungseg.model.model_record import ModelRecord, read_model_record
 from lungseg.model.samples import scaled
 from lungseg.ops.grid.crop import crop_corner, cut, uncut
 from lungseg.volume import HU, Volume
@@ -38,9 +42,12 @@ Predictor = Any
 class Predict(Params):
     """Parameters of this stage."""
 
+    model: str = param(
+        "", "file of the net; empty: the one trained last (the option --model names one)", path=True
+    )
     part: str = param(
         "test",
-        "whose scans: of the split's part, or of all patients; those in no part always",
+        "whose scans, by what the net has seen: test: of patients it has not",
         choices=("test", "validation", "train", "all"),
         was="parts",
     )
@@ -54,40 +61,42 @@ class Predict(Params):
 
 def run(params: Predict, inputs: Mapping[str, Path], out: Path) -> Facts:
     """Leave out whom the net has seen; predict the others."""
-    part = part_of(inputs)
-    if params.part != "all" and part not in {params.part, ""}:
+    model = Path(params.model)
+    record = read_model_record(model)
+    of_scan = read_record(inputs["resample"])
+    part = record.part_of(of_scan.patient, of_scan.scan)
+    if params.part not in {part, "all"}:
         raise ScanSkipped(
-            f"its patient is in the {part} part of the split and predict.part is {params.part}; "
+            f"its patient is one of the net's {part} patients and predict.part is {params.part}; "
             "set predict.part = all to predict every scan"
         )
-    model = inputs["train"]
-    record = read_model_record(model)
     ct = volume_file.read_hu(inputs["resample"] / "ct.h5")
     lungs = volume_file.read(inputs["segment-lungs"] / "lungs.h5")
     check_fits(record, ct.spacing_mm)
-    net = inference.load_net(model / NET)
+    net = inference.load_net(model)
     begin = time.perf_counter()
     probability, slices = probability_of(
         ct, lungs.array, net, record, params.batch_size, params.slice_power
     )
     seconds = time.perf_counter() - begin
+    write_json(net_told(model, record), out / "net.json")
     volume_file.write(ct.like(np.rint(probability * ONE).astype(np.uint16)), out / "probability.h5")
     return {
-        "part": part or "none",
+        "part": part,
         "slices": slices,
         "ms_per_slice": round(1000 * seconds / slices, 1),
         "max_probability": round(float(probability.max()), 4),
     }
 
 
-def part_of(inputs: Mapping[str, Path]) -> str:
-    """Part of the split that the scan's patient is in; empty if in none of the three."""
-    split = json.loads((inputs["split-patients"] / "split.json").read_text(encoding="utf-8"))
-    patient = read_record(inputs["resample"]).patient
-    for part in ("train", "validation", "test"):
-        if patient in split["parts"].get(part, ()):
-            return part
-    return ""
+def net_told(model: Path, record: ModelRecord) -> dict[str, str | int]:
+    """Which net this is, for those who score what it predicts."""
+    return {
+        "sha256": identity_of_path(model, "model"),
+        "split_hash": record.split_hash,
+        "table_fingerprint": record.table_fingerprint,
+        "best_epoch": record.best_epoch,
+    }
 
 
 def check_fits(record: ModelRecord, spacing_mm: tuple[float, float, float]) -> None:
@@ -168,10 +177,10 @@ def neighbours(
 
 STAGE = ScanStage(
     name="predict",
-    version=1,
+    version=2,
     help="probability of nodule in every voxel of the lungs' slices",
     params=Predict,
-    needs=("resample", "segment-lungs", "split-patients", "train"),
+    needs=("resample", "segment-lungs"),
     run=run,
     in_parent=True,
 )

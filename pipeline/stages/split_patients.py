@@ -28,6 +28,7 @@ from lungseg.ops.samples.split import (
     PARTS,
     Parts,
     assigned_split,
+    extended_split,
     fold_split,
     random_split,
     split_hash,
@@ -71,7 +72,7 @@ def run(params: SplitPatients, inputs: DatasetInputs, out: Path) -> Facts:
     with Tables(inputs.stages["build-tables"] / "tables.h5") as table:
         scans = _scans(table)
     annotated = _dealt(scans, unread=params.unannotated)
-    parts = split(annotated, scans, params)
+    parts = split(annotated, scans, params, _earlier(inputs.previous, params))
     extra = {UNANNOTATED: {s.patient for s in scans} - set(annotated)}
     extra[UNLISTED] = set(annotated).difference(*(parts[part] for part in PARTS))
     if extra[UNLISTED]:
@@ -100,7 +101,20 @@ def run(params: SplitPatients, inputs: DatasetInputs, out: Path) -> Facts:
     }
 
 
-def split(annotated: Mapping[str, int], scans: list[_TabledScan], params: SplitPatients) -> Parts:
+def _earlier(previous: Path | None, params: SplitPatients) -> Parts:
+    """The parts of the split before, which patients keep; folds and lists are what they are."""
+    if previous is None or params.file or params.folds:
+        return {}
+    found = json.loads((previous / FILE).read_text("utf-8"))["parts"]
+    return {part: found[part] for part in PARTS}
+
+
+def split(
+    annotated: Mapping[str, int],
+    scans: list[_TabledScan],
+    params: SplitPatients,
+    earlier: Mapping[str, list[str]],
+) -> Parts:
     """Patients of each part by the method that the parameters ask for."""
     if not annotated:
         raise DataError(
@@ -114,7 +128,10 @@ def split(annotated: Mapping[str, int], scans: list[_TabledScan], params: SplitP
         return fold_split(
             annotated, params.folds, params.fold, params.validation_share, params.seed
         )
-    return random_split(annotated, params.validation_share, params.test_share, params.seed)
+    shares = (params.validation_share, params.test_share)
+    if set(annotated) & {patient for patients in earlier.values() for patient in patients}:
+        return extended_split(earlier, annotated, *shares, params.seed)
+    return random_split(annotated, *shares, params.seed)
 
 
 def method(params: SplitPatients) -> str:
@@ -189,7 +206,7 @@ def _dealt(scans: list[_TabledScan], *, unread: bool) -> dict[str, int]:
 
 STAGE = DatasetStage(
     name="split-patients",
-    version=1,
+    version=2,
     help="deal the patients out into train, validation and test",
     params=SplitPatients,
     needs=("build-tables",),

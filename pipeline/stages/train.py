@@ -4,6 +4,9 @@ reads   build-tables/tables.h5, split-patients/split.json
 writes  model.keras (best epoch), last.keras, model.json (what it is and expects), log.csv,
         and, if asked for, tensorboard/
 
+A net is known by what it learns from: the rows of the patients it is trained and validated on, and
+its settings. A scan that nobody annotated, or one of a test patient, comes and goes without harm.
+
 The best epoch is the one of the highest Dice pooled over all voxels of the validation part, not
 the mean of batches. The seed decides every order, crop and change, epoch by epoch, so a run that
 was killed goes on at the epoch it had reached: its checkpoints lie beside the output, under a
@@ -11,7 +14,6 @@ name made of the parameters and the inputs, until the output is complete.
 """
 
 import dataclasses
-import hashlib
 import json
 import logging
 import math
@@ -24,10 +26,11 @@ from pathlib import Path
 from typing import Any
 
 from lungseg.core.errors import ConfigError, DataError
-from lungseg.core.fingerprint import effective_params
+from lungseg.core.fingerprint import digest_of, effective_params
 from lungseg.core.stage import DatasetInputs, DatasetStage, Facts, Params, as_dict, param
 from lungseg.io.results.tensorboard import EventFile
 from lungseg.io.tables.reader import Tables
+from lungseg.io.tables.schema import UNANNOTATED, decoded
 from lungseg.model.devices import backend, quiet_keras
 from lungseg.model.model_record import LAST, NET, ModelRecord, write_model_record
 from lungseg.model.networks import NetworkSettings
@@ -37,6 +40,10 @@ from lungseg.ops.samples.augment import Augmentation
 log = logging.getLogger(__name__)
 
 TOLD = ("loss", "val_dice", "val_sensitivity", "val_slice_sensitivity", "val_slice_specificity")
+# The parts of the split that a net learns from, or is chosen on.
+TAUGHT = ("train", "validation")
+# Settings of build-tables that choose scans and pictures; the rows themselves tell what came of it.
+WHICH_SCANS = ("unannotated", "leave_out_suspect", "leave_out_misfits", "images", "masks")
 LOSSES = ("gdl_wce", "dice", "bce", "bce_dice", "focal_tversky", "border_weighted")
 
 
@@ -130,7 +137,7 @@ def run(params: Train, inputs: DatasetInputs, out: Path) -> Facts:
     patients = (split["parts"]["train"], split["parts"]["validation"])
     board = EventFile(out / "tensorboard") if params.tensorboard else None
     progress = _Progress(params.epochs, board)
-    digest = _digest(params, str(samples.tables.attributes["fingerprint"]), split["hash"])
+    digest = _digest(params, learnt_from(params, inputs.stages))
     with resumable(out.parent, digest) as checkpoints:
         done = train(recipe, samples, patients, checkpoints, progress.epoch, progress.batch)
         done.best.save(out / NET)
@@ -278,9 +285,38 @@ def _duration(seconds: float) -> str:
     return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
 
 
-def _digest(params: Train, table: str, split_hash: str) -> str:
-    made_of = [STAGE.version, effective_params(params), table, split_hash]
-    return hashlib.sha256(json.dumps(made_of, sort_keys=True).encode()).hexdigest()
+def learnt_from(params: Train, folders: Mapping[str, Path]) -> str:
+    """Identity of the rows that a net learns from: those of its train and validation patients.
+
+    Parameters
+    ----------
+    params
+        A net of nodules learns from annotated scans alone.
+    folders
+        Of the complete outputs of build-tables and split-patients.
+    """
+    split = json.loads((folders["split-patients"] / "split.json").read_text("utf-8"))
+    part_of = {p: part for part in TAUGHT for p in split["parts"].get(part, ())}
+    with Tables(folders["build-tables"] / "tables.h5") as table:
+        made_with = json.loads(table.attributes["params"])
+        rows = [
+            [part_of[patient], scan, made_of]
+            for scan, patient, made_of, truth in zip(
+                *(
+                    decoded(table.scans[name])
+                    for name in ("scan", "patient", "fingerprint", "truth")
+                ),
+                strict=True,
+            )
+            if patient in part_of and (truth != UNANNOTATED or params.target == "lungs")
+        ]
+        spacing = [float(mm) for mm in table.attributes["spacing_mm"]]
+    settings = {name: value for name, value in made_with.items() if name not in WHICH_SCANS}
+    return digest_of([settings, spacing, sorted(rows)])
+
+
+def _digest(params: Train, learnt: str) -> str:
+    return digest_of([STAGE.version, effective_params(params), learnt])
 
 
 def _record(  # noqa: PLR0913, PLR0917 - everything that is known of the net
@@ -292,6 +328,7 @@ def _record(  # noqa: PLR0913, PLR0917 - everything that is known of the net
     best: Mapping[str, float],
 ) -> ModelRecord:
     found = samples.tables.attributes
+    scans = _scans_by_part(samples.tables, split)
     made_with = json.loads(found["params"])
     scores = {name: value for name, value in best.items() if not math.isnan(value)}
     return ModelRecord(
@@ -309,6 +346,9 @@ def _record(  # noqa: PLR0913, PLR0917 - everything that is known of the net
         split_hash=str(split["hash"]),
         train_patients=list(split["parts"]["train"]),
         validation_patients=list(split["parts"]["validation"]),
+        train_scans=scans["train"],
+        validation_scans=scans["validation"],
+        scans_then=len(samples.tables.scans),
         best_epoch=best_epoch,
         picture_fit=str(made_with.get("picture_fit", "pad")),
         picture_patient=str(made_with.get("picture_patient", "")),
@@ -318,12 +358,23 @@ def _record(  # noqa: PLR0913, PLR0917 - everything that is known of the net
     )
 
 
+def _scans_by_part(tables: Tables, split: Mapping[str, Any]) -> dict[str, list[str]]:
+    of_patient = list(
+        zip(decoded(tables.scans["scan"]), decoded(tables.scans["patient"]), strict=True)
+    )
+    return {
+        part: sorted(scan for scan, patient in of_patient if patient in set(split["parts"][part]))
+        for part in TAUGHT
+    }
+
+
 STAGE = DatasetStage(
     name="train",
-    version=3,
+    version=4,
     help="train the net on the tables' training part",
     params=Train,
     needs=("build-tables", "split-patients"),
     run=run,
+    reads=learnt_from,
 )
 """The stage, for `lungseg.flow`."""

@@ -94,3 +94,19 @@ def make_sources(folder, **texts):
 def make_request(refs, settings=None, targets=("back",), **more):
     chosen = {stage.name: stage.params() for stage in FLOW} | (settings or {})
     return Request(flow=FLOW, targets=targets, scans=refs, settings=chosen, **more)
+
+
+def reads_first_word(_params, folders):
+    """The first word alone: what comes after it changes nothing."""
+    return (folders["join"] / "all.txt").read_text().split()[0]
+
+
+def run_first(_params, inputs, out):
+    (out / "first.txt").write_text(reads_first_word(None, inputs.stages))
+    return {}
+
+
+FIRST = DatasetStage(
+    name="first", version=1, help="First.", params=Params, run=run_first, needs=("join",),
+    reads=reads_first_word,
+)  # fmt: skip

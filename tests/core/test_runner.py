@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,7 @@ from lungseg.core.executor import EngineOptions, run_tasks
 from lungseg.core.plan import Planner
 from lungseg.core.runner import Run
 from lungseg.core.store import Store
-from tests.core.stages import FLOW, JOIN, Read, Upper, make_request, make_sources
+from tests.core.stages import FIRST, FLOW, JOIN, Read, Upper, make_request, make_sources
 
 TWO_WORKERS = EngineOptions(jobs=2)
 
@@ -55,6 +56,31 @@ def test_one_changed_parameter_reruns_its_stage_and_what_depends_on_it_only(tmp_
         ("join", ""): "ran",
         ("back", "a"): "ran",
     }
+
+
+def test_a_stage_that_reads_a_part_of_its_inputs_is_valid_while_that_part_is(tmp_path):
+    flow = (*FLOW[:3], FIRST)
+
+    def run_first(texts):
+        refs, paths = make_sources(tmp_path / "src", **texts)
+        request = replace(make_request(refs, targets=("first",)), flow=flow)
+        request = replace(request, settings={**request.settings, "first": FIRST.params()})
+        return states(Run(Store(tmp_path / "work"), request, paths, EngineOptions()).execute())
+
+    assert run_first({"a": "one"})["first", ""] == "ran"
+    more = run_first({"a": "one", "b": "two"})
+    assert (more["join", ""], more["first", ""]) == ("ran", "reused")
+    other = run_first({"a": "three", "b": "two"})
+    assert (other["join", ""], other["first", ""]) == ("ran", "ran")
+
+
+def test_what_is_impossible_here_is_blocked_with_the_reason_and_so_is_what_needs_it(tmp_path):
+    refs, paths = make_sources(tmp_path / "src", a="one")
+    request = replace(make_request(refs), impossible={"upper": "no ink"})
+    done = Run(Store(tmp_path / "work"), request, paths, EngineOptions()).execute()
+    assert states(done)["read", "a"] == "ran"
+    assert states(done)["upper", "a"] == "blocked"
+    assert done.results["back", "a"].error == "no ink"
 
 
 def test_a_parameter_that_only_changes_speed_reruns_nothing(tmp_path):

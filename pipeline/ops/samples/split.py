@@ -65,6 +65,46 @@ def random_split(
     return _dealt(nodules, counts, seed)
 
 
+def extended_split(
+    kept: Mapping[str, Sequence[str]],
+    nodules: Mapping[str, int],
+    validation_share: float,
+    test_share: float,
+    seed: int,
+) -> Parts:
+    """Patients by part where those of an earlier split keep theirs, and only new ones are placed.
+
+    A patient who changed from test to train when a scan was added would leak into every score
+    made before. New patients go, in an order that the seed decides, to the part that lacks most
+    of its share.
+
+    Parameters
+    ----------
+    kept
+        The earlier split; patients who are no longer there are passed over.
+    nodules, validation_share, test_share, seed
+        As for `random_split`.
+
+    Examples
+    --------
+    >>> kept = {"train": ["a", "b"], "validation": ["c"], "test": ["d"]}
+    >>> extended_split(kept, dict.fromkeys("abcde", 1), 0.2, 0.2, seed=1)
+    {'train': ['a', 'b', 'e'], 'validation': ['c'], 'test': ['d']}
+    """
+    parts: Parts = {part: [p for p in kept.get(part, ()) if p in nodules] for part in PARTS}
+    placed = {patient for patients in parts.values() for patient in patients}
+    shares = {
+        "train": 1.0 - validation_share - test_share,
+        "validation": validation_share,
+        "test": test_share,
+    }
+    for patient in sorted(set(nodules) - placed, key=lambda patient: _draw(seed, patient)):
+        total = sum(map(len, parts.values())) + 1
+        lacks = {part: share * total - len(parts[part]) for part, share in shares.items()}
+        parts[max(lacks, key=lacks.__getitem__)].append(patient)
+    return {part: sorted(patients) for part, patients in parts.items()}
+
+
 def fold_split(
     nodules: Mapping[str, int], folds: int, fold: int, validation_share: float, seed: int
 ) -> Parts:

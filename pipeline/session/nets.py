@@ -1,0 +1,101 @@
+"""Nets: which one a work folder predicts with, and what a name for one means."""
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from lungseg.core import record as records
+from lungseg.core.errors import ConfigError
+from lungseg.core.json_file import write_json
+from lungseg.core.store import Store
+
+FILE = "net.json"
+NET = "model.keras"
+SUFFIX = ".keras"
+TRAINED = Path(__file__).parents[1] / "trained"
+
+
+@dataclass(frozen=True)
+class CurrentNet:
+    """The net that a work folder predicts with.
+
+    Attributes
+    ----------
+    file
+        The net's own file.
+    origin
+        How it came to be the current one, for a person: ``trained here``, ``--model nodules``.
+    """
+
+    file: Path
+    origin: str
+
+
+def current_net(work: Path) -> CurrentNet | None:
+    """The net that ``train`` completed last in `work`, or that ``--model`` named since; or None."""
+    path = work / FILE
+    try:
+        raw = json.loads(path.read_text(encoding="utf-8"))
+        # A work folder may be moved as a whole, with its nets.
+        chosen = CurrentNet(work / raw["file"], str(raw["origin"]))
+        if chosen.file.is_file():
+            return chosen
+        gone = f"{chosen.file} ({chosen.origin})"
+    except FileNotFoundError:
+        gone = ""
+    except (OSError, ValueError, KeyError, TypeError):
+        gone = f"the net that {path} named"
+    trained = _last_trained(work)
+    if gone and trained is None:
+        raise ConfigError(f"{gone} is gone; name another with --model, or train")
+    return CurrentNet(trained, "trained here") if trained else None
+
+
+def choose_net(work: Path, file: Path, origin: str) -> None:
+    """Make `file` the net that `work` predicts with."""
+    chosen = file.resolve()
+    home = work.resolve()
+    within = chosen.relative_to(home) if chosen.is_relative_to(home) else chosen
+    write_json(asdict(CurrentNet(within, origin)) | {"file": str(within)}, work / FILE)
+
+
+def find_net(name: str) -> Path:
+    """The file of the net that `name` means: a file, a work folder's, or one of the package's.
+
+    Raises
+    ------
+    ConfigError
+        If it means none.
+    """
+    path = Path(name)
+    if path.is_file():
+        return path
+    if path.is_dir():
+        beside = path / NET
+        found = current_net(path)
+        if found is None and not beside.is_file():
+            raise ConfigError(
+                f"--model {name}: there is no trained net in this folder; name a {SUFFIX} file, or "
+                "a work folder in which `lungseg-cli train` has come to its end"
+            )
+        return found.file if found else beside
+    shipped = TRAINED / f"{name}{SUFFIX}"
+    if shipped.is_file():
+        return shipped
+    known = ", ".join(shipped_nets()) or "none"
+    raise ConfigError(
+        f"--model {name}: there is no such file or folder, and no net of this name comes with the "
+        f"package (it has {known})"
+    )
+
+
+def shipped_nets() -> dict[str, Path]:
+    """The nets that come with the package, by name."""
+    return {path.stem: path for path in sorted(TRAINED.glob(f"*{SUFFIX}"))}
+
+
+def _last_trained(work: Path) -> Path | None:
+    store = Store(work)
+    done = [found for found in store.all("train") if found.state == records.DONE]
+    files = [store.folder("train", found.fingerprint) / NET for found in done]
+    return next((file for file in reversed(files) if file.is_file()), None)

@@ -1,0 +1,107 @@
+"""The scans of a work folder: found under ``--src``, remembered, and selected by ``--scan``."""
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from lungseg.core.errors import ConfigError, DataError
+from lungseg.core.json_file import write_json
+from lungseg.core.store import folder_name
+from lungseg.io.sources.index import LeftOut, Source, index, read_source, write_source
+
+_LISTED = 12
+
+
+def look_at(work: Path, roots: Sequence[Path]) -> tuple[list[Source], list[LeftOut]]:
+    """Find the scans under `roots`, and remember them in `work`.
+
+    Raises
+    ------
+    ConfigError
+        If a root does not exist.
+    """
+    missing = [root for root in roots if not root.exists()]
+    if missing:
+        raise ConfigError(f"--src {missing[0]}: there is no such file or folder")
+    (work / "sources").mkdir(parents=True, exist_ok=True)
+    sources, left_out = index(roots, work / "headers.cache")
+    for source in sources:
+        write_source(source, source_path(work, source.scan))
+    listing = {
+        "roots": [str(root.resolve()) for root in roots],
+        "scans": [source.scan for source in sources],
+        "left_out": [asdict(item) for item in left_out],
+    }
+    write_json(listing, work / "sources.json")
+    return sources, left_out
+
+
+def remembered(work: Path) -> tuple[list[Source], list[LeftOut]]:
+    """The scans of before, without a look at their files."""
+    listing = _listing(work)
+    sources = [read_source(source_path(work, scan)) for scan in listing["scans"]]
+    return sources, [LeftOut(**item) for item in listing["left_out"]]
+
+
+def remembered_roots(work: Path) -> list[Path]:
+    """What ``--src`` named last."""
+    return [Path(root) for root in _listing(work)["roots"]]
+
+
+def source_path(work: Path, scan: str) -> Path:
+    """The file that describes a scan's files to its first stage."""
+    return work / "sources" / f"{folder_name(scan)}.json"
+
+
+def selected(sources: Mapping[str, Source], wanted: Sequence[str]) -> dict[str, Source]:
+    """The scans that ``--scan`` means; all, where it says nothing.
+
+    A word is a scan's id or a patient; else the beginning or the end of an id, or a part of a
+    patient's name, if it fits one patient alone.
+
+    Raises
+    ------
+    ConfigError
+        If a word fits none, or several patients.
+    """
+    if not wanted:
+        return dict(sources)
+    chosen = {}
+    for word in wanted:
+        found = _meant(sources, word)
+        if not found:
+            raise ConfigError(
+                f"--scan {word}: no scan's id begins or ends so, and no patient's name holds it; "
+                "`lungseg-cli status` lists them"
+            )
+        if len({sources[scan].patient for scan in found}) > 1:
+            shown = ", ".join(f"{sources[scan].patient} {scan}" for scan in found[:_LISTED])
+            more = f" and {len(found) - _LISTED} more" if len(found) > _LISTED else ""
+            raise ConfigError(f"--scan {word} fits {len(found)} scans; say more: {shown}{more}")
+        chosen.update({scan: sources[scan] for scan in found})
+    return chosen
+
+
+def _meant(sources: Mapping[str, Source], word: str) -> list[str]:
+    rules: list[Callable[[str, str], bool]] = [
+        lambda scan, _: scan == word,
+        lambda _, patient: patient == word,
+        lambda scan, patient: scan.startswith(word) or scan.endswith(word) or word in patient,
+    ]
+    for rule in rules:
+        found = [scan for scan, source in sources.items() if rule(scan, source.patient)]
+        if found:
+            return found
+    return []
+
+
+def _listing(work: Path) -> dict[str, list[Any]]:
+    path = work / "sources.json"
+    if not path.is_file():
+        return {"roots": [], "scans": [], "left_out": []}
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))  # type: ignore[no-any-return]
+    except ValueError as error:
+        raise DataError(f"{path} is damaged ({error}); run preprocess --src again") from error
