@@ -358,8 +358,6 @@ def _run(session: Any, command: str, options: dict[str, Any]) -> int:
     from lungseg.session import messages
 
     asked = COMMANDS.get(command, (command,))
-    if not session.all_sources and not session.left_out and not session.has_pictures:
-        raise ConfigError(messages.NO_SCANS)
     targets, not_run = session.targets(asked)
     if options["dry_run"]:
         actions = session.plan(targets)

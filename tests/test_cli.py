@@ -46,7 +46,11 @@ def test_every_command_has_help(command):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["preprocess"], "name a folder of chest CT with --src"),
+        (["preprocess"], "no scans here yet: name a folder of chest CT"),
+        (["train"], "no scans here yet: name a folder of chest CT"),
+        (["postprocess"], "no scans here yet: name a folder of chest CT"),
+        (["train", "--set", "predict.model=a.keras"], "name the net with --model instead"),
+        (["postprocess", "--model", "none"], "no net of this name comes with the package"),
         (["preprocess", "--src", "/nowhere"], "--src /nowhere: there is no such file or folder"),
         (["run", "lower"], "no stage is named 'lower'; there are ingest, resample"),
         (["train", "--preset", "huge"], "there is no preset 'huge'; there are small, lidc, xray"),

@@ -123,7 +123,7 @@ def test_the_rest_of_the_flow_gives_files_a_person_can_open(work):
     lungseg("train", "--work", work, *settings(), "--jobs", 1)
     allow = ["--set", "evaluate.allow_training=true"]
     lungseg("postprocess", "--work", work, *settings(), *allow, "--jobs", 1)
-    told = json.loads(lungseg("status", "--work", work, "--json", *settings(), *allow))
+    told = json.loads(lungseg("status", "--work", work, "--json"))
     assert {s: a["do"] for s, a in told["dataset"].items()} == dict.fromkeys(
         ["build-tables", "split-patients", "train", "evaluate"], "reuse"
     )
@@ -140,7 +140,8 @@ def test_the_rest_of_the_flow_gives_files_a_person_can_open(work):
 
 
 def test_training_patients_are_not_scored_unless_asked(work):
-    told = lungseg("postprocess", "--work", work, *settings(), "--jobs", 1, status=1)
+    refused = ["--set", "evaluate.allow_training=false"]
+    told = lungseg("postprocess", "--work", work, *refused, "--jobs", 1, status=1)
     assert "allow_training" in told
 
 
@@ -153,8 +154,9 @@ def test_peek_writes_sheets_of_what_the_net_sees(work, tmp_path):
 def test_prune_removes_what_the_settings_do_not_use_and_nothing_else(work, tmp_path):
     copy = tmp_path / "work"
     shutil.copytree(work, copy)
-    other = [*settings(), "--set", "segment-lungs.method=slice2d"]
+    other = ["--set", "segment-lungs.method=slice2d"]
     lungseg("preprocess", "--work", copy, "--quiet", "--jobs", 1, "--scan", "one", *other)
+    lungseg("params", "--work", copy, "--reset", "segment-lungs")
     assert len(list(copy.glob("scans/1.2.826.1/segment-lungs/*/stage.json"))) == 2
     named = lungseg("prune", "--work", copy, *settings())
     assert len(list(copy.glob("scans/1.2.826.1/segment-lungs/*/stage.json"))) == 2
@@ -190,9 +192,10 @@ def test_an_exported_volume_lies_where_the_scan_lies(work, tmp_path, what, name)
 
 def test_an_export_of_what_is_not_there_says_how_to_make_it(work, tmp_path):
     scan = ["--scan", "one", "--out", tmp_path / "a.nrrd", "--work", work]
-    told = CliRunner().invoke(main, ["export", "--what", "probability", *map(str, scan)])
+    change = ["--set", "segment-lungs.rim_mm=2"]
+    told = CliRunner().invoke(main, ["export", "--what", "nodules", *change, *map(str, scan)])
     assert told.exit_code == 1
-    assert "`lungseg-cli run predict` makes it" in told.output
+    assert "`lungseg-cli run annotate-nodules` makes it" in told.output
 
 
 def test_an_export_to_an_unknown_format_is_a_usage_error(work, tmp_path):
@@ -222,7 +225,7 @@ def test_a_stage_runs_twice_to_equal_arrays_and_leaves_its_inputs_alone(work, tm
     before = {p: digest_of_file(p) for p in files}
     assert len(before) == 15
     fresh.mkdir()
-    shutil.copy(work / "places.json", fresh)
+    shutil.copy(work / "settings.toml", fresh)
     lungseg("preprocess", "--src", tree, "--work", fresh, "--jobs", 2, "--quiet", *settings())
     for path, digest in before.items():
         assert digest_of_file(path) == digest

@@ -14,9 +14,8 @@ from lungseg.core.stage import Scalar
 from lungseg.core.worker import Result
 from lungseg.io.sources.index import LeftOut, Source
 from lungseg.session.settings import Difference
-from lungseg.session.work_folder import Session
+from lungseg.session.work_folder import NO_SCANS, Session
 
-NO_SCANS = "no scans here yet: name a folder of chest CT with `lungseg-cli preprocess --src FOLDER`"
 _STATES = ("ran", "reused", "failed", "blocked", "skipped")
 
 

@@ -20,6 +20,7 @@ from lungseg.session.kept import write_kept
 from lungseg.session.nets import NET, CurrentNet, choose_net, current_net, find_net
 from lungseg.session.settings import CommandOptions, Difference, Settled, differences, settle
 
+NO_SCANS = "no scans here yet: name a folder of chest CT with `lungseg-cli preprocess --src FOLDER`"
 NO_NET = (
     "there is no net in this work folder: train one with `lungseg-cli train`, or name one with "
     "--model (`lungseg-cli models` lists those that there are)"
@@ -121,11 +122,15 @@ class Session:
         Raises
         ------
         ConfigError
-            If none is left, or one needs a net and there is none.
+            If a stage is unknown, there are no scans, no stage is left, or one needs a net and
+            there is none.
         """
+        wanted = stages_for(flow.FLOW, asked)
+        if not (self.all_sources or self.left_out or self.has_pictures):
+            raise ConfigError(NO_SCANS)
         run, not_run = list(asked), []
         if self.options.scans:
-            whole = {s.name for s in stages_for(flow.FLOW, asked) if isinstance(s, DatasetStage)}
+            whole = {stage.name for stage in wanted if isinstance(stage, DatasetStage)}
             not_run = [name for name in asked if name in whole]
             run = [name for name in asked if name not in whole]
         if not run:
@@ -158,7 +163,8 @@ class Session:
         changes = []
         more = len(self.all_sources) - record.scans_then
         if self.net.file.is_relative_to(self.work) and record.scans_then and more:
-            changes.append(f"{abs(more)} scans {'more' if more > 0 else 'fewer'}")
+            scans = "scan" if abs(more) == 1 else "scans"
+            changes.append(f"{abs(more)} {scans} {'more' if more > 0 else 'fewer'}")
         now = self.settings["train"]
         for spec in fields(now):
             then, value = record.params.get(spec.name), getattr(now, spec.name)

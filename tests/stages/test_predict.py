@@ -1,7 +1,10 @@
 """The predict stage: where the net looks, what it is told, and whom it leaves out."""
 
 import dataclasses
+import hashlib
 import json
+import zipfile
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -110,28 +113,30 @@ def test_distance_of_slices_is_no_matter_to_a_net_of_single_slices():
 def folders(scan, tmp_path, monkeypatch):
     ct, lungs = scan
     inputs = {}
-    for stage in ("resample", "segment-lungs", "split-patients", "train"):
+    for stage in ("resample", "segment-lungs"):
         inputs[stage] = tmp_path / stage
         inputs[stage].mkdir()
     volume_file.write(ct, inputs["resample"] / "ct.h5")
     volume_file.write(ct.like(lungs), inputs["segment-lungs"] / "lungs.h5")
-    split = {"parts": {"train": ["a"], "validation": ["b"], "test": ["c"], "unannotated": ["u"]}}
-    (inputs["split-patients"] / "split.json").write_text(json.dumps(split))
-    write_model_record(RECORD, inputs["train"])
+    net = tmp_path / "nets" / "model.keras"
+    net.parent.mkdir()
+    with zipfile.ZipFile(net, "w"):
+        pass
+    write_model_record(dataclasses.replace(RECORD, train_scans=["1.9"]), net.parent)
     monkeypatch.setattr(inference, "load_net", lambda _: Middle())
     (tmp_path / "out").mkdir()
 
-    def of(patient):
-        record = Record(stage="resample", version=1, fingerprint="f", scan="1.2", patient=patient)
+    def of(patient, scan="1.2"):
+        record = Record(stage="resample", version=1, fingerprint="f", scan=scan, patient=patient)
         write_record(record, inputs["resample"] / "stage.json")
-        return inputs, tmp_path / "out"
+        return str(net), inputs, tmp_path / "out"
 
     return of
 
 
 def test_it_writes_sixteen_bits_on_the_working_grid(folders, scan):
-    inputs, out = folders("c")
-    facts = run(Predict(), inputs, out)
+    net, inputs, out = folders("c")
+    facts = run(Predict(model=net), inputs, out)
     found = volume_file.read(out / "probability.h5")
     expected, _ = probability_of(scan[0], scan[1], Middle(), RECORD)
     assert found.array.dtype == np.uint16
@@ -140,21 +145,31 @@ def test_it_writes_sixteen_bits_on_the_working_grid(folders, scan):
     assert facts["slices"] == 5
     assert facts["part"] == "test"
     assert facts["max_probability"] == pytest.approx(expected.max(), abs=1e-4)
+    assert json.loads((out / "net.json").read_text()) == {
+        "sha256": hashlib.sha256(Path(net).read_bytes()).hexdigest(),
+        "split_hash": "s", "table_fingerprint": "t", "best_epoch": 1,
+    }  # fmt: skip
 
 
 @pytest.mark.parametrize(
     ("patient", "part", "skipped"),
     [
         ("a", "test", True), ("b", "test", True), ("c", "test", False), ("a", "train", False),
-        ("c", "validation", True), ("a", "all", False), ("u", "test", False), ("x", "test", False),
+        ("c", "validation", True), ("a", "all", False), ("x", "test", False),
     ],
 )  # fmt: skip
 def test_whom_it_leaves_out(folders, patient, part, skipped):
-    inputs, out = folders(patient)
+    net, inputs, out = folders(patient)
     if skipped:
         with pytest.raises(ScanSkipped, match=f"predict.part is {part}"):
-            run(Predict(part=part), inputs, out)
+            run(Predict(model=net, part=part), inputs, out)
         assert not list(out.iterdir())
     else:
-        run(Predict(part=part), inputs, out)
+        run(Predict(model=net, part=part), inputs, out)
         assert (out / "probability.h5").is_file()
+
+
+def test_a_scan_it_learnt_from_is_known_under_another_patients_name(folders):
+    net, inputs, out = folders("renamed", scan="1.9")
+    with pytest.raises(ScanSkipped, match="one of the net's train patients"):
+        run(Predict(model=net), inputs, out)

@@ -1,5 +1,6 @@
 """Split patients: the stage, on tables of made-up scans."""
 
+import dataclasses
 import json
 
 import numpy as np
@@ -52,6 +53,26 @@ def test_every_scan_is_where_its_patient_is(tables, tmp_path):
     assert [facts[f"{part}_patients"] for part in ("train", "validation", "test")] == [14, 2, 4]
     assert sum(facts[f"{p}_nodules"] for p in ("train", "validation", "test")) == 20
     assert facts["unannotated_patients"] == 1
+
+
+def test_patients_keep_their_part_when_scans_are_added(tables, tmp_path):
+    _, before = split(tables, tmp_path)
+    (tmp_path / "before").mkdir()
+    (tmp_path / "split.json").rename(tmp_path / "before" / "split.json")
+    more = [rows(f"3.{k}", f"N{k}", 4) for k in range(5)] + [
+        rows("3.9", before["parts"]["test"][0], 6)
+    ]
+    (tmp_path / "t").mkdir()
+    write_table(tmp_path / "t" / "tables.h5", *SCANS, *more)
+    inputs = DatasetInputs({}, {"build-tables": tmp_path / "t"}, previous=tmp_path / "before")
+    _, after = split(inputs, tmp_path)
+    for part in ("train", "validation", "test"):
+        assert set(before["parts"][part]) <= set(after["parts"][part])
+    assert sum(len(after["parts"][part]) for part in ("train", "validation", "test")) == 25
+    _, anew = split(dataclasses.replace(inputs, previous=None), tmp_path)
+    assert anew["parts"]["test"] != after["parts"]["test"]
+    _, other = split(inputs, tmp_path, folds=5)
+    assert other == split(dataclasses.replace(inputs, previous=None), tmp_path, folds=5)[1]
 
 
 def test_the_order_of_the_scans_does_not_matter(tables, tmp_path):

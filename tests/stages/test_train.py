@@ -64,6 +64,15 @@ def test_the_record_says_what_the_net_is_and_whom_it_saw(trained):
     assert record.table_fingerprint == "toy"
     assert record.train_patients == ["a", "b"]
     assert record.validation_patients == ["c"]
+    assert (record.train_scans, record.validation_scans) == (
+        ["scan of a", "scan of b"],
+        ["scan of c"],
+    )
+    assert record.scans_then == 4
+    assert [record.part_of(patient) for patient in "abcdx"] == [
+        "train", "train", "validation", "test", "test",
+    ]  # fmt: skip
+    assert record.part_of("renamed", "scan of c") == "validation"
     assert record.classes == ["background", "nodules"]
     assert (record.crop_px, record.spacing_mm, record.context) == (SIZE, [1.0, 1.0, 1.0], 1)
     assert record.input_spec.context == 1
@@ -92,12 +101,46 @@ def test_the_saved_net_answers_as_its_size_asks(trained):
 
 
 def test_what_it_resumes_from_depends_on_what_makes_the_net(inputs):
-    tables = "toy"
-    digest = train._digest(TINY, tables, "abc")
-    assert digest == train._digest(dataclasses.replace(TINY, workers=2), tables, "abc")
-    assert digest != train._digest(dataclasses.replace(TINY, seed=2), tables, "abc")
-    assert digest != train._digest(TINY, "other", "abc")
-    assert digest != train._digest(TINY, tables, "other")
+    digest = train._digest(TINY, "rows")
+    assert digest == train._digest(dataclasses.replace(TINY, workers=2), "rows")
+    assert digest != train._digest(dataclasses.replace(TINY, seed=2), "rows")
+    assert digest != train._digest(TINY, "others")
+
+
+def learnt(folder, *scans, params=TINY, **parts):
+    """Identity of what is learnt from these scans, of which `parts` are not as in SPLIT."""
+    stages = {name: folder / name for name in ("build-tables", "split-patients")}
+    for stage in stages.values():
+        stage.mkdir(parents=True, exist_ok=True)
+    (stages["build-tables"] / "tables.h5").unlink(missing_ok=True)
+    toy_table(stages["build-tables"] / "tables.h5", *scans)
+    split = {"hash": "any", "parts": SPLIT["parts"] | parts}
+    (stages["split-patients"] / "split.json").write_text(json.dumps(split))
+    return train.learnt_from(params, stages)
+
+
+def test_a_net_is_known_by_the_rows_of_those_it_learns_from(tmp_path):
+    four = [toy_scan(name) for name in "abcd"]
+    before = learnt(tmp_path, *four)
+    other = dataclasses.replace(four[0], fingerprint="drawn anew")
+    assert learnt(tmp_path, other, *four[1:]) != before
+    assert learnt(tmp_path, *four, train=["a"], test=["b", "d"]) != before
+    assert learnt(tmp_path, *four, train=["a", "c"], validation=["b"]) != before
+    assert learnt(tmp_path, *four[:2], *four[3:]) != before
+
+
+def test_a_scan_of_a_test_patient_or_one_that_nobody_annotated_comes_and_goes(tmp_path):
+    four = [toy_scan(name) for name in "abcd"]
+    before = learnt(tmp_path, *four)
+    assert learnt(tmp_path, *four[:3]) == before
+    test = dataclasses.replace(toy_scan("e"), patient="d")
+    assert learnt(tmp_path, *four, test) == before
+    unannotated = dataclasses.replace(toy_scan("f"), patient="a", truth="unannotated")
+    assert learnt(tmp_path, *four, unannotated) == before
+    lungs = dataclasses.replace(TINY, target="lungs")
+    assert learnt(tmp_path, *four, unannotated, params=lungs) != learnt(
+        tmp_path, *four, params=lungs
+    )
 
 
 def test_a_fault_leaves_the_checkpoints_for_the_next_run(inputs, tmp_path, monkeypatch):

@@ -8,7 +8,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lungseg.core.errors import DataError
-from lungseg.ops.samples.split import PARTS, assigned_split, fold_split, random_split, split_hash
+from lungseg.ops.samples.split import (
+    PARTS,
+    assigned_split,
+    extended_split,
+    fold_split,
+    random_split,
+    split_hash,
+)
 
 PATIENTS = st.dictionaries(
     st.text("abcdefgh0123456789", min_size=1, max_size=4), st.integers(0, 6), min_size=3
@@ -51,6 +58,23 @@ def test_each_part_has_nodules_when_there_are_three_patients_with_some(nodules, 
     with_nodules = [part for part in PARTS if any(nodules[p] for p in parts[part])]
     assert len(with_nodules) >= min(rich, 3)
     assert rich == 0 or "train" in with_nodules
+
+
+@FAST
+@given(nodules=PATIENTS, new=PATIENTS, seed=SEEDS)
+def test_patients_of_an_earlier_split_keep_their_part(nodules, new, seed):
+    before = random_split(nodules, 0.1, 0.2, seed)
+    after = extended_split(before, nodules | new, 0.1, 0.2, seed)
+    assert everyone(after) == sorted(nodules | new)
+    for part in PARTS:
+        assert set(before[part]) <= set(after[part])
+    assert extended_split(after, nodules | new, 0.1, 0.2, seed) == after
+
+
+def test_new_patients_make_up_the_shares():
+    before = random_split(many(100), 0.1, 0.2, 1)
+    after = extended_split(before, many(1000), 0.1, 0.2, 1)
+    assert [len(after[part]) for part in PARTS] == [700, 100, 200]
 
 
 @FAST
