@@ -128,7 +128,7 @@ def test_nobody_annotated_anything(tmp_path):
 def test_two_patients_are_too_few(tmp_path):
     write_table(tmp_path / "tables.h5", rows("1.1", "A"), rows("1.2", "B"), rows("1.3", "A"))
     inputs = DatasetInputs(scans={}, stages={"build-tables": tmp_path})
-    with pytest.raises(DataError, match=r"there are 2: .*test_share=0"):
+    with pytest.raises(DataError, match=r"(?s)there are 2: .*test_share=0"):
         split(inputs, tmp_path)
     assert split(inputs, tmp_path, test_share=0.0)[0]["test_patients"] == 0
 
