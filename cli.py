@@ -3,10 +3,7 @@
 Nothing heavy is imported until a command runs, so that `--help` answers at once.
 """
 
-import logging
-import os
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
@@ -26,8 +23,6 @@ _EPILOG = (
     "Exit status: 0 all done; 1 some scans (or a stage over all of them) failed, the others are "
     "complete; 2 a setting or the command line is wrong, nothing was run."
 )
-
-_NOTES_SHOWN = 10
 
 
 class _Group(click.Group):
@@ -61,24 +56,11 @@ def main() -> None:
 @run_options
 def preprocess(roots: tuple[Path, ...], pictures: bool, **options: Any) -> None:
     """Read, resample, find lungs, mark nodules: scan by scan, in parallel."""
-    session = _session(options, roots, look=True)
-    if roots and not session.all_sources and not session.left_out:
-        where = " and ".join(str(root) for root in roots)
-        raise ConfigError(f"there are no scans in {where}: name a folder of chest CT with --src")
-    notes = session.notes()
-    for note in notes[:_NOTES_SHOWN]:
-        click.echo(f"note     {note}", err=True)
-    if len(notes) > _NOTES_SHOWN:
-        click.echo(f"note     ... and {len(notes) - _NOTES_SHOWN} more of the kind", err=True)
-    status = _run(session, "preprocess", options)
-    if pictures and not options["dry_run"]:
-        from lungseg.commands.pictures_of_scan import write_overlays
+    from lungseg.commands.run_stages import how_to_run
+    from lungseg.commands.run_stages import preprocess as run
 
-        for folders in session.folders().values():
-            if "resample" in folders:
-                for path in write_overlays(folders, session.work / "pictures"):
-                    click.echo(f"picture  {path}", err=options["as_json"])
-    sys.exit(status)
+    session = _session(options, roots, look=True)
+    sys.exit(run(session, roots, how_to_run(options), pictures=pictures))
 
 
 @main.command("build-tables")
@@ -334,51 +316,15 @@ def demo(out: Path, jobs: int) -> None:
 
 
 def _session(options: dict[str, Any], roots: tuple[Path, ...] = (), *, look: bool = False) -> Any:
-    from lungseg.session.settings import CommandOptions
-    from lungseg.session.work_folder import open_session
+    from lungseg.commands.run_stages import session_of
 
-    level = logging.DEBUG if options.get("verbose") else logging.WARNING
-    logging.basicConfig(level=level, format="%(levelname)s %(name)s: %(message)s")
-    told = CommandOptions(
-        config=options["config"],
-        preset=options["preset"],
-        assignments=tuple(options["assignments"]),
-        scans=tuple(options.get("scans", ())),
-        force=tuple(options.get("force", ())),
-        retry=options.get("retry", False),
-        model=options.get("model", ""),
-    )
-    return open_session(options["work"], told, roots, look=look)
+    return session_of(options, roots, look=look)
 
 
 def _run(session: Any, command: str, options: dict[str, Any]) -> int:
-    """Run a command's stages, or one stage; print what came of it; return the exit status."""
-    from lungseg.core.executor import EngineOptions
-    from lungseg.flow import COMMANDS
-    from lungseg.session import messages
+    from lungseg.commands.run_stages import how_to_run, run_stages
 
-    asked = COMMANDS.get(command, (command,))
-    targets, not_run = session.targets(asked)
-    if options["dry_run"]:
-        actions = session.plan(targets)
-        click.echo(
-            messages.plan_json(actions) if options["as_json"] else messages.plan_text(actions)
-        )
-        return 0
-    progress = messages.Progress(quiet=options["quiet"])
-    jobs = options["jobs"] or os.cpu_count() or 1
-    engine = EngineOptions(jobs, options["scheduler"], options["memory_limit"])
-    start = time.perf_counter()
-    try:
-        summary = session.run(targets, engine, progress.watch())
-    finally:
-        progress.close()
-    render = messages.summary_json if options["as_json"] else messages.summary_text
-    click.echo(render(summary, session.sources, session.left_out, time.perf_counter() - start))
-    if not options["as_json"]:
-        for line in messages.after_run(session, targets, not_run):
-            click.echo(line)
-    return 1 if summary.failed or summary.dataset_failed else 0
+    return run_stages(session, command, how_to_run(options))
 
 
 if __name__ == "__main__":

@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 
-from lungseg.commands.pictures_of_scan import write_overlays
 from lungseg.commands.verify import verify
 from lungseg.core.errors import ConfigError
 from lungseg.core.executor import EngineOptions
@@ -21,6 +20,7 @@ from lungseg.phantom.demo import DICOM, DemoScan, write_demo
 from lungseg.session import messages
 from lungseg.session.settings import CommandOptions
 from lungseg.session.work_folder import Session, open_session
+from lungseg.steps.pictures_of_scan import write_overlays
 
 SCANS = 8
 PRESET = "small"

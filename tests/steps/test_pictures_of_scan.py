@@ -3,7 +3,6 @@
 import numpy as np
 import pytest
 
-from lungseg.commands.pictures_of_scan import write_overlays
 from lungseg.core.record import Record, write_record
 from lungseg.io.annotations.nodule_list import NoduleList, write_nodules
 from lungseg.io.pictures.png import read_picture
@@ -13,6 +12,7 @@ from lungseg.ops.grid.resample import labels_to_grid
 from lungseg.ops.overlay import BY_VOTES, DETECTED, LEFT, RIGHT
 from lungseg.phantom.small_chest import chest
 from lungseg.stages import find_nodules, resample
+from lungseg.steps.pictures_of_scan import write_overlays
 
 
 @pytest.fixture(scope="module", params=[("", 0.0), ("zx", 0.0), ("y", 12.0)])
