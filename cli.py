@@ -10,6 +10,7 @@ from typing import Any
 import click
 
 from lungseg.core.errors import ConfigError, LungsegError
+from lungseg.core.interrupt import StoppedError, exit_status, stoppable
 from lungseg.core.json_file import json_text
 from lungseg.session.options import (
     pairs_option,
@@ -21,7 +22,8 @@ from lungseg.session.options import (
 
 _EPILOG = (
     "Exit status: 0 all done; 1 some scans (or a stage over all of them) failed, the others are "
-    "complete; 2 a setting or the command line is wrong, nothing was run."
+    "complete; 2 a setting or the command line is wrong, nothing was run; 130 and 143 stopped by "
+    "Ctrl-C or SIGTERM, what was done is kept."
 )
 
 
@@ -33,7 +35,14 @@ class _Group(click.Group):
 
     def invoke(self, ctx: click.Context) -> Any:
         try:
-            return super().invoke(ctx)
+            with stoppable():
+                return super().invoke(ctx)
+        except StoppedError as stop:
+            click.echo(str(stop), err=True)
+            sys.exit(stop.status)
+        except KeyboardInterrupt as stop:
+            click.echo("stopped; what was done is kept, and the same command goes on", err=True)
+            sys.exit(exit_status(stop))
         except ConfigError as error:
             raise click.UsageError(str(error)) from error
         except LungsegError as error:

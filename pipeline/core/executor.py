@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from lungseg.core.errors import ConfigError
+from lungseg.core.interrupt import held_back
 
 log = logging.getLogger(__name__)
 
@@ -73,10 +74,13 @@ def _run_distributed(
         "distributed.scheduler.allowed-failures": 1,
         "distributed.scheduler.worker-saturation": 1.0,
         "distributed.nanny.pre-spawn-environ": _ONE_THREAD,
+        "distributed.scheduler.http.routes": [],
+        "distributed.worker.http.routes": [],
         "logging": {"distributed": "critical"},
     }
     # Its life story is of no use to who waits for scans; what it does is in our own results.
-    logging.getLogger("distributed").setLevel(logging.CRITICAL)
+    for name in ("distributed", "tornado", "tornado.application", "asyncio"):
+        logging.getLogger(name).setLevel(logging.CRITICAL)
     with dask.config.set(settings):
         if options.scheduler:
             try:
@@ -89,17 +93,17 @@ def _run_distributed(
             with client:
                 yield from _gather(client, function, tasks)
             return
-        with (
-            LocalCluster(
+        with held_back():
+            cluster = LocalCluster(
                 n_workers=min(options.jobs, len(tasks)),
                 threads_per_worker=1,
                 processes=True,
-                dashboard_address=None,
+                # Any free port: None would mean 8787, and a warning where that is taken.
+                dashboard_address="127.0.0.1:0",
                 memory_limit=options.memory_limit,
                 silence_logs=logging.CRITICAL,
-            ) as cluster,
-            Client(cluster, set_as_default=False) as client,
-        ):
+            )
+        with cluster, Client(cluster, set_as_default=False) as client:
             yield from _gather(client, function, tasks)
 
 

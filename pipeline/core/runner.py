@@ -12,6 +12,7 @@ from pathlib import Path
 from lungseg.core import plan, record, worker
 from lungseg.core.executor import EngineOptions, WorkerKilledError, run_tasks
 from lungseg.core.fingerprint import effective_params
+from lungseg.core.interrupt import StoppedError, exit_status, stoppable
 from lungseg.core.plan import Action, Planner, Request
 from lungseg.core.stage import DatasetInputs, DatasetStage, ScanStage, Stage
 from lungseg.core.store import Store
@@ -61,15 +62,40 @@ class Run:
         self.patients = {ref.scan: ref.patient for ref in request.scans}
 
     def execute(self, watch: Watch | None = None) -> Summary:
-        """Run what is not in the cache; return what came of all of it."""
+        """Run what is not in the cache; return what came of all of it.
+
+        Raises
+        ------
+        StoppedError
+            If Ctrl-C or SIGTERM broke it off.
+        """
         watch = watch or Watch()
         self.store.sweep()
-        for group in stage_groups(self.planner.stages):
-            if isinstance(group[0], DatasetStage):
-                self._run_dataset_stage(group[0], watch)
-            else:
-                self._run_scan_stages([s for s in group if isinstance(s, ScanStage)], watch)
+        stage = ""
+        try:
+            with stoppable():
+                for group in stage_groups(self.planner.stages):
+                    if isinstance(group[0], DatasetStage):
+                        stage = group[0].name
+                        self._run_dataset_stage(group[0], watch)
+                    else:
+                        stage = ""
+                        self._run_scan_stages([s for s in group if isinstance(s, ScanStage)], watch)
+        except KeyboardInterrupt as stop:
+            done = sum(self._through(scan) for scan in self.patients)
+            of_all = f"{stage} was not finished; " if stage else ""
+            raise StoppedError(
+                f"stopped; {of_all}{done} of {len(self.patients)} scans done and kept; the same "
+                "command goes on",
+                exit_status(stop),
+            ) from stop
         return self._summary()
+
+    def _through(self, scan: str) -> bool:
+        """True if all stages are done on a scan."""
+        stages = [stage.name for stage in self.planner.stages if isinstance(stage, ScanStage)]
+        results = [self.results.get((stage, scan)) for stage in stages]
+        return all(r is not None and r.state in {worker.RAN, worker.REUSED} for r in results)
 
     def _run_scan_stages(self, stages: Sequence[ScanStage], watch: Watch) -> None:
         actions = [action for stage in stages for action in self.planner.decide_stage(stage)]

@@ -1,0 +1,64 @@
+"""Ctrl-C and SIGTERM, sent to a real run: the exit status, what is said, and that it goes on."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from tests.test_flow import lungseg, write_scan
+
+COARSE = ["--set", "resample.spacing_mm=4"]
+
+
+@pytest.fixture(scope="module")
+def source(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("src")
+    for number in range(12):
+        write_scan(folder, f"p{number}", f"1.2.826.{number}", seed=number % 3, nodules=())
+    return folder
+
+
+def start(source, work, jobs):
+    command = [sys.executable, "-m", "lungseg.cli", "preprocess", "--src", source, "--work", work,
+               "--jobs", jobs, *COARSE]  # fmt: skip
+    return subprocess.Popen(
+        [str(word) for word in command],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(("kind", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_a_run_that_is_stopped_says_what_is_kept_and_goes_on(source, tmp_path, kind, status, jobs):
+    run = start(source, tmp_path / "work", jobs)
+    for line in run.stderr:
+        if "annotate-nodules" in line and "to do" not in line:
+            break
+    begin = time.monotonic()
+    os.killpg(run.pid, kind)
+    _, told = run.communicate(timeout=60)
+    assert run.returncode == status, told
+    assert time.monotonic() - begin < 20
+    assert "Traceback" not in told
+    done = int(told.split("stopped; ")[1].split(" of 12 scans done and kept")[0])
+    assert done >= 1
+    again = json.loads(lungseg("preprocess", "--work", tmp_path / "work", "--json", "--jobs", 1))
+    states = [scan["stages"]["annotate-nodules"]["state"] for scan in again["scans"]]
+    assert (again["done"], states.count("reused")) == (12, pytest.approx(done, abs=jobs))
+
+
+@pytest.mark.parametrize("kind", [signal.SIGINT, signal.SIGTERM])
+def test_a_run_that_is_stopped_while_its_workers_start_ends_in_order(source, tmp_path, kind):
+    run = start(source, tmp_path / "work", 2)
+    for line in run.stderr:
+        if "to do" in line:
+            break
+    os.killpg(run.pid, kind)
+    _, told = run.communicate(timeout=60)
+    assert run.returncode == 128 + kind, told
+    assert "stopped; 0 of 12 scans done and kept; the same command goes on" in told
+    assert "Traceback" not in told
