@@ -2,7 +2,35 @@
 
 
 class LungsegError(Exception):
-    """Base of all errors that are the input's or the user's, not the program's."""
+    """Base of all errors that are the input's or the user's, not the program's.
+
+    Parameters
+    ----------
+    message
+        What was found, and what was expected.
+    setting
+        What to set so that it is accepted or avoided: a field of the parameters, and how, e.g.
+        ``"fill_missing_slices=true to put interpolated slices there"``. Who raises the error
+        does not know which stage is running; `advised` puts the stage's name before it.
+    """
+
+    def __init__(self, message: str, *, setting: str | tuple[str, ...] = ()) -> None:
+        super().__init__(message)
+        self.settings = (setting,) if isinstance(setting, str) else setting
+        for text in self.settings:
+            # For who calls the function without a stage: shown under the traceback.
+            self.add_note(f"set {text}")
+
+    def advised(self, stage: str) -> str:
+        """The message, and what to set in the parameters of the stage that was running.
+
+        Examples
+        --------
+        >>> ScanError("slices are missing", setting="fill_missing_slices=true").advised("ingest")
+        'slices are missing; set ingest.fill_missing_slices=true'
+        """
+        advice = ", or ".join(f"set {stage}.{text}" for text in self.settings)
+        return f"{self}; {advice}" if advice else str(self)
 
 
 class ConfigError(LungsegError):
@@ -11,6 +39,10 @@ class ConfigError(LungsegError):
 
 class ScanError(LungsegError):
     """One scan cannot be done, and never will be with these settings; the others go on."""
+
+
+class DamagedOutputError(ScanError):
+    """An output in the store was damaged after it was written, and must be made again."""
 
 
 class ScanSkipped(LungsegError):  # noqa: N818 - a state of the scan, not a fault

@@ -17,7 +17,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from lungseg.core import record as records
-from lungseg.core.errors import LungsegError, ScanSkipped
+from lungseg.core.errors import DamagedOutputError, LungsegError, ScanSkipped
 from lungseg.core.fingerprint import effective_params
 from lungseg.core.record import Record
 from lungseg.core.stage import DatasetInputs, DatasetStage, Facts, Params, ScanStage, Stage
@@ -139,10 +139,11 @@ def _run(store: Store, step: Step, base: Record, run: Callable[[Path], Facts]) -
     except LungsegError as error:
         # The input's fault, and so the same next time: it is remembered.
         state = SKIPPED if isinstance(error, ScanSkipped) else FAILED
-        failure = finished(state=state, error=str(error))
+        message = error.advised(name) + _hint(error)
+        failure = finished(state=state, error=message)
         if scan:
             store.keep_failure(failure)
-        return Result(name, scan, state, step.fingerprint, str(error), failure)
+        return Result(name, scan, state, step.fingerprint, message, failure)
     except Exception as error:
         # Perhaps the machine's fault (memory, disk), so it is tried again next time.
         place = _write_traceback(store, step, scan)
@@ -152,6 +153,8 @@ def _run(store: Store, step: Step, base: Record, run: Callable[[Path], Facts]) -
 
 
 def _hint(error: Exception) -> str:
+    if isinstance(error, DamagedOutputError):
+        return "; `lungseg-cli verify` names every damaged output, `--force` makes it again"
     if isinstance(error, MemoryError):
         return "; memory ran out: try fewer --jobs"
     if isinstance(error, OSError) and error.errno == errno.ENOSPC:

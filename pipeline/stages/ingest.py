@@ -114,7 +114,8 @@ def ct_of_source(
     if volume.shape[0] < params.min_slices:
         raise ScanError(
             f"too-few-slices: {files[0]} has {volume.shape[0]} slices; a volume needs "
-            f"{params.min_slices} (ingest.min_slices)"
+            f"{params.min_slices}",
+            setting=f"min_slices={volume.shape[0]} to accept it" if volume.shape[0] > 1 else (),
         )
     facts: dict[str, Scalar] = {
         "rounded_hu": notes.rounded,

@@ -178,7 +178,8 @@ def compiled(patient: str) -> re.Pattern[str] | None:
         return re.compile(patient) if patient else None
     except re.error as error:
         raise DataError(
-            f"build-tables.picture_patient = {patient!r} is no regular expression: {error}"
+            f"{patient!r} is not a regular expression: {error}",
+            setting="picture_patient to one that finds the patient in a picture's name",
         ) from error
 
 
@@ -196,7 +197,8 @@ def patient_of(name: str, expression: re.Pattern[str] | None) -> str:
     found = next((g for g in match.groups() if g), match.group()) if match else ""
     if not found:
         raise DataError(
-            f"build-tables.picture_patient = {expression.pattern!r} finds no patient in {name!r}"
+            f"{expression.pattern!r} finds no patient in the name {name!r}",
+            setting="picture_patient to an expression that finds one in every picture's name",
         )
     return found
 

@@ -82,8 +82,8 @@ def known_truth(scan: str, sources: Sources) -> Truth:
     if not sources.coordinates:
         if sources.prefer == COORDINATES:
             raise ConfigError(
-                "source is coordinates, but no file of coordinates is named: "
-                "--set annotate-nodules.coordinates=FILE.csv"
+                "the nodules are to come from coordinates, but no file of coordinates is named",
+                setting="coordinates=FILE.csv",
             )
         return Truth(UNANNOTATED)
     listed = rows_of(sources.coordinates, sources.database)

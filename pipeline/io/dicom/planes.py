@@ -132,8 +132,8 @@ def _rescale(
         if not accept_missing:
             raise ScanError(
                 f"rescale: {header.path} states no RescaleSlope and RescaleIntercept, so its HU "
-                "are unknown; if its stored values are HU already, set "
-                "ingest.accept_missing_rescale=true"
+                "are unknown",
+                setting="accept_missing_rescale=true if its stored values are HU already",
             )
         return (slope or (1.0,))[0], (intercept or (0.0,))[0]
     if not (math.isfinite(slope[0]) and math.isfinite(intercept[0]) and slope[0] != 0):

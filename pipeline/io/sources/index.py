@@ -139,7 +139,7 @@ def read_source(path: Path) -> Source:
         return Source(**{**fields, "files": tuple(fields["files"])})
     except (ValueError, KeyError, TypeError) as error:
         raise ScanError(
-            f"{path} does not describe a scan ({error}); run again with --src to find it anew"
+            f"{path} does not describe a scan ({error}); name its folder again, and it is made anew"
         ) from error
 
 

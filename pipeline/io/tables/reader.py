@@ -254,7 +254,7 @@ def open_checked(path: Path, mode: str = "r") -> Any:
     DataError
         If it is absent, damaged, unfinished or not one of ours.
     """
-    again = "build the tables again (`lungseg-cli build-tables`)"
+    again = "build the tables again"
     try:
         file = tables.open_file(str(path), mode)
     except (OSError, tables.HDF5ExtError) as error:

@@ -129,8 +129,9 @@ def _geometry(path: Path, reader: Any, angle_tolerance_degrees: float) -> tuple[
     if not skew <= angle_tolerance_degrees:
         raise ScanError(
             f"orientation: the axes of {path} are {skew:.2f} degrees off right angles; "
-            f"ingest.angle_tolerance_degrees allows {angle_tolerance_degrees:g}: resample it to an "
-            "orthogonal grid first"
+            f"at most {angle_tolerance_degrees:g} are allowed: resample it to an orthogonal grid "
+            "first",
+            setting="angle_tolerance_degrees higher to accept it",
         )
     x, y, z = reader.GetSpacing()[:3]
     if not min(x, y, z) > 0:

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import tables
 
-from lungseg.core.errors import ScanError
+from lungseg.core.errors import DamagedOutputError, ScanError
 from lungseg.volume import HU, AnyVolume, Geometry, Mask, Volume
 
 FILTERS = tables.Filters(complevel=5, complib="blosc:lz4", shuffle=True, fletcher32=True)
@@ -36,17 +36,17 @@ def read(path: Path) -> AnyVolume:
 
     Raises
     ------
-    ScanError
-        If the file is damaged.
+    DamagedOutputError
+        If it is not what was written, or is gone.
     """
     try:
         with tables.open_file(str(path), "r") as h5:
             node = h5.get_node("/volume")
             return Volume(node.read(), _geometry(node))
     except (tables.HDF5ExtError, tables.NoSuchNodeError, AttributeError, OSError) as error:
-        raise ScanError(
-            f"{path} cannot be read as a volume of this cache ({_first_line(error)}); "
-            "`lungseg-cli verify` names every damaged output, `--force` makes it again"
+        raise DamagedOutputError(
+            f"{path} cannot be read as a volume of this cache ({_last_line(error)}); "
+            "it must be made again"
         ) from error
 
 
@@ -86,5 +86,5 @@ def _geometry(node: Any) -> Geometry:
     )
 
 
-def _first_line(error: Exception) -> str:
+def _last_line(error: Exception) -> str:
     return str(error).strip().splitlines()[-1].strip() if str(error).strip() else repr(error)

@@ -146,8 +146,9 @@ def axes_of(directions: Sequence[Sequence[float]], rules: SliceRules) -> Axes:
     if skew.max() > rules.angle_tolerance_degrees:
         raise ScanError(
             f"orientation: rows and columns are {skew.max():.2f} degrees off a right angle "
-            f"(slice {int(skew.argmax()) + 1}); ingest.angle_tolerance_degrees allows "
-            f"{rules.angle_tolerance_degrees:g}"
+            f"(slice {int(skew.argmax()) + 1}); at most {rules.angle_tolerance_degrees:g} are "
+            "allowed",
+            setting="angle_tolerance_degrees higher to accept it",
         )
     turned = np.degrees(
         2 * np.arcsin(np.clip(np.linalg.norm(every - every[:1], axis=2) / 2, 0, 1))
@@ -155,9 +156,10 @@ def axes_of(directions: Sequence[Sequence[float]], rules: SliceRules) -> Axes:
     if turned.max() > rules.angle_tolerance_degrees:
         raise ScanError(
             f"orientation: slice {int(turned.argmax()) + 1} is turned by {turned.max():.2f} "
-            "degrees against the first; a volume needs slices of one direction "
-            f"(ingest.angle_tolerance_degrees allows {rules.angle_tolerance_degrees:g}). "
-            "Is this more than one stack, or a localizer among the slices?"
+            "degrees against the first; a volume needs slices of one direction, at most "
+            f"{rules.angle_tolerance_degrees:g} are allowed: this may be more than one stack, or "
+            "there is a localizer among the slices",
+            setting="angle_tolerance_degrees higher to accept it",
         )
     row, column = every.mean(axis=0)
     return Axes(orthonormal(np.stack([row, column, np.cross(row, column)], axis=1)))
@@ -226,14 +228,15 @@ def stack_geometry_of(coordinates_mm: FloatArray, rules: SliceRules) -> StackGeo
     if count < max(rules.min_slices, 2):
         raise ScanError(
             f"too-few-slices: the series has {count} slice{'s' * (count != 1)} at different "
-            f"places; a volume needs {max(rules.min_slices, 2)} (ingest.min_slices)"
+            f"places; a volume needs {max(rules.min_slices, 2)}",
+            setting=f"min_slices={count} to accept it" if count > 1 else (),
         )
     z = coordinates_mm[:, 2]
     tilt, shift = _tilt(coordinates_mm, rules)
     if tilt and not rules.correct_tilt:
         raise ScanError(
-            f"tilt: the slices slide by {tilt:.2f} degrees against their normal (a tilted gantry); "
-            "set ingest.correct_tilt=true to put them back over each other"
+            f"tilt: the slices slide by {tilt:.2f} degrees against their normal (a tilted gantry)",
+            setting="correct_tilt=true to put them back over each other",
         )
     even = np.linspace(z[0], z[-1], count)
     noise = float(np.abs(z - even).max())
@@ -259,14 +262,16 @@ def _check_gaps(holes: list[Gap], gaps: FloatArray, step: float, rules: SliceRul
         raise ScanError(
             f"missing-slices: {len(holes)} gap{'s' * (len(holes) > 1)} in a series of slices every "
             f"{step:.4g} mm, {sum(gap.missing for gap in holes)} missing: {shown} along the "
-            "normal; fetch the series again, or set ingest.fill_missing_slices=true to put "
-            "interpolated slices there"
+            "normal; the series is best fetched again",
+            setting="fill_missing_slices=true to put interpolated slices there",
         )
     if not holes and not rules.resample_uneven:
         raise ScanError(
-            f"uneven-spacing: slices are {gaps.min():.4g} to {gaps.max():.4g} mm apart; set "
-            "ingest.resample_uneven=true to bring them to an even grid from their true positions, "
-            "or raise ingest.position_tolerance_mm"
+            f"uneven-spacing: slices are {gaps.min():.4g} to {gaps.max():.4g} mm apart",
+            setting=(
+                "resample_uneven=true to bring them to an even grid from their true positions",
+                "position_tolerance_mm higher to take them as even",
+            ),
         )
 
 
@@ -283,8 +288,9 @@ def _tilt(coordinates_mm: FloatArray, rules: SliceRules) -> tuple[float, FloatAr
         raise ScanError(
             f"sideways: slice {int(stray.argmax()) + 1} in order lies {stray.max():.3g} mm "
             "sideways of the line through the others; these are reconstructions of different "
-            "fields of view under one SeriesInstanceUID (ingest.position_tolerance_mm allows "
-            f"{rules.position_tolerance_mm:g})"
+            "fields of view under one SeriesInstanceUID (at most "
+            f"{rules.position_tolerance_mm:g} mm are allowed)",
+            setting="position_tolerance_mm higher if it is one scan all the same",
         )
     return float(np.degrees(np.arctan(np.linalg.norm(per_mm)))), across
 

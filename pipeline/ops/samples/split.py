@@ -118,7 +118,7 @@ def assigned_split(
     if not listed:
         raise DataError(
             f"the split's file lists none of the {len(nodules)} patients with annotations; "
-            "are its ids SeriesInstanceUIDs or patient ids as in `lungseg-cli status`?"
+            "are its ids the SeriesInstanceUIDs or patient ids of these scans?"
         )
     numbers = [isinstance(part, int) for part in listed.values()]
     if any(numbers) and not all(numbers):
@@ -144,8 +144,8 @@ def _part_counts(n: int, shares: Mapping[str, float]) -> dict[str, int]:
     if n < len(shares):
         raise DataError(
             f"{', '.join(shares)} need a patient with annotations each, and there are {n}: add "
-            "scans, or do without a part (split-patients.validation_share=0, "
-            "split-patients.test_share=0)"
+            "scans, or do without a part",
+            setting=("validation_share=0", "test_share=0"),
         )
     # Rounded, at least one each; what rounding costs or gains is train's, the largest part,
     # and where train has none to give, the largest other's.

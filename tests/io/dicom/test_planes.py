@@ -52,7 +52,10 @@ def test_an_enhanced_file_has_a_plane_for_each_frame(tmp_path, shared):
             "no ImageOrientationPatient, no PixelSpacing",
         ),
         ({"PixelSpacing": [0, 1]}, "position: .* PixelSpacing .* above 0 mm"),
-        ({"RescaleSlope": None}, "rescale: .* no RescaleSlope .*accept_missing_rescale=true"),
+        (
+            {"RescaleSlope": None},
+            r"rescale: .* no RescaleSlope .*\nset accept_missing_rescale=true",
+        ),
         ({"RescaleSlope": 0}, "rescale: .* slope 0 and intercept -1024"),
         ({"SamplesPerPixel": 3, "PhotometricInterpretation": "RGB"}, r"samples: .* 3 .*\(RGB\)"),
         ({"BitsAllocated": 32}, "bits: .* 16 of 32 bits"),

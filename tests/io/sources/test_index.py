@@ -429,7 +429,7 @@ def test_a_source_comes_back_as_it_was_written(tree, look, tmp_path):
 @pytest.mark.parametrize("content", ["", "{}", '{"files": []}', "[1]"])
 def test_a_damaged_source_is_refused(tmp_path, content):
     (tmp_path / "s.json").write_text(content)
-    with pytest.raises(ScanError, match=r"s.json does not describe a scan .* --src"):
+    with pytest.raises(ScanError, match=r"s.json does not describe a scan .* made anew"):
         read_source(tmp_path / "s.json")
 
 
