@@ -103,7 +103,7 @@ def test_the_patient_is_found_in_the_name(tmp_path):
         assert decoded(table.scans["patient"]) == ["P01", "P01"]
     with pytest.raises(DataError, match=r"'Q\\\\d' finds no patient in the name 'P01_a'"):
         build_picture_table(*folders, tmp_path / "t.h5", 64, patient=r"Q\d")
-    with pytest.raises(DataError, match="is no regular expression: "):
+    with pytest.raises(DataError, match=r"is not a regular expression: .*\nset picture_patient"):
         build_picture_table(*folders, tmp_path / "t.h5", 64, patient="(")
 
 
