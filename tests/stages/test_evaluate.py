@@ -212,7 +212,7 @@ def test_fewer_readers_wanted_makes_more_nodules(three):
     assert (scores["nodules"], scores["detection"]["hits"]) == (4, 3)
 
 
-def test_training_patients_are_refused_unless_allowed_and_then_told(three):
+def test_training_patients_are_refused_unless_allowed_and_then_reported(three):
     three.add("P0", nodules=[((5, 10, 10), 2, 3)])
     assert three.run()[1]["left_out"] == {"of part train": 1}
     for part in ("all", "train"):
@@ -274,5 +274,5 @@ def test_without_scans_the_reason_names_what_there_is(tmp_path):
 def test_masks_on_another_grid_are_refused(three):
     path = three.scans["scan-P2"]["find-nodules"] / "nodules.h5"
     volume_file.write(Volume(np.zeros(SHAPE, np.uint16), GRID.moved((1, 0, 0))), path)
-    with pytest.raises(ScanError, match="scan-P2: found nodules lie on a grid of"):
+    with pytest.raises(ScanError, match="scan-P2: find-nodules' masks have the grid"):
         three.run()

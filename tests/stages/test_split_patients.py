@@ -97,10 +97,10 @@ def test_named_parts_that_part_a_patients_scans_are_refused(tables, tmp_path):
         split(tables, tmp_path, file=str(tmp_path / "parts.csv"))
 
 
-def test_nobody_annotated_anything(tmp_path):
+def test_tables_without_an_annotated_scan_are_refused(tmp_path):
     write_table(tmp_path / "tables.h5", rows("1.1", "A", 0, "unannotated"))
     inputs = DatasetInputs(scans={}, stages={"build-tables": tmp_path})
-    with pytest.raises(DataError, match="none of the 1 scans in the tables was annotated"):
+    with pytest.raises(DataError, match="none of the 1 scans in the tables is annotated"):
         split(inputs, tmp_path)
 
 
