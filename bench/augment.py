@@ -19,7 +19,8 @@ from pathlib import Path
 import numpy as np
 from scipy import ndimage
 
-from lungseg.io.tables.reader import NODULES, Tables
+from lungseg.io.tables.reader import Tables
+from lungseg.io.tables.schema import NODULES
 from lungseg.io.tables.writer import ScanRows, TableWriter
 from lungseg.model.samples import InputSpec, Samples
 from lungseg.ops.samples.augment import Augmentation

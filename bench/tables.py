@@ -16,7 +16,8 @@ import psutil
 from lungseg.core.record import NAME, Record, write_record
 from lungseg.core.stage import DatasetInputs
 from lungseg.io.annotations.nodule_list import Nodule, NoduleList, write_nodules
-from lungseg.io.tables.reader import ARRAYS, Tables
+from lungseg.io.tables.reader import Tables
+from lungseg.io.tables.schema import ARRAYS
 from lungseg.io.tables.writer import TableWriter
 from lungseg.io.volumes import volume_file
 from lungseg.phantom.small_chest import chest

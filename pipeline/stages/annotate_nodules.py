@@ -24,7 +24,15 @@ from lungseg.core.errors import ScanError
 from lungseg.core.record import Record, read_record
 from lungseg.core.stage import Facts, Params, ScanStage, param
 from lungseg.io.annotations import coordinates, lidc_database
-from lungseg.io.annotations.nodule_list import NAME, IgnoredPoint, Nodule, NoduleList, write_nodules
+from lungseg.io.annotations.nodule_list import (
+    CONTOURS,
+    COORDINATES,
+    NAME,
+    IgnoredPoint,
+    Nodule,
+    NoduleList,
+    write_nodules,
+)
 from lungseg.io.volumes import volume_file
 from lungseg.ops.nodules.clusters import clipped, cluster, equivalent_diameter_mm
 from lungseg.ops.nodules.consensus import VotedNodule, paint, voted
@@ -38,7 +46,7 @@ from lungseg.ops.nodules.contours import (
 )
 from lungseg.ops.nodules.sphere import ball
 from lungseg.ops.nodules.wand import LARGEST, SMALLEST, Wanded, wand
-from lungseg.steps.truth import CONTOURS, COORDINATES, Sources, Truth, known_truth, rows_of
+from lungseg.steps.truth import Truth, TruthSources, coordinates_in, known_truth
 from lungseg.volume import AnyVolume, FloatArray, Geometry, Triple
 
 # Added to the name of a nodule whose edge the wand did not find.
@@ -128,13 +136,13 @@ class Stack:
         return float(x), float(y), float(z)
 
 
-def sources_of(params: AnnotateNodules) -> Sources:
+def sources_of(params: AnnotateNodules) -> TruthSources:
     """The sources of annotations that the parameters name."""
 
     def path(name: str) -> Path | None:
         return Path(name) if name else None
 
-    return Sources(
+    return TruthSources(
         prefer=params.source,
         database=path(params.database),
         xml=path(params.xml),
@@ -318,7 +326,7 @@ def ignored(params: AnnotateNodules, truth: Truth, stack: Stack) -> tuple[Ignore
         for m in truth.marks
     ]
     if params.excluded:
-        rows = rows_of(Path(params.excluded), sources_of(params).database, unknown_size=True)
+        rows = coordinates_in(Path(params.excluded), sources_of(params).database, unknown_size=True)
         points += [
             IgnoredPoint(
                 kind="excluded",

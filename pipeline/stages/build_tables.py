@@ -25,8 +25,9 @@ import numpy.typing as npt
 from lungseg.core.errors import DataError, ScanError
 from lungseg.core.record import Record, read_record
 from lungseg.core.stage import DatasetInputs, DatasetStage, Facts, Params, as_dict, param
-from lungseg.io.annotations.nodule_list import NoduleList, read_nodules
-from lungseg.io.tables import reader as schema
+from lungseg.io.annotations.nodule_list import UNANNOTATED, NoduleList, read_nodules
+from lungseg.io.tables.reader import Tables
+from lungseg.io.tables.schema import NODULES, VOTE_LEVELS
 from lungseg.io.tables.writer import ScanRows, TableWriter, fingerprints
 from lungseg.io.volumes import volume_file
 from lungseg.ops.grid.crop import Corner, crop_corner, cut, footprint, size_for, size_needed
@@ -169,7 +170,7 @@ def _wanted(params: BuildTables, inputs: DatasetInputs) -> tuple[list[_Scan], in
         records = {stage: read_record(folders[stage]) for stage in NEEDS}
         scan = _Scan(name, folders, records, read_nodules(folders["annotate-nodules"]))
         suspect = params.leave_out_suspect and scan.verdict != "good"
-        if suspect or (scan.truth == schema.UNANNOTATED and not params.unannotated):
+        if suspect or (scan.truth == UNANNOTATED and not params.unannotated):
             why = f"lung mask is {scan.verdict}" if suspect else "unannotated"
             log.info("%s is left out of the tables: %s", name, why)
             left_out += 1
@@ -319,7 +320,7 @@ def _areas(
     params: BuildTables,
 ) -> dict[str, npt.NDArray[np.float32]]:
     votes, labels = arrays["votes"], arrays["nodule"]
-    levels = schema.VOTE_LEVELS
+    levels = VOTE_LEVELS
     drawn = vote_areas(votes, levels, pixel_mm2)
     target_mm2 = np.zeros(len(votes), np.float32)
     box = bounding_box(votes > 0)
@@ -336,7 +337,7 @@ def _areas(
 
 
 def _nodule_records(found: NoduleList) -> npt.NDArray[np.void]:
-    records = np.zeros(len(found.nodules), schema.NODULES)
+    records = np.zeros(len(found.nodules), NODULES)
     for record, nodule in zip(records, found.nodules, strict=True):
         for column in ("label", "readers", "voxels", "diameter_mm", "centroid_xyz_mm"):
             record[column] = getattr(nodule, column)
@@ -356,7 +357,7 @@ def _misfit_message(misfits: Mapping[str, _Misfit], size: int, spacing_mm: float
 
 
 def _facts(path: Path, *, appended_to: int, left_out: int) -> Facts:
-    with schema.Tables(path) as table:
+    with Tables(path) as table:
         slices = table.slices
         return {
             "scans": len(table.scans),

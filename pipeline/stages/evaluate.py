@@ -27,7 +27,7 @@ import numpy as np
 from lungseg.core.errors import DataError, ScanError
 from lungseg.core.record import read_record
 from lungseg.core.stage import DatasetInputs, DatasetStage, Facts, Params, param
-from lungseg.io.annotations.nodule_list import read_nodules
+from lungseg.io.annotations.nodule_list import UNANNOTATED, read_nodules
 from lungseg.io.results.candidate_list import NAME, read_detections, write_detections
 from lungseg.io.results.plots import Curve, write_froc
 from lungseg.io.results.score_files import Scored, write_scores, write_tables
@@ -46,7 +46,6 @@ from lungseg.ops.scores.detection import (
 from lungseg.ops.scores.segmentation import overlap
 from lungseg.volume import FloatArray
 
-UNANNOTATED = "unannotated"
 NO_PART = "none"
 # False positives per scan at which the band is drawn.
 BAND_RATES = tuple(float(r) for r in np.geomspace(RATES[0], RATES[-1], 61))

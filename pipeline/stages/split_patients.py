@@ -23,7 +23,9 @@ from lungseg.core.errors import DataError
 from lungseg.core.json_file import write_json
 from lungseg.core.stage import DatasetInputs, DatasetStage, Facts, Params, param
 from lungseg.io.annotations.fold_file import Assigned, read_folds
-from lungseg.io.tables.reader import UNANNOTATED, Tables, decoded
+from lungseg.io.annotations.nodule_list import UNANNOTATED
+from lungseg.io.tables.reader import Tables
+from lungseg.io.tables.schema import decoded
 from lungseg.ops.samples.split import (
     PARTS,
     Parts,

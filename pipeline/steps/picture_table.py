@@ -18,10 +18,12 @@ import numpy.typing as npt
 
 from lungseg.core.errors import DataError
 from lungseg.core.stage import Facts
-from lungseg.io.pictures.pairs import Grey, as_mask, find_pairs, placed, read_grey, resized
-from lungseg.io.tables import reader as schema
+from lungseg.io.pictures.pairs import as_mask, find_pairs, read_grey
+from lungseg.io.tables.reader import Tables
+from lungseg.io.tables.schema import VOTE_LEVELS
 from lungseg.io.tables.writer import ScanRows, TableWriter
 from lungseg.ops.grid.crop import MULTIPLE
+from lungseg.ops.grid.picture_size import Grey, placed, resized
 from lungseg.volume import Geometry
 
 KIND = "pictures"
@@ -150,7 +152,7 @@ def _picture_rows(  # noqa: PLR0913 - one record's fields
         },
         areas={
             "lung_mm2": np.asarray([np.count_nonzero(lungs)], np.float32),
-            **{f"nodule_mm2_{level}": none for level in schema.VOTE_LEVELS},
+            **{f"nodule_mm2_{level}": none for level in VOTE_LEVELS},
             "target_mm2": none,
         },
     )
@@ -204,7 +206,7 @@ def patient_of(name: str, expression: re.Pattern[str] | None) -> str:
 
 
 def _facts(path: Path, left_out: list[str]) -> Facts:
-    with schema.Tables(path) as table:
+    with Tables(path) as table:
         more = f" and {len(left_out) - NAMED_AT_MOST} more" if len(left_out) > NAMED_AT_MOST else ""
         named = {"left_out_names": "; ".join(left_out[:NAMED_AT_MOST]) + more} if left_out else {}
         return {

@@ -7,13 +7,12 @@ from pathlib import Path
 
 from lungseg.core.errors import ConfigError
 from lungseg.io.annotations import coordinates, lidc_database, lidc_xml
+from lungseg.io.annotations.nodule_list import CONTOURS, COORDINATES, NONE, UNANNOTATED
 from lungseg.ops.nodules.contours import Mark, Reading
-
-CONTOURS, COORDINATES, NONE, UNANNOTATED = "contours", "coordinates", "none", "unannotated"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Sources:
+class TruthSources:
     """Where to look.
 
     Attributes
@@ -65,7 +64,7 @@ class Truth:
     problems: tuple[str, ...] = ()
 
 
-def known_truth(scan: str, sources: Sources) -> Truth:
+def known_truth(scan: str, sources: TruthSources) -> Truth:
     """What the sources know of a scan.
 
     Raises
@@ -86,7 +85,7 @@ def known_truth(scan: str, sources: Sources) -> Truth:
                 setting="coordinates=FILE.csv",
             )
         return Truth(UNANNOTATED)
-    listed = rows_of(sources.coordinates, sources.database)
+    listed = coordinates_in(sources.coordinates, sources.database)
     findings = listed.findings.get(scan, ())
     problems = listed.problems_of(scan)
     if findings:
@@ -97,7 +96,7 @@ def known_truth(scan: str, sources: Sources) -> Truth:
     return Truth(NONE if is_none else UNANNOTATED, problems=problems)
 
 
-def _drawn(scan: str, sources: Sources) -> Truth | None:
+def _drawn(scan: str, sources: TruthSources) -> Truth | None:
     """What radiologists drew: the XML file's where there is one, else the database's."""
     known = lidc_database.read_scan(scan, sources.database)
     read = lidc_xml.read_scan(scan, sources.xml) if sources.xml else None
@@ -114,7 +113,7 @@ def _drawn(scan: str, sources: Sources) -> Truth | None:
 
 
 @lru_cache(maxsize=8)
-def rows_of(
+def coordinates_in(
     file: Path, database: Path | None = None, *, unknown_size: bool = False
 ) -> coordinates.Coordinates:
     """`coordinates.read_coordinates`, read once per process."""

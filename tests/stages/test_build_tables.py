@@ -8,12 +8,14 @@ import pytest
 
 from lungseg.core.errors import DataError
 from lungseg.core.stage import DatasetInputs
-from lungseg.io.tables.reader import ARRAYS, Tables, decoded
+from lungseg.io.tables.reader import Tables
+from lungseg.io.tables.schema import ARRAYS, decoded
 from lungseg.io.volumes import volume_file
 from lungseg.ops.grid.crop import cut
 from lungseg.stages import build_tables
 from lungseg.stages.build_tables import BuildTables, run
 from lungseg.volume import Geometry
+from tests.io.tables.table_rows import rows_of
 from tests.stages.cached_scan import GEOMETRY, LUNGS, cached_scan
 from tests.steps.test_picture_table import ROUND, grey, two_folders
 
@@ -59,7 +61,7 @@ def test_rows_are_the_cropped_slices_of_each_scan(scans, tmp_path):
         "taken_over": 0, "left_out": 0, "size": 64,
     }  # fmt: skip
     for scan, folders in scans.items():
-        rows = table.rows_of(scan)
+        rows = rows_of(table, scan)
         assert table.slices["z_index"][rows].tolist() == list(range(2, 9))
         assert table.slices["z_mm"][rows].tolist() == [-98.0 + k for k in range(7)]
         for name, file, fill in (
@@ -178,7 +180,7 @@ def test_misfits_are_all_named_with_the_size_they_need(scans, tmp_path):
     del more["2.3"]
     facts, table = built(scans | more, tmp_path / "c", BuildTables(crop_mm=96))
     with table:
-        rows = table.rows_of("2.2")
+        rows = rows_of(table, "2.2")
         assert np.count_nonzero(table.read("nodule", rows)) == 1
         assert table.slices["nodule_mm2_3"][rows].sum() == 1
 
@@ -232,7 +234,7 @@ def test_appending_writes_only_what_is_new_and_equals_a_new_build_but_for_order(
         for scan in scans:
             for name in ARRAYS:
                 np.testing.assert_array_equal(
-                    table.read(name, table.rows_of(scan)), anew.read(name, anew.rows_of(scan))
+                    table.read(name, rows_of(table, scan)), anew.read(name, rows_of(anew, scan))
                 )
         assert table.attributes["fingerprint"] == anew.attributes["fingerprint"]
 

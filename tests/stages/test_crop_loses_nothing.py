@@ -13,6 +13,7 @@ from lungseg.ops.grid.crop import crop_corner, cut, size_for
 from lungseg.phantom.small_chest import chest
 from lungseg.stages import annotate_nodules, build_tables, ingest, resample, segment_lungs
 from lungseg.volume import Geometry
+from tests.io.tables.table_rows import rows_of
 
 
 @pytest.mark.parametrize("what", [{}, {"single": True}, {"collapsed_lobe": True}, {"seed": 3}])
@@ -57,7 +58,7 @@ def test_of_real_scans(blocks, tmp_path):
     assert inconsistencies(tmp_path / "tables.h5") == []
     with Tables(tmp_path / "tables.h5") as table:
         for scan_row, (scan, folders) in enumerate(sorted(blocks.items())):
-            rows = table.rows_of(scan)
+            rows = rows_of(table, scan)
             for name, stage, file in (
                 ("lungs", "segment-lungs", "lungs.h5"),
                 ("votes", "annotate-nodules", "votes.h5"),

@@ -11,13 +11,13 @@ from lungseg.core.errors import DataError, ScanError
 from lungseg.core.record import Record, write_record
 from lungseg.core.stage import DatasetInputs
 from lungseg.io.annotations.nodule_list import IgnoredPoint, Nodule, NoduleList, write_nodules
-from lungseg.io.pictures.png import read_picture
 from lungseg.io.results.candidate_list import read_detections, write_candidates
 from lungseg.io.volumes import volume_file
 from lungseg.model.model_record import ModelRecord, write_model_record
 from lungseg.ops.nodules.candidates import Candidate
 from lungseg.stages.evaluate import STAGE, Evaluate
 from lungseg.volume import Geometry, Volume
+from tests.io.pictures.picture_files import read_rgb
 
 SHAPE = (12, 40, 40)
 GRID = Geometry((1.0, 1.0, 1.0), (-20.0, 5.0, 100.0), (-1.0, 0, 0, 0, 1.0, 0, 0, 0, 1.0))
@@ -195,7 +195,7 @@ def test_tables_have_a_line_for_every_scan_and_nodule(three):
     assert nodules[0]["distance_mm"] == "1.0"
     assert len(read_detections(out / "candidates.csv")) == 6
     assert [r["threshold"] for r in rows(out / "froc.csv")] == ["", "0.9", "0.8", "0.6"]
-    assert read_picture(out / "froc.png").std() > 5
+    assert read_rgb(out / "froc.png").std() > 5
 
 
 def test_the_same_twice(three):

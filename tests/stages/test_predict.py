@@ -11,7 +11,7 @@ from lungseg.core.record import Record, write_record
 from lungseg.io.volumes import volume_file
 from lungseg.model import inference
 from lungseg.model.model_record import ModelRecord, write_model_record
-from lungseg.stages.predict import Predict, check_fits, neighbours, probability_of, run
+from lungseg.stages.predict import Predict, check_fits, probability_of, run
 from lungseg.volume import Geometry, Volume
 
 RECORD = ModelRecord(
@@ -66,9 +66,15 @@ def test_neighbouring_slices_are_those_of_the_table(scan):
     np.testing.assert_allclose(x[4], np.moveaxis(shown[[5, 6, 6]], 0, -1), atol=1e-6)
 
 
-def test_a_gap_is_not_bridged():
-    stack = neighbours(np.array([3, 6]), np.array([2, 3, 6, 7]), 2)
-    np.testing.assert_array_equal(stack, [[2, 2, 3, 3, 3], [6, 6, 6, 7, 7]])
+@pytest.mark.parametrize("batch_size", [1, 2, 3])
+def test_neighbours_reach_over_batches_but_not_over_slices_without_lung(scan, batch_size):
+    ct, lungs = scan
+    lungs[4] = 0
+    net = Middle()
+    probability_of(ct, lungs, net, RECORD, batch_size)
+    shown = (ct.array[:, 4:36, 1:33] + 1000) / 1400
+    expected = np.moveaxis(shown[[[2, 2, 3], [2, 3, 3], [5, 5, 6], [5, 6, 6]]], 1, -1)
+    np.testing.assert_allclose(np.concatenate(net.seen)[:4], expected, atol=1e-6)
 
 
 def test_a_net_of_lungs_alone_is_shown_lungs_alone(scan):

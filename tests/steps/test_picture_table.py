@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from lungseg.core.errors import DataError
-from lungseg.io.tables.reader import Tables, decoded
+from lungseg.io.tables.reader import Tables
+from lungseg.io.tables.schema import decoded
 from lungseg.steps.picture_table import build_picture_table
 from tests.io.pictures.test_pairs import save, touch
 
