@@ -25,14 +25,8 @@ from lungseg.core.record import Record, read_record
 from lungseg.core.stage import Facts, Params, ScanStage, param
 from lungseg.io.annotations import coordinates, lidc_database
 from lungseg.io.annotations.nodule_list import (
-    CONTOURS,
-    COORDINATES,
-    NAME,
-    IgnoredPoint,
-    Nodule,
-    NoduleList,
-    write_nodules,
-)
+    CONTOURS, COORDINATES, NAME, IgnoredPoint, Nodule, NoduleList, write_nodules,
+)  # fmt: skip
 from lungseg.io.volumes import volume_file
 from lungseg.ops.nodules.clusters import clipped, cluster, equivalent_diameter_mm
 from lungseg.ops.nodules.consensus import VotedNodule, paint, voted
