@@ -60,7 +60,7 @@ def test_rows_are_shown_with_their_outlines_on_several_sheets(table, tmp_path):
 
 
 @pytest.mark.parametrize(("every", "shown"), [(1, 60), (10, 8), (60, 3)])
-def test_every_kth_row_and_all_with_a_nodule(table, tmp_path, every, shown):
+def test_every_nth_row_and_all_with_a_nodule(table, tmp_path, every, shown):
     assert panels(peek(table, "1.2.31", tmp_path, every=every)) == shown
 
 
@@ -71,7 +71,7 @@ def test_a_scan_is_found_by_its_end_or_its_patient(table, tmp_path, scan, shown)
     assert all(path.parent == tmp_path / "new" / "folder" for path in paths)
 
 
-def test_a_scan_that_is_not_there(table, tmp_path):
+def test_an_unknown_scan_is_refused(table, tmp_path):
     with pytest.raises(
         DataError, match=r"no scan or patient '7\.7' in .* holds 3 scans, the first"
     ):

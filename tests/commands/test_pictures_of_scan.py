@@ -1,4 +1,4 @@
-"""One PNG a scan, and candidates, on the phantom: what is drawn is where it is."""
+"""One PNG per scan, and candidates, on the phantom: what is drawn lies where it should."""
 
 import numpy as np
 import pytest

@@ -119,7 +119,7 @@ def test_areas_are_mm2_on_coarser_voxels(tmp_path):
         assert table.slices["z_mm"][:2].tolist() == [4, 6]
 
 
-def test_who_counts_as_target_is_a_setting(scans, tmp_path):
+def test_the_consensus_of_the_target_is_a_setting(scans, tmp_path):
     facts, table = built(scans, tmp_path, replace(PARAMS, min_readers=2, consensus_level=0.5))
     table.close()
     assert facts["target_rows"] == 4
@@ -129,7 +129,7 @@ def test_who_counts_as_target_is_a_setting(scans, tmp_path):
 
 
 @pytest.mark.parametrize(("every", "rows"), [(1, 7), (2, 6), (3, 5), (9, 5)])
-def test_nodule_slices_and_every_kth_other(scans, tmp_path, every, rows):
+def test_nodule_slices_and_every_nth_other(scans, tmp_path, every, rows):
     params = replace(PARAMS, slices="nodule", every=every)
     facts, table = built({"1.1": scans["1.1"]}, tmp_path, params)
     with table:
@@ -152,7 +152,7 @@ def test_scans_are_left_out_by_setting(scans, tmp_path, setting, left, kept):
     assert facts["left_out"] == left
 
 
-def test_no_scan_is_left(scans, tmp_path):
+def test_a_data_set_with_every_scan_left_out_is_refused(scans, tmp_path):
     with pytest.raises(DataError, match="no scan to tabulate: 1 of 1 are left out by the settings"):
         built({"1.3": scans["1.3"]}, tmp_path, replace(PARAMS, unannotated=False))
 
@@ -185,7 +185,7 @@ def test_misfits_are_all_named_with_the_size_they_need(scans, tmp_path):
         assert table.slices["nodule_mm2_3"][rows].sum() == 1
 
 
-def test_only_misfits(scans, tmp_path):
+def test_a_data_set_of_misfits_only_is_refused(scans, tmp_path):
     empty = (slice(0, 0), slice(0, 0), slice(0, 0))
     scan = cached_scan(tmp_path, "2.3", lungs=empty)
     with pytest.raises(DataError, match=r"1 scans do not fit .*look at their lung masks, or leave"):

@@ -17,7 +17,7 @@ from tests.io.tables.table_rows import rows_of
 
 
 @pytest.mark.parametrize("what", [{}, {"single": True}, {"collapsed_lobe": True}, {"seed": 3}])
-def test_of_phantoms(what):
+def test_phantoms_keep_every_voxel_of_lung_and_nodule(what):
     phantom = chest(**what)
     size = size_for(352, phantom.ct.spacing_mm[1])
     assert size == 128
@@ -51,7 +51,7 @@ def blocks(data, tmp_path_factory):
 
 
 @pytest.mark.data
-def test_of_real_scans(blocks, tmp_path):
+def test_real_scans_keep_every_voxel_of_lung_and_nodule(blocks, tmp_path):
     params = build_tables.BuildTables()
     facts = build_tables.run(params, DatasetInputs(scans=blocks, stages={}), tmp_path)
     assert (facts["scans"], facts["nodules"], facts["size"]) == (3, 3, 352)

@@ -171,7 +171,7 @@ def test_segmentation_scores_by_hand(three):
     assert slices["empty_clean"] == 1.0
 
 
-def test_scores_say_of_whom_by_what_and_what_each_means(three):
+def test_scores_name_their_patients_model_and_definitions(three):
     _, scores, _ = three.run()
     assert scores["split"]["hash"] == "abc"
     assert scores["model"]["fingerprint"] == "of-train"
@@ -181,7 +181,7 @@ def test_scores_say_of_whom_by_what_and_what_each_means(three):
         assert scores["definitions"][score]
 
 
-def test_tables_have_a_line_for_every_scan_and_nodule(three):
+def test_tables_have_one_line_per_scan_and_nodule(three):
     _, _, out = three.run()
     scans = rows(out / "per_scan.csv")
     assert [r["seriesuid"] for r in scans] == ["scan-P1", "scan-P2", "scan-P3"]
@@ -198,7 +198,7 @@ def test_tables_have_a_line_for_every_scan_and_nodule(three):
     assert read_rgb(out / "froc.png").std() > 5
 
 
-def test_the_same_twice(three):
+def test_a_second_run_writes_the_same_files(three):
     _, first, out = three.run()
     png = (out / "froc.png").read_bytes()
     _, second, _ = three.run()
@@ -223,7 +223,7 @@ def test_training_patients_are_refused_unless_allowed_and_then_reported(three):
     assert (scores["scans"], scores["nodules"]) == (4, 4)
 
 
-def test_whom_the_net_saw_is_what_its_record_says(three):
+def test_training_patients_are_those_of_the_models_record(three):
     # A net from elsewhere, trained on a patient that this split holds out.
     path = three.folder / "train" / "model.json"
     path.write_text(path.read_text().replace('"P0"', '"P1"'))
@@ -250,7 +250,7 @@ def test_without_nodules_scores_are_null_with_a_reason(tmp_path):
     assert (out / "froc.png").exists()
 
 
-def test_without_candidates_sensitivity_is_nought(tmp_path):
+def test_without_candidates_sensitivity_is_0(tmp_path):
     data = Set(tmp_path)
     data.add("P1", nodules=[((5, 10, 10), 2, 3)])
     _, scores, _ = data.run()

@@ -1,4 +1,4 @@
-"""Find nodules, from probabilities made by hand, on scans that lie any way in the world."""
+"""Find nodules, from probabilities made by hand, on scans in any orientation."""
 
 import csv
 import json

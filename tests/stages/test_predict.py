@@ -1,4 +1,4 @@
-"""The predict stage: where the net looks, what it is told, and whom it leaves out."""
+"""The predict stage: which slices the net sees, its input, and which patients are skipped."""
 
 import dataclasses
 import json
@@ -45,7 +45,7 @@ def scan():
     return Volume(ct, GEOMETRY), lungs
 
 
-def test_slices_with_lung_are_answered_where_they_lie(scan):
+def test_predictions_lie_where_their_slices_lie(scan):
     ct, lungs = scan
     net = Middle()
     found, slices = probability_of(ct, lungs, net, RECORD, batch_size=2)
@@ -155,7 +155,7 @@ def test_it_writes_sixteen_bits_on_the_working_grid(folders, scan):
         ("c", "validation", True), ("a", "all", False), ("u", "test", False), ("x", "test", False),
     ],
 )  # fmt: skip
-def test_whom_it_leaves_out(folders, patient, part, skipped):
+def test_patients_of_other_parts_are_skipped(folders, patient, part, skipped):
     inputs, out = folders(patient)
     if skipped:
         with pytest.raises(ScanSkipped, match=f"predict.part is {part}"):

@@ -104,7 +104,7 @@ def test_tables_without_an_annotated_scan_are_refused(tmp_path):
         split(inputs, tmp_path)
 
 
-def test_two_patients_are_too_few(tmp_path):
+def test_fewer_patients_than_parts_are_refused(tmp_path):
     write_table(tmp_path / "tables.h5", rows("1.1", "A"), rows("1.2", "B"), rows("1.3", "A"))
     inputs = DatasetInputs(scans={}, stages={"build-tables": tmp_path})
     with pytest.raises(DataError, match=r"there are 2: .*\n.*\nset test_share=0"):

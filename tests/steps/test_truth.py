@@ -1,4 +1,4 @@
-"""Which source speaks for a scan."""
+"""Which source of annotations is used for a scan."""
 
 import math
 
