@@ -22,6 +22,7 @@ from lungseg.model import inference
 from lungseg.model.model_record import NET, ModelRecord, read_model_record
 from lungseg.model.samples import scaled
 from lungseg.ops.grid.picture_size import placed, resized
+from lungseg.ops.hu.padding import AIR_HU
 from lungseg.ops.overlay import Outline, Picture, outlined, windowed
 from lungseg.ops.samples.context import neighbours
 
@@ -33,7 +34,6 @@ Mask = npt.NDArray[np.bool_]
 FIT = ("auto", "resize", "tiles")
 OUTLINE = (255, 64, 64)
 CT_SHOWN_HU = (-1000.0, 400.0)
-AIR_HU = -1024
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -31,6 +31,7 @@ from lungseg.io.tables.schema import NODULES, VOTE_LEVELS
 from lungseg.io.tables.writer import ScanRows, TableWriter, fingerprints
 from lungseg.io.volumes import volume_file
 from lungseg.ops.grid.crop import Corner, crop_corner, cut, footprint, size_for, size_needed
+from lungseg.ops.hu.padding import AIR_HU
 from lungseg.ops.nodules.clusters import consensus
 from lungseg.ops.samples.tabulate import (
     bounding_box,
@@ -41,7 +42,6 @@ from lungseg.ops.samples.tabulate import (
 )
 from lungseg.steps.picture_table import build_picture_table
 
-AIR_HU = -1024
 FILE = "tables.h5"
 NEEDS = ("resample", "segment-lungs", "annotate-nodules")
 

@@ -26,11 +26,10 @@ from lungseg.model import inference
 from lungseg.model.model_record import NET, ModelRecord, read_model_record
 from lungseg.model.samples import scaled
 from lungseg.ops.grid.crop import crop_corner, cut, uncut
+from lungseg.ops.hu.padding import AIR_HU
+from lungseg.ops.nodules.candidates import ONE
 from lungseg.ops.samples.context import neighbours
 from lungseg.volume import HU, Volume
-
-AIR_HU = -1024
-ONE = 65535
 
 Predictor = Any
 
@@ -139,17 +138,11 @@ def probability_of(  # noqa: PLR0913, PLR0917 - a scan, a net, and how
         some = z_index[first : first + batch_size]
         near = neighbours(np.arange(first, first + len(some)), record.context, z_index)
         stack = z_index[near]
-        shown = [cut(volume[stack], corner, size, fill) for volume, fill in _sources(ct, lungs)]
-        x = scaled(shown[0], record.input_spec, shown[1])
+        hu = cut(ct.array[stack], corner, size, AIR_HU)
+        x = scaled(hu, record.input_spec, cut(lungs[stack], corner, size, 0))
         answer = inference.predict(net, x, batch_size, slice_power)
         found[some] = uncut(answer, corner, (ct.shape[1], ct.shape[2]), 0)
     return found, len(z_index)
-
-
-def _sources(
-    ct: Volume[HU], lungs: npt.NDArray[np.generic]
-) -> tuple[tuple[npt.NDArray[Any], int], tuple[npt.NDArray[Any], int]]:
-    return (ct.array, AIR_HU), (lungs, 0)
 
 
 STAGE = ScanStage(
