@@ -5,7 +5,7 @@ JOBS ?= 2
 
 .PHONY: docs help demo test check fix bench lock test-backends clean
 
-help:  ## list what can be made
+help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
 
 .venv/ready: requirements.txt requirements-dev.txt pyproject.toml
@@ -16,7 +16,7 @@ help:  ## list what can be made
 	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation -e .
 	touch .venv/ready
 
-demo: .venv/ready  ## make phantoms of real LIDC scans, take them through all four commands
+demo: .venv/ready  ## make phantoms of real LIDC scans, run all four commands on them
 	$(BIN)/lungseg-cli demo --out lungseg-demo --jobs $(JOBS)
 
 test: .venv/ready  ## lint, types and all tests
@@ -30,11 +30,11 @@ check: .venv/ready  ## lint and types only
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-fix: .venv/ready  ## format, and mend what the linter can
+fix: .venv/ready  ## format, and apply the linter's fixes
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-bench: .venv/ready  ## measure what the README claims
+bench: .venv/ready  ## measure the README's figures
 	$(BIN)/python -m bench
 
 .venv-backends/ready: .venv/ready
@@ -51,7 +51,7 @@ test-backends: .venv-backends/ready  ## the nets' tests on TensorFlow, PyTorch a
 	        || exit 1; \
 	done
 
-docs: .venv/ready  ## make the reference in the README anew
+docs: .venv/ready  ## write the reference in the README again
 	$(BIN)/python -m lungseg.session.reference README.md
 
 lock:  ## compile pyproject.toml's dependencies into requirements*.txt
@@ -59,5 +59,5 @@ lock:  ## compile pyproject.toml's dependencies into requirements*.txt
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 pyproject.toml -o requirements.txt
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --group dev -c requirements.txt -o requirements-dev.txt
 
-clean:  ## remove what was made, but for the environment
+clean:  ## remove everything that was made except the environment
 	rm -rf lungseg-demo lungseg-work .pytest_cache .mypy_cache .ruff_cache .hypothesis build *.egg-info

@@ -1,13 +1,14 @@
-"""How near a mask made of a position and a diameter comes to what radiologists drew.
+"""How well a mask made from a position and a diameter agrees with what radiologists drew.
 
     python -m bench.coordinates [--nodules 40] [--seed 11] [--json]
 
-A fixed random sample of LIDC's nodules with three readers and more is rendered in each kind of
-scene, brought to the 1 mm grid, and marked by what LUNA16 would tell: the mean of the readers'
+A fixed random sample of LIDC's nodules with three readers or more is rendered in each kind of
+scene, resampled to the 1 mm grid, and segmented from what LUNA16 states: the mean of the readers'
 centres and of their volumes. 3-D Dice against the 50 % consensus: the ball, the wand with the lung
 mask, without it, and without the diameter (between its bounds only). On the slice of the centre,
-2-D Dice: the disc, the wand's own slice, and seed 003's call (Cell Magic Wand on -HU, radii from 2
-pixels to the diameter in mm plus 2, taken as pixels), which is what not to do.
+2-D Dice: the disc, the wand's own slice, and the mask of Ghofrani Majelan's thesis (see
+docs/sources.md): Cell Magic Wand on -HU with radii from 2 pixels to the diameter in mm plus 2,
+taken as pixels.
 """
 
 import argparse
@@ -38,12 +39,12 @@ KINDS = ("isolated", "juxtapleural", "vessel_attached", "ground_glass")
 SIZES = ((0.0, 6.0), (6.0, 10.0), (10.0, 20.0), (20.0, 100.0))
 READERS = 3
 SOLID = ("ball", "wand", "wand, no lungs", "wand, no diameter")
-FLAT = ("disc", "wand's slice", "seed 003's call")
+FLAT = ("disc", "wand's slice", "thesis's mask")
 
 
 @dataclass(frozen=True, eq=False)
 class Case:
-    """One nodule in one scene, as a user of coordinates would have it."""
+    """One nodule in one scene, as a user of coordinates has it."""
 
     kind: str
     ct: AnyVolume
@@ -114,8 +115,8 @@ def dice(one: MaskArray, other: MaskArray) -> float:
     return float(2 * (one & other).sum() / max(1, one.sum() + other.sum()))
 
 
-def marks(case: Case) -> dict[str, float]:
-    """Dice of each way."""
+def dice_by_method(case: Case) -> dict[str, float]:
+    """Dice of each method."""
     size, shape = case.diameter_mm, case.ct.shape
     bounds = (case.ct, case.centre, SMALLEST * size, LARGEST * size)
     start = time.process_time()
@@ -147,9 +148,9 @@ def marks(case: Case) -> dict[str, float]:
 
 
 def dark_ring(image: FloatArray, centre: tuple[float, float], low: float, high: float) -> MaskArray:
-    """What Cell Magic Wand encloses when it is given -HU: the darkest closed path around a point.
+    """Mask of Cell Magic Wand on -HU: inside the darkest closed path around a point.
 
-    The closed path is the best of those that begin at the best of all ends; nine seeds vote.
+    The path is found by dynamic programming in polar coordinates; nine start points vote.
     """
     angles = np.linspace(0, 2 * np.pi, max(16, int(4 * np.pi * high)), endpoint=False)
     radii = np.arange(low, max(high, low + 2) + 0.5)
@@ -159,7 +160,7 @@ def dark_ring(image: FloatArray, centre: tuple[float, float], low: float, high: 
         y, x = (c + 2.0 * (s - 1) for c, s in zip(centre, shift, strict=True))
         at = (y + np.outer(np.sin(angles), radii), x + np.outer(np.cos(angles), radii))
         polar = map_coordinates(image, at, order=1, mode="nearest")
-        # two turns, and the second one kept: its start knows its end
+        # Two turns, of which the second is used: its start fits its end.
         total, back = np.zeros(len(radii)), []
         for column in np.concatenate([polar, polar]):
             wide = np.pad(total, 1, constant_values=np.inf)
@@ -179,20 +180,20 @@ def dark_ring(image: FloatArray, centre: tuple[float, float], low: float, high: 
 
 
 def measure(nodules: int, seed: int) -> tuple[list[Case], list[dict[str, float]]]:
-    """Every nodule in every kind of scene (pictures dropped), and its marks."""
+    """Every nodule in every kind of scene (without images), and its Dice by method."""
     cases, results = [], []
     for number, (nodule, spacing) in enumerate(sample(nodules, seed)):
         for kind in KINDS:
             made = case(nodule, spacing, kind, seed * 1000 + number)
             if made:
-                results.append(marks(made))
+                results.append(dice_by_method(made))
                 empty = made.ct.crop((slice(0, 1), slice(0, 1), slice(0, 1)))
                 cases.append(Case(kind, empty, empty, made.truth, made.centre, made.diameter_mm))
     return cases, results
 
 
 def summary(cases: list[Case], results: list[dict[str, float]]) -> dict[str, dict[str, float]]:
-    """Mean of each way over all, by kind, by size."""
+    """Mean of each method over all, by kind, by size."""
     chosen: dict[str, Any] = {"all": np.ones(len(cases), bool)}
     chosen |= {kind: np.array([c.kind == kind for c in cases]) for kind in KINDS}
     size = np.array([c.diameter_mm for c in cases])
@@ -208,8 +209,8 @@ def summary(cases: list[Case], results: list[dict[str, float]]) -> dict[str, dic
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("--nodules", type=int, default=40, help="each is shown in four scenes")
-    parser.add_argument("--seed", type=int, default=11, help="chooses the sample")
+    parser.add_argument("--nodules", type=int, default=40, help="nodules, each in four scenes")
+    parser.add_argument("--seed", type=int, default=11, help="seed of the sample")
     parser.add_argument("--json", action="store_true", help="one JSON object on stdout")
     arguments = parser.parse_args()
     table = summary(*measure(arguments.nodules, arguments.seed))
@@ -221,7 +222,9 @@ def main() -> None:
     for row, means in table.items():
         print(f"{row:18}{means['scenes']:7.0f}" + "".join(f"{means[n]:19.3f}" for n in names))
     every = table["all"]
-    print(f"wand: {every['seconds']:.3f} CPU-s a nodule; {every['fell back']:.1%} plain balls")
+    print(
+        f"wand: {every['seconds']:.3f} CPU-s per nodule; a ball instead: {every['fell back']:.1%}"
+    )
     if every["wand"] < 0.85 or any(m["wand"] <= m["ball"] for m in table.values()):
         raise SystemExit("the wand is below 0.85, or not better than the ball everywhere")
 

@@ -29,7 +29,7 @@ from lungseg.stages.segment_lungs import SegmentLungs, segment
 from lungseg.volume import AnyVolume
 
 DATA = Path(os.environ.get("LUNGSEG_TEST_DATA", Path(__file__).parents[2] / "shared" / "data"))
-# CT, drawn lungs, and the least Dice that is asked for.
+# CT, lungs drawn by hand, and the least Dice required.
 DRAWN = (
     ("lctsc_case0_ct.nii.gz", "lctsc_case0_lungs.nii.gz", 0.975),
     ("lctsc_case3_ct.nii.gz", "lctsc_case3_lungs.nii.gz", 0.975),
@@ -70,7 +70,7 @@ def masks(path: Path) -> Iterator[tuple[AnyVolume, AnyVolume | None, dict[str, o
     working, view = on_working_grid(ct, padding, Resample())
     for method in METHODS:
         start = time.process_time()
-        told: dict[str, object] = {"scan": path.name, "method": method}
+        row: dict[str, object] = {"scan": path.name, "method": method}
         found = None
         try:
             lungs, verdict = segment(
@@ -78,52 +78,52 @@ def masks(path: Path) -> Iterator[tuple[AnyVolume, AnyVolume | None, dict[str, o
                 None if view is None else view.array,
                 SegmentLungs(method=method),
             )
-            told |= verdict.as_facts()
+            row |= verdict.as_facts()
             found = to_grid(lungs, ct.shape, ct.geometry, "nearest")
         except ScanError as error:
-            told["error"] = str(error)
-        told["cpu_seconds"] = round(time.process_time() - start, 2)
-        yield ct, found, told
+            row["error"] = str(error)
+        row["cpu_seconds"] = round(time.process_time() - start, 2)
+        yield ct, found, row
 
 
 def measure() -> Iterator[dict[str, object]]:
-    """One row a scan and method."""
-    for name, truth, asked in DRAWN:
+    """One row per scan and method."""
+    for name, truth, required in DRAWN:
         expected = drawn_lungs(DATA / "lungs" / truth).array
-        for _, found, told in masks(DATA / "lungs" / name):
+        for _, found, row in masks(DATA / "lungs" / name):
             lungs = np.zeros_like(expected) if found is None else found.array > 0
             both = float((lungs & expected).sum())
-            told["dice"] = round(2 * both / float(lungs.sum() + expected.sum()), 4)
-            yield told | {"asked": asked}
+            row["dice"] = round(2 * both / float(lungs.sum() + expected.sum()), 4)
+            yield row | {"required": required}
     for patient in PATIENTS:
-        for ct, found, told in masks(DATA / "LIDC-IDRI" / patient):
+        for ct, found, row in masks(DATA / "LIDC-IDRI" / patient):
             drawn = marked(patient, ct).array
             if found is not None:
-                told["marked_inside"] = round(float((found.array > 0)[drawn].mean()), 4)
-            yield told | {"asked": 0.995}
+                row["marked_inside"] = round(float((found.array > 0)[drawn].mean()), 4)
+            yield row | {"required": 0.995}
     for name in ABDOMENS:
-        for _, _, told in masks(DATA / "lungs" / name):
-            yield told
+        for _, _, row in masks(DATA / "lungs" / name):
+            yield row
 
 
 def main() -> None:
     """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--json", action="store_true", help="one JSON object a line")
+    parser.add_argument("--json", action="store_true", help="one JSON object per line")
     as_json = parser.parse_args().json
     if not DATA.is_dir():
         print(f"no scans to measure: {DATA} is absent; set LUNGSEG_TEST_DATA")
         return
-    for told in measure():
+    for row in measure():
         if as_json:
-            print(json.dumps(told), flush=True)
+            print(json.dumps(row), flush=True)
             continue
-        figure = told.get("dice", told.get("marked_inside", ""))
-        outcome = told.get("error") or f"{told['verdict']} {told['lung_ml']} ml {told['reasons']}"
+        figure = row.get("dice", row.get("marked_inside", ""))
+        outcome = row.get("error") or f"{row['verdict']} {row['lung_ml']} ml {row['reasons']}"
         print(
-            f"{told['scan']:32} {told['method']:9} "
-            f"{figure!s:7} (asked {told.get('asked', '-')!s:5}) "
-            f"{told['cpu_seconds']:6} CPU-s  {str(outcome)[:70]}",
+            f"{row['scan']:32} {row['method']:9} "
+            f"{figure!s:7} (required {row.get('asked', '-')!s:5}) "
+            f"{row['cpu_seconds']:6} CPU-s  {str(outcome)[:70]}",
             flush=True,
         )
 

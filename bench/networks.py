@@ -2,8 +2,8 @@
 
     python -m bench.networks [--size 352] [--batch 4] [--repeats 3] [NETWORK ...]
 
-The best of the repeats counts, after one run that compiles: on a machine that others use too, the
-best is what the network costs and the mean is what the others do.
+The best of the repeats counts, after one run that compiles: on a shared machine the mean depends on
+the other users.
 """
 
 import argparse

@@ -1,8 +1,8 @@
-"""CPU seconds and memory of ingest + resample + segment-lungs, against the floor.
+"""CPU seconds and memory of ingest + resample + segment-lungs, against the unavoidable part.
 
-The floor is what nothing can avoid: decode every DICOM file once (pydicom), and write the 1 mm
-volume once. Everything is measured in one run, in CPU seconds of one thread, each part in a process
-of its own. Longer and shorter scans are the real one cut, or followed by its mirror image.
+Unavoidable is to decode every DICOM file once (pydicom), and to write the 1 mm volume once.
+Everything is measured in one run, in CPU seconds of one thread, each part in a process of its own.
+Longer and shorter scans are the real one cut, or followed by its mirror image.
 """
 
 import json
@@ -95,8 +95,8 @@ def in_a_process(what, *arguments):
 
 def row(name, got):
     """One line of the table."""
-    told = "  ".join(f"{got[stage]:{max(len(stage), 6)}.2f}" for stage in ("index", *STAGES))
-    print(f"{name:>12}  {told}  {got['total']:6.2f}  {got['peak_mib']:9.0f}", flush=True)
+    seconds = "  ".join(f"{got[stage]:{max(len(stage), 6)}.2f}" for stage in ("index", *STAGES))
+    print(f"{name:>12}  {seconds}  {got['total']:6.2f}  {got['peak_mib']:9.0f}", flush=True)
 
 
 def main():

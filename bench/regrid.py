@@ -1,10 +1,10 @@
-"""Which rule brings a reading on thick slices to the 1 mm grid best.
+"""Which rule resamples a reading on thick slices to the 1 mm grid best.
 
     python -m bench.regrid
 
-Readings on slices of 0.8 mm and less are thinned out to about 2.5 mm, brought to 1 mm by each rule,
-and compared with the thin original brought there by the nearest voxel. By size: above and below the
-volume of a 6 mm ball.
+Of readings on slices of 0.8 mm or less, slices are left out until about 2.5 mm apart; these are
+resampled to 1 mm by each rule and compared with the original, resampled by the nearest voxel. By
+size: above and below the volume of a 6 mm ball.
 """
 
 from collections import defaultdict

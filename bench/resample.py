@@ -1,4 +1,4 @@
-"""What resample costs: CPU seconds and peak memory, against SimpleITK and by number of slices."""
+"""Cost of resample: CPU seconds and peak memory, against SimpleITK and by number of slices."""
 
 import sys
 import tempfile

@@ -1,4 +1,4 @@
-"""What the tables cost: slices a second and memory while building, milliseconds for a batch.
+"""Cost of the tables: slices per second and memory while building, milliseconds per batch.
 
 `python -m bench.tables [SCANS]` tabulates one phantom at 1 mm SCANS times (default 10).
 """
@@ -16,9 +16,11 @@ import psutil
 from lungseg.core.record import NAME, Record, write_record
 from lungseg.core.stage import DatasetInputs
 from lungseg.io.annotations.nodule_list import Nodule, NoduleList, write_nodules
-from lungseg.io.tables.reader import ARRAYS, Tables
+from lungseg.io.tables.reader import Tables
+from lungseg.io.tables.schema import ARRAYS
 from lungseg.io.tables.writer import TableWriter
 from lungseg.io.volumes import volume_file
+from lungseg.phantom.small_chest import chest
 from lungseg.stages import build_tables
 from lungseg.volume import Volume
 
@@ -27,9 +29,7 @@ MS = 1000.0
 
 
 def phantom_folders(folder):
-    """A phantom at 1 mm as the stages before leave it, by stage."""
-    from lungseg.phantom.small_chest import chest
-
+    """Outputs of the stages before build-tables for a phantom at 1 mm, by stage."""
     phantom = chest((1.0, 1.0, 1.0), field_mm=(360.0, 400.0))
     labels = phantom.nodules.array
     found = [
@@ -121,7 +121,7 @@ def main():
         print(
             f"build: {scans} scans, {rows} rows of {facts['size']} x {facts['size']}: "
             f"{wall:.1f} s, {rows / wall:.0f} rows/s, {rows / cpu:.0f} rows per CPU-s, "
-            f"{path.stat().st_size / rows / 1024:.0f} KiB a row"
+            f"{path.stat().st_size / rows / 1024:.0f} KiB per row"
         )
         print("memory after each tenth, MiB:", " ".join(f"{mib:.0f}" for mib in memory))
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024

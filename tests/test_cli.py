@@ -87,6 +87,6 @@ def test_status_of_an_empty_work_folder_says_how_to_begin(tmp_path):
     assert "preprocess --src" in invoke("status", "--work", tmp_path).output
 
 
-def test_the_version_is_told():
+def test_the_version_is_printed():
     project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
     assert f"lungseg-cli, version {project['version']}\n" == invoke("--version").output

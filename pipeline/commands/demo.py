@@ -1,4 +1,4 @@
-"""The demo: phantoms of real LIDC scans, taken through all four commands, scored against truth."""
+"""The demo: phantoms of real LIDC scans through all four commands, scored against their truth."""
 
 import json
 import shutil
@@ -24,13 +24,13 @@ from lungseg.steps.pictures_of_scan import write_overlays
 
 SCANS = 8
 PRESET = "small"
-_MARK = ".lungseg-demo"
+_MADE_BY_DEMO = ".lungseg-demo"
 
 Say = Callable[[str], Any]
 
 
 def run_demo(out: Path, jobs: int, say: Say, scans: int = SCANS) -> int:
-    """Make phantoms in `out`, run the four commands on them, say what came of each.
+    """Make phantoms in `out`, run the four commands on them, report the results of each.
 
     Returns
     -------
@@ -40,12 +40,12 @@ def run_demo(out: Path, jobs: int, say: Say, scans: int = SCANS) -> int:
     Raises
     ------
     ConfigError
-        If `out` is a folder that is not empty and that no demo made.
+        If `out` is a folder that is not empty and was not made by the demo.
     """
     start = time.perf_counter()
     _make_room(out)
     say(f"phantoms of {scans} LIDC scans, with the nodules that their radiologists drew:")
-    made = write_demo(out, scans, told=lambda one: say(f"  {_scan_line(one)}"))
+    made = write_demo(out, scans, on_written=lambda one: say(f"  {_scan_line(one)}"))
     work, failed = out / "work", 0
     for command in COMMANDS:
         session = _session(work, out / DICOM if command == "preprocess" else None)
@@ -73,11 +73,13 @@ def run_demo(out: Path, jobs: int, say: Say, scans: int = SCANS) -> int:
 
 def _make_room(out: Path) -> None:
     if out.is_dir() and any(out.iterdir()):
-        if not (out / _MARK).is_file():
-            raise ConfigError(f"--out {out} is not empty and no demo made it; name another folder")
+        if not (out / _MADE_BY_DEMO).is_file():
+            raise ConfigError(
+                f"--out {out} is not empty and was not made by the demo; name another folder"
+            )
         shutil.rmtree(out)
     out.mkdir(parents=True, exist_ok=True)
-    (out / _MARK).touch()
+    (out / _MADE_BY_DEMO).touch()
 
 
 def _session(work: Path, source: Path | None) -> Session:
@@ -86,7 +88,7 @@ def _session(work: Path, source: Path | None) -> Session:
 
 def _scan_line(one: DemoScan) -> str:
     shown = ", ".join(name.replace("_", " ") for name in one.nuisances) or "nothing special"
-    return f"{one.patient}  {one.slices} slices, {one.counted} nodules of 3+ readers; {shown}"
+    return f"{one.patient}  {one.slices} slices, {one.counted} nodules with 3+ readers; {shown}"
 
 
 def _nothing(_session: Session, _made: list[DemoScan]) -> Iterator[str]:
@@ -94,8 +96,8 @@ def _nothing(_session: Session, _made: list[DemoScan]) -> Iterator[str]:
 
 
 def _lungs_and_nodules(session: Session, made: list[DemoScan]) -> Iterator[str]:
-    """How the masks compare with what the phantoms were made of."""
-    yield "patient         lung Dice   nodules drawn / marked   inside the lungs"
+    """How lungs and nodules compare with the phantoms' truth."""
+    yield "patient         lung Dice   nodules drawn / annotated   inside the lungs"
     outputs = session.folders()
     for one in made:
         folders = outputs[one.scan]
@@ -108,7 +110,7 @@ def _lungs_and_nodules(session: Session, made: list[DemoScan]) -> Iterator[str]:
         dice = 2 * np.count_nonzero(found & known) / (found.sum() + known.sum())
         nodules = [n for n in read_nodules(folders["annotate-nodules"]).nodules if n.readers >= 3]
         inside = min((n.share_in_lungs for n in nodules), default=1.0)
-        yield f"{one.patient}  {dice:9.3f}   {one.counted:13d} / {len(nodules):<6d}   {inside:.1%}"
+        yield f"{one.patient}  {dice:9.3f}   {one.counted:13d} / {len(nodules):<9d}   {inside:.1%}"
 
 
 def _scores(session: Session, _made: list[DemoScan]) -> Iterator[str]:
@@ -118,9 +120,9 @@ def _scores(session: Session, _made: list[DemoScan]) -> Iterator[str]:
     scores = json.loads((folder / "scores.json").read_text(encoding="utf-8"))
     found = scores["detection"]
     yield (
-        f"on {scores['scans']} scans of patients the net never saw: {found['hits']} of "
+        f"on {scores['scans']} scans of patients the net was not trained on: {found['hits']} of "
         f"{found['nodules']} nodules found, {found['false_positives_per_scan']:.1f} false "
-        f"positives a scan, CPM {_number(found['cpm'])}, Dice {_number(_dice(scores))}"
+        f"positives per scan, CPM {_number(found['cpm'])}, Dice {_number(_dice(scores))}"
     )
 
 

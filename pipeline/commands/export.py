@@ -1,4 +1,4 @@
-"""Export: one volume of one scan, on the grid one wants, as a file others read."""
+"""Export: one volume of one scan, on the chosen grid, as a file for other programs."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,8 +16,8 @@ SUFFIXES = (".nii.gz", ".nii", ".nrrd", ".mha", ".mhd")
 
 
 @dataclass(frozen=True)
-class Kept:
-    """Where a volume lies in the cache, and of what kind it is."""
+class CachedVolume:
+    """Which stage writes a volume, into which file, and whether its values are labels."""
 
     stage: str
     file: str
@@ -25,29 +25,29 @@ class Kept:
 
 
 WORKING = {
-    "ct": Kept("resample", "ct.h5", labels=False),
-    "lungs": Kept("segment-lungs", "lungs.h5", labels=True),
-    "votes": Kept("annotate-nodules", "votes.h5", labels=True),
-    "nodules": Kept("annotate-nodules", "nodules.h5", labels=True),
-    "probability": Kept("predict", "probability.h5", labels=False),
-    "detections": Kept("find-nodules", "nodules.h5", labels=True),
+    "ct": CachedVolume("resample", "ct.h5", labels=False),
+    "lungs": CachedVolume("segment-lungs", "lungs.h5", labels=True),
+    "votes": CachedVolume("annotate-nodules", "votes.h5", labels=True),
+    "nodules": CachedVolume("annotate-nodules", "nodules.h5", labels=True),
+    "probability": CachedVolume("predict", "probability.h5", labels=False),
+    "detections": CachedVolume("find-nodules", "nodules.h5", labels=True),
 }
 SOURCE = {
-    "ct": Kept("ingest", "ct.h5", labels=False),
-    "detections": Kept("find-nodules", "nodules_source.h5", labels=True),
+    "ct": CachedVolume("ingest", "ct.h5", labels=False),
+    "detections": CachedVolume("find-nodules", "nodules_source.h5", labels=True),
 }
 
 
 def export(session: Session, what: str, grid: str, out: Path) -> str:
-    """Write one volume of the session's one scan to `out`; return a line that says what it is.
+    """Write one volume of the session's one scan to `out`; return a line that describes it.
 
-    Labels are carried to the source grid by their volume, values by linear interpolation; a CT
-    on the source grid is what the files state, voxel for voxel.
+    Labels are resampled to the source grid with their volume kept, other values by linear
+    interpolation; the CT on the source grid is ingest's, not resampled.
 
     Raises
     ------
     ConfigError
-        If the format is not known, or more than one scan is meant.
+        If the format is unknown, or not exactly one scan is selected.
     DataError
         If the volume has not been made yet.
     """
@@ -69,23 +69,25 @@ def export(session: Session, what: str, grid: str, out: Path) -> str:
 def _on_grid(session: Session, scan: str, what: str, grid: str) -> AnyVolume:
     if grid == "source" and what in SOURCE:
         return volume_file.read(_path(session, scan, SOURCE[what]))
-    kept = WORKING[what]
-    volume = volume_file.read(_path(session, scan, kept))
+    cached = WORKING[what]
+    volume = volume_file.read(_path(session, scan, cached))
     if what == "probability":
         volume = volume.like(volume.array.astype(np.float32) / np.iinfo(np.uint16).max)
     if grid == "working":
         return volume
     shape, geometry = volume_file.read_geometry(_path(session, scan, SOURCE["ct"]))
-    if kept.labels:
+    if cached.labels:
         return labels_to_grid(volume, shape, geometry)
     return to_grid(volume, shape, geometry)
 
 
-def _path(session: Session, scan: str, kept: Kept) -> Path:
-    action = next(a for a in session.plan([kept.stage]) if (a.stage, a.scan) == (kept.stage, scan))
+def _path(session: Session, scan: str, cached: CachedVolume) -> Path:
+    action = next(
+        a for a in session.plan([cached.stage]) if (a.stage, a.scan) == (cached.stage, scan)
+    )
     if action.do != REUSE:
         raise DataError(
-            f"{kept.stage} is not done for {scan} with these settings ({action.why}); "
-            f"`lungseg-cli run {kept.stage}` makes it"
+            f"{cached.stage} is not done for {scan} with these settings ({action.why}); "
+            f"`lungseg-cli run {cached.stage}` makes it"
         )
-    return session.store.folder(kept.stage, action.fingerprint, scan) / kept.file
+    return session.store.folder(cached.stage, action.fingerprint, scan) / cached.file

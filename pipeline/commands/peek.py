@@ -8,8 +8,9 @@ import numpy.typing as npt
 
 from lungseg.core.errors import DataError
 from lungseg.io.pictures.png import write_sheet
-from lungseg.io.tables.reader import Records, Tables, decoded
-from lungseg.ops.overlay import LUNG_WINDOW_HU, Outline, Panel, Picture, outlines
+from lungseg.io.tables.reader import Records, Tables
+from lungseg.io.tables.schema import decoded
+from lungseg.ops.overlay import LUNG_WINDOW_HU, Panel, outlined, outlines, windowed
 from lungseg.steps.picture_table import KIND
 
 COLUMNS = 4
@@ -104,22 +105,7 @@ def _panels(table: Tables, rows: Rows, window: tuple[float, float]) -> Iterator[
         words = f"row {row}  z {of_row['z_mm']:.1f} mm"
         if of_row["nodule_mm2_1"]:
             words += f"  nodule {of_row['nodule_mm2_1']:.0f}, target {of_row['target_mm2']:.0f} mm2"
-        yield Panel(_picture(image, outlines(lung, vote), window), words)
-
-
-def _picture(
-    image: npt.NDArray[np.int16], lines: list[Outline], window: tuple[float, float]
-) -> Picture:
-    from skimage.segmentation import find_boundaries
-
-    low, high = window
-    shade = (image.astype(np.float32) - low) * (255.0 / (high - low))
-    picture = np.repeat(shade.clip(0, 255).astype(np.uint8)[:, :, None], 3, axis=2)
-    for line in lines:
-        mask = (line.values >= line.low) & (line.values <= line.high)
-        if mask.any():
-            picture[find_boundaries(mask, connectivity=1, mode="inner")] = line.colour
-    return picture
+        yield Panel(outlined(windowed(image, window), outlines(lung, vote)), words)
 
 
 def _title(table: Tables, scan: str | None, rows: Rows, wanted: Rows) -> str:

@@ -1,4 +1,4 @@
-"""Prune: the outputs that the present settings and scans do not use."""
+"""Prune: name or remove the outputs that the present settings and scans do not use."""
 
 import shutil
 from collections.abc import Iterator
@@ -25,5 +25,5 @@ def prune(session: Session, *, really: bool) -> Iterator[str]:
             yield f"{size / 1e6:8.1f} MB  {folder}"
             if really:
                 shutil.rmtree(folder)
-    verb = "freed" if really else "would be freed; --yes does it"
+    verb = "freed" if really else "would be freed; --yes removes them"
     yield f"{count} outputs, {freed / 1e6:.1f} MB {verb}"

@@ -16,7 +16,7 @@ from lungseg.core.json_file import write_json
 from lungseg.io.pictures.pairs import as_mask, find_masks, read_grey
 from lungseg.model.model_record import ModelRecord, read_model_record
 from lungseg.ops.scores.counts import Counts, Tally
-from lungseg.steps.picture_table import compiled, patient_of
+from lungseg.steps.picture_table import patient_of, patient_pattern
 
 UNSEEN, VALIDATION, TRAIN = "unseen", "validation", "train"
 FILE = "scores.json"
@@ -94,7 +94,7 @@ def part_of(name: str, record: ModelRecord) -> str:
     A net that was trained on CT knows its patients by other names; there it is for the user to
     know.
     """
-    expression = compiled(record.picture_patient)
+    expression = patient_pattern(record.picture_patient)
     try:
         patient = patient_of(name, expression)
     except DataError:

@@ -16,11 +16,15 @@ import numpy as np
 import numpy.typing as npt
 
 from lungseg.core.errors import ConfigError, DataError
-from lungseg.io.pictures.pairs import placed, resized
 from lungseg.io.pictures.png import write_picture
 from lungseg.io.pictures.single_images import SingleImage, read_single_image, write_probability
 from lungseg.model import inference
 from lungseg.model.model_record import NET, ModelRecord, read_model_record
+from lungseg.model.samples import scaled
+from lungseg.ops.grid.picture_size import placed, resized
+from lungseg.ops.hu.padding import AIR_HU
+from lungseg.ops.overlay import Outline, Picture, outlined, windowed
+from lungseg.ops.samples.context import neighbours
 
 log = logging.getLogger(__name__)
 
@@ -161,41 +165,56 @@ def probability_of(image: SingleImage, net: Any, record: ModelRecord, fit: str =
             "the net was trained on CT in HU and this image has grey values; give a DICOM CT "
             "slice, or a net trained on pictures (preset xray)"
         )
-    values = image.values
-    if record.kind != "ct" and image.in_hu:
-        low, high = CT_SHOWN_HU
-        values = np.clip((values - low) / (high - low), 0, 1) * np.float32(255)
-    if record.kind == "ct" and image.spacing_mm is not None:
-        wanted = record.spacing_mm[1:]
-        shape = tuple(
-            max(1, round(n * has / asked))
-            for n, has, asked in zip(values.shape, image.spacing_mm, wanted, strict=True)
-        )
-        values = resized(values, (shape[0], shape[1]))
+    values = _as_in_training(image, record)
     tiles = fit == "tiles" or (fit == "auto" and record.kind == "ct")
-    x = np.clip((values - record.low) / (record.high - record.low), 0, 1).astype(np.float32)
-    found = _in_tiles(x, net, record) if tiles else _whole(x, net, record)
-    y, width = image.values.shape
-    return np.clip(resized(found, (y, width)), 0, 1)
+    found = _in_tiles(values, net, record) if tiles else _whole(values, net, record)
+    y, x = image.values.shape
+    return np.clip(resized(found, (y, x)), 0, 1)
 
 
-def _in_tiles(x: Floats, net: Any, record: ModelRecord) -> Floats:
+def _as_in_training(image: SingleImage, record: ModelRecord) -> Floats:
+    """Grey 0..255 for a net of pictures; HU at the distance of pixels of its training for CT."""
+    if record.kind != "ct":
+        if not image.in_hu:
+            return image.values
+        low, high = CT_SHOWN_HU
+        return np.asarray(np.clip((image.values - low) / (high - low), 0, 1) * np.float32(255))
+    if image.spacing_mm is None:
+        return image.values
+    y, x = (
+        max(1, round(n * has / asked))
+        for n, has, asked in zip(
+            image.values.shape, image.spacing_mm, record.spacing_mm[1:], strict=True
+        )
+    )
+    return resized(image.values, (y, x))
+
+
+def _net_input(values: Floats, record: ModelRecord) -> Floats:
+    """One slice as the net's input ``(y, x, channels)``, by the code that training uses."""
+    # A slice that comes alone has no neighbours, and so is shown in their places.
+    stack = values[np.newaxis][neighbours([0], record.context, z_index=[0])]
+    return np.asarray(scaled(stack, record.input_spec, None)[0])
+
+
+def _in_tiles(values: Floats, net: Any, record: ModelRecord) -> Floats:
     tile = record.crop_px
-    channels = np.repeat(x[..., None], 2 * record.context + 1, -1)
     return inference.predict_tiled(
-        lambda tiles: inference.predict(net, tiles, batch_size=4), channels, tile, tile // 4
+        lambda tiles: inference.predict(net, tiles, batch_size=4),
+        _net_input(values, record),
+        tile,
+        tile // 4,
     )
 
 
-def _whole(x: Floats, net: Any, record: ModelRecord) -> Floats:
+def _whole(values: Floats, net: Any, record: ModelRecord) -> Floats:
     size = record.crop_px
-    inner, corner = placed(x.shape, size, record.picture_fit)
+    inner, corner = placed(values.shape, size, record.picture_fit)
     box = tuple(slice(first, first + n) for first, n in zip(corner, inner, strict=True))
-    square = np.zeros((1, size, size, 1), np.float32)
-    square[0, :, :, 0][box] = resized(x, inner)
-    square = np.repeat(square, 2 * record.context + 1, -1)
-    found = inference.predict(net, square, batch_size=1)[0][box]
-    return np.ascontiguousarray(found)
+    square = np.full((size, size), AIR_HU if record.kind == "ct" else 0, np.float32)
+    square[box] = resized(values, inner)
+    found = inference.predict(net, _net_input(square, record)[np.newaxis], batch_size=1)[0]
+    return np.ascontiguousarray(found[box])
 
 
 def _written(
@@ -208,21 +227,13 @@ def _written(
     return files
 
 
-def overlay(image: SingleImage, mask: Mask) -> npt.NDArray[np.uint8]:
+def overlay(image: SingleImage, mask: Mask) -> Picture:
     """The image as RGB with the mask's outline in red and its inside tinted."""
-    low, high = CT_SHOWN_HU if image.in_hu else (0.0, 255.0)
-    grey = np.clip((image.values - low) / (high - low), 0, 1) * 255
+    grey = windowed(image.values, CT_SHOWN_HU if image.in_hu else (0.0, 255.0))
     picture = np.repeat(grey[..., None], 3, -1)
-    colour = np.asarray(OUTLINE, np.float32)
-    picture[mask] = 0.8 * picture[mask] + 0.2 * colour
-    picture[_edge(mask)] = colour
-    return picture.astype(np.uint8)
-
-
-def _edge(mask: Mask) -> Mask:
-    inner = np.pad(mask, 1, mode="edge")
-    around = inner[2:, 1:-1] & inner[:-2, 1:-1] & inner[1:-1, 2:] & inner[1:-1, :-2]
-    return np.asarray(mask & ~around)
+    tint = 0.8 * picture[mask] + 0.2 * np.asarray(OUTLINE)
+    picture[mask] = tint.astype(np.uint8)
+    return outlined(picture, [Outline(mask, OUTLINE)])
 
 
 def _distinct(images: Sequence[Path]) -> None:

@@ -1,4 +1,4 @@
-"""Verify: every record against its files, every array readable, counts that add up."""
+"""Verify: files match their records, arrays can be read, tables are consistent."""
 
 import json
 from collections.abc import Iterator
@@ -17,29 +17,29 @@ _VOLUMES = {"ingest", "resample", "segment-lungs", "annotate-nodules", "predict"
 
 @dataclass(frozen=True)
 class Checked:
-    """How many outputs and files were looked at, and every fault with the file it is in."""
+    """How many outputs and files were checked, and every fault with the file it is in."""
 
     outputs: int
     files: int
     faults: tuple[str, ...]
 
     def as_text(self) -> str:
-        """For a person."""
+        """As lines of text."""
         lines = [f"fault    {fault}" for fault in self.faults]
         lines.append(f"{self.outputs} outputs, {self.files} files, {len(self.faults)} faults")
         return "\n".join(lines)
 
     def as_dict(self) -> dict[str, object]:
-        """For machines."""
+        """As a mapping, for JSON."""
         return {"outputs": self.outputs, "files": self.files, "faults": list(self.faults)}
 
 
 def verify(work: Path) -> Checked:
     """Check every complete output under a work folder.
 
-    A file that is missing, of another size, or of another SHA-256 than its record says is named;
-    so is an array that cannot be read, an output whose folder does not bear its fingerprint, and
-    a table whose rows do not add up.
+    Faults are: a file that is missing, or differs in size or SHA-256 from its record; an array
+    that cannot be read; an output whose folder is not named after its fingerprint; and a table
+    whose rows are inconsistent.
     """
     outputs = files = 0
     faults: list[str] = []

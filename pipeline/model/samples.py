@@ -10,6 +10,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -24,6 +25,7 @@ Floats = npt.NDArray[np.float32]
 Codes = npt.NDArray[np.uint8]
 Rows = npt.NDArray[np.int64]
 Batch = tuple[Floats, Floats]
+T = TypeVar("T", bound=np.generic)
 
 BACKGROUND, TARGET, IGNORE = 0, 1, 2
 
@@ -183,7 +185,9 @@ class Samples:
 
 
 def scaled(
-    images: npt.NDArray[HU], input_spec: InputSpec, lungs: npt.NDArray[np.generic] | None
+    images: npt.NDArray[np.generic],
+    input_spec: InputSpec,
+    lungs: npt.NDArray[np.generic] | None,
 ) -> Floats:
     """Images ``(n, channels, y, x)`` as a net's input ``(n, y, x, channels)``.
 
@@ -193,8 +197,8 @@ def scaled(
 
 
 def _shown(
-    images: npt.NDArray[HU], lungs: npt.NDArray[np.generic] | None, input_spec: InputSpec
-) -> npt.NDArray[HU]:
+    images: npt.NDArray[T], lungs: npt.NDArray[np.generic] | None, input_spec: InputSpec
+) -> npt.NDArray[T]:
     # In whole HU and before any warp: what is cut off must not shine through interpolation.
     low, high = math.floor(input_spec.low), math.ceil(input_spec.high)
     np.clip(images, low, high, out=images)
@@ -203,7 +207,7 @@ def _shown(
     return images
 
 
-def _channels_last(images: npt.NDArray[HU]) -> Floats:
+def _channels_last(images: npt.NDArray[np.generic]) -> Floats:
     return np.ascontiguousarray(np.moveaxis(images, 1, -1), np.float32)
 
 

@@ -6,7 +6,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from lungseg.io.tables.reader import UNANNOTATED, Tables, encoded
+from lungseg.io.annotations.nodule_list import UNANNOTATED
+from lungseg.io.tables.reader import Tables
+from lungseg.io.tables.schema import encoded
 from lungseg.model.samples import TARGET, InputSpec, Rows, Samples
 
 

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from lungseg.ops.grid.picture_size import resized, resized_mask
 from lungseg.volume import HU, Volume
 
 Picture = npt.NDArray[np.uint8]
@@ -30,6 +31,11 @@ class Outline:
     low: int = 1
     high: int = 65535
 
+    @property
+    def mask(self) -> npt.NDArray[np.bool_]:
+        """Where it is."""
+        return np.asarray((self.values >= self.low) & (self.values <= self.high))
+
 
 @dataclass(frozen=True, eq=False)
 class Panel:
@@ -44,7 +50,7 @@ def outlines(
     votes: npt.NDArray[np.uint8] | None = None,
     detected: npt.NDArray[Any] | None = None,
 ) -> list[Outline]:
-    """The house's colours: right and left lung, nodules by votes, detections."""
+    """What to draw, in fixed colours: right and left lung, nodules by votes, detections."""
     lines = []
     if lungs is not None:
         lines += [Outline(lungs, RIGHT, 1, 1), Outline(lungs, LEFT, 2, 2)]
@@ -156,58 +162,45 @@ def _plane(  # noqa: PLR0913, PLR0917
     window_hu: tuple[float, float],
 ) -> Picture:
     down = 1 - axis
-    size = tuple(max(1, round(ct.shape[a] * ct.spacing_mm[a] * px_per_mm)) for a in (down, 2))
+    height, width = (max(1, round(ct.shape[a] * ct.spacing_mm[a] * px_per_mm)) for a in (down, 2))
+    size = (height, width)
     # Rows run to the feet: z is turned over, y runs to the back already.
     turn = slice(None, None, -1) if down == 0 else slice(None)
     plane = np.moveaxis(ct.array, axis, 0)[k][turn].astype(np.float32)
-    grey = _windowed(_stretched(plane, size), window_hu)
-    picture = np.repeat(grey[:, :, None], 3, axis=2)
-    for line, mask in _masks(lines, axis, k):
-        picture[_edge(_nearest(mask[turn], size))] = line.colour
-    return picture
+    grey = windowed(resized(plane, size), window_hu)
+    masks = [
+        Outline(resized_mask(mask[turn], size), colour) for colour, mask in _masks(lines, axis, k)
+    ]
+    return outlined(grey, masks)
 
 
 def _masks(
     lines: Sequence[Outline], axis: int, k: int
-) -> Iterator[tuple[Outline, npt.NDArray[np.bool_]]]:
+) -> Iterator[tuple[Colour, npt.NDArray[np.bool_]]]:
     for line in lines:
-        values = np.moveaxis(line.values, axis, 0)[k]
-        yield line, (values >= line.low) & (values <= line.high)
+        plane = Outline(np.moveaxis(line.values, axis, 0)[k], line.colour, line.low, line.high)
+        yield line.colour, plane.mask
 
 
-def _windowed(hu: npt.NDArray[np.float32], window_hu: tuple[float, float]) -> Picture:
-    low, high = window_hu
-    return np.rint((hu - low).clip(0, high - low) * (255.0 / (high - low))).astype(np.uint8)
+def windowed(values: npt.NDArray[Any], window: tuple[float, float]) -> Picture:
+    """Grey picture ``(rows, columns)`` of HU or greys, from black to white over the window."""
+    low, high = window
+    shade = (values.astype(np.float32) - low).clip(0, high - low)
+    return np.rint(shade * (255.0 / (high - low))).astype(np.uint8)
 
 
-def _positions(n_in: int, n_out: int) -> npt.NDArray[np.float64]:
-    """Where the centres of `n_out` pixels lie among `n_in` voxels of the same whole length."""
-    return ((np.arange(n_out) + 0.5) * (n_in / n_out) - 0.5).clip(0, n_in - 1)
+def outlined(picture: Picture, lines: Sequence[Outline]) -> Picture:
+    """The picture, grey or RGB, as RGB with the outlines of masks of its size, later on top."""
+    drawn = picture.copy() if picture.ndim == 3 else np.repeat(picture[:, :, None], 3, axis=2)
+    for line in lines:
+        mask = line.mask
+        if mask.any():
+            drawn[edge_of(mask)] = line.colour
+    return drawn
 
 
-def _stretched(plane: npt.NDArray[np.float32], size: tuple[int, ...]) -> npt.NDArray[np.float32]:
-    for axis, n_out in enumerate(size):
-        at = _positions(plane.shape[axis], n_out)
-        low = np.floor(at).astype(int)
-        high = np.minimum(low + 1, plane.shape[axis] - 1)
-        share = np.expand_dims((at - low).astype(np.float32), 1 - axis)
-        plane = plane.take(low, axis) * (1 - share) + plane.take(high, axis) * share
-    return plane
+def edge_of(mask: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
+    """Pixels of a mask that have one of their four neighbours outside of it."""
+    from skimage.segmentation import find_boundaries
 
-
-def _nearest(mask: npt.NDArray[np.bool_], size: tuple[int, ...]) -> npt.NDArray[np.bool_]:
-    for axis, n_out in enumerate(size):
-        at = np.floor(_positions(mask.shape[axis], n_out) + 0.5).astype(int)
-        mask = mask.take(at, axis)
-    return mask
-
-
-def _edge(mask: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
-    """Pixels of the mask that have one of their four neighbours outside of it."""
-    inner = mask.copy()
-    inner[1:] &= mask[:-1]
-    inner[:-1] &= mask[1:]
-    inner[:, 1:] &= mask[:, :-1]
-    inner[:, :-1] &= mask[:, 1:]
-    edge: npt.NDArray[np.bool_] = mask & ~inner
-    return edge
+    return np.asarray(find_boundaries(mask, connectivity=1, mode="inner"), bool)

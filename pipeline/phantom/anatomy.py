@@ -1,11 +1,11 @@
-"""Where the large parts of a chest end: skin, chest cavity, mediastinum, heart, diaphragm.
+"""Surfaces of the large parts of a chest: skin, chest cavity, mediastinum, heart, diaphragm.
 
-Everything is in body coordinates, mm: x to the patient's left, y to the back, z to the head, zero
-in the midline, half-way front to back, three centimetres under the carina. The figures are those
-of a middle-sized adult lying on the back with the arms up, in deep inspiration.
+Everything is in body coordinates, mm: x to the patient's left, y to the back, z to the head; the
+origin is in the midline, half-way from front to back, three centimetres below the carina. The
+figures are those of a middle-sized adult, supine, arms up, in deep inspiration.
 
 Functions take coordinates of any broadcastable shape and return depths (mm, positive inside), so
-that the same anatomy is rendered on grids and asked about single points.
+that the same anatomy can be rendered on grids and evaluated at single points.
 """
 
 from dataclasses import dataclass
@@ -35,7 +35,7 @@ HEART = ((26.0, -26.0, -56.0), (70.0, 51.0, 54.0))
 
 @dataclass(frozen=True, kw_only=True)
 class Build:
-    """What differs from one body to the next in the large parts.
+    """What differs between bodies in the large parts.
 
     Attributes
     ----------
@@ -44,7 +44,7 @@ class Build:
     junction
         The lungs touch in front of the great vessels, a third of a millimetre apart.
     single
-        The right lung is gone; the mediastinum has moved into its place.
+        The right lung was removed; the mediastinum fills its space.
     dome_right_mm, dome_left_mm
         Height of the diaphragm's domes in body coordinates.
     """
@@ -87,18 +87,18 @@ def cavity_depth(x: F32, y: F32, z: F32) -> F32:
 
 
 def core_depth(build: Build, x: F32, y: F32, z: F32) -> F32:
-    """Depth inside the middle of the chest (all that lies between the lungs but the heart), mm."""
+    """Depth inside the mediastinum without the heart, mm."""
     upper = profile(y, _CORE_Y, _CORE_JUNCTION if build.junction else _CORE_UPPER)
     lower = profile(y, _CORE_Y, _CORE_LOWER)
     mix = np.clip((z + np.float32(30.0)) / np.float32(50.0), 0.0, 1.0)
     half = lower + mix * (upper - lower)
-    # The upper chest narrows toward the neck, and so does its middle.
+    # The upper chest narrows toward the neck, and the mediastinum with it.
     half = half * profile(z, (60.0, 125.0), (1.0, 0.9))
     return np.asarray(half - np.abs(x))
 
 
 def diaphragm_height(build: Build, x: F32, y: F32) -> tuple[F32, F32]:
-    """Height above the diaphragm's surface is z minus the first; the second is its steepness."""
+    """Height z of the diaphragm's surface, and its steepness: length of the normal with z = 1."""
     right = x < 0
     top = np.where(right, np.float32(build.dome_right_mm), np.float32(build.dome_left_mm))
     u = (np.abs(x) - np.float32(66.0)) / np.float32(68.0)

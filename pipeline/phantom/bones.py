@@ -1,4 +1,4 @@
-"""The skeleton of a chest: ribs, spine, breastbone, collar bones, shoulder blades."""
+"""The skeleton of a chest: ribs, spine, sternum, clavicles, scapulae."""
 
 import numpy as np
 
@@ -12,7 +12,7 @@ VERTEBRA_MM = 25.0
 def ribs(frame: Frame, ct: F32, cavity_mm: F32) -> None:
     """Paint the ribs into the shell around the cavity (`cavity_mm`: depth inside it).
 
-    Ribs run down from the back to the front. In front, beside the breastbone, they are cartilage.
+    Ribs run down from the back to the front. In front, beside the sternum, they are cartilage.
     """
     at = np.flatnonzero((cavity_mm > -15.0) & (cavity_mm < 2.0))
     if at.size == 0:
@@ -24,7 +24,7 @@ def ribs(frame: Frame, ct: F32, cavity_mm: F32) -> None:
     off = height - number * np.float32(RIB_PITCH_MM)
     norm = np.sqrt((shell / np.float32(3.7)) ** 2 + (off / np.float32(6.0)) ** 2)
     depth = (1 - norm) * np.float32(4.4)
-    # First to tenth rib; the lower ones do not reach the breastbone.
+    # First to tenth rib; the lower ones do not reach the sternum.
     depth = np.where((number < -5) | (number > 3), np.float32(-9.0), depth)
     lower = (number < -2) & (y < -40.0)
     depth = np.where(lower, np.float32(-9.0), depth)
@@ -38,7 +38,7 @@ def ribs(frame: Frame, ct: F32, cavity_mm: F32) -> None:
 
 
 def spine(frame: Frame, ct: F32) -> None:
-    """Paint vertebrae, discs, the canal and the processes."""
+    """Paint vertebrae, discs, the spinal canal and the processes."""
     box = frame.box((-38.0, 44.0, -1e4), (38.0, 124.0, 1e4))
     if box is None:
         return
@@ -69,11 +69,11 @@ def spine(frame: Frame, ct: F32) -> None:
     cover(part, edge(np.float32(8.5) - ring, width) + 0 * z, 28.0)
 
 
-def girdle(frame: Frame, ct: F32, under_skin: F32) -> None:
-    """Paint breastbone, collar bones, shoulder blades and upper arms where `under_skin` holds."""
+def shoulder_girdle(frame: Frame, ct: F32, under_skin: F32) -> None:
+    """Paint sternum, clavicles, scapulae and heads of the humerus, inside `under_skin`."""
     bone = np.zeros(frame.shape, np.float32)
     marrow = np.zeros(frame.shape, np.float32)
-    # The breastbone follows the slope of the front wall.
+    # The sternum follows the slope of the front wall.
     draw_tubes(
         frame, bone, np.array([[-7, -66, 84, -7, -97, -40, 8, 7], [7, -66, 84, 7, -97, -40, 8, 7]])
     )
@@ -81,7 +81,7 @@ def girdle(frame: Frame, ct: F32, under_skin: F32) -> None:
     for side in (-1.0, 1.0):
         draw_tubes(frame, bone, np.array([[side * 18, -60, 100, side * 112, -18, 142, 6.5, 6]]))
         draw_tubes(frame, marrow, np.array([[side * 18, -60, 100, side * 112, -18, 142, 3.5, 3]]))
-        # The shoulder blade: a fan of thin rods, from its inner edge out to the joint.
+        # The scapula: a fan of thin rods, from its medial border to the joint.
         joint = (side * 122.0, 40.0, 132.0)
         inner = np.linspace((side * 88.0, 97.0, 14.0), (side * 68.0, 92.0, 112.0), 15)
         outer = np.linspace((side * 96.0, 95.0, 10.0), joint, 15)

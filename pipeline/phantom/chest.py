@@ -1,4 +1,4 @@
-"""What a phantom is asked for, and what it is."""
+"""Description of a phantom chest, and the rendered phantom with its truth."""
 
 from dataclasses import dataclass, field
 
@@ -6,49 +6,48 @@ import numpy as np
 
 from lungseg.phantom.anatomy import Build
 from lungseg.phantom.nodules import PhantomNodule
-from lungseg.phantom.shapes import Point
-from lungseg.volume import HU, Mask, Volume
+from lungseg.volume import HU, Mask, Triple, Volume
 
 RIGHT, LEFT = 1, 2
 
 
 @dataclass(frozen=True, kw_only=True)
 class Chest:
-    """A chest to be rendered: body, findings, and the nuisances of real scans.
+    """Description of a chest: body, findings, and the nuisances of real scans.
 
     Attributes
     ----------
     build
-        Its large parts.
+        What differs between bodies in their large parts.
     centre_xyz_mm, scale_xyz
-        Where the body's zero lies in the world, and how much larger than the middle-sized body.
+        World position of the body's origin, and its size relative to the middle-sized body.
     seed
-        Chooses vessels, textures, the nodules' shapes and the noise.
+        Of the vessels, textures, nodules' shapes and noise.
     nodules
         Nodules in body coordinates.
     noise_hu
-        Standard deviation of the noise; 10 is a good dose, 40 screening at low dose.
+        Standard deviation of the noise; 10 is diagnostic dose, 40 low-dose screening.
     table, bowel_gas
-        The couch; gas in stomach and colon.
+        The patient table; gas in stomach and colon.
     open_trachea
-        The trachea leads to the outside air (a stoma), near the top of the scan.
+        The trachea opens to the outside air (a tracheostoma), near the top of the scan.
     contrast
-        Blood is bright: heart, great vessels, the lungs' vessels, liver and spleen.
+        Contrast agent: heart, great and pulmonary vessels, liver and spleen are bright.
     collapsed_lobe
-        The right upper lobe is without air and lies as a wedge against the mediastinum.
+        Atelectasis: the right upper lobe is an airless wedge against the mediastinum.
     effusion
-        Fluid behind and under the right lung.
+        Pleural effusion behind and under the right lung.
     tumour
-        A mass of 7 cm in the left lung, on the wall and on the mediastinum.
+        A mass of 7 cm in the left lung that touches chest wall and mediastinum.
     arms_down
         The arms lie beside the trunk, cut by the field of view.
     padding_hu
-        What pixels outside the scanner's circle hold; None: the circle does not show.
+        Value of the pixels outside the circular field of view; None: no padding.
     """
 
     build: Build = field(default_factory=Build)
-    centre_xyz_mm: Point = (0.0, 0.0, 0.0)
-    scale_xyz: Point = (1.0, 1.0, 1.0)
+    centre_xyz_mm: Triple = (0.0, 0.0, 0.0)
+    scale_xyz: Triple = (1.0, 1.0, 1.0)
     seed: int = 0
     nodules: tuple[PhantomNodule, ...] = ()
     noise_hu: float = 15.0
@@ -65,25 +64,25 @@ class Chest:
 
 @dataclass(frozen=True, eq=False)
 class Phantom:
-    """A rendered chest and the truth about it, all on one grid.
+    """A rendered chest and its truth, all on one grid.
 
     Attributes
     ----------
     ct
         The scan, HU.
     lungs
-        0, 1 right, 2 left, as anatomy has it: vessels, nodules, a collapsed lobe and a tumour are
-        inside; trachea, main bronchi, pleural fluid and the mediastinum are not.
+        0 outside, 1 right, 2 left: vessels, nodules, a collapsed lobe and a tumour are inside;
+        trachea, main bronchi, pleural fluid and the mediastinum are not.
     nodules
-        0, or 1 + the nodule's place in `chest.nodules`.
+        0, or 1 + the nodule's index in `chest.nodules`.
     airways
         Lumen of trachea and main bronchi.
     vessels
         Vessels inside the lungs.
     airless
-        Parts of the lungs without air that are no nodule: collapse and tumour.
+        Parts of the lungs without air other than nodules: collapsed lobe and tumour.
     chest
-        What was asked for.
+        Its description.
     """
 
     ct: Volume[HU]

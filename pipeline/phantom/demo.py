@@ -1,4 +1,4 @@
-"""The demo's data: phantoms of real LIDC scans as a DICOM tree, and the truth about them."""
+"""The demo's data: phantoms of real LIDC scans as a DICOM tree, and their truth."""
 
 import shutil
 from collections.abc import Callable, Mapping
@@ -16,7 +16,12 @@ from lungseg.io.volumes import volume_file
 from lungseg.ops.nodules.clusters import equivalent_diameter_mm
 from lungseg.phantom.anatomy import Build
 from lungseg.phantom.chest import Chest
-from lungseg.phantom.lidc_like import READERS_FOR_TRUTH, DrawnNodule, Plan, plan
+from lungseg.phantom.lidc_like import (
+    READERS_FOR_TRUTH,
+    DrawnNodule,
+    PhantomPlan,
+    plan_phantom,
+)
 
 SEED = 85
 DICOM, TRUTH = "dicom", "truth"
@@ -51,7 +56,7 @@ DEMO_PATIENTS: tuple[DemoPatient, ...] = (
 
 @dataclass(frozen=True)
 class DemoScan:
-    """One scan of the demo, as its truth file tells it.
+    """One scan of the demo, as described in its truth file.
 
     Attributes
     ----------
@@ -64,12 +69,12 @@ class DemoScan:
     slices
         How many slices it has.
     why, nuisances
-        What it is in the demo for.
+        Why it is in the demo, and which nuisances it shows.
     lung_ml
         True volume of the right and of the left lung, ml.
     nodules
-        Of each drawn nodule: readers, centre (world x, y, z, mm), diameter of the ball of the
-        consensus' volume (mm), volume (mm3), HU.
+        Of each nodule: readers, centre (world x, y, z, mm), diameter of a ball of the consensus'
+        volume (mm), volume (mm3), HU.
     """
 
     scan: str
@@ -88,28 +93,28 @@ class DemoScan:
         return sum(nodule["readers"] >= READERS_FOR_TRUTH for nodule in self.nodules)
 
 
-def demo_plan(choice: DemoPatient, seed: int = SEED) -> Plan:
-    """The plan of one of the demo's scans; no two patients are built alike."""
-    record = scans_of_patient(choice.patient)[0]
-    own = seed + int(choice.patient[-4:])
+def plan_demo_phantom(patient: DemoPatient, seed: int = SEED) -> PhantomPlan:
+    """Plan of the phantom of one of the demo's patients, each with a body of its own."""
+    record = scans_of_patient(patient.patient)[0]
+    own = seed + int(patient.patient[-4:])
     rng = np.random.default_rng([own, 9])
     build = Build(
         fat_mm=round(rng.uniform(9.0, 21.0), 1),
         dome_right_mm=round(rng.uniform(-78.0, -66.0), 1),
         dome_left_mm=round(rng.uniform(-86.0, -74.0), 1),
     )
-    return plan(record, Chest(build=build, seed=own, **choice.nuisances))
+    return plan_phantom(record, Chest(build=build, seed=own, **patient.nuisances))
 
 
-def write_phantom(choice: DemoPatient, out: Path, seed: int = SEED) -> DemoScan:
+def write_phantom(patient: DemoPatient, out: Path, seed: int = SEED) -> DemoScan:
     """Write one patient's phantom and its lungs into `out`, as `write_demo` does.
 
     Raises
     ------
     ScanError
-        If no body was found whose lungs hold all that was drawn.
+        If no body was found whose lungs contain all drawn nodules.
     """
-    planned = demo_plan(choice, seed)
+    planned = plan_demo_phantom(patient, seed)
     record = planned.scan
     phantom = planned.render()
     padding = planned.chest.padding_hu
@@ -124,7 +129,7 @@ def write_phantom(choice: DemoPatient, out: Path, seed: int = SEED) -> DemoScan:
     )
     folder = series_folder(out / DICOM, header)
     if folder.exists():
-        # Files of an earlier demo, of another number of slices, must not mix with these.
+        # Files of an earlier demo, with another number of slices, must not mix with these.
         shutil.rmtree(folder)
     write_series(phantom.ct, out / DICOM, header)
     lungs = out / TRUTH / f"{record.scan}.h5"
@@ -137,28 +142,31 @@ def write_phantom(choice: DemoPatient, out: Path, seed: int = SEED) -> DemoScan:
         folder=folder,
         lungs=lungs,
         slices=planned.shape[0],
-        why=choice.why,
-        nuisances=dict(choice.nuisances),
+        why=patient.why,
+        nuisances=dict(patient.nuisances),
         lung_ml=(round(right, 1), round(left, 1)),
         nodules=tuple(_nodule(planned, drawn) for drawn in planned.nodules),
     )
 
 
 def write_demo(
-    out: Path, scans: int = 6, seed: int = SEED, told: Callable[[DemoScan], None] | None = None
+    out: Path,
+    scans: int = 6,
+    seed: int = SEED,
+    on_written: Callable[[DemoScan], None] | None = None,
 ) -> list[DemoScan]:
     """Write the demo's DICOM tree and its truth.
 
     Parameters
     ----------
     out
-        ``out/dicom`` will hold the series, ``out/truth/truth.json`` and
-        ``out/truth/<SeriesInstanceUID>.h5`` what is known of them.
+        ``out/dicom`` gets the series, ``out/truth/truth.json`` and
+        ``out/truth/<SeriesInstanceUID>.h5`` their truth.
     scans
-        How many, 1 to 12.
+        Number of scans, 1 to 12.
     seed
-        Of the vessels, the bodies' places and the noise.
-    told
+        Of the vessels, the bodies' positions and the noise.
+    on_written
         Called with each scan when it is written.
 
     Raises
@@ -171,16 +179,16 @@ def write_demo(
             f"the demo has 1 to {len(DEMO_PATIENTS)} scans, not {scans}; each is a chosen LIDC scan"
         )
     written = []
-    for choice in DEMO_PATIENTS[:scans]:
-        one = write_phantom(choice, out, seed)
+    for patient in DEMO_PATIENTS[:scans]:
+        one = write_phantom(patient, out, seed)
         written.append(one)
-        if told is not None:
-            told(one)
+        if on_written is not None:
+            on_written(one)
     write_json([_plain(one, out) for one in written], out / TRUTH / "truth.json")
     return written
 
 
-def _nodule(planned: Plan, drawn: DrawnNodule) -> dict[str, Any]:
+def _nodule(planned: PhantomPlan, drawn: DrawnNodule) -> dict[str, Any]:
     points = drawn.points_zyx()
     volume = len(points) * planned.geometry.voxel_mm3
     centre = planned.geometry.to_world(points.mean(axis=0))

@@ -1,8 +1,8 @@
-"""Phantoms that bear real LIDC scans' grids and what radiologists drew on them.
+"""Phantoms on the grids of real LIDC scans, with the nodules that radiologists drew on them.
 
-The database has a scan's ids, pixel spacing, slice positions and the contours, but no picture.
-The phantom's body is moved and sized, within what bodies are, until every drawn nodule lies in
-its lungs; each nodule is then drawn in the shape of its readers' consensus.
+The database has a scan's ids, pixel spacing, slice positions and contours, but no images. The
+phantom's body is moved and scaled, within the range of real bodies, until every drawn nodule lies
+in its lungs; each nodule is then rendered in the shape of its readers' consensus.
 """
 
 from collections.abc import Sequence
@@ -18,7 +18,7 @@ from lungseg.ops.nodules.contours import Reading
 from lungseg.ops.nodules.readings import nodule_masks
 from lungseg.phantom.chest import Chest, Phantom
 from lungseg.phantom.nodules import places_for
-from lungseg.phantom.render import Drawn, render
+from lungseg.phantom.render import VoxelNodule, render
 from lungseg.phantom.shapes import F32
 from lungseg.phantom.vessels import solid_depth
 from lungseg.volume import Geometry, Triple
@@ -43,13 +43,13 @@ class DrawnNodule:
     Attributes
     ----------
     votes
-        ``(z, y, x)`` uint8 in its box: readers per voxel.
+        ``(z, y, x)`` uint8 in its box: readers who included each voxel.
     first_zyx
-        Where the box lies.
+        Index of the box on the grid.
     readers
-        Readings of it.
+        Number of readings.
     hu
-        What it is rendered with.
+        Value it is rendered with.
     """
 
     votes: npt.NDArray[np.uint8]
@@ -59,7 +59,7 @@ class DrawnNodule:
 
     @property
     def consensus(self) -> npt.NDArray[np.bool_]:
-        """Voxels in the box that at least half of its readers hold (any reader, if none)."""
+        """Voxels in the box that at least half of its readers included (any reader, if none)."""
         mask: npt.NDArray[np.bool_] = self.votes >= votes_needed(self.readers)
         return mask if mask.any() else self.votes > 0
 
@@ -69,7 +69,7 @@ class DrawnNodule:
 
 
 @dataclass(frozen=True, eq=False)
-class Plan:
+class PhantomPlan:
     """What is rendered for one scan of the database.
 
     Attributes
@@ -77,12 +77,12 @@ class Plan:
     scan
         The database's record.
     shape, geometry
-        Its grid: real spacing and slice positions; the field of view's middle at x = y = 0, since
-        the database does not tell where it lay.
+        Its grid: real spacing and slice positions; the field of view is centred at x = y = 0,
+        because the database does not contain its position.
     chest
-        The body, placed and sized.
+        The body, placed and scaled.
     nodules
-        What radiologists drew on it.
+        The nodules that radiologists drew.
     """
 
     scan: LidcScan
@@ -93,7 +93,7 @@ class Plan:
 
     def render(self) -> Phantom:
         """Scan and truth; label n is the n-th of `nodules`."""
-        drawn = [_drawn(nodule) for nodule in self.nodules]
+        drawn = [_with_soft_edges(nodule) for nodule in self.nodules]
         return render(self.chest, self.shape, self.geometry, drawn=drawn, halve=True)
 
 
@@ -103,14 +103,14 @@ def grid_of(scan: LidcScan) -> tuple[tuple[int, int, int], Geometry]:
     Raises
     ------
     ScanError
-        If its slices are not evenly spaced: such a scan is no grid.
+        If its slices are not evenly spaced.
     """
     step = np.diff(scan.z_mm)
     if len(step) == 0 or np.ptp(step) > 0.02 * scan.slice_spacing_mm:
         raise ScanError(
             f"{scan.patient}: its {len(scan.z_mm)} slice positions are not evenly spaced "
-            f"(steps {step.min(initial=0):g} to {step.max(initial=0):g} mm), so no phantom can "
-            "bear them; choose another scan"
+            f"(steps {step.min(initial=0):g} to {step.max(initial=0):g} mm), so no phantom has "
+            "this grid; choose another scan"
         )
     corner = round(-scan.pixel_mm * (PIXELS - 1) / 2, 4)
     mean_step = (scan.z_mm[-1] - scan.z_mm[0]) / len(step)
@@ -132,9 +132,9 @@ def drawn_nodules(scan: LidcScan) -> tuple[DrawnNodule, ...]:
 
 
 def rated_hu(readings: Sequence[Reading]) -> float:
-    """HU that suits the mean ratings: texture, calcification, and subtlety (how faint it is).
+    """HU from the mean ratings of texture, calcification and subtlety (low: faint).
 
-    What only one or two of four radiologists drew is made fainter still.
+    A nodule that only one or two radiologists drew is made fainter still.
     """
 
     def mean(name: str, default: float) -> float:
@@ -150,20 +150,20 @@ def rated_hu(readings: Sequence[Reading]) -> float:
     return LUNG_HU + strength * (hu - LUNG_HU)
 
 
-def plan(scan: LidcScan, chest: Chest | None = None) -> Plan:
-    """Place and size a body so that the scan's nodules lie in its lungs.
+def plan_phantom(scan: LidcScan, chest: Chest | None = None) -> PhantomPlan:
+    """Place and scale a body so that the scan's nodules lie in its lungs.
 
     Parameters
     ----------
     scan
         Record of the database.
     chest
-        The body and its nuisances; its place and scale are found here.
+        The body and its nuisances; its position and scale are determined here.
 
     Raises
     ------
     ScanError
-        If no body fits: the scan's nodules cannot all lie in one pair of lungs of this shape, or
+        If no body fits: the scan's nodules do not all lie in one pair of lungs of this shape, or
         its slices are not evenly spaced.
     """
     shape, geometry = grid_of(scan)
@@ -171,19 +171,20 @@ def plan(scan: LidcScan, chest: Chest | None = None) -> Plan:
     placed, lacking_mm = _fit(chest or Chest(), scan, geometry, nodules)
     if lacking_mm > CLEAR_MM:
         raise ScanError(
-            f"{scan.patient}: no body was found whose lungs hold all {len(nodules)} drawn nodules; "
-            f"the nearest leaves one {lacking_mm - CLEAR_MM:.1f} mm outside; choose another scan"
+            f"{scan.patient}: no body was found whose lungs contain all {len(nodules)} drawn "
+            f"nodules; the best leaves one {lacking_mm - CLEAR_MM:.1f} mm outside; choose another "
+            "scan"
         )
-    return Plan(scan, shape, geometry, placed, nodules)
+    return PhantomPlan(scan, shape, geometry, placed, nodules)
 
 
 def _fit(
     chest: Chest, scan: LidcScan, geometry: Geometry, nodules: Sequence[DrawnNodule]
 ) -> tuple[Chest, float]:
-    """The likeliest body that holds the nodules, and how deep the worst point lacks, mm."""
+    """The most typical body whose lungs contain the nodules, and how far the worst point is out."""
     rng = np.random.default_rng([chest.seed, 7])
     length, field = scan.z_mm[-1] - scan.z_mm[0], scan.pixel_mm * PIXELS
-    # A radiographer leaves some 2 cm above the lungs and 4 below, and fills the field of view.
+    # A usual scan has some 2 cm above the lungs and 4 below, and the body fills its field of view.
     tall = np.clip((length - 60.0) / 299.0, 0.8, 1.15)
     wide = np.clip(0.95 * field / 330.0, 0.85, 1.15)
     likely = np.array([0.0, -8.0, scan.z_mm[-1] - 22.0 - 134.0 * tall, wide, wide, tall])
@@ -193,7 +194,7 @@ def _fit(
     tried = likely + offsets * spread
     shortfall: F32 = np.zeros((TRIES, 1), np.float32)
     if nodules:
-        points = np.concatenate([_sample(n.points_zyx()) for n in nodules])
+        points = np.concatenate([_outermost(n.points_zyx()) for n in nodules])
         world = geometry.to_world(points)
         body = ((world[None] - tried[:, None, :3]) / tried[:, None, 3:]).astype(np.float32)
         shortfall = CLEAR_MM - solid_depth(chest.build, body[..., 0], body[..., 1], body[..., 2])
@@ -206,21 +207,21 @@ def _fit(
     return placed, float(worst[best])
 
 
-def _sample(points: npt.NDArray[np.int64], most: int = 48) -> npt.NDArray[np.int64]:
-    """The outermost points along many directions, which is all that fitting needs."""
+def _outermost(points: npt.NDArray[np.int64], directions: int = 48) -> npt.NDArray[np.int64]:
+    """The outermost points along many directions: enough to fit a body to."""
     centred = points - points.mean(axis=0)
-    ways = np.random.default_rng(0).normal(size=(most, 3))
+    ways = np.random.default_rng(0).normal(size=(directions, 3))
     return np.asarray(points[np.unique((centred @ ways.T).argmax(axis=0))])
 
 
-def _drawn(nodule: DrawnNodule) -> Drawn:
-    """The consensus with soft edges, as a scanner would show it."""
+def _with_soft_edges(nodule: DrawnNodule) -> VoxelNodule:
+    """The consensus with soft edges, as in a scanner's images."""
     mask = np.pad(nodule.consensus, ((0, 0), (2, 2), (2, 2)))
     soft = mask.astype(np.float32)
     for axis in (1, 2):
         soft = _smoothed(soft, axis)
     z, y, x = nodule.first_zyx
-    return Drawn((z, y - 2, x - 2), soft, mask, nodule.hu)
+    return VoxelNodule((z, y - 2, x - 2), soft, mask, nodule.hu)
 
 
 def _smoothed(values: F32, axis: int) -> F32:
@@ -229,28 +230,28 @@ def _smoothed(values: F32, axis: int) -> F32:
 
 
 def scene(nodule: DrawnNodule, spacing_mm: Triple, kind: str, seed: int = 0) -> Phantom:
-    """A piece of lung with a LIDC nodule's shape in it, as the kind of nodule that is wanted.
+    """A piece of lung with a nodule of one kind in it that has the shape of a LIDC nodule.
 
     Parameters
     ----------
     nodule
-        Its shape; where it lay in its own scan does not matter.
+        Its shape; its position in its own scan is not used.
     spacing_mm
-        Of the scan it was drawn on, which becomes the piece's.
+        Of the scan it was drawn on, and of the piece.
     kind
         ``isolated``, ``juxtapleural`` (cut by the wall), ``vessel_attached`` or ``ground_glass``.
     seed
-        Chooses the place and the vessels.
+        Of the position and the vessels.
 
     Returns
     -------
     Phantom
-        Three centimetres of chest around the nodule, whose label is 1.
+        The nodule, with label 1, and three centimetres of chest around it.
 
     Raises
     ------
     ValueError
-        If the lung has no place for so large a nodule of this kind.
+        If the lung has no place for a nodule of this kind and size.
     """
     chest = Chest(seed=seed)
     radius = equivalent_diameter_mm(nodule.consensus.sum() * float(np.prod(spacing_mm))) / 2
@@ -264,6 +265,6 @@ def scene(nodule: DrawnNodule, spacing_mm: Triple, kind: str, seed: int = 0) -> 
     hu = GROUND_GLASS_HU if kind == "ground_glass" else SOLID_HU
     first = (int(margin[0]), int(margin[1]), int(margin[2]))
     moved = replace(nodule, first_zyx=first, hu=hu)
-    drawn = replace(_drawn(moved), clip=True)
+    drawn = replace(_with_soft_edges(moved), clip=True)
     z, y, x = (int(n) for n in shape)
     return render(chest, (z, y, x), Geometry(spacing_mm, tuple(corner)), drawn=[drawn])

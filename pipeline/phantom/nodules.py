@@ -1,4 +1,4 @@
-"""Nodules of every kind, and places in the lung where each kind is found."""
+"""Nodules of every kind, and positions in the lung where each kind occurs."""
 
 from dataclasses import dataclass
 
@@ -6,8 +6,9 @@ import numpy as np
 import numpy.typing as npt
 
 from lungseg.phantom.anatomy import Build
-from lungseg.phantom.shapes import F32, Box, Frame, Point, draw_tubes, edge
+from lungseg.phantom.shapes import F32, Box, Frame, draw_tubes, edge
 from lungseg.phantom.vessels import inside_lung, pulmonary_tree, solid_depth
+from lungseg.volume import Triple
 
 # Diameter (mm) and HU of each kind; a part-solid nodule has a solid core half as wide.
 KINDS: dict[str, tuple[float, float]] = {
@@ -23,10 +24,10 @@ APART_MM = 30.0
 
 @dataclass(frozen=True)
 class PhantomNodule:
-    """One nodule in body coordinates."""
+    """Description of one nodule of a phantom: a kind of `KINDS`, its centre in body coordinates."""
 
     kind: str
-    centre: Point
+    centre: Triple
     diameter_mm: float
     hu: float
 
@@ -34,7 +35,7 @@ class PhantomNodule:
 def place(
     build: Build, kinds: tuple[str, ...], seed: int, z_range_mm: tuple[float, float]
 ) -> tuple[PhantomNodule, ...]:
-    """A nodule of each of `kinds`, well apart, between two heights; the same for the same seed.
+    """A nodule of each of `kinds`, at least 3 cm apart, between two heights; seeded.
 
     Raises
     ------
@@ -83,7 +84,7 @@ def places_for(
     )
     depth = _depth(build, points)
     if kind == "juxtapleural":
-        # On the outer wall: the ribs' side, not the heart's nor the diaphragm's.
+        # On the costal pleura, not on the mediastinal or the diaphragmatic one.
         wall = (np.abs(depth - sunk * radius) < 0.15 * radius) & (np.abs(points[:, 0]) > 85.0)
         return np.asarray(points[wall & (points[:, 2] < 80.0)])
     deep = points[depth > radius + 8.0][:200]
@@ -137,7 +138,7 @@ def _first(box: Box) -> npt.NDArray[np.float64]:
 
 
 def _bumps(rng: np.random.Generator, x: F32, y: F32, z: F32, distance: F32) -> F32:
-    """Relative unevenness of a radius over the sphere: no nodule is a ball."""
+    """Relative change of the radius over the sphere: real nodules are not balls."""
     safe = np.maximum(distance, np.float32(0.1))
     nx, ny, nz = x / safe, y / safe, z / safe
     a = rng.normal(0.0, 1.0, 8).astype(np.float32)

@@ -1,4 +1,4 @@
-"""What fills a chest besides the lungs: heart and great vessels, airways, abdomen, arms, table."""
+"""What is in the scan besides lungs and bones: heart, vessels, airways, abdomen, arms, table."""
 
 import numpy as np
 import numpy.typing as npt
@@ -84,7 +84,7 @@ def widened(tubes: Tubes, by_mm: float) -> Tubes:
 
 
 def abdomen(frame: Frame, ct: F32, inside: F32, *, contrast: bool, bowel_gas: bool) -> None:
-    """Paint the organs under the diaphragm into an image of fat, where `inside` holds."""
+    """Paint the organs under the diaphragm into an image of fat, inside `inside`."""
     x, y, z = frame.x, frame.y, frame.z
     below = edge(np.float32(-58.0) - z, frame.width_z)
     if not below.any():
@@ -111,7 +111,7 @@ def abdomen(frame: Frame, ct: F32, inside: F32, *, contrast: bool, bowel_gas: bo
 
 
 def _gas(frame: Frame, ct: F32) -> None:
-    """Paint the stomach's bubble, flat on its fluid, and the colon's."""
+    """Paint the gas in the stomach, level on its fluid, and in the colon."""
     bubble = ellipsoid(frame, (72.0, -34.0, -134.0), (42.0, 44.0, 36.0))
     if bubble is not None:
         _, y, _ = frame.part(bubble[0])
@@ -137,20 +137,20 @@ def arms(frame: Frame, ct: F32) -> None:
 
 
 def table(frame: Frame, ct: F32) -> None:
-    """Paint the couch: a thin curved shell of carbon fibre around foam."""
+    """Paint the patient table: a thin curved shell of carbon fibre around foam."""
     x, y = frame.x, frame.y
     sag = np.float32(131.0) - x * x / np.float32(1500.0)
     depth = np.minimum(y - sag, np.float32(22.0) - (y - sag))
     depth = np.minimum(depth, np.float32(205.0) - np.abs(x))
-    couch = edge(depth, frame.width_xy) + 0 * frame.z
+    shell = edge(depth, frame.width_xy) + 0 * frame.z
     inner = edge(depth - np.float32(2.0), frame.width_xy) + 0 * frame.z
     outside = edge(-trunk_depth(frame.x, frame.y, frame.z), frame.width_xy)
-    cover(ct, np.minimum(couch, outside), -120.0)
+    cover(ct, np.minimum(shell, outside), -120.0)
     cover(ct, np.minimum(inner, outside), -935.0)
 
 
-def opening(frame: Frame, ct: F32) -> F32:
-    """Paint a stoma that leads from the trachea to the outside air; return its occupancy."""
+def tracheostoma(frame: Frame, ct: F32) -> F32:
+    """Paint a tracheostoma: the trachea opens to the outside air; return its occupancy."""
     way = np.zeros(frame.shape, np.float32)
     draw_tubes(frame, way, np.array([[0, 16, 148, 0, -100, 160, 6.5, 7.5]], float))
     cover(ct, way, -1000.0)

@@ -1,7 +1,7 @@
-"""Chest -> scan and truth, on any grid: flipped, oblique, coarse or fine, of any part of the body.
+"""Chest -> scan and truth, on any grid: flipped, oblique, coarse or fine, of any part of it.
 
-Rendering runs over slabs of slices, which keeps its arrays in the processor's cache. On a grid
-much finer in the plane than a scanner resolves, the large parts may be rendered on half of it
+Rendering runs over slabs of slices, so that its arrays fit into the processor's cache. On a grid
+much finer in plane than a scanner resolves, the large parts may be rendered at half the resolution
 and interpolated (`halve`); vessels and nodules are always drawn on the grid itself.
 """
 
@@ -43,19 +43,19 @@ TUMOUR = (
 
 
 @dataclass(frozen=True, eq=False)
-class Drawn:
+class VoxelNodule:
     """A nodule given as voxels of the grid.
 
     Attributes
     ----------
     first_zyx
-        Where its box lies on the grid.
+        Index of its box on the grid.
     filled, mask
         ``(z, y, x)`` in the box: its occupancy with soft edges, and the truth.
     hu
-        What it is painted with.
+        Its value.
     clip
-        It ends where the lung ends (else the lung is made to hold it).
+        Whether it ends where the lung ends; otherwise the lung is extended to include it.
     """
 
     first_zyx: tuple[int, int, int]
@@ -70,7 +70,7 @@ def render(
     shape: tuple[int, int, int],
     geometry: Geometry,
     *,
-    drawn: Sequence[Drawn] = (),
+    drawn: Sequence[VoxelNodule] = (),
     halve: bool = False,
 ) -> Phantom:
     """Scan and truth of `chest` on a grid.
@@ -127,7 +127,7 @@ def render(
 
 
 class _Slab:
-    """Some slices of the scan, being painted."""
+    """Some slices of the scan while they are rendered."""
 
     def __init__(
         self, chest: Chest, shape: tuple[int, int, int], geometry: Geometry, first: int
@@ -139,10 +139,10 @@ class _Slab:
         self.airways = self.airless = self.vessels = np.zeros((1, 1, 1), bool)
         self.lungs: npt.NDArray[np.uint8] = np.zeros((1, 1, 1), np.uint8)
         self.nodules = np.zeros(shape, np.uint16)
-        self.drawn: Sequence[Drawn] = ()
+        self.drawn: Sequence[VoxelNodule] = ()
 
     def render(self, *, halve: bool) -> None:
-        """Paint all of it."""
+        """Paint everything."""
         chest = self.chest
         if halve:
             coarse = _Slab(chest, *_halved(self.shape, self.geometry), self.first)
@@ -157,7 +157,7 @@ class _Slab:
         scanner.add_noise(self.ct, chest.noise_hu, self.geometry.spacing_mm, self.first, chest.seed)
 
     def render_body(self) -> None:
-        """Paint everything but vessels and nodules; find the lungs."""
+        """Paint everything but vessels and nodules; settle where the lungs are."""
         f, chest = self.frame, self.chest
         x, y, z = f.x, f.y, f.z
         ct = self.ct
@@ -176,14 +176,14 @@ class _Slab:
         cover(ct, blood, organs.CONTRAST_HU if chest.contrast else organs.BLOOD_HU)
         bones.ribs(f, ct, depth)
         bones.spine(f, ct)
-        bones.girdle(f, ct, edge(skin - np.float32(6.0), f.width_xy))
+        bones.shoulder_girdle(f, ct, edge(skin - np.float32(6.0), f.width_xy))
         wall = organs.central_airways(f, organs.WALL_MM)
         lumen = organs.central_airways(f)
         cover(ct, wall, SOFT_HU)
         self._lungs(inside, blood, wall)
         cover(ct, lumen, organs.GAS_HU)
         if chest.open_trachea:
-            way = organs.opening(f, ct)
+            way = organs.tracheostoma(f, ct)
             np.maximum(lumen, way * (skin > 0), out=lumen)
         self.airways = lumen >= 0.5
 
@@ -210,7 +210,7 @@ class _Slab:
         self._airless()
 
     def _fluid(self) -> F32:
-        """Pleural fluid of the right side: behind, and rising along the wall."""
+        """Pleural effusion on the right: behind the lung, rising along the wall."""
         f = self.frame
         level = np.float32(48.0) + np.float32(0.42) * (f.z + np.float32(70.0))
         depth = f.y - np.minimum(level, np.float32(86.0))
@@ -218,7 +218,7 @@ class _Slab:
         return np.minimum(edge(depth, f.width_xy), edge(-f.x, f.width_xy))
 
     def _airless(self) -> None:
-        """Paint collapse and tumour into the lung."""
+        """Paint a collapsed lobe and a tumour into the lung."""
         f, chest = self.frame, self.chest
         blank = np.zeros(f.shape, np.float32)
         if chest.collapsed_lobe:
@@ -235,7 +235,7 @@ class _Slab:
         self.airless = blank >= 0.5
 
     def _fine_parts(self) -> None:
-        """Draw vessels, bronchi and nodules; settle the truth."""
+        """Draw vessels, bronchi and nodules, and the truth about them."""
         f, chest = self.frame, self.chest
         drawn = np.zeros(f.shape, np.float32)
         draw_tubes(f, drawn, pulmonary_tree(chest.build, chest.seed))
@@ -262,7 +262,7 @@ class _Slab:
         self._draw(len(chest.nodules))
 
     def _draw(self, labelled: int) -> None:
-        """Paint the nodules that are given as voxels; the lung reaches as far as they do."""
+        """Paint the nodules given as voxels; the lung is extended to include them."""
         for label, nodule in enumerate(self.drawn, labelled + 1):
             z, y, x = nodule.first_zyx
             depth, rows, columns = nodule.mask.shape

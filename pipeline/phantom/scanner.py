@@ -1,4 +1,4 @@
-"""What the scanner adds to a picture: noise with a grain, and padding outside its circle."""
+"""What the scanner adds: correlated noise, and padding outside the circular field of view."""
 
 from functools import lru_cache
 
@@ -43,7 +43,7 @@ def mottle(pixel_mm: float, seed: int) -> F32:
 def add_noise(
     ct: F32, noise_hu: float, spacing_mm: tuple[float, float, float], first_slice: int, seed: int
 ) -> None:
-    """Add noise to slices in place; a slice's noise depends on its number and the seed only."""
+    """Add noise to slices in place; the noise of a slice depends only on its number and `seed`."""
     if noise_hu <= 0:
         return
     tile = grain(round(float(spacing_mm[1]), 3), seed)
@@ -70,7 +70,7 @@ def window_of(tile: F32, shape: tuple[int, int, int], first_slice: int) -> F32:
 
 
 def outside_circle(rows: int, columns: int) -> npt.NDArray[np.bool_]:
-    """Pixels of a slice outside the largest circle as wide as the picture's longer side."""
+    """Pixels of a slice outside the circle whose diameter is the slice's longer side."""
     y = (np.arange(rows) - (rows - 1) / 2)[:, None]
     x = (np.arange(columns) - (columns - 1) / 2)[None]
     radius = max(rows, columns) / 2

@@ -11,13 +11,12 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from lungseg.volume import Geometry
+from lungseg.volume import Geometry, Triple
 
 F32 = npt.NDArray[np.float32]
 Box = tuple[slice, slice, slice]
-Point = tuple[float, float, float]
 
-SHARPEST_MM = 0.9  # width of an edge that even the finest grid shows: the scanner's own blur
+SHARPEST_MM = 0.9  # width of an edge on the finest grid: the blur of the scanner itself
 
 
 def edge(depth_mm: F32, width_mm: float | F32) -> F32:
@@ -52,8 +51,8 @@ class Frame:
         cls,
         shape: tuple[int, int, int],
         geometry: Geometry,
-        centre_xyz_mm: Point = (0.0, 0.0, 0.0),
-        scale_xyz: Point = (1.0, 1.0, 1.0),
+        centre_xyz_mm: Triple = (0.0, 0.0, 0.0),
+        scale_xyz: Triple = (1.0, 1.0, 1.0),
     ) -> "Frame":
         """Frame of a grid in a body that lies at `centre_xyz_mm` and is scaled by `scale_xyz`."""
         scale = np.asarray(scale_xyz)
@@ -121,7 +120,7 @@ def _coordinates(
 
 
 def ellipsoid(
-    frame: Frame, centre: Point, radii: Point, lean_xz: float = 0.0
+    frame: Frame, centre: Triple, radii: Triple, lean_xz: float = 0.0
 ) -> tuple[Box, F32] | None:
     """Occupancy of an ellipsoid in its box; `lean_xz` shifts x by that much per mm of z."""
     c, r = np.asarray(centre), np.asarray(radii)
@@ -210,21 +209,21 @@ def join(target: F32, shape: tuple[Box, F32] | None) -> None:
 
 
 def paint(ct: F32, shape: tuple[Box, F32] | None, hu: float) -> None:
-    """Lay a shape of `hu` over an image, in place."""
+    """Paint a shape of `hu` over an image, in place."""
     if shape is not None:
         part = ct[shape[0]]
         part += shape[1] * (np.float32(hu) - part)
 
 
 def cover(ct: F32, filled: F32, hu: float | F32) -> None:
-    """Lay an occupancy of the whole grid over an image, in place."""
+    """Paint an occupancy of the whole grid over an image, in place."""
     step: F32 = np.subtract(np.asarray(hu, np.float32), ct)
     step *= filled
     ct += step
 
 
 def cover_sparsely(ct: F32, filled: F32, hu: float) -> None:
-    """The same, for an occupancy that is 0 almost everywhere."""
+    """As `cover`, but faster for an occupancy that is 0 almost everywhere."""
     at = np.flatnonzero(filled > 0)
     flat, share = ct.reshape(-1), filled.reshape(-1)[at]
     flat[at] += share * (np.float32(hu) - flat[at])

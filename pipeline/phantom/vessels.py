@@ -1,7 +1,7 @@
 """The vessels of a lung: a tree that grows from the hilum to points all over the lung.
 
-The points are halved across their longest extent again and again; each half is served by a branch
-that goes part of the way to its centre. The width follows the number of points served (Murray's
+The points are split again and again across their longest extent; each part is supplied by a branch
+that goes part of the way to its centre. The radius follows the number of points supplied (Murray's
 law with an exponent near 2.8), so that the tree tapers as a real one does.
 """
 
@@ -33,7 +33,7 @@ def pulmonary_tree(build: Build, seed: int, points: int = 420) -> npt.NDArray[np
 
 
 def solid_depth(build: Build, x: F32, y: F32, z: F32) -> F32:
-    """Depth inside the nearest lung, mm, where great vessels and main bronchi are not lung."""
+    """Depth inside the nearest lung, mm; great vessels and main bronchi are not lung."""
     depth = lung_depth(build, x, y, z)
     bronchi = widened(MAIN_BRONCHI, WALL_MM)
     for tube in np.concatenate([GREAT_VESSELS, PULMONARY_VEINS, bronchi]).astype(np.float32):

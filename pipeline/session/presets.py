@@ -38,7 +38,8 @@ SMALL: Values = {
 
 # LIDC-IDRI whole: 1,018 scans and a GPU.
 LIDC: Values = {
-    # The thesis's net on three neighbouring slices: a nodule is a ball, a vessel goes on.
+    # Ghofrani Majelan's net (docs/sources.md) on three neighbouring slices: a nodule ends within
+    # them, a vessel continues.
     "train.network": "nasnet_gcn_se",
     "train.context": 1,
     # Generalised Dice weighs the few nodule voxels up, the cross-entropy keeps a slope where

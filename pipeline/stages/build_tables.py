@@ -1,13 +1,13 @@
-"""Build tables: every scan, cropped to its lungs -> one file with a row a slice.
+"""Build tables: every scan, cropped to its lungs -> one file with one row per slice.
 
 reads   resample/ct.h5, segment-lungs/lungs.h5, annotate-nodules/{votes,nodules}.h5, nodules.json
 writes  tables.h5            image, lungs, votes, nodule labels; slices, scans, nodules
 
-The crop is a square around the lungs' box, of one size for all, so that rows form batches. It
-may lose neither lung nor nodule: a scan that does not fit stops the build, with the size it
-needs, before a net learns that the nodule was not there. All nodules of a slice are in its one
-row, as votes and labels, so that the consensus is chosen later. Scans that an older file of the
-same settings holds are taken over with it and not written again.
+The crop is a square around the lungs' bounding box, of one size for all scans, so that rows form
+batches. It must cut off neither lung nor nodule, or the net would learn that there is none: a scan
+that does not fit stops the build, and the message names the size it needs. All nodules of a slice
+are in its one row, as votes and labels, so that the consensus is chosen later. Scans in an older
+file of the same settings are copied with that file and not written again.
 """
 
 import hashlib
@@ -25,11 +25,13 @@ import numpy.typing as npt
 from lungseg.core.errors import DataError, ScanError
 from lungseg.core.record import Record, read_record
 from lungseg.core.stage import DatasetInputs, DatasetStage, Facts, Params, as_dict, param
-from lungseg.io.annotations.nodule_list import NoduleList, read_nodules
-from lungseg.io.tables import reader as schema
+from lungseg.io.annotations.nodule_list import UNANNOTATED, NoduleList, read_nodules
+from lungseg.io.tables.reader import Tables
+from lungseg.io.tables.schema import NODULES, VOTE_LEVELS
 from lungseg.io.tables.writer import ScanRows, TableWriter, fingerprints
 from lungseg.io.volumes import volume_file
 from lungseg.ops.grid.crop import Corner, crop_corner, cut, footprint, size_for, size_needed
+from lungseg.ops.hu.padding import AIR_HU
 from lungseg.ops.nodules.clusters import consensus
 from lungseg.ops.samples.tabulate import (
     bounding_box,
@@ -40,7 +42,6 @@ from lungseg.ops.samples.tabulate import (
 )
 from lungseg.steps.picture_table import build_picture_table
 
-AIR_HU = -1024
 FILE = "tables.h5"
 NEEDS = ("resample", "segment-lungs", "annotate-nodules")
 
@@ -52,32 +53,38 @@ class BuildTables(Params):
     """Parameters of this stage."""
 
     crop_mm: float = param(
-        352.0, "edge of the square cut around the lungs, up to a multiple of 32 voxels", gt=0
+        352.0, "edge of the square around the lungs, rounded up to a multiple of 32 voxels", gt=0
     )
     slices: str = param(
         "lung",
-        "lung: every slice with lung or nodule; nodule: those with a nodule and `every`-th other",
+        "lung: every slice with lung or nodule; nodule: those with a nodule, and others (`every`)",
         choices=("lung", "nodule"),
     )
-    every: int = param(4, "with slices = nodule, one in so many of the other slices", ge=1)
-    min_readers: int = param(3, "readers who must have drawn a nodule for target_mm2", ge=1)
-    consensus_level: float = param(
-        0.5, "share of a nodule's readers who must agree on a voxel for target_mm2", gt=0, le=1
+    every: int = param(4, "with slices = nodule: every n-th of the slices without a nodule", ge=1)
+    min_readers: int = param(
+        3, "least number of readers of a nodule that counts in target_mm2", ge=1
     )
-    unannotated: bool = param(True, "take in scans that nobody read; no nodule net sees them")
-    leave_out_suspect: bool = param(False, "leave out scans with a lung mask marked suspect")
-    leave_out_misfits: bool = param(False, "leave out scans that the crop would cut, not stop")
+    consensus_level: float = param(
+        0.5, "share of a nodule's readers who must include a voxel for target_mm2", gt=0, le=1
+    )
+    unannotated: bool = param(
+        True, "include unannotated scans; a nodule net is neither trained nor scored on them"
+    )
+    leave_out_suspect: bool = param(False, "leave out scans whose lung mask is suspect")
+    leave_out_misfits: bool = param(
+        False, "leave out scans that do not fit into the crop, instead of stopping"
+    )
     images: str = param("", "folder of 2-D pictures to tabulate instead of scans", path=True)
     masks: str = param("", "folder of their lung masks, `name` or `name_mask`", path=True)
-    picture_px: int = param(256, "edge of tabulated pictures, a multiple of 32", ge=32)
+    picture_px: int = param(256, "edge of the pictures in the table, a multiple of 32", ge=32)
     picture_fit: str = param(
         "pad", "pad: keep a picture's shape; stretch: fill the square", choices=("pad", "stretch")
     )
     picture_patient: str = param("", "regular expression for the patient in a picture's name")
 
 
-class _Misfit(Exception):  # noqa: N818 - a finding that is gathered, not a fault of the program
-    """A scan that the crop would cut; carries the size it needs and what would be lost."""
+class _Misfit(Exception):  # noqa: N818 - collected for one message, not a fault of the program
+    """A scan that does not fit into the crop: what would be cut off, and the size it needs."""
 
     def __init__(self, needed: int, what: str) -> None:
         super().__init__(f"{what} needs {needed} x {needed} voxels")
@@ -112,7 +119,7 @@ class _Scan:
 
 
 def run(params: BuildTables, inputs: DatasetInputs, out: Path) -> Facts:
-    """Tabulate scan after scan; or pictures, where they are given."""
+    """Tabulate scan by scan, or 2-D pictures if they are given."""
     if params.images or params.masks:
         return _run_pictures(params, out)
     scans, left_out = _wanted(params, inputs)
@@ -126,8 +133,8 @@ def run(params: BuildTables, inputs: DatasetInputs, out: Path) -> Facts:
             if scan.scan in kept:
                 continue
             try:
-                # After the first misfit the file is void; the rest is read to name them all.
-                rows = _tabulate(scan, size, params, void=bool(misfits) and _stops(params))
+                # After the first misfit the file is useless; the rest is read to name them all.
+                rows = _tabulate(scan, size, params, check_only=bool(misfits) and _stops(params))
                 if rows is not None:
                     writer.add(rows)
             except _Misfit as misfit:
@@ -163,8 +170,8 @@ def _wanted(params: BuildTables, inputs: DatasetInputs) -> tuple[list[_Scan], in
         records = {stage: read_record(folders[stage]) for stage in NEEDS}
         scan = _Scan(name, folders, records, read_nodules(folders["annotate-nodules"]))
         suspect = params.leave_out_suspect and scan.verdict != "good"
-        if suspect or (scan.truth == schema.UNANNOTATED and not params.unannotated):
-            why = f"lung mask is {scan.verdict}" if suspect else "nobody annotated it"
+        if suspect or (scan.truth == UNANNOTATED and not params.unannotated):
+            why = f"lung mask is {scan.verdict}" if suspect else "unannotated"
             log.info("%s is left out of the tables: %s", name, why)
             left_out += 1
         else:
@@ -224,15 +231,15 @@ def _begin(
             held = fingerprints(old)
             if held and all(wanted.get(scan) == made_of for scan, made_of in held.items()):
                 writer = TableWriter.extend(old, path, attributes)
-                log.info("%d scans are taken over from %s", len(held), old)
+                log.info("%d scans are copied from %s", len(held), old)
                 return writer, set(held)
         except DataError as error:
-            log.warning("the older tables are not used: %s", error)
+            log.warning("the older table is not used: %s", error)
     expected = 250 * len(scans)
     return TableWriter.create(path, size, attributes, expected_rows=expected), set()
 
 
-def _tabulate(scan: _Scan, size: int, params: BuildTables, *, void: bool) -> ScanRows | None:
+def _tabulate(scan: _Scan, size: int, params: BuildTables, *, check_only: bool) -> ScanRows | None:
     files = {
         "image": scan.folders["resample"] / "ct.h5",
         "lungs": scan.folders["segment-lungs"] / "lungs.h5",
@@ -242,13 +249,13 @@ def _tabulate(scan: _Scan, size: int, params: BuildTables, *, void: bool) -> Sca
     _check_grids(scan.scan, files)
     lungs, votes = volume_file.read(files["lungs"]), volume_file.read(files["votes"]).array
     corner = _corner(lungs.array, votes, size)
-    if void:
+    if check_only:
         return None
     voted = filled_pixels(votes)
     every = None if params.slices == "lung" else params.every
     z_index = chosen_slices(filled_pixels(lungs.array), voted, every)
-    # One after another, so that of CT and labels no more than one whole volume is in memory;
-    # where nobody voted there are no labels to read.
+    # One after another, so that never more than one whole volume of CT or labels is in memory;
+    # a scan without votes has no labels to read.
     arrays = {
         "image": _rows_of(volume_file.read_hu(files["image"]).array, z_index, corner, size, AIR_HU),
         "lungs": _rows_of(lungs.array, z_index, corner, size, 0),
@@ -285,15 +292,15 @@ def _check_grids(scan: str, files: Mapping[str, Path]) -> None:
 
 
 def _corner(lungs: npt.NDArray[np.generic], votes: npt.NDArray[np.generic], size: int) -> Corner:
-    seen, drawn = footprint(lungs), footprint(votes)
+    lung, drawn = footprint(lungs), footprint(votes)
     try:
-        corner = crop_corner(seen, size)
+        corner = crop_corner(lung, size)
     except ScanError:
-        if not seen.any():
+        if not lung.any():
             raise _Misfit(0, "the lung mask is empty: no crop") from None
-        raise _Misfit(size_needed(seen, drawn), "the lungs") from None
+        raise _Misfit(size_needed(lung, drawn), "the lungs") from None
     if np.count_nonzero(cut(drawn, corner, size, 0)) != np.count_nonzero(drawn):
-        raise _Misfit(size_needed(seen, drawn), "a nodule")
+        raise _Misfit(size_needed(lung, drawn), "a nodule")
     return corner
 
 
@@ -301,7 +308,7 @@ def _rows_of(
     array: npt.NDArray[Any], z_index: npt.NDArray[np.int32], corner: Corner, size: int, fill: int
 ) -> npt.NDArray[Any]:
     first, last = int(z_index[0]), int(z_index[-1]) + 1
-    # Nearly always the rows are one run of slices: then this is a view and nothing is copied.
+    # The rows are nearly always consecutive slices: then this is a view and nothing is copied.
     run_of_slices = array[first:last] if last - first == len(z_index) else array[z_index]
     return cut(run_of_slices, corner, size, fill)
 
@@ -313,7 +320,7 @@ def _areas(
     params: BuildTables,
 ) -> dict[str, npt.NDArray[np.float32]]:
     votes, labels = arrays["votes"], arrays["nodule"]
-    levels = schema.VOTE_LEVELS
+    levels = VOTE_LEVELS
     drawn = vote_areas(votes, levels, pixel_mm2)
     target_mm2 = np.zeros(len(votes), np.float32)
     box = bounding_box(votes > 0)
@@ -330,7 +337,7 @@ def _areas(
 
 
 def _nodule_records(found: NoduleList) -> npt.NDArray[np.void]:
-    records = np.zeros(len(found.nodules), schema.NODULES)
+    records = np.zeros(len(found.nodules), NODULES)
     for record, nodule in zip(records, found.nodules, strict=True):
         for column in ("label", "readers", "voxels", "diameter_mm", "centroid_xyz_mm"):
             record[column] = getattr(nodule, column)
@@ -350,7 +357,7 @@ def _misfit_message(misfits: Mapping[str, _Misfit], size: int, spacing_mm: float
 
 
 def _facts(path: Path, *, appended_to: int, left_out: int) -> Facts:
-    with schema.Tables(path) as table:
+    with Tables(path) as table:
         slices = table.slices
         return {
             "scans": len(table.scans),

@@ -2,17 +2,17 @@
 
 reads   find-nodules/candidates.csv, find-nodules/nodules.h5, annotate-nodules/{votes,nodules}.h5,
         annotate-nodules/nodules.json, predict/net.json
-writes  scores.json      everything that follows, of whom, by which model and split
-        candidates.csv   all candidates of the scored scans, in the form that LUNA16 scores
-        per_scan.csv     a line a scored scan
-        per_nodule.csv   a line a nodule of the truth, hit or missed
-        froc.csv         the whole curve
+writes  scores.json      all scores, their definitions, and which scans and model they are of
+        candidates.csv   all candidates of the scored scans, in the format of LUNA16's evaluation
+        per_scan.csv     one line per scored scan
+        per_nodule.csv   one line per nodule of the truth, hit or missed
+        froc.csv         the whole FROC curve
         froc.png         the curve from 1/8 to 8 false positives per scan, and its 95 % band
 
-`DEFINITIONS`, which goes into scores.json, says what each score means. Only annotated scans count;
-a nodule that too few radiologists drew, and LIDC's other marks, are neither right nor wrong.
-Scans of patients the net was trained on are refused: they would show what it remembers. Who they
-are was told by the net when it predicted them.
+`DEFINITIONS`, which is written into scores.json, says what each score means. Only annotated scans
+are scored. A candidate on a nodule of too few readers, or on one of LIDC's other marks, counts
+neither as hit nor as false positive. Scans of patients that the net was trained on are refused:
+their scores say nothing about new patients. Who these are, `predict` recorded from the net itself.
 """
 
 import json
@@ -27,7 +27,7 @@ import numpy as np
 from lungseg.core.errors import DataError, ScanError
 from lungseg.core.record import read_record
 from lungseg.core.stage import DatasetInputs, DatasetStage, Facts, Params, param
-from lungseg.io.annotations.nodule_list import read_nodules
+from lungseg.io.annotations.nodule_list import UNANNOTATED, read_nodules
 from lungseg.io.results.candidate_list import NAME, read_detections, write_detections
 from lungseg.io.results.plots import Curve, write_froc
 from lungseg.io.results.score_files import Scored, write_scores, write_tables
@@ -45,8 +45,7 @@ from lungseg.ops.scores.detection import (
 from lungseg.ops.scores.segmentation import overlap
 from lungseg.volume import FloatArray
 
-UNANNOTATED = "unannotated"
-# Where the band of the curve is drawn.
+# False positives per scan at which the band is drawn.
 BAND_RATES = tuple(float(r) for r in np.geomspace(RATES[0], RATES[-1], 61))
 
 
@@ -56,7 +55,7 @@ class Evaluate(Params):
 
     part: str = param(
         "test",
-        "whose scans are scored, by what the net has seen: test: of patients it has not",
+        "whose scans are scored; test: patients that the net has not seen; all: everybody",
         choices=("test", "validation", "train", "all"),
     )
     allow_training: bool = param(
@@ -64,10 +63,10 @@ class Evaluate(Params):
     )
     min_readers: int = param(3, "nodules of fewer readers are ignored", ge=1, le=255)
     consensus_level: float = param(
-        0.5, "share of its readers that makes a voxel part of a nodule", gt=0, le=1
+        0.5, "share of a nodule's readers who must include a voxel", gt=0, le=1
     )
-    bootstraps: int = param(1000, "draws for the intervals", ge=0, le=100_000)
-    seed: int = param(1, "of the draws", ge=0)
+    bootstraps: int = param(1000, "bootstrap samples for the 95 % intervals", ge=0, le=100_000)
+    seed: int = param(1, "seed of the bootstrap samples", ge=0)
 
 
 @dataclass(frozen=True)
@@ -79,9 +78,10 @@ class Chosen:
     scans
         Part of the split of each scored scan, by scan id.
     left_out
-        How many others are not, by reason.
+        How many other scans are not scored, by reason.
     training, validation
-        How many of the scored the net was trained on, and its best epoch was chosen on.
+        How many scored scans are of patients that the net was trained on, and of patients on whom
+        its best epoch was chosen.
     """
 
     scans: Mapping[str, str]
@@ -98,12 +98,12 @@ def run(params: Evaluate, inputs: DatasetInputs, out: Path) -> Facts:
         score_scan(params, scan, part, inputs.scans[scan], tally)
         for scan, part in chosen.scans.items()
     ]
-    marks = ScoredCandidates([scan.hits for scan in scored])
-    curve = marks.froc()
-    drawn = bootstrap(marks, params.bootstraps, params.seed, RATES + BAND_RATES)
+    candidates = ScoredCandidates([scan.hits for scan in scored])
+    curve = candidates.froc()
+    samples = bootstrap(candidates, params.bootstraps, params.seed, RATES + BAND_RATES)
     nodules = sum(len(scan.nodules) for scan in scored)
-    reason = why_nothing(params, len(scored), nodules, chosen.left_out)
-    detection = detection_scores(scored, curve, drawn[:, : len(RATES)], reason)
+    reason = reason_for_no_score(params, len(scored), nodules, chosen.left_out)
+    detection = detection_scores(scored, curve, samples[:, : len(RATES)], reason)
     segmentation = segmentation_scores(scored, tally, reason)
     document = {
         "scans": len(scored),
@@ -126,7 +126,7 @@ def run(params: Evaluate, inputs: DatasetInputs, out: Path) -> Facts:
     write_scores(document, out / "scores.json")
     write_detections([d for scan in scored for d in scan.detections], out / NAME)
     write_tables(scored, curve, out)
-    plot(curve, drawn[:, len(RATES) :], _title(document, reason), out / "froc.png")
+    plot(curve, samples[:, len(RATES) :], _title(document, reason), out / "froc.png")
     return _facts(document)
 
 
@@ -136,7 +136,7 @@ def choose(params: Evaluate, inputs: DatasetInputs) -> Chosen:
     Raises
     ------
     DataError
-        If some are of patients the net was trained on, and that is not allowed.
+        If some are of patients that the net was trained on, and that is not allowed.
     """
     scans: dict[str, str] = {}
     left_out: Counter[str] = Counter()
@@ -152,8 +152,8 @@ def choose(params: Evaluate, inputs: DatasetInputs) -> Chosen:
     if parts["train"] and not params.allow_training:
         raise DataError(
             f"{parts['train']} of the {len(scans)} scans to score are of patients that the net was "
-            "trained on; score evaluate.part = test, or set evaluate.allow_training = true to see "
-            "what it remembers (scores.json will say so)"
+            "trained on; set evaluate.part = test, or evaluate.allow_training = true to score them "
+            "all the same (scores.json will say so)"
         )
     return Chosen(scans, left_out, parts["train"], parts["validation"])
 
@@ -166,20 +166,20 @@ def score_scan(
     Raises
     ------
     ScanError
-        If found and drawn nodules are not on one grid.
+        If the masks and the votes are not on one grid.
     """
     truth = read_nodules(folders["annotate-nodules"])
     detections = tuple(read_detections(folders["find-nodules"] / NAME))
-    marks = volume_file.read(folders["find-nodules"] / "nodules.h5")
+    masks = volume_file.read(folders["find-nodules"] / "nodules.h5")
     votes = volume_file.read(folders["annotate-nodules"] / "votes.h5")
     labels = volume_file.read(folders["annotate-nodules"] / "nodules.h5")
-    if (marks.shape, marks.geometry) != (votes.shape, votes.geometry):
+    if (masks.shape, masks.geometry) != (votes.shape, votes.geometry):
         raise ScanError(
-            f"{scan}: found nodules lie on a grid of {marks.shape}, drawn ones on {votes.shape}, "
-            "or they differ in place; make both again with --force"
+            f"{scan}: find-nodules' masks have the grid {masks.shape}, {masks.geometry}, but the "
+            f"votes {votes.shape}, {votes.geometry}; make both again with --force"
         )
     agreement = overlap(
-        marks.array,
+        masks.array,
         votes.array,
         labels.array,
         truth.readers,
@@ -205,11 +205,11 @@ def score_scan(
         hits=found,
         counts=agreement.counts(),
         overlaps=agreement.nodules,
-        voxel_ml=marks.voxel_ml,
+        voxel_ml=masks.voxel_ml,
     )
 
 
-def why_nothing(
+def reason_for_no_score(
     params: Evaluate, scans: int, nodules: int, left_out: Mapping[str, int]
 ) -> str | None:
     """Why there is no score, or None if there is one."""
@@ -225,14 +225,14 @@ def why_nothing(
 
 
 def detection_scores(
-    scored: Sequence[Scored], curve: Froc, drawn: FloatArray, reason: str | None
+    scored: Sequence[Scored], curve: Froc, samples: FloatArray, reason: str | None
 ) -> dict[str, Any]:
-    """Hits, false positives, the curve's seven points and their mean, each with its interval."""
+    """Hits, false positives, sensitivity at seven rates and their mean, with 95 % intervals."""
     n_scans = len(scored)
     nodules = sum(len(scan.nodules) for scan in scored)
     found = sum(int((scan.hits.best >= 0).sum()) for scan in scored)
     false = sum(len(scan.hits.false) for scan in scored)
-    bounds = [interval(column) for column in drawn.T]
+    bounds = [interval(column) for column in samples.T]
     return {
         "reason": reason,
         "nodules": nodules,
@@ -244,19 +244,19 @@ def detection_scores(
         "sensitivity": found / nodules if nodules else None,
         "false_positives_per_scan": false / n_scans if n_scans else None,
         "cpm": curve.cpm,
-        "cpm_interval": interval(drawn.mean(axis=1)),
+        "cpm_interval": interval(samples.mean(axis=1)),
         "sensitivity_at": {f"{rate:g}": s for rate, s in zip(RATES, curve.at(), strict=True)},
         "sensitivity_at_interval": {
             f"{rate:g}": bound for rate, bound in zip(RATES, bounds, strict=True)
         },
-        "draws": len(drawn),
+        "draws": len(samples),
     }
 
 
 def segmentation_scores(
     scored: Sequence[Scored], tally: Tally, reason: str | None
 ) -> dict[str, Any]:
-    """Agreement over voxels pooled, and its means over scans, nodules and slices."""
+    """Scores of all voxels pooled, and means over scans, nodules and slices."""
     pooled = sum((scan.counts for scan in scored), Counts())
     with_target = [s.counts for s in scored if s.counts.true_positive + s.counts.false_negative]
     nodules = [nodule for scan in scored for nodule in scan.overlaps]
@@ -290,7 +290,7 @@ def _agreement(counts: Sequence[Counts]) -> dict[str, float | None]:
 
 
 def _mean(values: Sequence[float]) -> float | None:
-    """Mean of what is known; None if nothing is (no mask has no precision)."""
+    """Mean of the defined values; None without any (an empty mask has no precision)."""
     known = [value for value in values if not np.isnan(value)]
     return float(np.mean(known)) if known else None
 
@@ -303,9 +303,9 @@ def net_of(inputs: DatasetInputs) -> dict[str, Any] | None:
     return None
 
 
-def plot(curve: Froc, drawn: FloatArray, title: str, path: Path) -> None:
-    """Draw the curve with the band in which 95 % of the draws lie."""
-    bounds = [interval(column) for column in drawn.T]
+def plot(curve: Froc, samples: FloatArray, title: str, path: Path) -> None:
+    """Draw the curve with the band that holds 95 % of the bootstrap samples."""
+    bounds = [interval(column) for column in samples.T]
     known = [bound for bound in bounds if bound is not None]
     whole = len(known) == len(bounds)
     rates = np.asarray(BAND_RATES)
@@ -321,7 +321,7 @@ def plot(curve: Froc, drawn: FloatArray, title: str, path: Path) -> None:
 def _title(document: Mapping[str, Any], reason: str | None) -> str:
     if reason is not None:
         return reason.split(" (")[0]
-    seen = ", TRAINED ON SOME" if document["includes_training_patients"] else ""
+    seen = ", training patients included" if document["includes_training_patients"] else ""
     return (
         f"{document['nodules']} nodules in {document['scans']} scans{seen}; "
         f"CPM {document['detection']['cpm']:.3f}"

@@ -1,15 +1,16 @@
-"""Find nodules: probability per voxel -> candidates in the world, and masks on both grids.
+"""Find nodules: probability per voxel -> candidates in world coordinates, masks on both grids.
 
 reads   ingest/ct.h5 (its grid), resample/ct.h5 (its grid), segment-lungs/lungs.h5,
         predict/probability.h5
-writes  candidates.csv      LUNA16's columns and a diameter; the likeliest first
+writes  candidates.csv      LUNA16's columns and a diameter; most probable first
         nodules.h5          uint16, working grid; label k is the mask of the k-th candidate
         nodules_source.h5   the same on the source grid
 
-A part of the map that is connected in 3-D, in or near the lungs, and as large as a nodule, is a
-candidate; what in it is likelier than `threshold` is its mask. Fainter parts are candidates
-without a mask: they carry the FROC's right end, and do no harm to the segmentation. Each label
-keeps its volume on the source grid, however thick the slices.
+A candidate is a 3-D connected region of the probability map, in or near the lungs and of a
+nodule's size; its voxels of at least `threshold` are its mask. Regions that nowhere reach
+`threshold` are candidates without a mask: they extend the FROC curve to more false positives and
+leave the segmentation as it is. Each label keeps its volume on the source grid, however thick the
+slices.
 """
 
 from collections.abc import Mapping
@@ -34,27 +35,29 @@ class FindNodules(Params):
 
     threshold_method: str = param(
         "fixed",
-        "how the threshold is chosen; kmeans: halfway between two clusters of the scan's "
+        "how the mask's threshold is chosen; kmeans: halfway between two clusters of the scan's "
         "probabilities, but not below candidate_threshold",
         choices=("fixed", "kmeans"),
     )
     threshold: float = param(
-        0.5, "voxels at least this probable belong to a nodule (if fixed)", gt=0, le=1
+        0.5, "voxels of at least this probability are in the mask (if fixed)", gt=0, le=1
     )
     candidate_threshold: float = param(
-        0.1, "parts at least this probable are candidates, mask or not", gt=0, le=1
+        0.1, "connected voxels of at least this probability form a candidate", gt=0, le=1
     )
-    min_diameter_mm: float = param(3.0, "smaller parts are no candidates", ge=0)
-    max_diameter_mm: float = param(60.0, "larger parts are no candidates", gt=0)
-    margin_mm: float = param(3.0, "how far outside the lungs a voxel may lie", ge=0)
-    max_candidates: int = param(100, "candidates kept of a scan, the likeliest", ge=0, le=9999)
+    min_diameter_mm: float = param(3.0, "smaller regions are not candidates", ge=0)
+    max_diameter_mm: float = param(60.0, "larger regions are not candidates", gt=0)
+    margin_mm: float = param(3.0, "how far outside the lungs a candidate's voxel may lie", ge=0)
+    max_candidates: int = param(
+        100, "most candidates of a scan; the most probable are kept", ge=0, le=9999
+    )
 
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.candidate_threshold > self.threshold:
             raise ConfigError(
                 f"candidate_threshold {self.candidate_threshold:g} must not be above threshold "
-                f"{self.threshold:g}; set both alike for candidates with a mask alone"
+                f"{self.threshold:g}; set both alike to get only candidates with a mask"
             )
         if self.min_diameter_mm >= self.max_diameter_mm:
             raise ConfigError(
@@ -66,14 +69,14 @@ class FindNodules(Params):
 def nodules_in(
     probability: Volume[np.uint16], lungs: AnyVolume, params: FindNodules
 ) -> tuple[Volume[np.uint16], list[Candidate], float]:
-    """Label map, candidates, and the threshold that parted nodules from the rest.
+    """Label map, candidates, and the threshold of the masks.
 
     Parameters
     ----------
     probability : (z, y, x) uint16
         Probability times 65535.
     lungs : (z, y, x)
-        Not 0 inside the lungs; on the same grid.
+        Nonzero inside the lungs; on the same grid.
     params
         What counts as a candidate.
     """
@@ -103,7 +106,7 @@ def run(params: FindNodules, inputs: Mapping[str, Path], out: Path) -> Facts:
     for name, volume in (("probabilities", probability), ("lungs", lungs)):
         if (volume.shape, volume.geometry) != grid:
             raise ScanError(
-                f"the {name} have another grid ({volume.shape}, {volume.geometry}) than the "
+                f"the {name} lie on another grid ({volume.shape}, {volume.geometry}) than the "
                 f"resampled scan {grid}; make them again with --force"
             )
     labels, candidates, threshold = nodules_in(probability, lungs, params)
@@ -125,7 +128,7 @@ def run(params: FindNodules, inputs: Mapping[str, Path], out: Path) -> Facts:
 STAGE = ScanStage(
     name="find-nodules",
     version=1,
-    help="turn probabilities into candidates with world coordinates, and masks",
+    help="turn probabilities into masks and candidates with world coordinates",
     params=FindNodules,
     needs=("ingest", "resample", "segment-lungs", "predict"),
     run=run,

@@ -2,12 +2,12 @@
 
 reads   source    a scan's files, as `lungseg.io.sources.index` found them
 writes  ct.h5     HU int16 (z, y, x), slices ascending along cross(row, column); attribute
-                  `padding_hu`: voxels of that value or less the scanner did not see (nan: none)
+                  `padding_hu`: voxels of this value or less are padding (nan: there is none)
 
-What is stored is what the files state, voxel by voxel, wherever the slices lie on an even,
-orthogonal grid. A tilted gantry and uneven spacing are put right from the slices' true positions,
-and that is recorded. What cannot be known (slices missing, two pictures at one place, no rescale)
-is refused with the name of the check and the setting, if there is one, that accepts it.
+Where the slices lie on an even, orthogonal grid, the values are stored exactly as the files state
+them. Gantry tilt and uneven spacing are corrected from the slices' true positions, and recorded.
+A scan whose values or geometry are uncertain (slices missing, two different slices at one position,
+no rescale) is refused, with the name of the check and the setting, if any, that accepts it.
 """
 
 from collections.abc import Mapping
@@ -35,32 +35,32 @@ class Ingest(Params):
 
     min_slices: int = param(3, "series with fewer slices are refused", ge=2)
     position_tolerance_mm: float = param(
-        0.05, "how far a slice may lie from where an even, orthogonal grid has it", gt=0, le=5
+        0.05, "largest distance of a slice from its place on an even, orthogonal grid", gt=0, le=5
     )
     angle_tolerance_degrees: float = param(
-        0.1, "how far axes may be off right angles, and slices turned", gt=0, le=5
+        0.1, "largest deviation of axes from right angles, and of slices from parallel", gt=0, le=5
     )
     fill_missing_slices: bool = param(
-        False, "put interpolated slices where some are missing, instead of refusing the series"
+        False, "interpolate missing slices (false: refuse the series)"
     )
     correct_tilt: bool = param(
-        True, "put the slices of a tilted gantry back over each other (false: refuse them)"
+        True, "shear a series taken with gantry tilt upright (false: refuse it)"
     )
     resample_uneven: bool = param(
-        True, "bring unevenly spaced slices to an even grid (false: refuse them)"
+        True, "resample unevenly spaced slices to an even grid (false: refuse the series)"
     )
     accept_missing_rescale: bool = param(
-        False, "take stored values for HU where DICOM files state no slope and intercept"
+        False, "take stored values as HU where DICOM files state no slope and intercept"
     )
 
     @property
     def rules(self) -> SliceRules:
-        """Rules of the slices' places."""
+        """Rules for the slices' positions."""
         return SliceRules(**{spec.name: getattr(self, spec.name) for spec in fields(SliceRules)})
 
 
 def ct_of_series(series: Series) -> tuple[Volume[HU], int | None, dict[str, Scalar]]:
-    """CT on an even, orthogonal grid, its padding in HU, and what was done to get there."""
+    """CT on an even, orthogonal grid, its padding in HU, and facts about what was done."""
     stack_geometry = series.stack_geometry
     grid, first_xy_mm, padding_hu = straighten(
         series.array, stack_geometry, series.spacing_yx_mm, find_padding(series.array)
@@ -98,12 +98,12 @@ def _stack_facts(stack_geometry: StackGeometry, slices: int) -> dict[str, Scalar
 def ct_of_source(
     source: Source, params: Ingest
 ) -> tuple[Volume[HU], int | None, dict[str, Scalar]]:
-    """CT of a scan's files, its padding in HU, and what was done to get there.
+    """CT of a scan's files, its padding in HU, and facts about what was done.
 
     Raises
     ------
     ScanError
-        If the files cannot be read, or their HU or geometry cannot be known.
+        If the files cannot be read, or their HU or geometry is uncertain.
     """
     files = [Path(file) for file in source.files]
     if source.kind == "dicom":
@@ -126,7 +126,7 @@ def ct_of_source(
 
 
 def run(params: Ingest, inputs: Mapping[str, Path], out: Path) -> Facts:
-    """Read, straighten, write; leave out what is no CT but the mask of one."""
+    """Read, straighten, write; a file that holds a mask instead of CT is skipped."""
     source = read_source(inputs["source"])
     ct, padding_hu, facts = ct_of_source(source, params)
     if source.kind != "dicom" and look_like_labels(ct.array):
@@ -139,9 +139,9 @@ def run(params: Ingest, inputs: Mapping[str, Path], out: Path) -> Facts:
     )
     slices, rows, columns = ct.shape
     z, y, x = ct.spacing_mm
-    unseen = 0
+    padded = 0
     if padding_hu is not None:
-        unseen = sum(int(np.count_nonzero(plane <= padding_hu)) for plane in ct.array)
+        padded = sum(int(np.count_nonzero(plane <= padding_hu)) for plane in ct.array)
     return {
         "kind": source.kind,
         "slices": slices,
@@ -153,7 +153,7 @@ def run(params: Ingest, inputs: Mapping[str, Path], out: Path) -> Facts:
         "hu_min": int(ct.array.min()),
         "hu_max": int(ct.array.max()),
         "padding_hu": padding_hu,
-        "padding_share": round(unseen / ct.array.size, 5),
+        "padding_share": round(padded / ct.array.size, 5),
         "hu_check": hu_check(ct.array, padding_hu),
         **facts,
     }

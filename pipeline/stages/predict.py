@@ -30,10 +30,10 @@ from lungseg.model import inference
 from lungseg.model.model_record import ModelRecord, read_model_record
 from lungseg.model.samples import scaled
 from lungseg.ops.grid.crop import crop_corner, cut, uncut
+from lungseg.ops.hu.padding import AIR_HU
+from lungseg.ops.nodules.candidates import ONE
+from lungseg.ops.samples.context import neighbours
 from lungseg.volume import HU, Volume
-
-AIR_HU = -1024
-ONE = 65535
 
 Predictor = Any
 
@@ -145,34 +145,13 @@ def probability_of(  # noqa: PLR0913, PLR0917 - a scan, a net, and how
     found = np.zeros(ct.shape, np.float32)
     for first in range(0, len(z_index), batch_size):
         some = z_index[first : first + batch_size]
-        stack = neighbours(some, z_index, record.context)
-        shown = [cut(volume[stack], corner, size, fill) for volume, fill in _sources(ct, lungs)]
-        x = scaled(shown[0], record.input_spec, shown[1])
+        near = neighbours(np.arange(first, first + len(some)), record.context, z_index)
+        stack = z_index[near]
+        hu = cut(ct.array[stack], corner, size, AIR_HU)
+        x = scaled(hu, record.input_spec, cut(lungs[stack], corner, size, 0))
         answer = inference.predict(net, x, batch_size, slice_power)
         found[some] = uncut(answer, corner, (ct.shape[1], ct.shape[2]), 0)
     return found, len(z_index)
-
-
-def _sources(
-    ct: Volume[HU], lungs: npt.NDArray[np.generic]
-) -> tuple[tuple[npt.NDArray[Any], int], tuple[npt.NDArray[Any], int]]:
-    return (ct.array, AIR_HU), (lungs, 0)
-
-
-def neighbours(
-    some: npt.NDArray[np.intp], present: npt.NDArray[np.intp], context: int
-) -> npt.NDArray[np.intp]:
-    """Slices shown with each of `some`, ``(n, 2 * context + 1)``, as the table pairs them.
-
-    Beyond the end, and where the next slice is not `present`, the last one is repeated.
-    """
-    stack = np.repeat(some[:, None], 2 * context + 1, axis=1)
-    for step in range(1, context + 1):
-        for side in (1, -1):
-            before = stack[:, context + side * (step - 1)]
-            beside = before + side
-            stack[:, context + side * step] = np.where(np.isin(beside, present), beside, before)
-    return stack
 
 
 STAGE = ScanStage(

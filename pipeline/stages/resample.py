@@ -21,9 +21,8 @@ from lungseg.core.errors import ConfigError, ScanError
 from lungseg.core.stage import Facts, Params, ScanStage, param
 from lungseg.io.volumes import volume_file
 from lungseg.ops.grid.resample import to_grid, working_grid
+from lungseg.ops.hu.padding import AIR_HU
 from lungseg.volume import HU, Mask, Volume
-
-AIR_HU = -1024
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -3,11 +3,11 @@
 reads   build-tables/tables.h5
 writes  split.json   hash, seed, method, patients of each part, part of each scan
 
-The split is by patient: slices of one scan, and scans of one patient, look alike, and a net
-that saw one knows the other. Patients are dealt out in the order of their nodule count, so each
-part has its share of the rich and of the empty; a nodule counts if enough radiologists drew it
-to be truth (build-tables.min_readers). Scans nobody read are in no part: they cannot be scored,
-and a nodule in them would be trained as background.
+The split is by patient: slices of one scan, and scans of one patient, look alike, so that scores
+on one would be too good if the net was trained on the other. It is stratified by the number of
+nodules: each part gets its share of patients with many nodules and with none. A nodule counts if
+enough readers drew it (build-tables.min_readers). Unannotated scans are in no part: they cannot be
+scored, and a nodule in them would be trained as background.
 """
 
 import json
@@ -23,7 +23,9 @@ from lungseg.core.errors import DataError
 from lungseg.core.json_file import write_json
 from lungseg.core.stage import DatasetInputs, DatasetStage, Facts, Params, param
 from lungseg.io.annotations.fold_file import Assigned, read_folds
-from lungseg.io.tables.reader import UNANNOTATED, Tables, decoded
+from lungseg.io.annotations.nodule_list import UNANNOTATED
+from lungseg.io.tables.reader import Tables
+from lungseg.io.tables.schema import decoded
 from lungseg.ops.samples.split import (
     PARTS,
     Parts,
@@ -46,21 +48,21 @@ class SplitPatients(Params):
 
     seed: int = param(1, "another seed gives another split", ge=0)
     validation_share: float = param(
-        0.1, "share of the patients to choose the best epoch on", ge=0, lt=1
+        0.1, "share of the patients on whom the best epoch is chosen", ge=0, lt=1
     )
-    test_share: float = param(0.2, "share of the patients to score on", ge=0, lt=1)
+    test_share: float = param(0.2, "share of the patients that are scored", ge=0, lt=1)
     folds: int = param(0, "cross-validation: number of folds; 0 for none", ge=0)
-    fold: int = param(0, "the fold to score on, counted from 0", ge=0)
+    fold: int = param(0, "the fold that is scored, counted from 0", ge=0)
     file: str = param(
-        "", "CSV with your own parts or folds, or LUNA16's folder of subsets", path=True
+        "", "CSV that assigns parts or folds, or LUNA16's folder of subsets", path=True
     )
     unannotated: bool = param(
-        False, "deal out scans that nobody read, too; of use with train.target = lungs"
+        False, "split patients of unannotated scans, too; useful with train.target = lungs"
     )
 
 
 @dataclass(frozen=True)
-class _TabledScan:
+class _Scan:
     scan: str
     patient: str
     truth: str
@@ -68,15 +70,17 @@ class _TabledScan:
 
 
 def run(params: SplitPatients, inputs: DatasetInputs, out: Path) -> Facts:
-    """Read the table's scans, deal out their patients, write the split."""
+    """Read the table's scans, split their patients, write the split."""
     with Tables(inputs.stages["build-tables"] / "tables.h5") as table:
         scans = _scans(table)
-    annotated = _dealt(scans, unread=params.unannotated)
-    parts = split(annotated, scans, params, _earlier(inputs.previous, params))
-    extra = {UNANNOTATED: {s.patient for s in scans} - set(annotated)}
-    extra[UNLISTED] = set(annotated).difference(*(parts[part] for part in PARTS))
+    eligible = _nodules_by_patient(scans, unannotated=params.unannotated)
+    parts = split(eligible, scans, params, _earlier(inputs.previous, params))
+    extra = {UNANNOTATED: {s.patient for s in scans} - set(eligible)}
+    extra[UNLISTED] = set(eligible).difference(*(parts[part] for part in PARTS))
     if extra[UNLISTED]:
-        log.warning("%d patients are not in %s: no part", len(extra[UNLISTED]), params.file)
+        log.warning(
+            "%d patients are in no part: %s has none of them", len(extra[UNLISTED]), params.file
+        )
     parts |= {name: sorted(patients) for name, patients in extra.items() if patients}
     part_of = {patient: part for part, patients in parts.items() for patient in patients}
     document = {
@@ -85,12 +89,14 @@ def run(params: SplitPatients, inputs: DatasetInputs, out: Path) -> Facts:
         "method": method(params),
         "parts": parts,
         "scans": {
-            s.scan: UNANNOTATED if _unread(s) and not params.unannotated else part_of[s.patient]
+            s.scan: UNANNOTATED
+            if _unannotated(s) and not params.unannotated
+            else part_of[s.patient]
             for s in scans
         },
     }
     write_json(document, out / FILE)
-    nodules = {part: sum(annotated[p] for p in parts[part]) for part in PARTS}
+    nodules = {part: sum(eligible[p] for p in parts[part]) for part in PARTS}
     return {
         "hash": split_hash(parts),
         "method": method(params),
@@ -102,7 +108,7 @@ def run(params: SplitPatients, inputs: DatasetInputs, out: Path) -> Facts:
 
 
 def _earlier(previous: Path | None, params: SplitPatients) -> Parts:
-    """The parts of the split before, which patients keep; folds and lists are what they are."""
+    """The parts of the split before, which patients keep; folds and lists are not kept."""
     if previous is None or params.file or params.folds:
         return {}
     found = json.loads((previous / FILE).read_text("utf-8"))["parts"]
@@ -110,28 +116,26 @@ def _earlier(previous: Path | None, params: SplitPatients) -> Parts:
 
 
 def split(
-    annotated: Mapping[str, int],
-    scans: list[_TabledScan],
+    eligible: Mapping[str, int],
+    scans: list[_Scan],
     params: SplitPatients,
     earlier: Mapping[str, list[str]],
 ) -> Parts:
-    """Patients of each part by the method that the parameters ask for."""
-    if not annotated:
+    """Patients of each part; `eligible` has the number of nodules by patient."""
+    if not eligible:
         raise DataError(
-            f"none of the {len(scans)} scans in the tables was annotated: nothing can be "
-            "trained on or scored; for a net of lungs, set split-patients.unannotated = true"
+            f"none of the {len(scans)} scans in the tables is annotated: no scan can be trained "
+            "on or scored; to train on lungs, set split-patients.unannotated = true"
         )
     if params.file:
         listed = by_patient(read_folds(Path(params.file)), {s.scan: s.patient for s in scans})
-        return assigned_split(annotated, listed, params.fold, params.validation_share, params.seed)
+        return assigned_split(eligible, listed, params.fold, params.validation_share, params.seed)
     if params.folds:
-        return fold_split(
-            annotated, params.folds, params.fold, params.validation_share, params.seed
-        )
+        return fold_split(eligible, params.folds, params.fold, params.validation_share, params.seed)
     shares = (params.validation_share, params.test_share)
-    if set(annotated) & {patient for patients in earlier.values() for patient in patients}:
-        return extended_split(earlier, annotated, *shares, params.seed)
-    return random_split(annotated, *shares, params.seed)
+    if set(eligible) & {patient for patients in earlier.values() for patient in patients}:
+        return extended_split(earlier, eligible, *shares, params.seed)
+    return random_split(eligible, *shares, params.seed)
 
 
 def method(params: SplitPatients) -> str:
@@ -144,15 +148,15 @@ def method(params: SplitPatients) -> str:
 
 
 def by_patient(assigned: Assigned, patient_of: Mapping[str, str]) -> dict[str, str | int]:
-    """A list by patient or scan as one by patient; scans that are not here are passed over.
+    """A list by patient or by scan, as one by patient; scans not in the table are left out.
 
-    One patient of LUNA16 has two scans: where numbered folds part the scans of a patient, all
-    of them go into the lowest of those folds, and the log says so.
+    One patient of LUNA16 has two scans: where the scans of a patient are in several numbered
+    folds, all go into the lowest of these, and the log says so.
 
     Raises
     ------
     DataError
-        If it puts two scans of one patient into different parts by name.
+        If it puts two scans of one patient into different named parts.
     """
     listed: dict[str, str | int] = {}
     for (kind, name), part in assigned.items():
@@ -165,7 +169,7 @@ def by_patient(assigned: Assigned, patient_of: Mapping[str, str]) -> dict[str, s
         if isinstance(other, str) or isinstance(part, str):
             raise DataError(
                 f"the split's file has scans of patient {patient} in {other} and in {part}; a "
-                "patient can be on one side only"
+                "patient can be in one part only"
             )
         listed[patient] = min(other, part)
         log.warning(
@@ -175,12 +179,12 @@ def by_patient(assigned: Assigned, patient_of: Mapping[str, str]) -> dict[str, s
     return listed
 
 
-def _scans(table: Tables) -> list[_TabledScan]:
+def _scans(table: Tables) -> list[_Scan]:
     records = table.scans
-    least = int(json.loads(table.attributes.get("params", "{}")).get("min_readers", 1))
-    true_nodules = table.nodules[table.nodules["readers"] >= least]
+    min_readers = int(json.loads(table.attributes.get("params", "{}")).get("min_readers", 1))
+    true_nodules = table.nodules[table.nodules["readers"] >= min_readers]
     return [
-        _TabledScan(scan, patient, truth, int(nodules))
+        _Scan(scan, patient, truth, int(nodules))
         for scan, patient, truth, nodules in zip(
             decoded(records["scan"]),
             decoded(records["patient"]),
@@ -191,15 +195,15 @@ def _scans(table: Tables) -> list[_TabledScan]:
     ]
 
 
-def _unread(scan: _TabledScan) -> bool:
+def _unannotated(scan: _Scan) -> bool:
     return scan.truth == UNANNOTATED
 
 
-def _dealt(scans: list[_TabledScan], *, unread: bool) -> dict[str, int]:
-    """Nodules by patient, of those whom the split deals out."""
+def _nodules_by_patient(scans: list[_Scan], *, unannotated: bool) -> dict[str, int]:
+    """Number of nodules of each patient that can be in a part."""
     counts: Counter[str] = Counter()
     for scan in scans:
-        if unread or not _unread(scan):
+        if unannotated or not _unannotated(scan):
             counts[scan.patient] += scan.nodules
     return dict(counts)
 
@@ -207,7 +211,7 @@ def _dealt(scans: list[_TabledScan], *, unread: bool) -> dict[str, int]:
 STAGE = DatasetStage(
     name="split-patients",
     version=2,
-    help="deal the patients out into train, validation and test",
+    help="split the patients into train, validation and test",
     params=SplitPatients,
     needs=("build-tables",),
     run=run,

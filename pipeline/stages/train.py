@@ -28,9 +28,10 @@ from typing import Any
 from lungseg.core.errors import ConfigError, DataError
 from lungseg.core.fingerprint import digest_of, effective_params
 from lungseg.core.stage import DatasetInputs, DatasetStage, Facts, Params, as_dict, param
+from lungseg.io.annotations.nodule_list import UNANNOTATED
 from lungseg.io.results.tensorboard import EventFile
 from lungseg.io.tables.reader import Tables
-from lungseg.io.tables.schema import UNANNOTATED, decoded
+from lungseg.io.tables.schema import decoded
 from lungseg.model.devices import backend, quiet_keras
 from lungseg.model.model_record import LAST, NET, ModelRecord, write_model_record
 from lungseg.model.networks import NetworkSettings

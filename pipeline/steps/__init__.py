@@ -1,1 +1,1 @@
-"""Bodies of stages that read several kinds of file and decide: below stages, above io and ops."""
+"""Parts of stages that read files of several kinds and decide: below stages, above io and ops."""

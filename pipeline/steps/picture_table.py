@@ -1,7 +1,7 @@
-"""A table of 2-D pictures and their lung masks: X-rays, or single CT slices saved as pictures.
+"""Picture table: 2-D pictures with their lung masks, as a table that nets train on.
 
-It is the table file that scans give, with grey 0..255 for HU and no nodules, so that the same
-nets train on it.
+The pictures are X-rays, or single CT slices saved as pictures. The file is the one that scans
+give, with grey 0..255 in place of HU and no nodules; each picture is a scan of one slice.
 """
 
 import hashlib
@@ -18,10 +18,12 @@ import numpy.typing as npt
 
 from lungseg.core.errors import DataError
 from lungseg.core.stage import Facts
-from lungseg.io.pictures.pairs import Grey, as_mask, find_pairs, placed, read_grey, resized
-from lungseg.io.tables import reader as schema
+from lungseg.io.pictures.pairs import as_mask, find_pairs, read_grey
+from lungseg.io.tables.reader import Tables
+from lungseg.io.tables.schema import VOTE_LEVELS
 from lungseg.io.tables.writer import ScanRows, TableWriter
 from lungseg.ops.grid.crop import MULTIPLE
+from lungseg.ops.grid.picture_size import Grey, placed, resized
 from lungseg.volume import Geometry
 
 KIND = "pictures"
@@ -47,14 +49,13 @@ def build_picture_table(  # noqa: PLR0913 - two folders, a file, and how
     images, masks
         Folders, or one folder: the mask of ``a.png`` is called ``a`` or ``a_mask``.
     size
-        Edge of the tabulated squares, pixels; a multiple of 32.
+        Edge of the squares in the table, pixels; a multiple of 32.
     fit
         ``pad`` keeps a picture's shape and fills up with black; ``stretch`` fills the square.
     patient
-        Regular expression searched in each name; its first group, or all that it matches, is
-        the patient. Without one every picture is a patient.
+        Regular expression that finds the patient in each picture's name, see `patient_of`.
     settings
-        Parameters to be kept in the file.
+        Parameters that made the table, to be kept in the file.
 
     Returns
     -------
@@ -96,7 +97,7 @@ def build_picture_table(  # noqa: PLR0913 - two folders, a file, and how
 def _rows(
     pairs: Mapping[str, tuple[Path, Path]], size: int, fit: str, patient: str, left_out: list[str]
 ) -> Iterator[ScanRows]:
-    expression = compiled(patient)
+    expression = patient_pattern(patient)
     for name, (image_path, mask_path) in pairs.items():
         try:
             (image, most), (mask, _) = read_grey(image_path), read_grey(mask_path)
@@ -135,7 +136,7 @@ def _picture_rows(  # noqa: PLR0913 - one record's fields
         scan=name,
         patient=patient,
         fingerprint=fingerprint,
-        # Pixels of the picture a pixel of the table: the way back to the file's own grid.
+        # How many of the file's pixels a pixel of the table spans: the way back to its grid.
         geometry=Geometry(spacing_mm=(1.0, *scale)),
         shape_zyx=(1, shape[0], shape[1]),
         corner_zyx=(0, -corner[0], -corner[1]),
@@ -150,7 +151,7 @@ def _picture_rows(  # noqa: PLR0913 - one record's fields
         },
         areas={
             "lung_mm2": np.asarray([np.count_nonzero(lungs)], np.float32),
-            **{f"nodule_mm2_{level}": none for level in schema.VOTE_LEVELS},
+            **{f"nodule_mm2_{level}": none for level in VOTE_LEVELS},
             "target_mm2": none,
         },
     )
@@ -166,13 +167,13 @@ def _same_shape(image: Grey, mask: Grey, image_path: Path, mask_path: Path) -> N
         )
 
 
-def compiled(patient: str) -> re.Pattern[str] | None:
-    """`patient` as an expression; None if it is empty.
+def patient_pattern(patient: str) -> re.Pattern[str] | None:
+    """The regular expression `patient` for `patient_of`; None if it is empty.
 
     Raises
     ------
     DataError
-        If it is none.
+        If it is not a regular expression.
     """
     try:
         return re.compile(patient) if patient else None
@@ -184,12 +185,19 @@ def compiled(patient: str) -> re.Pattern[str] | None:
 
 
 def patient_of(name: str, expression: re.Pattern[str] | None) -> str:
-    """The patient that a picture's name tells: the first group, or all that is matched.
+    r"""The patient in a picture's name: the first group that matches, or the whole match.
+
+    Without an expression every picture is of a patient of its own, called as the picture.
 
     Raises
     ------
     DataError
-        If nothing is.
+        If nothing matches.
+
+    Examples
+    --------
+    >>> patient_of("CHNCXR_0001_0", re.compile(r"CHNCXR_(\d+)"))
+    '0001'
     """
     if expression is None:
         return name
@@ -204,7 +212,7 @@ def patient_of(name: str, expression: re.Pattern[str] | None) -> str:
 
 
 def _facts(path: Path, left_out: list[str]) -> Facts:
-    with schema.Tables(path) as table:
+    with Tables(path) as table:
         more = f" and {len(left_out) - NAMED_AT_MOST} more" if len(left_out) > NAMED_AT_MOST else ""
         named = {"left_out_names": "; ".join(left_out[:NAMED_AT_MOST]) + more} if left_out else {}
         return {

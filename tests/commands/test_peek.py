@@ -5,9 +5,9 @@ import pytest
 
 from lungseg.commands.peek import peek
 from lungseg.core.errors import DataError
-from lungseg.io.pictures.png import read_picture
 from lungseg.ops.overlay import BY_VOTES, LEFT, RIGHT
 from lungseg.steps.picture_table import build_picture_table
+from tests.io.pictures.picture_files import read_rgb
 from tests.io.tables.table_rows import AREAS, SIZE, scan_rows, write_table
 from tests.steps.test_picture_table import ROUND, grey, two_folders
 
@@ -41,7 +41,7 @@ def panels(paths):
     """How many panels the sheets have: each has a green outline of the left lung's width."""
     count = 0
     for path in paths:
-        picture = read_picture(path)
+        picture = read_rgb(path)
         green = (picture == np.asarray(LEFT, np.uint8)).all(axis=-1)
         columns = np.flatnonzero(green.sum(axis=0) >= 20).size // 2
         count += green.sum() // (2 * 11 + 2 * 22) if columns else 0
@@ -52,15 +52,15 @@ def test_rows_are_shown_with_their_outlines_on_several_sheets(table, tmp_path):
     paths = peek(table, "1.2.31", tmp_path)
     assert [path.name for path in paths] == ["1.2.31-01.png", "1.2.31-02.png"]
     assert panels(paths) == 24
-    first = read_picture(paths[0])
+    first = read_rgb(paths[0])
     assert has(first, RIGHT)
     assert has(first, LEFT)
     assert has(first, BY_VOTES[3])
-    assert not has(read_picture(paths[1]), BY_VOTES[3])
+    assert not has(read_rgb(paths[1]), BY_VOTES[3])
 
 
 @pytest.mark.parametrize(("every", "shown"), [(1, 60), (10, 8), (60, 3)])
-def test_every_kth_row_and_all_with_a_nodule(table, tmp_path, every, shown):
+def test_every_nth_row_and_all_with_a_nodule(table, tmp_path, every, shown):
     assert panels(peek(table, "1.2.31", tmp_path, every=every)) == shown
 
 
@@ -71,7 +71,7 @@ def test_a_scan_is_found_by_its_end_or_its_patient(table, tmp_path, scan, shown)
     assert all(path.parent == tmp_path / "new" / "folder" for path in paths)
 
 
-def test_a_scan_that_is_not_there(table, tmp_path):
+def test_an_unknown_scan_is_refused(table, tmp_path):
     with pytest.raises(
         DataError, match=r"no scan or patient '7\.7' in .* holds 3 scans, the first"
     ):
@@ -82,6 +82,6 @@ def test_pictures_are_shown_in_all_their_greys(tmp_path):
     folders = two_folders(tmp_path, a=(grey(value=100), ROUND))
     build_picture_table(*folders, tmp_path / "t.h5", 64)
     (path,) = peek(tmp_path / "t.h5", "a", tmp_path / "out")
-    picture = read_picture(path)
+    picture = read_rgb(path)
     assert has(picture, (100, 100, 100))
     assert has(picture, RIGHT)

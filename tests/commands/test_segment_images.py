@@ -12,6 +12,8 @@ from lungseg.core.errors import ConfigError, DataError
 from lungseg.io.pictures.single_images import SingleImage, find_images, read_single_image
 from lungseg.model import inference
 from lungseg.model.model_record import NET, ModelRecord, write_model_record
+from lungseg.model.samples import Samples
+from lungseg.steps.picture_table import build_picture_table
 
 PICTURES = ModelRecord(
     target="lungs", classes=["background", "lungs"], kind="pictures", network={}, context=0,
@@ -166,15 +168,80 @@ def test_a_picture_is_shown_whole_in_the_middle_of_black():
     assert (net.seen == 1).all()
 
 
-def test_a_ct_slice_is_shown_at_the_spacing_of_training():
+def test_a_ct_slice_is_shown_at_the_spacing_of_training(monkeypatch):
+    shown = []
+    monkeypatch.setattr(
+        inference, "predict_tiled", lambda _net, image, *_how: shown.append(image) or image[..., 0]
+    )
     hu = np.full((60, 80), 400, np.float32)
     hu[20:40, 20:60] = -1000
-    net = Dark()
-    found = probability_of(SingleImage(hu, in_hu=True, spacing_mm=(2.0, 2.0)), net, CT)
+    # 120 mm high and 40 mm wide; of training 2 mm and 0.5 mm a pixel.
+    image = SingleImage(hu, in_hu=True, spacing_mm=(2.0, 0.5))
+    record = dataclasses.replace(CT, spacing_mm=[9.0, 2.5, 0.25])
+    found = probability_of(image, Dark(), record)
+    assert shown[0].shape == (48, 160, 1)
+    dark = shown[0][..., 0] < 0.5
+    assert (dark.any(axis=1).nonzero()[0][[0, -1]] == [16, 31]).all()
+    assert (dark.any(axis=0).nonzero()[0][[0, -1]] == [40, 119]).all()
     assert found.shape == (60, 80)
-    assert net.shapes == {(32, 32, 1)}
-    np.testing.assert_array_equal(found[22:38, 22:58] > 0.5, True)
-    assert (found[:18] < 0.5).all()
+    np.testing.assert_array_equal(found < 0.5, hu < 0)
+
+
+def test_a_ct_slice_without_spacing_is_shown_as_it_is():
+    net = Dark()
+    hu = np.full((32, 32), -1000, np.float32)
+    probability_of(SingleImage(hu, in_hu=True), net, CT, fit="resize")
+    assert net.seen.shape == (1, 32, 32, 1)
+    assert (net.seen == 0).all()
+
+
+def test_a_ct_net_is_shown_tiles_and_a_net_of_pictures_the_whole(monkeypatch):
+    ways = []
+    monkeypatch.setattr(
+        inference, "predict_tiled",
+        lambda _net, image, *how: ways.append(how) or image[..., 0],
+    )  # fmt: skip
+    ct = SingleImage(np.zeros((40, 50), np.float32), in_hu=True)
+    grey = SingleImage(np.zeros((40, 50), np.float32), in_hu=False)
+    probability_of(ct, Dark(), CT)
+    assert ways == [(32, 8)]
+    probability_of(grey, Dark(), PICTURES)
+    probability_of(ct, Dark(), CT, fit="resize")
+    assert len(ways) == 1
+    probability_of(grey, Dark(), PICTURES, fit="tiles")
+    assert len(ways) == 2
+
+
+def test_a_net_sees_a_picture_as_it_saw_the_tables_row(tmp_path):
+    """What training is given of the table's row is what the net is shown of the file."""
+    grey = np.random.default_rng(0).integers(0, 256, (64, 64), dtype=np.uint8)
+    for name in ("a.png", "a_mask.png"):
+        Image.fromarray(grey).save(tmp_path / name)
+    build_picture_table(tmp_path, tmp_path, tmp_path / "tables.h5", 64)
+    record = dataclasses.replace(PICTURES, context=1, low=20.0, high=200.0)
+    samples = Samples(tmp_path / "tables.h5", record.input_spec)
+    trained_on, _ = samples.plain([0])
+    samples.tables.close()
+    net = Dark()
+    probability_of(read_single_image(tmp_path / "a.png"), net, record)
+    np.testing.assert_array_equal(net.seen, trained_on)
+
+
+def test_a_ct_slice_is_shown_to_a_net_of_pictures_in_its_window():
+    hu = np.array([[-2000, -1000], [-300, 400]], np.float32).repeat(32, 0).repeat(32, 1)
+    net = Dark()
+    probability_of(SingleImage(hu, in_hu=True), net, PICTURES)
+    np.testing.assert_allclose(np.unique(net.seen), [0, 0.5, 1], atol=1e-6)
+
+
+@pytest.mark.parametrize("context", [0, 2])
+def test_a_slice_alone_stands_for_its_neighbours(context):
+    hu = np.random.default_rng(0).uniform(-900, 300, (32, 32)).astype(np.float32)
+    record = dataclasses.replace(CT, context=context)
+    net = Dark()
+    probability_of(SingleImage(hu, in_hu=True), net, record, fit="resize")
+    expected = np.repeat((hu[..., None] + 1000) / 1400, 2 * context + 1, axis=-1)
+    np.testing.assert_allclose(net.seen[0], expected, atol=1e-6)
 
 
 @pytest.mark.data

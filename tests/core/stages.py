@@ -1,4 +1,4 @@
-"""Small stages to run the engine on: text files, and faults on demand."""
+"""Small stages for tests of the runner: text files, and faults on demand."""
 
 import os
 import signal

@@ -115,7 +115,7 @@ def test_a_bad_scan_is_named_and_the_others_finish(tmp_path):
     assert read_output(tmp_path, summary, "join", "", "all.txt") == "TWO!"
 
 
-def test_a_damaged_output_is_told_of_with_the_commands_that_find_and_remake_it(tmp_path):
+def test_a_damaged_output_is_reported_with_the_commands_that_find_and_remake_it(tmp_path):
     summary = run(tmp_path, {"a": "damaged"})
     assert summary.results["read", "a"].error == (
         "text.txt is not what was written; `lungseg-cli verify` names every damaged output, "

@@ -368,7 +368,7 @@ def test_a_volume_that_cannot_be_a_scan_is_refused(data, tmp_path, pattern):
 
 
 @pytest.mark.parametrize("pattern", LEFT_OUT)
-def test_what_is_no_ct_is_left_out(data, tmp_path, pattern):
+def test_a_file_that_is_not_ct_is_left_out(data, tmp_path, pattern):
     paths = sorted(data.glob(pattern))
     assert paths
     for path in paths:

@@ -1,4 +1,4 @@
-"""Dataset: the same batches whoever makes them, and faults that are heard."""
+"""Dataset: the same batches from any number of workers, and faults are reported."""
 
 import os
 import signal

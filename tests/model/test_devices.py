@@ -1,4 +1,4 @@
-"""Devices: data-parallel training equals training on one, and what is asked for in vain."""
+"""Devices: data-parallel training equals training on one; impossible requests are refused."""
 
 import subprocess
 import sys

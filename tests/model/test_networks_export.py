@@ -1,4 +1,4 @@
-"""A SavedModel says what the network said."""
+"""A SavedModel predicts what the network predicts."""
 
 import os
 
@@ -41,7 +41,7 @@ def test_what_cannot_be_exported_is_named(saved, tmp_path):
         export_model(tmp_path / "note.txt", tmp_path / "out")
 
 
-def test_another_backend_is_told_to_step_aside(monkeypatch, tmp_path):
+def test_another_backend_is_refused_with_advice(monkeypatch, tmp_path):
     import keras
 
     monkeypatch.setattr(keras.backend, "backend", lambda: "jax")

@@ -1,4 +1,4 @@
-"""Every network learns two slices by heart, and says so with its running statistics."""
+"""Every network can overfit two slices, also with its running statistics."""
 
 import numpy as np
 import pytest

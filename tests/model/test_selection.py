@@ -1,4 +1,4 @@
-"""Selection: who is trained on, and in which order."""
+"""Selection: which rows are trained on, and in which order."""
 
 import numpy as np
 import pytest
@@ -30,7 +30,7 @@ def test_slices_with_and_without_nodule_of_the_patients_asked_for(table):
     np.testing.assert_array_equal(chosen.rows, sorted({0, 1, 2, 3, 4, 5} | rows_of(2)))
 
 
-def test_what_nobody_read_is_neither(table):
+def test_rows_of_unannotated_scans_are_neither_positive_nor_negative(table):
     chosen = select(Samples(table, InputSpec()), ["a", "b", "c", "d"])
     assert not set(chosen.rows) & rows_of(1)
 

@@ -4,7 +4,7 @@ import json
 
 import numpy as np
 
-from lungseg.io.tables.reader import NODULES
+from lungseg.io.tables.schema import NODULES
 from lungseg.io.tables.writer import ScanRows, TableWriter
 from lungseg.volume import Geometry
 

@@ -1,4 +1,4 @@
-"""The phantom is what it says it is: every other test leans on it."""
+"""The phantom has the anatomy that it states: other tests depend on it."""
 
 import time
 

@@ -11,12 +11,12 @@ from scipy import ndimage
 from lungseg.core.errors import ConfigError, ScanError
 from lungseg.io.annotations.lidc_database import read_scan, scans_of_patient
 from lungseg.io.volumes import volume_file
-from lungseg.phantom.demo import DEMO_PATIENTS, demo_plan, write_demo
+from lungseg.phantom.demo import DEMO_PATIENTS, plan_demo_phantom, write_demo
 from lungseg.phantom.lidc_like import (
     DrawnNodule,
     drawn_nodules,
     grid_of,
-    plan,
+    plan_phantom,
     rated_hu,
     scene,
 )
@@ -28,7 +28,7 @@ PLANS = {}
 
 def planned(patient):
     if patient not in PLANS:
-        PLANS[patient] = demo_plan(next(c for c in DEMO_PATIENTS if c.patient == patient))
+        PLANS[patient] = plan_demo_phantom(next(c for c in DEMO_PATIENTS if c.patient == patient))
     return PLANS[patient]
 
 
@@ -36,9 +36,9 @@ def dice(a, b):
     return 2 * (a & b).sum() / (a.sum() + b.sum())
 
 
-@pytest.mark.parametrize("choice", DEMO_PATIENTS, ids=lambda c: c.patient)
-def test_every_drawn_voxel_lies_in_the_lungs_of_the_body_that_was_found(choice):
-    found = planned(choice.patient)
+@pytest.mark.parametrize("patient", DEMO_PATIENTS, ids=lambda c: c.patient)
+def test_every_drawn_voxel_lies_in_the_lungs_of_the_fitted_body(patient):
+    found = planned(patient.patient)
     for nodule in found.nodules:
         world = found.geometry.to_world(nodule.points_zyx())
         body = (world - found.chest.centre_xyz_mm) / found.chest.scale_xyz
@@ -48,7 +48,7 @@ def test_every_drawn_voxel_lies_in_the_lungs_of_the_body_that_was_found(choice):
     assert ((scale > 0.72) & (scale < 1.3)).all()
 
 
-def test_the_choices_are_a_data_set():
+def test_the_demo_patients_differ_and_have_the_nodules_that_are_claimed():
     assert len({c.patient for c in DEMO_PATIENTS}) == len(DEMO_PATIENTS)
     counted = [sum(n.readers >= 3 for n in planned(c.patient).nodules) for c in DEMO_PATIENTS[:6]]
     assert counted == [3, 4, 0, 2, 1, 2]
@@ -79,7 +79,7 @@ def test_nodules_that_no_lungs_can_hold_are_refused():
     far = tuple(replace(c, points_xy=c.points_xy * 0 + c.points_xy // 9) for c in reading.contours)
     moved = replace(record, readings=(replace(reading, contours=far),))
     with pytest.raises(ScanError, match=r"0078: no body was found .* mm outside"):
-        plan(moved)
+        plan_phantom(moved)
 
 
 def test_rated_hounsfield_units_follow_texture_calcification_and_readers():
@@ -96,9 +96,9 @@ def test_rated_hounsfield_units_follow_texture_calcification_and_readers():
     assert rated(2, texture=5) < -250
 
 
-@pytest.mark.parametrize("choice", DEMO_PATIENTS, ids=lambda c: c.patient)
-def test_no_nodule_of_the_demo_lies_in_fluid_or_airless_lung(choice):
-    found = planned(choice.patient)
+@pytest.mark.parametrize("patient", DEMO_PATIENTS, ids=lambda c: c.patient)
+def test_no_nodule_of_the_demo_lies_in_fluid_or_airless_lung(patient):
+    found = planned(patient.patient)
     for nodule in found.nodules:
         around = found.geometry.moved(nodule.first_zyx)
         bare = render(found.chest, nodule.votes.shape, around)
@@ -184,9 +184,9 @@ def test_a_scene_needs_room():
 def test_the_demo_is_a_dicom_tree_with_its_truth(tmp_path, clinical):
     import SimpleITK
 
-    told = []
-    (one,) = write_demo(tmp_path, scans=1, told=told.append)
-    assert told == [one]
+    written = []
+    (one,) = write_demo(tmp_path, scans=1, on_written=written.append)
+    assert written == [one]
     record = read_scan(one.scan)
     assert one.folder == tmp_path / "dicom" / record.patient / record.study / record.scan
     assert one.slices == len(list(one.folder.glob("*.dcm"))) == len(record.z_mm)
@@ -206,10 +206,10 @@ def test_the_demo_is_a_dicom_tree_with_its_truth(tmp_path, clinical):
     assert row["scan"] == one.scan
     assert row["lung_ml"] == list(one.lung_ml)
     assert row["nodules"] == list(one.nodules)
-    for nodule, told_nodule in zip(found.nodules, one.nodules, strict=True):
-        index = found.geometry.to_index(told_nodule["centre_xyz_mm"])
+    for nodule, true_nodule in zip(found.nodules, one.nodules, strict=True):
+        index = found.geometry.to_index(true_nodule["centre_xyz_mm"])
         np.testing.assert_allclose(index, nodule.points_zyx().mean(axis=0), atol=0.05)
-        assert told_nodule["volume_mm3"] == pytest.approx(
+        assert true_nodule["volume_mm3"] == pytest.approx(
             nodule.consensus.sum() * found.geometry.voxel_mm3, abs=0.1
         )
 

@@ -211,7 +211,7 @@ def test_vias_pixels_are_placed_by_the_slices_of_the_scan(tmp_path, inputs):
     assert (found.nodules[0].readers, votes.array.max()) == (2, 2)
 
 
-def test_the_wand_follows_the_edge_and_the_ball_stands_in(tmp_path, inputs):
+def test_the_wand_follows_the_edge_and_a_ball_is_used_without_one(tmp_path, inputs):
     ct = volume_file.read(inputs["resample"] / "ct.h5")
     world = ct.geometry.to_world(np.moveaxis(np.indices(ct.shape), 0, -1))
     # a nodule of 12 x 8 x 8 mm, and nothing at all where the other is said to be
@@ -237,7 +237,7 @@ def test_the_wand_follows_the_edge_and_the_ball_stands_in(tmp_path, inputs):
     assert 2 * (mine & egg).sum() / (mine.sum() + egg.sum()) > 0.93
 
 
-def test_a_scan_that_nobody_read_is_unannotated(tmp_path, inputs):
+def test_a_scan_in_no_source_is_unannotated(tmp_path, inputs):
     write_database(tmp_path / "other.sqlite", [("9.9", "P", 2.5, 0.8, Z, [])])
     facts, votes, _, found = annotate(tmp_path, inputs, database=str(tmp_path / "other.sqlite"))
     assert (facts["truth"], found.truth, facts["nodules"]) == ("unannotated", "unannotated", 0)
@@ -291,7 +291,7 @@ def test_a_scan_without_contours_may_lie_as_it_likes(tmp_path, inputs):
         ("LIDC-IDRI-0003_small", 4, 9),
     ],
 )
-def test_real_scans(tmp_path, data, block, readers, outside):
+def test_real_scans_have_the_nodules_that_were_drawn(tmp_path, data, block, readers, outside):
     facts = json.loads((data / "facts.json").read_text())[block]
     first, _ = facts["z_first_last"]
     x, y = facts["origin_xy"]

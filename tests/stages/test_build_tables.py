@@ -8,12 +8,14 @@ import pytest
 
 from lungseg.core.errors import DataError
 from lungseg.core.stage import DatasetInputs
-from lungseg.io.tables.reader import ARRAYS, Tables, decoded
+from lungseg.io.tables.reader import Tables
+from lungseg.io.tables.schema import ARRAYS, decoded
 from lungseg.io.volumes import volume_file
 from lungseg.ops.grid.crop import cut
 from lungseg.stages import build_tables
 from lungseg.stages.build_tables import BuildTables, run
 from lungseg.volume import Geometry
+from tests.io.tables.table_rows import rows_of
 from tests.stages.cached_scan import GEOMETRY, LUNGS, cached_scan
 from tests.steps.test_picture_table import ROUND, grey, two_folders
 
@@ -59,7 +61,7 @@ def test_rows_are_the_cropped_slices_of_each_scan(scans, tmp_path):
         "taken_over": 0, "left_out": 0, "size": 64,
     }  # fmt: skip
     for scan, folders in scans.items():
-        rows = table.rows_of(scan)
+        rows = rows_of(table, scan)
         assert table.slices["z_index"][rows].tolist() == list(range(2, 9))
         assert table.slices["z_mm"][rows].tolist() == [-98.0 + k for k in range(7)]
         for name, file, fill in (
@@ -117,7 +119,7 @@ def test_areas_are_mm2_on_coarser_voxels(tmp_path):
         assert table.slices["z_mm"][:2].tolist() == [4, 6]
 
 
-def test_who_counts_as_target_is_a_setting(scans, tmp_path):
+def test_the_consensus_of_the_target_is_a_setting(scans, tmp_path):
     facts, table = built(scans, tmp_path, replace(PARAMS, min_readers=2, consensus_level=0.5))
     table.close()
     assert facts["target_rows"] == 4
@@ -127,7 +129,7 @@ def test_who_counts_as_target_is_a_setting(scans, tmp_path):
 
 
 @pytest.mark.parametrize(("every", "rows"), [(1, 7), (2, 6), (3, 5), (9, 5)])
-def test_nodule_slices_and_every_kth_other(scans, tmp_path, every, rows):
+def test_nodule_slices_and_every_nth_other(scans, tmp_path, every, rows):
     params = replace(PARAMS, slices="nodule", every=every)
     facts, table = built({"1.1": scans["1.1"]}, tmp_path, params)
     with table:
@@ -150,7 +152,7 @@ def test_scans_are_left_out_by_setting(scans, tmp_path, setting, left, kept):
     assert facts["left_out"] == left
 
 
-def test_no_scan_is_left(scans, tmp_path):
+def test_a_data_set_with_every_scan_left_out_is_refused(scans, tmp_path):
     with pytest.raises(DataError, match="no scan to tabulate: 1 of 1 are left out by the settings"):
         built({"1.3": scans["1.3"]}, tmp_path, replace(PARAMS, unannotated=False))
 
@@ -178,12 +180,12 @@ def test_misfits_are_all_named_with_the_size_they_need(scans, tmp_path):
     del more["2.3"]
     facts, table = built(scans | more, tmp_path / "c", BuildTables(crop_mm=96))
     with table:
-        rows = table.rows_of("2.2")
+        rows = rows_of(table, "2.2")
         assert np.count_nonzero(table.read("nodule", rows)) == 1
         assert table.slices["nodule_mm2_3"][rows].sum() == 1
 
 
-def test_only_misfits(scans, tmp_path):
+def test_a_data_set_of_misfits_only_is_refused(scans, tmp_path):
     empty = (slice(0, 0), slice(0, 0), slice(0, 0))
     scan = cached_scan(tmp_path, "2.3", lungs=empty)
     with pytest.raises(DataError, match=r"1 scans do not fit .*look at their lung masks, or leave"):
@@ -232,7 +234,7 @@ def test_appending_writes_only_what_is_new_and_equals_a_new_build_but_for_order(
         for scan in scans:
             for name in ARRAYS:
                 np.testing.assert_array_equal(
-                    table.read(name, table.rows_of(scan)), anew.read(name, anew.rows_of(scan))
+                    table.read(name, rows_of(table, scan)), anew.read(name, rows_of(anew, scan))
                 )
         assert table.attributes["fingerprint"] == anew.attributes["fingerprint"]
 

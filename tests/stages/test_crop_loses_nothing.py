@@ -13,10 +13,11 @@ from lungseg.ops.grid.crop import crop_corner, cut, size_for
 from lungseg.phantom.small_chest import chest
 from lungseg.stages import annotate_nodules, build_tables, ingest, resample, segment_lungs
 from lungseg.volume import Geometry
+from tests.io.tables.table_rows import rows_of
 
 
 @pytest.mark.parametrize("what", [{}, {"single": True}, {"collapsed_lobe": True}, {"seed": 3}])
-def test_of_phantoms(what):
+def test_phantoms_keep_every_voxel_of_lung_and_nodule(what):
     phantom = chest(**what)
     size = size_for(352, phantom.ct.spacing_mm[1])
     assert size == 128
@@ -50,14 +51,14 @@ def blocks(data, tmp_path_factory):
 
 
 @pytest.mark.data
-def test_of_real_scans(blocks, tmp_path):
+def test_real_scans_keep_every_voxel_of_lung_and_nodule(blocks, tmp_path):
     params = build_tables.BuildTables()
     facts = build_tables.run(params, DatasetInputs(scans=blocks, stages={}), tmp_path)
     assert (facts["scans"], facts["nodules"], facts["size"]) == (3, 3, 352)
     assert inconsistencies(tmp_path / "tables.h5") == []
     with Tables(tmp_path / "tables.h5") as table:
         for scan_row, (scan, folders) in enumerate(sorted(blocks.items())):
-            rows = table.rows_of(scan)
+            rows = rows_of(table, scan)
             for name, stage, file in (
                 ("lungs", "segment-lungs", "lungs.h5"),
                 ("votes", "annotate-nodules", "votes.h5"),

@@ -10,12 +10,12 @@ from lungseg.core.errors import DataError, ScanError
 from lungseg.core.record import Record, write_record
 from lungseg.core.stage import DatasetInputs
 from lungseg.io.annotations.nodule_list import IgnoredPoint, Nodule, NoduleList, write_nodules
-from lungseg.io.pictures.png import read_picture
 from lungseg.io.results.candidate_list import read_detections, write_candidates
 from lungseg.io.volumes import volume_file
 from lungseg.ops.nodules.candidates import Candidate
 from lungseg.stages.evaluate import STAGE, Evaluate
 from lungseg.volume import Geometry, Volume
+from tests.io.pictures.picture_files import read_rgb
 
 SHAPE = (12, 40, 40)
 GRID = Geometry((1.0, 1.0, 1.0), (-20.0, 5.0, 100.0), (-1.0, 0, 0, 0, 1.0, 0, 0, 0, 1.0))
@@ -166,7 +166,7 @@ def test_segmentation_scores_by_hand(three):
     assert slices["empty_clean"] == 1.0
 
 
-def test_scores_say_of_whom_by_what_and_what_each_means(three):
+def test_scores_name_their_patients_model_and_definitions(three):
     _, scores, _ = three.run()
     assert scores["model"] == {"sha256": "0a1b", "split_hash": "abc"}
     assert scores["includes_training_patients"] is False
@@ -175,7 +175,7 @@ def test_scores_say_of_whom_by_what_and_what_each_means(three):
         assert scores["definitions"][score]
 
 
-def test_tables_have_a_line_for_every_scan_and_nodule(three):
+def test_tables_have_one_line_per_scan_and_nodule(three):
     _, _, out = three.run()
     scans = rows(out / "per_scan.csv")
     assert [r["seriesuid"] for r in scans] == ["scan-P1", "scan-P2", "scan-P3"]
@@ -189,10 +189,10 @@ def test_tables_have_a_line_for_every_scan_and_nodule(three):
     assert nodules[0]["distance_mm"] == "1.0"
     assert len(read_detections(out / "candidates.csv")) == 6
     assert [r["threshold"] for r in rows(out / "froc.csv")] == ["", "0.9", "0.8", "0.6"]
-    assert read_picture(out / "froc.png").std() > 5
+    assert read_rgb(out / "froc.png").std() > 5
 
 
-def test_the_same_twice(three):
+def test_a_second_run_writes_the_same_files(three):
     _, first, out = three.run()
     png = (out / "froc.png").read_bytes()
     _, second, _ = three.run()
@@ -206,7 +206,7 @@ def test_fewer_readers_wanted_makes_more_nodules(three):
     assert (scores["nodules"], scores["detection"]["hits"]) == (4, 3)
 
 
-def test_training_patients_are_refused_unless_allowed_and_then_told(three):
+def test_training_patients_are_refused_unless_allowed_and_then_reported(three):
     three.add("P0", nodules=[((5, 10, 10), 2, 3)])
     assert three.run()[1]["left_out"] == {"of part train": 1}
     for part in ("all", "train"):
@@ -237,7 +237,7 @@ def test_without_nodules_scores_are_null_with_a_reason(tmp_path):
     assert (out / "froc.png").exists()
 
 
-def test_without_candidates_sensitivity_is_nought(tmp_path):
+def test_without_candidates_sensitivity_is_0(tmp_path):
     data = Set(tmp_path)
     data.add("P1", nodules=[((5, 10, 10), 2, 3)])
     _, scores, _ = data.run()
@@ -261,5 +261,5 @@ def test_without_scans_the_reason_names_what_there_is(tmp_path):
 def test_masks_on_another_grid_are_refused(three):
     path = three.scans["scan-P2"]["find-nodules"] / "nodules.h5"
     volume_file.write(Volume(np.zeros(SHAPE, np.uint16), GRID.moved((1, 0, 0))), path)
-    with pytest.raises(ScanError, match="scan-P2: found nodules lie on a grid of"):
+    with pytest.raises(ScanError, match="scan-P2: find-nodules' masks have the grid"):
         three.run()

@@ -1,4 +1,4 @@
-"""Find nodules, from probabilities made by hand, on scans that lie any way in the world."""
+"""Find nodules, from probabilities made by hand, on scans in any orientation."""
 
 import csv
 import json
@@ -110,7 +110,7 @@ def test_grids_that_differ_are_refused(tmp_path, name):
     file = {"probabilities": "predict/probability.h5", "lungs": "segment-lungs/lungs.h5"}[name]
     moved = volume_file.read(tmp_path / file)
     volume_file.write(Volume(moved.array, moved.geometry.moved((1, 0, 0))), tmp_path / file)
-    with pytest.raises(ScanError, match=f"the {name} have another grid"):
+    with pytest.raises(ScanError, match=f"the {name} lie on another grid"):
         STAGE.run(FindNodules(), folders, out)
 
 

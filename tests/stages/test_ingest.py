@@ -1,4 +1,4 @@
-"""Ingest: what is stored is what the files state, and what was done to it is told."""
+"""Ingest: what is stored is what the files state, and every correction is recorded."""
 
 import hashlib
 import json
@@ -107,7 +107,7 @@ def test_uneven_slices_are_sampled_where_they_lie(tmp_path):
     assert ct.geometry.to_world((ct.shape[0] - 1, 0, 0))[2] == pytest.approx(7)
 
 
-def test_missing_slices_are_refused_or_filled_and_told(tmp_path):
+def test_missing_slices_are_refused_or_filled_and_recorded(tmp_path):
     places = positions(9, gap_mm=1.5)[[0, 1, 2, 3, 6, 7, 8]]
     write_series(tmp_path / "in", field(places), places, spacing=SPACING)
     with pytest.raises(ScanError, match=r"missing-slices: .* 2 missing: 4.5 mm between 4.50 and 9"):
@@ -120,7 +120,7 @@ def test_missing_slices_are_refused_or_filled_and_told(tmp_path):
     assert wrong_by(ct, None)[0] <= 5
 
 
-def test_padding_is_kept_and_told(tmp_path):
+def test_padding_is_kept_and_recorded(tmp_path):
     places = positions(5)
     stored = field(places).astype(np.int16)
     stored[:, :6] = -2000
@@ -132,7 +132,7 @@ def test_padding_is_kept_and_told(tmp_path):
     assert volume_file.read_attribute(tmp_path / "out/ct.h5", "padding_hu") == -3024
 
 
-def test_without_padding_the_attribute_is_no_number(tmp_path):
+def test_without_padding_the_attribute_is_nan(tmp_path):
     places = positions(5)
     write_series(tmp_path / "in", field(places), places)
     _, facts = ingested(tmp_path / "in", tmp_path)

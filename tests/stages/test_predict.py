@@ -1,4 +1,4 @@
-"""The predict stage: where the net looks, what it is told, and whom it leaves out."""
+"""The predict stage: which slices the net sees, its input, and which patients are skipped."""
 
 import dataclasses
 import hashlib
@@ -14,7 +14,7 @@ from lungseg.core.record import Record, write_record
 from lungseg.io.volumes import volume_file
 from lungseg.model import inference
 from lungseg.model.model_record import ModelRecord, write_model_record
-from lungseg.stages.predict import Predict, check_fits, neighbours, probability_of, run
+from lungseg.stages.predict import Predict, check_fits, probability_of, run
 from lungseg.volume import Geometry, Volume
 
 RECORD = ModelRecord(
@@ -48,7 +48,7 @@ def scan():
     return Volume(ct, GEOMETRY), lungs
 
 
-def test_slices_with_lung_are_answered_where_they_lie(scan):
+def test_predictions_lie_where_their_slices_lie(scan):
     ct, lungs = scan
     net = Middle()
     found, slices = probability_of(ct, lungs, net, RECORD, batch_size=2)
@@ -69,9 +69,15 @@ def test_neighbouring_slices_are_those_of_the_table(scan):
     np.testing.assert_allclose(x[4], np.moveaxis(shown[[5, 6, 6]], 0, -1), atol=1e-6)
 
 
-def test_a_gap_is_not_bridged():
-    stack = neighbours(np.array([3, 6]), np.array([2, 3, 6, 7]), 2)
-    np.testing.assert_array_equal(stack, [[2, 2, 3, 3, 3], [6, 6, 6, 7, 7]])
+@pytest.mark.parametrize("batch_size", [1, 2, 3])
+def test_neighbours_reach_over_batches_but_not_over_slices_without_lung(scan, batch_size):
+    ct, lungs = scan
+    lungs[4] = 0
+    net = Middle()
+    probability_of(ct, lungs, net, RECORD, batch_size)
+    shown = (ct.array[:, 4:36, 1:33] + 1000) / 1400
+    expected = np.moveaxis(shown[[[2, 2, 3], [2, 3, 3], [5, 5, 6], [5, 6, 6]]], 1, -1)
+    np.testing.assert_allclose(np.concatenate(net.seen)[:4], expected, atol=1e-6)
 
 
 def test_a_net_of_lungs_alone_is_shown_lungs_alone(scan):
@@ -158,7 +164,7 @@ def test_it_writes_sixteen_bits_on_the_working_grid(folders, scan):
         ("c", "validation", True), ("a", "all", False), ("x", "test", False),
     ],
 )  # fmt: skip
-def test_whom_it_leaves_out(folders, patient, part, skipped):
+def test_patients_of_other_parts_are_skipped(folders, patient, part, skipped):
     net, inputs, out = folders(patient)
     if skipped:
         with pytest.raises(ScanSkipped, match=f"predict.part is {part}"):

@@ -40,7 +40,7 @@ def test_the_window_holds_metal_back_before_it_spreads():
 
 @pytest.mark.parametrize("padding", [-2000, -3024, -1000])
 @pytest.mark.parametrize(("hu_low", "air"), [(-1024, -1024), (-1350, -1024), (-125, -125)])
-def test_padding_becomes_air_and_is_told_apart(padding, hu_low, air):
+def test_padding_becomes_air_and_is_recorded(padding, hu_low, air):
     ct, view = on_working_grid(scan(padding), padding, Resample(hu_low=hu_low))
     outside = ~view.array
     assert ct.array.min() == air
@@ -89,7 +89,7 @@ def test_anti_aliasing_reaches_the_kernel():
 
 
 @pytest.mark.data
-def test_a_real_scan_equals_simpleitks_and_its_round_view_is_found(data):
+def test_a_real_scan_equals_simpleitks_and_its_field_of_view_is_found(data):
     import SimpleITK as sitk  # noqa: N813
 
     (folder,) = (data / "LIDC-IDRI" / "LIDC-IDRI-0001").glob("*/*")

@@ -66,7 +66,7 @@ def test_a_block_of_a_few_slices_has_lungs():
     assert verdict.facts["touches_bottom"]
 
 
-def test_padding_outside_a_round_field_of_view_is_no_air_of_the_histogram():
+def test_padding_outside_a_round_field_of_view_is_not_air_in_the_histogram():
     phantom = chest(padding_hu=-2000)
     view = phantom.ct.array > -1500
     assert not view.all()
@@ -80,7 +80,7 @@ def test_padding_outside_a_round_field_of_view_is_no_air_of_the_histogram():
     assert verdict.facts["threshold_hu"] != told.facts["threshold_hu"]
 
 
-def test_lungs_that_the_picture_cuts_at_the_sides_stay():
+def test_lungs_cut_at_the_sides_of_the_image_stay():
     phantom = chest(field_mm=(300.0, 220.0), nodules=())
     lungs, verdict = segment(phantom.ct, None, PARAMS)
     assert verdict.facts["touches_sides"]

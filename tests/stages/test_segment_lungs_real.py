@@ -81,7 +81,7 @@ def test_abdomens_have_no_lungs(data, tmp_path, name):
         ("LIDC-IDRI-0003", (350, 410), (390, 450), "good"),
     ],
 )
-def test_what_two_radiologists_drew_is_inside(  # noqa: PLR0917
+def test_voxels_that_two_radiologists_included_are_in_the_lungs(  # noqa: PLR0917
     data, tmp_path, patient, right_ml, left_ml, verdict
 ):
     ct, lungs, facts = lungs_of(data / "LIDC-IDRI" / patient, tmp_path)

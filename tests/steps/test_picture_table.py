@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from lungseg.core.errors import DataError
-from lungseg.io.tables.reader import Tables, decoded
+from lungseg.io.tables.reader import Tables
+from lungseg.io.tables.schema import decoded
 from lungseg.steps.picture_table import build_picture_table
 from tests.io.pictures.test_pairs import save, touch
 
@@ -89,7 +90,7 @@ def test_what_cannot_be_used_is_named_and_the_rest_is_done(tmp_path):
         assert len(json.loads(table.attributes["left_out"])) == 3
 
 
-def test_nothing_but_broken_pictures(tmp_path):
+def test_a_folder_of_broken_pictures_only_is_refused(tmp_path):
     images, masks = two_folders(tmp_path, a=(grey(), ROUND))
     (images / "a.png").write_bytes(b"no picture")
     with pytest.raises(DataError, match=r"no pair of pictures could be read: a: .*a\.png cannot"):
@@ -115,7 +116,7 @@ def test_the_size_is_a_multiple_of_32(tmp_path):
 
 
 @pytest.mark.data
-def test_the_x_rays(data, tmp_path):
+def test_the_real_x_rays_are_tabulated(data, tmp_path):
     folders = data / "xray" / "images", data / "xray" / "masks"
     facts = build_picture_table(*folders, tmp_path / "t.h5", 256, patient=r"^[A-Z]+_\d+")
     assert facts["scans"] == facts["patients"] == 566

@@ -1,11 +1,10 @@
-"""One PNG a scan, and candidates, on the phantom: what is drawn is where it is."""
+"""One PNG per scan, and candidates, on the phantom: what is drawn lies where it should."""
 
 import numpy as np
 import pytest
 
 from lungseg.core.record import Record, write_record
 from lungseg.io.annotations.nodule_list import NoduleList, write_nodules
-from lungseg.io.pictures.png import read_picture
 from lungseg.io.results.candidate_list import read_detections
 from lungseg.io.volumes import volume_file
 from lungseg.ops.grid.resample import labels_to_grid
@@ -13,6 +12,7 @@ from lungseg.ops.overlay import BY_VOTES, DETECTED, LEFT, RIGHT
 from lungseg.phantom.small_chest import chest
 from lungseg.stages import find_nodules, resample
 from lungseg.steps.pictures_of_scan import write_overlays
+from tests.io.pictures.picture_files import read_rgb
 
 
 @pytest.fixture(scope="module", params=[("", 0.0), ("zx", 0.0), ("y", 12.0)])
@@ -67,7 +67,7 @@ def test_a_picture_shows_lungs_votes_and_detections(scan, tmp_path):
     _, folders = scan
     (path,) = write_overlays(folders, tmp_path / "pictures")
     assert path.name == "1.2.3.png"
-    picture = read_picture(path)
+    picture = read_rgb(path)
     for colour in (RIGHT, LEFT, DETECTED):
         assert np.count_nonzero((picture == colour).all(axis=-1)) > 50
     # The right lung lies at the left in the first panel.
@@ -80,6 +80,6 @@ def test_a_picture_shows_lungs_votes_and_detections(scan, tmp_path):
 def test_a_picture_needs_no_more_than_the_resampled_scan(scan, tmp_path):
     _, folders = scan
     (path,) = write_overlays({"resample": folders["resample"]}, tmp_path)
-    picture = read_picture(path)
+    picture = read_rgb(path)
     assert not (picture == BY_VOTES[0]).all(axis=-1).any()
     assert picture.shape[1] > 1000

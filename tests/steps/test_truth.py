@@ -1,11 +1,11 @@
-"""Which source speaks for a scan."""
+"""Which source of annotations is used for a scan."""
 
 import math
 
 import pytest
 
 from lungseg.core.errors import ConfigError
-from lungseg.steps.truth import Sources, known_truth
+from lungseg.steps.truth import TruthSources, known_truth
 from tests.readings import box_reading, write_database, xml_text
 
 Z = (0.0, 2.0, 4.0)
@@ -52,22 +52,22 @@ def test_contours_stand_before_coordinates_and_silence_is_no_negative(
     sources, scan, prefer, use, kind
 ):
     chosen = {name: sources[name] for name in use.split()}
-    assert known_truth(scan, Sources(prefer=prefer, **chosen)).kind == kind
+    assert known_truth(scan, TruthSources(prefer=prefer, **chosen)).kind == kind
 
 
 def test_xml_stands_before_the_database_and_brings_its_marks(sources):
-    plain = known_truth("1.1", Sources(database=sources["database"]))
-    both = known_truth("1.1", Sources(database=sources["database"], xml=sources["xml"]))
+    plain = known_truth("1.1", TruthSources(database=sources["database"]))
+    both = known_truth("1.1", TruthSources(database=sources["database"], xml=sources["xml"]))
     assert [len(truth.readings) for truth in (plain, both)] == [1, 2]
     assert [len(truth.marks) for truth in (plain, both)] == [0, 1]
     assert (both.tolerance_mm, both.pixel_mm) == (2.5, 0.7)
-    alone = known_truth("1.5", Sources(database=sources["database"], xml=sources["xml"]))
+    alone = known_truth("1.5", TruthSources(database=sources["database"], xml=sources["xml"]))
     assert math.isnan(alone.tolerance_mm)
 
 
 def test_rows_that_cannot_be_used_come_along(sources):
     truth = known_truth(
-        "1.3", Sources(database=sources["database"], coordinates=sources["coordinates"])
+        "1.3", TruthSources(database=sources["database"], coordinates=sources["coordinates"])
     )
     assert len(truth.findings) == 1
     assert "line 4: a diameter of 999 mm" in truth.problems[0]
@@ -77,4 +77,4 @@ def test_coordinates_without_a_file_are_a_mistake(sources):
     with pytest.raises(
         ConfigError, match=r"no file of coordinates is named\nset coordinates=FILE.csv"
     ):
-        known_truth("1.1", Sources(prefer="coordinates", database=sources["database"]))
+        known_truth("1.1", TruthSources(prefer="coordinates", database=sources["database"]))

@@ -13,6 +13,9 @@ from lungseg.volume import Triple
 
 NAME = "nodules.json"
 
+CONTOURS, COORDINATES, NONE, UNANNOTATED = "contours", "coordinates", "none", "unannotated"
+"""What is known of a scan's nodules: outlines, positions, that there are none, or nothing."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Nodule:

@@ -8,11 +8,10 @@ import numpy.typing as npt
 from PIL import Image, UnidentifiedImageError
 
 from lungseg.core.errors import DataError
+from lungseg.ops.grid.picture_size import Grey, resized
 
 ENDINGS = (".png", ".jpg", ".jpeg", ".tif", ".tiff")
 MASK_SUFFIX = "_mask"
-
-Grey = npt.NDArray[np.float32]
 
 
 @dataclass(frozen=True)
@@ -65,18 +64,6 @@ def as_mask(grey: Grey, shape: tuple[int, int] | None = None) -> npt.NDArray[np.
     """
     values = grey if shape is None else resized(grey, shape)
     return np.asarray(values >= max(float(grey.max()), 1.0) / 2)
-
-
-def placed(shape: tuple[int, ...], size: int, fit: str) -> tuple[tuple[int, int], tuple[int, int]]:
-    """Size ``(y, x)`` of a picture within a square of `size`, and its corner there.
-
-    ``stretch`` fills the square; ``pad`` keeps the picture's shape and centres it.
-    """
-    if fit == "stretch":
-        return (size, size), (0, 0)
-    scale = size / max(shape)
-    height, width = (max(1, round(edge * scale)) for edge in shape)
-    return (height, width), ((size - height) // 2, (size - width) // 2)
 
 
 def _by_name(folder: Path, wanted: set[bool], *, strip: bool) -> dict[str, Path]:
@@ -134,12 +121,3 @@ def _full_scale(grey: Grey, mode: str) -> float:
         return 1.0
     bits = max(8, int(np.ceil(np.log2(float(grey.max()) + 1.0))))
     return float(2**bits - 1)
-
-
-def resized(grey: Grey, shape: tuple[int, int]) -> Grey:
-    """`grey` at another ``(y, x)`` size; shrinking averages, so that thin lines do not break."""
-    if grey.shape == shape:
-        return grey
-    picture = Image.fromarray(np.ascontiguousarray(grey, np.float32))
-    # Pillow widens the triangle of BILINEAR by the scale: that is its anti-aliasing.
-    return np.asarray(picture.resize((shape[1], shape[0]), Image.Resampling.BILINEAR), np.float32)

@@ -5,7 +5,6 @@ from pathlib import Path
 
 import numpy as np
 
-from lungseg.core.errors import DataError
 from lungseg.ops.overlay import Panel, Picture
 
 _GAP = 6
@@ -19,23 +18,6 @@ def write_picture(picture: Picture, path: Path) -> None:
     from PIL import Image
 
     Image.fromarray(np.ascontiguousarray(picture)).save(path, format="PNG")
-
-
-def read_picture(path: Path) -> Picture:
-    """Read a picture as RGB uint8 ``(rows, columns, 3)``.
-
-    Raises
-    ------
-    DataError
-        If it is no picture.
-    """
-    from PIL import Image
-
-    try:
-        with Image.open(path) as image:
-            return np.asarray(image.convert("RGB"))
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise DataError(f"{path} cannot be read as a picture: {error}") from error
 
 
 def write_sheet(rows: Sequence[Sequence[Panel]], title: str, path: Path) -> None:

@@ -9,7 +9,8 @@ import numpy as np
 import numpy.typing as npt
 
 from lungseg.core.errors import DataError, ScanError
-from lungseg.io.pictures.pairs import ENDINGS, MASK_SUFFIX, Grey, read_grey
+from lungseg.io.pictures.pairs import ENDINGS, MASK_SUFFIX, read_grey
+from lungseg.ops.grid.picture_size import Grey
 
 
 @dataclass(frozen=True, eq=False)

@@ -21,21 +21,8 @@ from lungseg.io.tables.schema import (
     ARRAYS,
     FORMAT,
     FORMAT_VERSION,
-    ID_BYTES,
-    NODULES,
-    SCANS,
-    SLICES,
-    UNANNOTATED,
-    VOTE_LEVELS,
-    decoded,
-    encoded,
 )
-
-__all__ = [
-    "ARRAYS", "FORMAT", "FORMAT_VERSION", "ID_BYTES", "LOCK", "NODULES", "SCANS", "SLICES",
-    "UNANNOTATED", "VOTE_LEVELS", "Records", "Tables", "attributes_of", "decoded", "encoded",
-    "inconsistencies", "open_checked",
-]  # fmt: skip
+from lungseg.ops.samples.context import neighbours
 
 _BLOCK = 64
 
@@ -130,24 +117,6 @@ class Tables:
         of_scan = self.nodules[self.nodules["scan_row"] == scan_row]
         return {int(n["label"]): int(n["readers"]) for n in of_scan}
 
-    def rows_of(self, scan: str) -> range:
-        """Rows of one scan, z ascending.
-
-        Raises
-        ------
-        DataError
-            If the scan is not in the file.
-        """
-        found = np.flatnonzero(self.scans["scan"] == encoded(scan, "scan"))
-        if not found.size:
-            raise DataError(
-                f"scan {scan} is not in {self.path}, which holds {len(self.scans)} scans; "
-                "was it left out, or do the tables want building again?"
-            )
-        of_scan = self.scans[found[0]]
-        first = int(of_scan["first_row"])
-        return range(first, first + int(of_scan["n_rows"]))
-
     def read(self, name: str, rows: npt.ArrayLike) -> npt.NDArray[Any]:
         """Rows of one array: ``(n, size, size)`` of image, lungs, votes or nodule.
 
@@ -187,18 +156,8 @@ class Tables:
 
     def neighbours(self, rows: npt.ArrayLike, context: int) -> npt.NDArray[np.int64]:
         """Rows that `images` reads, ``(n, 2 * context + 1)``, z ascending."""
-        middle = self._checked(rows)
-        stacks = np.repeat(middle[:, None], 2 * context + 1, axis=1)
-        for step in range(1, context + 1):
-            stacks[:, context + step] = self._next(stacks[:, context + step - 1], 1)
-            stacks[:, context - step] = self._next(stacks[:, context - step + 1], -1)
-        return stacks
-
-    def _next(self, rows: npt.NDArray[np.int64], step: int) -> npt.NDArray[np.int64]:
-        scan, z = self.slices["scan_row"], self.slices["z_index"]
-        beside = np.clip(rows + step, 0, len(self) - 1)
-        adjacent = (scan[beside] == scan[rows]) & (z[beside] - z[rows] == step)
-        return np.where(adjacent, beside, rows)
+        slices = self.slices
+        return neighbours(self._checked(rows), context, slices["z_index"], slices["scan_row"])
 
     def _checked(self, rows: npt.ArrayLike) -> npt.NDArray[np.int64]:
         wanted = np.atleast_1d(np.asarray(rows, np.int64))

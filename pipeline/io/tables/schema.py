@@ -13,7 +13,6 @@ ID_BYTES = 64
 """Longest scan or patient id, in bytes of UTF-8: a DICOM UID has at most 64."""
 
 VOTE_LEVELS = (1, 2, 3, 4)
-UNANNOTATED = "unannotated"
 
 ARRAYS: dict[str, type[np.generic]] = {
     "image": np.int16,

@@ -16,11 +16,19 @@ import numpy.typing as npt
 import tables
 
 from lungseg.core.errors import DataError
+from lungseg.io.hdf5 import FILTERS
 from lungseg.io.tables import reader
+from lungseg.io.tables.schema import (
+    ARRAYS,
+    FORMAT,
+    FORMAT_VERSION,
+    NODULES,
+    SCANS,
+    SLICES,
+    decoded,
+    encoded,
+)  # fmt: skip
 from lungseg.volume import Geometry
-
-# Byte shuffle, not bit shuffle: a random batch is read in half the time for 10 % more bytes.
-FILTERS = tables.Filters(complevel=5, complib="blosc:lz4", shuffle=True, fletcher32=True)
 
 INDEXED = {"slices": ("scan", "patient"), "scans": ("scan", "patient"), "nodules": ("scan_row",)}
 """Columns that have an index, so that `Table.where` on them does not scan the table."""
@@ -45,7 +53,7 @@ class ScanRows:
     areas
         mm2 of each row: ``lung_mm2``, ``nodule_mm2_1`` to ``_4``, ``target_mm2``.
     nodules
-        Records of `lungseg.io.tables.reader.NODULES`; their scan_row is filled in here.
+        Records of `lungseg.io.tables.schema.NODULES`; their scan_row is filled in here.
     """
 
     scan: str
@@ -59,7 +67,7 @@ class ScanRows:
     z_index: npt.NDArray[np.int32]
     arrays: Mapping[str, npt.NDArray[Any]]
     areas: Mapping[str, npt.NDArray[np.float32]]
-    nodules: npt.NDArray[np.void] = field(default_factory=lambda: np.empty(0, reader.NODULES))
+    nodules: npt.NDArray[np.void] = field(default_factory=lambda: np.empty(0, NODULES))
 
 
 class TableWriter:
@@ -81,7 +89,7 @@ class TableWriter:
     ) -> Self:
         """Begin an empty file of square images of `size` voxels."""
         file = tables.open_file(str(path), "w", title="CT slices with lungs and nodules")
-        for name, kind in reader.ARRAYS.items():
+        for name, kind in ARRAYS.items():
             file.create_earray(
                 "/",
                 name,
@@ -96,8 +104,8 @@ class TableWriter:
             for column in INDEXED[name]:
                 table.colinstances[column].create_csindex()
             table.autoindex = False
-        file.root._v_attrs["format"] = reader.FORMAT
-        file.root._v_attrs["format_version"] = reader.FORMAT_VERSION
+        file.root._v_attrs["format"] = FORMAT
+        file.root._v_attrs["format_version"] = FORMAT_VERSION
         file.root._v_attrs["complete"] = False
         return cls(file, {**attributes, "size": size})
 
@@ -128,7 +136,7 @@ class TableWriter:
         nodules = rows.nodules.copy()
         nodules["scan_row"] = self.scans
         with reader.LOCK:
-            for name, kind in reader.ARRAYS.items():
+            for name, kind in ARRAYS.items():
                 self._file.get_node(f"/{name}").append(np.asarray(rows.arrays[name], kind))
             for name, records in (("slices", slices), ("scans", scan), ("nodules", nodules)):
                 if len(records):
@@ -155,7 +163,7 @@ class TableWriter:
         self._file.root._v_attrs["complete"] = True
 
 
-_TABLES = {"slices": reader.SLICES, "scans": reader.SCANS, "nodules": reader.NODULES}
+_TABLES = {"slices": SLICES, "scans": SCANS, "nodules": NODULES}
 
 
 def copy_file(source: Path, target: Path) -> None:
@@ -178,7 +186,7 @@ def _check_rows(rows: ScanRows, size: int) -> None:
     n = len(rows.z_index)
     if not n or (np.diff(rows.z_index) <= 0).any():
         raise ValueError(f"scan {rows.scan}: rows must be one or more, with z ascending")
-    for name in reader.ARRAYS:
+    for name in ARRAYS:
         if rows.arrays[name].shape != (n, size, size):
             raise ValueError(
                 f"scan {rows.scan}: {name} has shape {rows.arrays[name].shape}, "
@@ -187,9 +195,9 @@ def _check_rows(rows: ScanRows, size: int) -> None:
 
 
 def _slice_records(rows: ScanRows, scan_row: int, size: int) -> npt.NDArray[np.void]:
-    records = np.zeros(len(rows.z_index), reader.SLICES)
-    records["scan"] = reader.encoded(rows.scan, "scan")
-    records["patient"] = reader.encoded(rows.patient, "patient")
+    records = np.zeros(len(rows.z_index), SLICES)
+    records["scan"] = encoded(rows.scan, "scan")
+    records["patient"] = encoded(rows.patient, "patient")
     records["scan_row"] = scan_row
     records["z_index"] = rows.z_index
     middle = np.zeros((len(rows.z_index), 3))
@@ -198,16 +206,16 @@ def _slice_records(rows: ScanRows, scan_row: int, size: int) -> npt.NDArray[np.v
     records["z_mm"] = rows.geometry.to_world(middle)[:, 2]
     for name, values in rows.areas.items():
         records[name] = values
-    records["truth"] = _short(rows.truth, reader.SLICES["truth"])
-    records["verdict"] = _short(rows.verdict, reader.SLICES["verdict"])
+    records["truth"] = _short(rows.truth, SLICES["truth"])
+    records["verdict"] = _short(rows.verdict, SLICES["verdict"])
     return records
 
 
 def _scan_record(rows: ScanRows, first_row: int) -> npt.NDArray[np.void]:
-    record = np.zeros(1, reader.SCANS)
-    record["scan"] = reader.encoded(rows.scan, "scan")
-    record["patient"] = reader.encoded(rows.patient, "patient")
-    record["fingerprint"] = _short(rows.fingerprint, reader.SCANS["fingerprint"])
+    record = np.zeros(1, SCANS)
+    record["scan"] = encoded(rows.scan, "scan")
+    record["patient"] = encoded(rows.patient, "patient")
+    record["fingerprint"] = _short(rows.fingerprint, SCANS["fingerprint"])
     record["first_row"] = first_row
     record["n_rows"] = len(rows.z_index)
     record["spacing_mm"] = rows.geometry.spacing_mm
@@ -215,8 +223,8 @@ def _scan_record(rows: ScanRows, first_row: int) -> npt.NDArray[np.void]:
     record["direction_xyz"] = rows.geometry.direction_xyz
     record["crop_zyx"] = rows.corner_zyx
     record["shape_zyx"] = rows.shape_zyx
-    record["truth"] = _short(rows.truth, reader.SCANS["truth"])
-    record["verdict"] = _short(rows.verdict, reader.SCANS["verdict"])
+    record["truth"] = _short(rows.truth, SCANS["truth"])
+    record["verdict"] = _short(rows.verdict, SCANS["verdict"])
     record["nodules"] = len(rows.nodules)
     return record
 
@@ -232,5 +240,5 @@ def fingerprints(path: Path) -> dict[str, str]:
     """What each scan of a table file was made of, by scan id, in the file's order."""
     with reader.LOCK, reader.open_checked(path) as file:
         scans = file.root.scans.read()
-    ids: Sequence[str] = reader.decoded(scans["scan"])
-    return dict(zip(ids, reader.decoded(scans["fingerprint"]), strict=True))
+    ids: Sequence[str] = decoded(scans["scan"])
+    return dict(zip(ids, decoded(scans["fingerprint"]), strict=True))

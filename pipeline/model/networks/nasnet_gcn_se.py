@@ -1,10 +1,11 @@
-"""NASNetMobile with a decoder of global convolutions and channel attention: the thesis's network.
+"""NASNetMobile with a decoder of global convolutions and channel attention.
 
-At 400 x 400 x 1 it has 22,049,958 parameters, as seed 003's source builds. Two things differ, and
-neither has weights: the taps are the encoder's reduction cells' inputs, handed over by the cells
-themselves (the seed counts layers, which move from one Keras to the next), and maps are doubled
-with pixel centres in place (the seed stretches corner to corner, through 199 pixels, so that no
-two levels quite lie on each other).
+The network of Ghofrani Majelan's MSc thesis (2020, docs/sources.md). At 400 x 400 x 1 it has
+22,049,958 parameters, as in the thesis's code. Two things differ, and neither has weights: the
+skip connections start at the inputs of the encoder's reduction cells, returned by the cells
+themselves (the thesis's code counts layers, whose numbers change between versions of Keras), and
+maps are upsampled with pixel centres in place (there corner to corner, through 199 pixels, which
+shifts the levels against each other).
 """
 
 from dataclasses import dataclass

@@ -1,7 +1,8 @@
 """U-Net (Ronneberger et al. 2015), padded and batch-normalised, with its own or a borrowed encoder.
 
 With one channel, one class, 64 filters and five levels it has 31,044,289 trainable parameters,
-as the network of seed 000 has (13,696 running statistics of the normalisation come on top).
+as the network of Wu's Lung-Segmentation (2018, docs/sources.md) has; 13,696 running statistics of
+the normalisation are not counted.
 """
 
 from typing import Any

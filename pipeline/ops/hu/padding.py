@@ -12,6 +12,8 @@ HuArray = npt.NDArray[np.int16]
 
 # Noise in air reaches some 100 HU below -1000; padding of a scanner that clips at -1024 is air.
 LOWEST_AIR_HU = -1100
+AIR_HU = -1024
+"""What stands for air where nothing was measured: the lowest HU that most scanners store."""
 _LOOKED_AT = 24
 
 

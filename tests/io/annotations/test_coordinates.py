@@ -21,7 +21,7 @@ def write(tmp_path, text, encoding="utf-8"):
 
 @pytest.mark.parametrize("delimiter", [",", ";", "\t"])
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig"])
-def test_luna16(tmp_path, delimiter, encoding):
+def test_luna16s_list_is_read(tmp_path, delimiter, encoding):
     text = LUNA + "1.2,-1.5,2,3e1,6.25\n\n1.2,10,20,30,8\n1.3,1,2,3,4\n"
     path = write(tmp_path, text.replace(",", delimiter), encoding)
     found = read_coordinates(path)
@@ -149,7 +149,7 @@ def test_scans_that_are_not_here_are_listed(tmp_path):
     ]
 
 
-def test_a_list_of_scans(tmp_path):
+def test_a_list_of_scans_is_read(tmp_path):
     assert read_scan_list(write(tmp_path, "seriesuid\n1.2\n\n1.3,x\n")) == {"1.2", "1.3"}
 
 

@@ -21,11 +21,11 @@ def csv(tmp_path, text):
         ("Patient ID,Subset\nA,fold 7\nA,7\n", {("patient", "A"): 7}),
     ],
 )  # fmt: skip
-def test_ids_with_parts_or_folds(tmp_path, text, assigned):
+def test_lists_of_ids_with_parts_or_folds_are_read(tmp_path, text, assigned):
     assert read_folds(csv(tmp_path, text)) == assigned
 
 
-def test_luna16s_folders(tmp_path):
+def test_luna16s_folders_are_read_as_folds(tmp_path):
     for subset, name in ((0, "1.3.6"), (9, "1.3.7")):
         (tmp_path / f"subset{subset}").mkdir()
         (tmp_path / f"subset{subset}" / f"{name}.mhd").touch()
@@ -44,17 +44,17 @@ def test_luna16s_folders(tmp_path):
         ("patient,part\nA\n", "line 2: 1 cells, the header has 2"),
     ],
 )
-def test_lists_that_cannot_be_read(tmp_path, text, message):
+def test_lists_that_cannot_be_read_are_refused(tmp_path, text, message):
     with pytest.raises(DataError, match=message):
         read_folds(csv(tmp_path, text))
 
 
-def test_a_file_that_is_no_text(tmp_path):
+def test_a_file_that_is_not_text_is_refused(tmp_path):
     (tmp_path / "folds.csv").write_bytes(b"\xff\xfe\x00\x81")
     with pytest.raises(DataError, match="cannot be read as a CSV of folds"):
         read_folds(tmp_path / "folds.csv")
 
 
-def test_a_folder_without_subsets(tmp_path):
+def test_a_folder_without_subsets_is_refused(tmp_path):
     with pytest.raises(DataError, match="has no folders subset0, subset1"):
         read_folds(tmp_path)

@@ -96,7 +96,7 @@ def test_a_nodule_of_nothing_is_refused(tmp_path):
         lidc_xml.read_file(write(tmp_path, text))
 
 
-def test_no_folder_and_no_file_are_told(tmp_path):
+def test_a_missing_folder_and_a_folder_without_files_are_named(tmp_path):
     with pytest.raises(ConfigError, match="none is not a folder; expected LIDC's XML files"):
         lidc_xml.read_scan("1", tmp_path / "none")
     with pytest.raises(ConfigError, match=r"no XML file in .* has a SeriesInstanceUid"):

@@ -36,7 +36,7 @@ LIST = NoduleList(
 )
 
 
-def test_it_comes_back_as_it_went(tmp_path):
+def test_a_list_is_read_as_it_was_written(tmp_path):
     write_nodules(LIST, tmp_path / "nodules.json")
     assert read_nodules(tmp_path) == LIST
     assert read_nodules(tmp_path / "nodules.json").readers == {1: 4}

@@ -1,4 +1,4 @@
-"""Headers, walked here and read by pydicom, say the same; damaged ones do not get through."""
+"""Headers read here and by pydicom are the same; damaged ones are refused."""
 
 import contextlib
 import shutil
@@ -89,7 +89,7 @@ def test_a_file_without_preamble_is_dicom(tmp_path, syntax):
 @pytest.mark.parametrize(
     "content", [b"", b"hello, I am text", b"\0" * 500, b"P5 4 4 255\n" + b"\7" * 40]
 )
-def test_what_is_no_dicom_is_told(tmp_path, content):
+def test_a_file_that_is_not_dicom_is_refused(tmp_path, content):
     (tmp_path / "a.dcm").write_bytes(content)
     with pytest.raises(dh.NotDicomError):
         dh.read_header(tmp_path / "a.dcm")

@@ -71,7 +71,7 @@ def test_compressed_codings_are_read_as_they_are(tmp_path, coding, kind):
     np.testing.assert_array_equal(hu, stored.astype(int) - 1024)
 
 
-def test_frames_of_a_compressed_file_are_told_apart(tmp_path):
+def test_each_frame_of_a_compressed_file_is_decoded_by_itself(tmp_path):
     stored = RNG.integers(0, 3000, (3, 16, 16)).astype(np.uint16)
     path = write_enhanced(tmp_path / "e", stored, [[0, 0, z] for z in (0, 1, 2)])
     import pydicom

@@ -1,4 +1,4 @@
-"""Planes: what place and HU rest on is there and possible, or the file is refused by name."""
+"""Planes: what position and HU need is present and possible, or the file is refused by name."""
 
 import numpy as np
 import pytest

@@ -97,7 +97,7 @@ def test_two_slices_at_one_place_are_refused_by_name(tmp_path):
         read_series(files, RULES)
 
 
-def test_equal_slices_side_by_side_are_no_doubles(tmp_path):
+def test_equal_slices_side_by_side_are_not_duplicates(tmp_path):
     places = positions(3)[[0, 1, 1, 2]]
     places[2, 0] += 30
     with pytest.raises(ScanError, match=r"duplicates: 2 slices"):

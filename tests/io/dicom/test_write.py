@@ -96,7 +96,7 @@ def test_headers_say_what_lidc_headers_say(tmp_path):
     assert first.pixel_array.dtype == np.int16
 
 
-def test_unsigned_is_the_default_and_padding_is_not_told_unless_asked(tmp_path):
+def test_unsigned_is_the_default_and_padding_is_written_only_if_asked(tmp_path):
     first = pydicom.dcmread(write_series(volume(), tmp_path, HEADER)[0])
     assert first.PixelRepresentation == 0
     assert "PixelPaddingValue" not in first

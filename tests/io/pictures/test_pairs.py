@@ -5,7 +5,7 @@ import pytest
 from PIL import Image
 
 from lungseg.core.errors import DataError
-from lungseg.io.pictures.pairs import find_pairs, read_grey, resized
+from lungseg.io.pictures.pairs import find_pairs, read_grey
 
 
 def save(path, array, **how):
@@ -107,13 +107,3 @@ def test_hounsfield_units_are_no_picture(tmp_path):
     path = save(tmp_path / "a.tiff", np.full((4, 4), -1000.0, np.float32))
     with pytest.raises(DataError, match="negative or undefined grey values"):
         read_grey(path)
-
-
-def test_shrinking_averages_and_keeps_thin_lines():
-    grey = np.zeros((256, 256), np.float32)
-    grey[:, 100] = 255
-    small = resized(grey, (32, 32))
-    assert small.shape == (32, 32)
-    np.testing.assert_allclose(small.mean(), grey.mean(), rtol=0.02)
-    assert (small.max(axis=1) > 10).all()
-    assert resized(grey, (256, 256)) is grey

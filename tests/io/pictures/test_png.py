@@ -1,26 +1,19 @@
 """Pictures on disk."""
 
 import numpy as np
-import pytest
 
-from lungseg.core.errors import DataError
-from lungseg.io.pictures.png import read_picture, write_picture, write_sheet
+from lungseg.io.pictures.png import write_picture, write_sheet
 from lungseg.ops.overlay import Panel
+from tests.io.pictures.picture_files import read_rgb
 
 
 def test_rgb_and_grey_come_back_as_they_were(tmp_path):
     rng = np.random.default_rng(0)
     rgb = rng.integers(0, 256, (5, 7, 3), dtype=np.uint8)
     write_picture(rgb, tmp_path / "a.png")
-    np.testing.assert_array_equal(read_picture(tmp_path / "a.png"), rgb)
+    np.testing.assert_array_equal(read_rgb(tmp_path / "a.png"), rgb)
     write_picture(rgb[:, :, 0], tmp_path / "b.png")
-    np.testing.assert_array_equal(read_picture(tmp_path / "b.png")[:, :, 2], rgb[:, :, 0])
-
-
-def test_what_is_no_picture_is_named(tmp_path):
-    (tmp_path / "no.png").write_text("no")
-    with pytest.raises(DataError, match=r"no\.png cannot be read as a picture"):
-        read_picture(tmp_path / "no.png")
+    np.testing.assert_array_equal(read_rgb(tmp_path / "b.png")[:, :, 2], rgb[:, :, 0])
 
 
 def test_a_sheet_holds_every_panel_and_words(tmp_path):
@@ -29,7 +22,7 @@ def test_a_sheet_holds_every_panel_and_words(tmp_path):
 
     write_sheet([[panel(40, 60, 200), panel(30, 20, 90)], [panel(10, 50, 150)]], "two\nlines",
                 tmp_path / "sheet.png")  # fmt: skip
-    picture = read_picture(tmp_path / "sheet.png")[:, :, 0]
+    picture = read_rgb(tmp_path / "sheet.png")[:, :, 0]
     for value, area in ((200, 40 * 60), (90, 30 * 20), (150, 10 * 50)):
         assert np.count_nonzero(picture == value) >= area
     assert (picture[:40] > 220).any()  # the title

@@ -49,7 +49,7 @@ def volume(path, value=0, dtype=np.int16):
     return path
 
 
-def test_series_are_told_apart_in_one_folder(tree, look):
+def test_several_series_in_one_folder_are_separated(tree, look):
     first = series(tree, "1.2.1", PatientID="A")
     for path in first:
         path.rename(path.with_name(f"x{path.name}"))
@@ -103,7 +103,7 @@ def test_two_images_of_one_uid_in_a_folder_are_both_kept(tree, look):
     assert [f[-3:] for f in found.files] == ["a/1", "a/2"]
 
 
-def test_what_is_no_ct_is_named_once_a_series(tree, look):
+def test_a_series_that_is_not_ct_is_named_once(tree, look):
     series(tree / "xray", "1.2.8", Modality="DX")
     series(tree / "ct", "1.2.1")
     found, (left,) = look()
@@ -400,7 +400,7 @@ def test_an_index_of_another_version_is_made_anew(tree, look, tmp_path):
     assert look()[0][0].scan == "1.2.1"
 
 
-def test_an_index_that_another_run_writes_stops_nobody(tree, look, tmp_path, monkeypatch):
+def test_an_index_that_another_run_writes_does_not_stop_this_run(tree, look, tmp_path, monkeypatch):
     series(tree, "1.2.1")
 
     def locked(self):
@@ -434,7 +434,7 @@ def test_a_damaged_source_is_refused(tmp_path, content):
 
 
 @pytest.mark.data
-def test_the_real_tree_is_told_apart(data, tmp_path):
+def test_the_real_tree_is_separated_into_scans(data, tmp_path):
     found, left_out = index([data / "LIDC-IDRI", data / "odd/dcm_qa_ct"], tmp_path / "c")
     assert [(s.patient, len(s.files)) for s in sorted(found, key=lambda s: s.patient)] == [
         ("LIDC-IDRI-0001", 16),

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from lungseg.io.tables.reader import ARRAYS, NODULES, VOTE_LEVELS
+from lungseg.io.tables.schema import ARRAYS, NODULES, VOTE_LEVELS
 from lungseg.io.tables.writer import ScanRows, TableWriter
 from lungseg.volume import Geometry
 
@@ -45,3 +45,8 @@ def write_table(path, *scans, **attributes):
         for rows in scans:
             writer.add(rows)
     return path
+
+
+def rows_of(table, scan):
+    """Rows of one scan in a table."""
+    return np.flatnonzero(table.slices["scan"] == scan.encode())

@@ -11,7 +11,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from lungseg.core.errors import DataError
-from lungseg.io.tables.reader import Tables, decoded, encoded, inconsistencies
+from lungseg.io.tables.reader import Tables, inconsistencies
+from lungseg.io.tables.schema import decoded, encoded
 from tests.io.tables.table_rows import scan_rows, write_table
 
 SCANS = [
@@ -74,7 +75,6 @@ def test_records_say_what_the_rows_are(table):
     assert table.scans["crop_zyx"][0].tolist() == [0, 3, -2]
     assert table.slices["target_mm2"][0] == 5
     assert table.readers(1) == {1: 4, 2: 2}
-    assert list(table.rows_of("1.2.4")) == [3, 4, 5, 6]
     assert table.attributes["kind"] == "ct"
     with pytest.raises(ValueError, match="read-only"):
         table.slices["z_index"][0] = 3
@@ -164,11 +164,6 @@ def test_rows_that_are_not_there(table, rows):
 def test_an_array_that_is_not_there(table):
     with pytest.raises(ValueError, match="no array 'mask'; there are image, lungs, votes, nodule"):
         table.read("mask", [0])
-
-
-def test_a_scan_that_is_not_there(table):
-    with pytest.raises(DataError, match=r"scan 1\.9 is not in .* which holds 3 scans"):
-        table.rows_of("1.9")
 
 
 def test_no_file(tmp_path):

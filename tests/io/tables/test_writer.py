@@ -9,7 +9,8 @@ import tables as pytables
 
 from lungseg.core.errors import DataError
 from lungseg.io.tables import writer
-from lungseg.io.tables.reader import ARRAYS, Tables
+from lungseg.io.tables.reader import Tables
+from lungseg.io.tables.schema import ARRAYS
 from lungseg.io.tables.writer import TableWriter, copy_file, fingerprints
 from tests.io.tables.table_rows import SIZE, scan_rows, write_table
 

@@ -77,7 +77,7 @@ def test_a_mask_is_written_as_bytes(tmp_path):
     np.testing.assert_array_equal(back.array, mask)
 
 
-def test_fractions_are_rounded_and_that_is_told(tmp_path):
+def test_fractions_are_rounded_and_that_is_recorded(tmp_path):
     path = written(tmp_path / "a.nrrd", HU + np.float32(0.3))
     volume, notes = read_hu_file(path)
     np.testing.assert_array_equal(volume.array, HU)
@@ -118,7 +118,7 @@ def test_a_fourth_axis_of_one_is_no_axis(tmp_path):
     np.testing.assert_array_equal(read_hu_file(tmp_path / "b.nii.gz")[0].array, HU)
 
 
-def test_a_nifti_that_says_nothing_of_the_patient_is_told(tmp_path):
+def test_a_nifti_without_patient_orientation_is_reported(tmp_path):
     image = nibabel.Nifti1Image(HU.T, None)
     image.header["pixdim"][1:4] = 0.6, 0.7, 2.5
     image.set_sform(None, 0)
@@ -345,7 +345,7 @@ def test_four_axes_of_a_nifti_are_refused(tmp_path):
         (70000, r"hu-range: .* to 70000, which no CT has"),
     ],
 )
-def test_values_that_are_no_hu_are_refused(tmp_path, value, told):
+def test_values_that_are_not_hu_are_refused(tmp_path, value, told):
     array = HU.astype(np.float32)
     array[2, 3, 4] = value
     with pytest.raises(ScanError, match=told):

@@ -116,7 +116,7 @@ def test_too_few_slices_are_refused():
         ([*np.arange(0, 20, 1.2), *np.arange(57.0, 80, 1.2)], 30, "37.8 mm between 19.20 and 57"),
     ],
 )
-def test_missing_slices_are_told_or_filled(z, missing, told):
+def test_missing_slices_are_refused_or_filled(z, missing, told):
     with pytest.raises(ScanError, match=rf"missing-slices: .*{missing} missing: .*{told}"):
         stack_geometry_of(along(z), RULES)
     stack_geometry = stack_geometry_of(along(z), FILLING)

@@ -1,4 +1,4 @@
-"""Numbers that are no HU are told."""
+"""Values that are not HU are reported."""
 
 import re
 
@@ -35,9 +35,9 @@ def test_a_chest_in_hu_is_right():
         (np.full((4, 8, 8), 40, np.int16) - 500 * np.eye(8, dtype=np.int16), "no air below -500"),
     ],
 )
-def test_what_is_wrong_is_told(stack, told):
+def test_wrong_values_are_reported(stack, told):
     assert re.search(told, hu_check(stack)), hu_check(stack)
 
 
-def test_only_padding_is_told():
+def test_a_scan_of_nothing_but_padding_is_reported():
     assert hu_check(np.full((4, 8, 8), -2000, np.int16), -2000) == "there is nothing but padding"

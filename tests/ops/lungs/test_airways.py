@@ -24,7 +24,7 @@ def chest(trachea=True, lung_hu=-850):
     return ct, lungs, tube, inside
 
 
-def test_windpipe_and_bronchi_are_found_and_no_lung_is():
+def test_trachea_and_bronchi_are_found_and_no_lung_is():
     ct, lungs, tube, inside = chest()
     found = find_airways(ct, inside, AIR, SPACING)
     assert found.lumen[tube].mean() > 0.95
@@ -39,7 +39,7 @@ def test_growth_stops_before_it_leaks_into_emphysema():
     assert found.lumen[tube].mean() > 0.8
 
 
-def test_without_a_windpipe_nothing_is_found():
+def test_without_a_trachea_nothing_is_found():
     ct, _, _, inside = chest(trachea=False)
     assert not find_airways(ct, inside, AIR, SPACING).lumen.any()
 
@@ -73,7 +73,7 @@ def test_a_bulla_in_lung_is_no_tube():
     assert not find_airways(ct, ct < -450, AIR, SPACING).lumen.any()
 
 
-def test_a_long_windpipe_is_found_where_the_picture_of_one_lung_ends():
+def test_a_long_trachea_is_found_where_the_picture_of_one_lung_ends():
     ct = lung_in_tissue()
     ct[:, 27:33, 82:88] = -995
     found = find_airways(ct, ct < -450, AIR, SPACING).lumen

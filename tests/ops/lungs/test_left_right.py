@@ -7,7 +7,7 @@ from lungseg.ops.lungs.left_right import LEFT, RIGHT, part_sides
 from tests.ops.lungs.lung_shapes import SHAPE, SPACING, ellipsoid, torso
 
 
-def test_lungs_apart_are_told_by_their_side():
+def test_separate_lungs_are_labelled_by_their_side():
     ct, lungs = torso()
     np.testing.assert_array_equal(part_sides(ct, lungs > 0, SPACING), lungs)
 

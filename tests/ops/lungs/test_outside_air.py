@@ -1,4 +1,4 @@
-"""Air inside the patient, told from air around."""
+"""Air inside the patient is separated from the air around it."""
 
 import numpy as np
 import pytest
@@ -46,7 +46,7 @@ def test_a_lung_cut_by_the_field_of_view_stays():
     assert not air.inside[~seen].any()
 
 
-def test_a_windpipe_open_at_the_top_leads_nowhere():
+def test_a_trachea_open_at_the_top_stays_inside_the_body():
     ct, lungs = torso()
     ct[20:, 28:32, 43:48] = -1000
     air = separate_body_air(ct, THRESHOLD, SPACING)

@@ -1,4 +1,4 @@
-"""The recipe slice by slice, against its own words in scikit-image and scikit-learn."""
+"""Lungs slice by slice, against the method written in scikit-image and scikit-learn."""
 
 import numpy as np
 

@@ -69,7 +69,7 @@ def scattered(ct, lungs):
         (lambda ct, lungs: (ct, lungs), 0, r"no trachea was found"),
     ],
 )
-def test_each_doubt_is_told(change, trachea_ml, reason):
+def test_each_doubt_is_a_reason(change, trachea_ml, reason):
     verdict = told(*change(*torso()), trachea_ml)
     facts = verdict.as_facts()
     assert facts["verdict"] == "suspect"

@@ -23,7 +23,7 @@ def test_every_slice_with_lung_or_nodule():
 
 
 @pytest.mark.parametrize(("every", "rows"), [(1, [1, 2, 3, 4, 5, 6, 8]), (2, [1, 3, 4, 6, 8])])
-def test_nodule_slices_and_every_kth_other(every, rows):
+def test_nodule_slices_and_every_nth_other(every, rows):
     assert chosen_slices(LUNG, VOTED, every).tolist() == rows
 
 

@@ -50,7 +50,7 @@ def test_an_ignored_voxel_may_hold_anything(marked, target, counted):
     assert count(marked, target, counted) == other
 
 
-def test_slices_with_and_without_truth_are_told_apart():
+def test_slices_with_and_without_truth_are_averaged_separately():
     target = np.zeros((4, 2, 2), bool)
     marked = np.zeros((4, 2, 2), bool)
     target[0, 0] = marked[0, :, 0] = True  # 1 hit, 1 false, 1 missed

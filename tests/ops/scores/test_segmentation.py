@@ -39,7 +39,7 @@ def test_a_lower_bar_takes_more_in():
     assert overlap(marks, votes, labels, {1: 2}, 1, 1.0).target.sum() == 15
 
 
-def test_a_nodule_without_a_mask_scores_nought_and_stays_in_the_list():
+def test_a_nodule_without_a_mask_scores_0_and_stays_in_the_list():
     marks, votes, labels = empty()
     votes[1, 2:4, 2:4], labels[1, 2:4, 2:4] = 3, 7
     marks[5, 10, 10] = 1

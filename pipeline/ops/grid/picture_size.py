@@ -1,0 +1,41 @@
+"""Pictures: at another size, and placed within a net's square."""
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+
+Grey = npt.NDArray[np.float32]
+
+
+def resized(grey: Grey, shape: tuple[int, int]) -> Grey:
+    """`grey` at another ``(y, x)`` size; shrinking averages, so that thin lines do not break."""
+    if grey.shape == shape:
+        return grey
+    picture = Image.fromarray(np.ascontiguousarray(grey, np.float32))
+    # Pillow widens the triangle of BILINEAR by the scale: that is its anti-aliasing.
+    return np.asarray(picture.resize((shape[1], shape[0]), Image.Resampling.BILINEAR), np.float32)
+
+
+def resized_mask(mask: npt.NDArray[np.bool_], shape: tuple[int, int]) -> npt.NDArray[np.bool_]:
+    """A mask at another ``(y, x)`` size: each pixel as the nearest one was."""
+    picture = Image.fromarray(mask.astype(np.uint8))
+    return np.asarray(picture.resize((shape[1], shape[0]), Image.Resampling.NEAREST)) > 0
+
+
+def placed(shape: tuple[int, ...], size: int, fit: str) -> tuple[tuple[int, int], tuple[int, int]]:
+    """Size ``(y, x)`` of a picture within a square of `size`, and its corner there.
+
+    ``stretch`` fills the square; ``pad`` keeps the picture's shape and centres it.
+
+    Examples
+    --------
+    >>> placed((100, 200), 64, "pad")
+    ((32, 64), (16, 0))
+    >>> placed((100, 200), 64, "stretch")
+    ((64, 64), (0, 0))
+    """
+    if fit == "stretch":
+        return (size, size), (0, 0)
+    scale = size / max(shape)
+    height, width = (max(1, round(edge * scale)) for edge in shape)
+    return (height, width), ((size - height) // 2, (size - width) // 2)
