@@ -303,6 +303,7 @@ def _entry(label: int, nodule: VotedNodule, truth: str, lungs: AnyVolume) -> Nod
         voxels=voxels,
         share_in_lungs=float((lungs.array[inside.box] > 0)[inside.mask].mean()),
         ratings=nodule.ratings,
+        ratings_median=nodule.ratings_median,
         readings=nodule.names,
     )
 
@@ -384,7 +385,7 @@ def facts_of(found: NoduleList, marked: int) -> Facts:
 
 STAGE = ScanStage(
     name="annotate-nodules",
-    version=1,
+    version=2,
     help="count per voxel the radiologists who drew a nodule there, and label the nodules",
     params=AnnotateNodules,
     needs=("ingest", "resample", "segment-lungs"),
