@@ -13,8 +13,12 @@ from lungseg.core.errors import ConfigError, LungsegError
 from lungseg.core.interrupt import StoppedError, exit_status, stoppable
 from lungseg.core.json_file import json_text
 from lungseg.session.options import (
+    detect_options,
+    hand_out_options,
     pairs_option,
+    peek_options,
     run_options,
+    segment_options,
     sources_option,
     with_pairs,
     work_option,
@@ -95,6 +99,76 @@ def postprocess(**options: Any) -> None:
     sys.exit(_run(_session(options), "postprocess", options))
 
 
+@main.command()
+@hand_out_options
+@click.option("--pictures/--no-pictures", default=None, help="A picture of every scan, too.")
+def lungs(roots: tuple[Path, ...], **options: Any) -> None:
+    """Find the lungs of any scans: a mask each, and one table, in the folder OUT.
+
+    SRC are files and folders of chest CT, mixed: DICOM, NIfTI, MetaImage, NRRD.
+    """
+    from lungseg.commands.lungs import lungs as run
+
+    sys.exit(run(roots, options))
+
+
+@main.command()
+@hand_out_options
+@detect_options
+def detect(roots: tuple[Path, ...], **options: Any) -> None:
+    """Find nodules in any scans with a trained net: masks, lists, pictures, in the folder OUT.
+
+    SRC are files and folders of chest CT, mixed: DICOM, NIfTI, MetaImage, NRRD.
+    """
+    from lungseg.commands.detect import detect as run
+
+    sys.exit(run(roots, options))
+
+
+@main.group(invoke_without_command=True)
+@click.option(
+    "--work",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Name the nets of this work folder, too.",
+)
+@click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout.")
+@click.pass_context
+def models(ctx: click.Context, work: Path | None, as_json: bool) -> None:
+    """List the nets that there are; `models show`, `models saw` tell more of one."""
+    if ctx.invoked_subcommand is None:
+        from lungseg.commands.models import listed
+
+        click.echo(listed(work, as_json=as_json))
+
+
+@models.command("show")
+@click.argument("model", metavar="NAME|FILE|WORK")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout.")
+def models_show(model: str, as_json: bool) -> None:
+    """Print what a net was trained on and with, its scores, and its file."""
+    from lungseg.commands.models import card
+
+    click.echo(card(model, as_json=as_json))
+
+
+@models.command("saw")
+@click.argument("model", metavar="NAME|FILE|WORK")
+@click.argument(
+    "places", nargs=-1, required=True, metavar="SRC...|CSV", type=click.Path(path_type=Path)
+)
+@click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout.")
+def models_saw(model: str, places: tuple[Path, ...], as_json: bool) -> None:
+    """Say which of these scans or patients a net was trained or validated on; status 1 if any.
+
+    SRC are scans; a CSV has a column seriesuid, scan or patient.
+    """
+    from lungseg.commands.models import saw
+
+    told, status = saw(model, places, as_json=as_json)
+    click.echo(told)
+    sys.exit(status)
+
+
 @main.command("run")
 @click.argument("stage")
 @sources_option
@@ -155,11 +229,10 @@ def params(reset: str | None, why: bool, **options: Any) -> None:
 @work_option
 def status(**options: Any) -> None:
     """Say what is done, what is not, and why it would be run."""
-    from lungseg.flow import FLOW
     from lungseg.session import messages
 
     session = _session(options)
-    actions = session.plan([stage.name for stage in FLOW])
+    actions = session.state()
     if options["as_json"]:
         click.echo(messages.status_json(session.sources, session.left_out, actions))
     else:
@@ -211,17 +284,7 @@ def export(scan: str, what: str, grid: str, out: Path, **options: Any) -> None:
 
 
 @main.command()
-@click.argument("scan", required=False)
-@click.option(
-    "--out",
-    type=click.Path(file_okay=False, path_type=Path),
-    help="Folder for the PNGs.  [default: peek in the work folder]",
-)
-@click.option(
-    "--every",
-    type=click.IntRange(min=1),
-    help="One row in so many, and all with a nodule.  [default: about 24 rows]",
-)
+@peek_options
 @work_option
 def peek(scan: str | None, out: Path | None, every: int | None, **options: Any) -> None:
     """Write PNGs of the table's rows with their masks: what the net will see.
@@ -242,27 +305,7 @@ def peek(scan: str | None, out: Path | None, every: int | None, **options: Any) 
 
 
 @main.command()
-@click.argument("model", type=click.Path(exists=True, path_type=Path))
-@click.argument("images", nargs=-1, required=True, type=click.Path(path_type=Path))
-@click.option(
-    "--out",
-    type=click.Path(file_okay=False, path_type=Path),
-    default="segmented",
-    show_default=True,
-    help="Folder for masks, probabilities and overlays.",
-)
-@click.option(
-    "--fit",
-    type=click.Choice(["auto", "resize", "tiles"]),
-    default="auto",
-    help="Show the net whole images or overlapping tiles.  [default: as it was trained]",
-)
-@click.option("--threshold", type=float, default=0.5, show_default=True, help="Of probability.")
-@click.option(
-    "--masks",
-    type=click.Path(file_okay=False, path_type=Path),
-    help="Folder of masks drawn by hand: score against them, into scores.json.",
-)
+@segment_options
 def segment(
     model: Path, images: tuple[Path, ...], out: Path, masks: Path | None, **how: Any
 ) -> None:

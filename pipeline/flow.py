@@ -4,6 +4,7 @@
       -> ingest              HU, as the files state it, on the scan's own grid
       -> resample            clipped, 1 mm, upright           (the working grid)
       -> segment-lungs       right 1, left 2
+      -> write-lungs         the lung mask on the source grid, for `lungs` to hand out
       -> annotate-nodules    readers per voxel, nodule labels
     all scans
       -> build-tables        cropped to the lungs, one HDF5 file, one row a slice
@@ -12,6 +13,7 @@
     each scan
       -> predict             probability on the working grid, by the net of this folder or another
       -> find-nodules        candidates in the world, masks on both grids
+      -> write-detections    mask, list and pictures, for `detect` to hand out
     all scans
       -> evaluate            Dice, sensitivity, false positives per scan
 
@@ -30,18 +32,22 @@ from lungseg.stages import (
     segment_lungs,
     split_patients,
     train,
+    write_detections,
+    write_lungs,
 )
 
 FLOW: tuple[Stage, ...] = (
     ingest.STAGE,
     resample.STAGE,
     segment_lungs.STAGE,
+    write_lungs.STAGE,
     annotate_nodules.STAGE,
     build_tables.STAGE,
     split_patients.STAGE,
     train.STAGE,
     predict.STAGE,
     find_nodules.STAGE,
+    write_detections.STAGE,
     evaluate.STAGE,
 )
 
@@ -52,3 +58,6 @@ COMMANDS: dict[str, tuple[str, ...]] = {
     "train": ("train",),
     "postprocess": ("predict", "find-nodules", "evaluate"),
 }
+
+# What is run to hand files out, by the commands `lungs` and `detect` alone.
+HANDED_OUT: dict[str, str] = {"lungs": "write-lungs", "detect": "write-detections"}

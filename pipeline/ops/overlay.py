@@ -138,6 +138,55 @@ def _close_up(  # noqa: PLR0913, PLR0917
     beside: Panel,
 ) -> Picture:
     """The plane through `focus`, 60 mm wide, as high as the panel beside it and square at most."""
+    part, near = _around(ct, lines, axis, focus)
+    down = 1 - axis
+    height_mm = part.shape[down] * part.spacing_mm[down]
+    width_mm = part.shape[2] * part.spacing_mm[2]
+    rows, columns, _ = beside.picture.shape
+    return _plane(part, near, axis, 0, min(rows / height_mm, columns / width_mm), window_hu)
+
+
+def close_ups(
+    ct: Volume[HU],
+    lines: Sequence[Outline],
+    focus: tuple[int, int, int],
+    window_hu: tuple[float, float] = LUNG_WINDOW_HU,
+    width_px: int = 360,
+) -> list[list[Panel]]:
+    """Two rows, axial and coronal: the 60 mm around the voxel `focus`, without and with outlines.
+
+    Parameters
+    ----------
+    ct
+        HU on the working grid (z to the head, y to the back, x to the patient's left).
+    lines
+        What to outline, later ones on top.
+    focus : (z, y, x)
+        The voxel in the middle.
+    window_hu
+        HU shown as black and as white.
+    width_px
+        Width of 60 mm, pixels.
+    """
+    rows = []
+    for axis, name, end in ((0, "axial", 2), (1, "coronal", 1)):
+        part, near = _around(ct, lines, axis, focus)
+        rows.append(
+            [
+                Panel(_plane(part, shown, axis, 0, width_px / CLOSE_UP_MM, window_hu), caption)
+                for shown, caption in (
+                    ([], f"{name} {'xyz'[end]} {_world(ct, axis, focus[axis]):.1f} mm"),
+                    (near, "outlined"),
+                )
+            ]
+        )
+    return rows
+
+
+def _around(
+    ct: Volume[HU], lines: Sequence[Outline], axis: int, focus: tuple[int, int, int]
+) -> tuple[Volume[HU], list[Outline]]:
+    """One plane of the 60 mm around `focus`, and the outlines of the same part."""
     half = [max(1, round(CLOSE_UP_MM / 2 / mm)) for mm in ct.spacing_mm]
     box = [
         slice(max(0, f - h), min(n, f + h + 1))
@@ -145,12 +194,7 @@ def _close_up(  # noqa: PLR0913, PLR0917
     ]
     box[axis] = slice(focus[axis], focus[axis] + 1)
     part = ct.crop((box[0], box[1], box[2]))
-    near = [Outline(o.values[tuple(box)], o.colour, o.low, o.high) for o in lines]
-    down = 1 - axis
-    height_mm = part.shape[down] * part.spacing_mm[down]
-    width_mm = part.shape[2] * part.spacing_mm[2]
-    rows, columns, _ = beside.picture.shape
-    return _plane(part, near, axis, 0, min(rows / height_mm, columns / width_mm), window_hu)
+    return part, [Outline(o.values[tuple(box)], o.colour, o.low, o.high) for o in lines]
 
 
 def _plane(  # noqa: PLR0913, PLR0917

@@ -15,13 +15,17 @@ Command = Callable[..., Any]
 
 def work_option(command: Command) -> Command:
     """The work folder and the settings: what every command takes."""
+    work = click.option(
+        "--work",
+        type=click.Path(file_okay=False, path_type=Path),
+        default=lambda: os.environ.get("LUNGSEG_WORK", "lungseg-work"),
+        help="Work folder with all state.  [default: $LUNGSEG_WORK or lungseg-work]",
+    )
+    return work(_settings_options(command))
+
+
+def _settings_options(command: Command) -> Command:
     options = [
-        click.option(
-            "--work",
-            type=click.Path(file_okay=False, path_type=Path),
-            default=lambda: os.environ.get("LUNGSEG_WORK", "lungseg-work"),
-            help="Work folder with all state.  [default: $LUNGSEG_WORK or lungseg-work]",
-        ),
         click.option(
             "--config",
             type=click.Path(exists=True, dir_okay=False, path_type=Path),
@@ -50,18 +54,6 @@ def run_options(command: Command) -> Command:
     """How to run: what every command that runs stages takes."""
     options = [
         click.option(
-            "--jobs",
-            type=click.IntRange(min=0),
-            default=0,
-            help="Processes; 1 runs inline.  [default: one a core]",
-        ),
-        click.option("--scheduler", default="", help="Address of a running Dask scheduler."),
-        click.option(
-            "--memory-limit",
-            default="auto",
-            help="Memory of one process, e.g. 4GB; it is restarted above it.",
-        ),
-        click.option(
             "--scan",
             "scans",
             multiple=True,
@@ -73,12 +65,30 @@ def run_options(command: Command) -> Command:
             metavar="NAME|FILE|WORK",
             help="Net to predict with, from now on.  [default: the one trained last here]",
         ),
+    ]
+    return work_option(_engine_options(_with_options(command, options)))
+
+
+def _engine_options(command: Command) -> Command:
+    options = [
+        click.option(
+            "--jobs",
+            type=click.IntRange(min=0),
+            default=0,
+            help="Processes; 1 runs inline.  [default: one a core]",
+        ),
+        click.option("--scheduler", default="", help="Address of a running Dask scheduler."),
+        click.option(
+            "--memory-limit",
+            default="auto",
+            help="Memory of one process, e.g. 4GB; it is restarted above it.",
+        ),
         click.option("--force", multiple=True, metavar="STAGE", help="Run this stage again."),
         click.option("--retry", is_flag=True, help="Try again what failed or was skipped before."),
         click.option("--dry-run", is_flag=True, help="Say what would run, and why; run nothing."),
         click.option("--quiet", is_flag=True, help="No progress on stderr."),
     ]
-    return work_option(_with_options(command, options))
+    return _with_options(command, options)
 
 
 def _with_options(command: Command, options: list[Command]) -> Command:
@@ -127,3 +137,102 @@ def with_pairs(options: dict[str, Any]) -> dict[str, Any]:
     extra = [f"build-tables.{name}={path}" for name, path in pairs.items() if path]
     options["assignments"] = (*options["assignments"], *extra)
     return options
+
+
+def hand_out_options(command: Command) -> Command:
+    """Scans from anywhere, and a folder for what is made of them: `lungs` and `detect`."""
+    options = [
+        click.argument(
+            "roots", nargs=-1, required=True, metavar="SRC...", type=click.Path(path_type=Path)
+        ),
+        click.option(
+            "--out",
+            required=True,
+            type=click.Path(file_okay=False, path_type=Path),
+            help="Folder for what is written; made if need be.",
+        ),
+        click.option(
+            "--format", metavar="nii.gz|nrrd|mha", help="Format of the masks.  [default: nii.gz]"
+        ),
+        click.option(
+            "--work",
+            type=click.Path(file_okay=False, path_type=Path),
+            help="Work folder for the cache; its own scans and settings stay as they are.  "
+            "[default: lungseg-work in OUT]",
+        ),
+        click.option(
+            "--no-cache", is_flag=True, help="Remove lungseg-work in OUT when all is done."
+        ),
+    ]
+    return _with_options(_engine_options(_settings_options(command)), options)
+
+
+def detect_options(command: Command) -> Command:
+    """The net and what counts as a nodule: what `detect` takes beside its scans."""
+    options = [
+        click.option(
+            "--model",
+            default="",
+            metavar="NAME|FILE|WORK",
+            help="The net: one of `lungseg-cli models`, a .keras file, or a work folder in which "
+            "one was trained.  [default: the one used here before]",
+        ),
+        click.option(
+            "--threshold",
+            type=float,
+            help="Voxels at least this probable make a mask.  [default: 0.5; fainter candidates "
+            "are listed down to find-nodules.candidate_threshold]",
+        ),
+        click.option(
+            "--max-candidates", type=int, help="Of a scan, the likeliest.  [default: 100]"
+        ),
+    ]
+    return _with_options(command, options)
+
+
+def segment_options(command: Command) -> Command:
+    """A net, images and how to show them to it: what `segment` takes."""
+    options = [
+        click.argument("model", type=click.Path(exists=True, path_type=Path)),
+        click.argument("images", nargs=-1, required=True, type=click.Path(path_type=Path)),
+        click.option(
+            "--out",
+            type=click.Path(file_okay=False, path_type=Path),
+            default="segmented",
+            show_default=True,
+            help="Folder for masks, probabilities and overlays.",
+        ),
+        click.option(
+            "--fit",
+            type=click.Choice(["auto", "resize", "tiles"]),
+            default="auto",
+            help="Show the net whole images or overlapping tiles.  [default: as it was trained]",
+        ),
+        click.option(
+            "--threshold", type=float, default=0.5, show_default=True, help="Of probability."
+        ),
+        click.option(
+            "--masks",
+            type=click.Path(file_okay=False, path_type=Path),
+            help="Folder of masks drawn by hand: score against them, into scores.json.",
+        ),
+    ]
+    return _with_options(command, options)
+
+
+def peek_options(command: Command) -> Command:
+    """Which rows of the table, and where to: what `peek` takes."""
+    options = [
+        click.argument("scan", required=False),
+        click.option(
+            "--out",
+            type=click.Path(file_okay=False, path_type=Path),
+            help="Folder for the PNGs.  [default: peek in the work folder]",
+        ),
+        click.option(
+            "--every",
+            type=click.IntRange(min=1),
+            help="One row in so many, and all with a nodule.  [default: about 24 rows]",
+        ),
+    ]
+    return _with_options(command, options)

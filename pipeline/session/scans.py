@@ -1,7 +1,7 @@
 """The scans of a work folder: found under ``--src``, remembered, and selected by ``--scan``."""
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence, Set
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -14,8 +14,17 @@ from lungseg.io.sources.index import LeftOut, Source, index, read_source, write_
 _LISTED = 12
 
 
-def look_at(work: Path, roots: Sequence[Path]) -> tuple[list[Source], list[LeftOut]]:
+def look_at(
+    work: Path,
+    roots: Sequence[Path],
+    *,
+    remember: bool = True,
+    passed_over: Set[Path] = frozenset(),
+) -> tuple[list[Source], list[LeftOut]]:
     """Find the scans under `roots`, and remember them in `work`.
+
+    `work` itself is passed over, and so is `passed_over`. Without `remember`, the work folder's
+    own scans stay what they were.
 
     Raises
     ------
@@ -25,10 +34,12 @@ def look_at(work: Path, roots: Sequence[Path]) -> tuple[list[Source], list[LeftO
     missing = [root for root in roots if not root.exists()]
     if missing:
         raise ConfigError(f"--src {missing[0]}: there is no such file or folder")
-    (work / "sources").mkdir(parents=True, exist_ok=True)
-    sources, left_out = index(roots, work / "headers.cache")
+    source_path(work, "any", guest=not remember).parent.mkdir(parents=True, exist_ok=True)
+    sources, left_out = index(roots, work / "headers.cache", {work.resolve(), *passed_over})
     for source in sources:
-        write_source(source, source_path(work, source.scan))
+        write_source(source, source_path(work, source.scan, guest=not remember))
+    if not remember:
+        return sources, left_out
     listing = {
         "roots": [str(root.resolve()) for root in roots],
         "scans": [source.scan for source in sources],
@@ -50,9 +61,12 @@ def remembered_roots(work: Path) -> list[Path]:
     return [Path(root) for root in _listing(work)["roots"]]
 
 
-def source_path(work: Path, scan: str) -> Path:
-    """The file that describes a scan's files to its first stage."""
-    return work / "sources" / f"{folder_name(scan)}.json"
+def source_path(work: Path, scan: str, *, guest: bool = False) -> Path:
+    """The file that describes a scan's files to its first stage.
+
+    A `guest` may be a copy of one of the work folder's own scans that lies elsewhere.
+    """
+    return work / ("guests" if guest else "sources") / f"{folder_name(scan)}.json"
 
 
 def selected(sources: Mapping[str, Source], wanted: Sequence[str]) -> dict[str, Source]:

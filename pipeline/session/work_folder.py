@@ -1,7 +1,7 @@
 """A session: one work folder, its scans, its settings, and what is asked of the flow."""
 
 import contextlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
@@ -47,6 +47,8 @@ class Session:
         What the command line said.
     net
         The net to predict with; None if there is none.
+    guest
+        True if the work folder's own scans, settings and net are left as they are.
     """
 
     work: Path
@@ -56,6 +58,7 @@ class Session:
     left_out: Sequence[LeftOut]
     options: CommandOptions
     net: CurrentNet | None = None
+    guest: bool = False
 
     @property
     def store(self) -> Store:
@@ -104,6 +107,12 @@ class Session:
             return Planner(self.store, self.request(targets)).decide()
         actions = Planner(self.store, self.request(targets, every_scan=True)).decide()
         return [action for action in actions if not action.scan or action.scan in self.sources]
+
+    def state(self) -> list[Action]:
+        """What is done and what is not; of what `lungs` and `detect` hand out, what is done."""
+        actions = self.plan([stage.name for stage in flow.FLOW])
+        handed_out = set(flow.HANDED_OUT.values())
+        return [a for a in actions if a.stage not in handed_out or a.do == REUSE]
 
     def folders(self) -> dict[str, dict[str, Path]]:
         """Folder of every complete output by scan (the data set's under ``""``), then by stage."""
@@ -183,7 +192,9 @@ class Session:
         """Run the stages asked for and what is missing before them; keep what was told."""
         targets, _ = self.targets(asked)
         self.keep()
-        paths = {scan: of_folder.source_path(self.work, scan) for scan in self.sources}
+        paths = {
+            scan: of_folder.source_path(self.work, scan, guest=self.guest) for scan in self.sources
+        }
         with self._in_use():
             summary = Run(self.store, self.request(targets), paths, engine).execute(watch)
         trained = summary.results.get(("train", ""))
@@ -201,7 +212,9 @@ class Session:
         )
 
     def keep(self) -> None:
-        """Keep in the work folder what this command was told."""
+        """Keep in the work folder what this command was told; a guest leaves nothing."""
+        if self.guest:
+            return
         told = (self.options.preset, self.options.config, self.options.assignments)
         if any(told):
             self.work.mkdir(parents=True, exist_ok=True)
@@ -232,6 +245,52 @@ def open_session(
     ConfigError
         If a setting is wrong, a root does not exist, or a scan or net named is not there.
     """
+    settled, net = _settle(work, options)
+    before = of_folder.remembered_roots(work)
+    if roots or (look and before):
+        sources, left_out = of_folder.look_at(work, list(roots) or before)
+    else:
+        sources, left_out = of_folder.remembered(work)
+    by_scan = {source.scan: source for source in sources}
+    chosen = of_folder.selected(by_scan, options.scans)
+    return Session(work, settled, by_scan, chosen, left_out, options, net)
+
+
+def open_for(
+    work: Path,
+    options: CommandOptions,
+    roots: Sequence[Path],
+    passed_over: Set[Path] = frozenset(),
+    *,
+    guest: bool = False,
+) -> Session:
+    """Open a work folder for the scans under `roots`, whatever others it has.
+
+    Parameters
+    ----------
+    work
+        The work folder.
+    options
+        Settings; all scans are selected.
+    roots
+        Folders or files to take the scans from.
+    passed_over
+        Files and folders in them that are no matter, by their real paths.
+    guest
+        Leave the scans, settings and net that the folder remembers as they are.
+
+    Raises
+    ------
+    ConfigError
+        If a setting is wrong, or a root or the net named does not exist.
+    """
+    settled, net = _settle(work, options)
+    sources, left_out = of_folder.look_at(work, roots, remember=not guest, passed_over=passed_over)
+    by_scan = {source.scan: source for source in sources}
+    return Session(work, settled, by_scan, by_scan, left_out, options, net, guest)
+
+
+def _settle(work: Path, options: CommandOptions) -> tuple[Settled, CurrentNet | None]:
     if any(text.partition("=")[0].strip() == "predict.model" for text in options.assignments):
         raise ConfigError("--set predict.model: name the net with --model instead")
     settled = settle(flow.FLOW, work, options)
@@ -243,11 +302,4 @@ def open_session(
         if options.model
         else current_net(work)
     )
-    before = of_folder.remembered_roots(work)
-    if roots or (look and before):
-        sources, left_out = of_folder.look_at(work, list(roots) or before)
-    else:
-        sources, left_out = of_folder.remembered(work)
-    by_scan = {source.scan: source for source in sources}
-    chosen = of_folder.selected(by_scan, options.scans)
-    return Session(work, settled, by_scan, chosen, left_out, options, net)
+    return settled, net

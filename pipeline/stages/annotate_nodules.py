@@ -307,6 +307,7 @@ def _entry(label: int, nodule: VotedNodule, truth: str, lungs: AnyVolume) -> Nod
         voxels=voxels,
         share_in_lungs=float((lungs.array[inside.box] > 0)[inside.mask].mean()),
         ratings=nodule.ratings,
+        ratings_median=nodule.ratings_median,
         readings=nodule.names,
     )
 
@@ -388,7 +389,7 @@ def facts_of(found: NoduleList, annotations: int) -> Facts:
 
 STAGE = ScanStage(
     name="annotate-nodules",
-    version=1,
+    version=2,
     help="count the readers who included each voxel in a nodule, and label the nodules",
     params=AnnotateNodules,
     needs=("ingest", "resample", "segment-lungs"),

@@ -14,17 +14,28 @@ from lungseg.io.pictures.png import write_sheet
 from lungseg.io.volumes import volume_file
 from lungseg.ops.overlay import outlines, sheet
 
+# What a stage calls the picture that it writes.
+PICTURE = "picture.png"
+
 
 def write_overlays(folders: Mapping[str, Path], out: Path) -> list[Path]:
-    """Write a picture of one scan into the folder `out`; what it is called.
+    """Write a picture of one scan into the folder `out`, made if need be; what it is called."""
+    out.mkdir(parents=True, exist_ok=True)
+    path = out / f"{folder_name(read_record(folders['resample']).scan)}.png"
+    write_picture_of_scan(folders, path)
+    return [path]
+
+
+def write_picture_of_scan(folders: Mapping[str, Path], path: Path) -> None:
+    """Write a picture of one scan as PNG.
 
     Parameters
     ----------
     folders
         Folders of the scan's outputs by stage name; ``resample`` at least. What
         ``segment-lungs``, ``annotate-nodules`` and ``find-nodules`` found is drawn if it is there.
-    out
-        Is made if need be.
+    path
+        The file.
     """
     record = read_record(folders["resample"])
     ct = volume_file.read_hu(folders["resample"] / "ct.h5")
@@ -47,14 +58,16 @@ def write_overlays(folders: Mapping[str, Path], out: Path) -> list[Path]:
         known = read_nodules(folders["annotate-nodules"])
         words.append(f"nodules: {len(known.nodules)}, truth: {known.truth}")
     rows = sheet(ct, outlines(lungs, votes, detected), region=lungs, focus=focus)
-    legend = (
-        "right lung blue, left lung green; nodules yellow, orange, red, crimson where 1, 2, 3, 4 "
-        "readers agree; white: detected"
-    )
-    out.mkdir(parents=True, exist_ok=True)
-    path = out / f"{folder_name(record.scan)}.png"
-    write_sheet(rows, "   ".join(words) + "\n" + legend, path)
-    return [path]
+    legend = [
+        told
+        for drawn, told in (
+            (lungs, "right lung blue, left lung green"),
+            (votes, "nodules yellow, orange, red, crimson where 1, 2, 3, 4 readers agree"),
+            (detected, "white: detected"),
+        )
+        if drawn is not None
+    ]
+    write_sheet(rows, "   ".join(words) + "\n" + "; ".join(legend), path)
 
 
 def _focus(labels: npt.NDArray[Any]) -> tuple[int, int, int] | None:

@@ -24,8 +24,8 @@ Z = [-100.0 + 2.5 * k for k in range(12)]
 # nodule 1: three readers, one of them wider; nodule 2: one reader, partly beyond the stack
 READINGS = [
     box_reading("a", Z[4:8], 20, 30, 27, 37, malignancy=5),
-    box_reading("b", Z[4:8], 20, 30, 27, 37, malignancy=4),
-    box_reading("c", Z[4:8], 20, 30, 31, 37, malignancy=3),
+    box_reading("b", Z[4:8], 20, 30, 27, 37, malignancy=5),
+    box_reading("c", Z[4:8], 20, 30, 31, 37, malignancy=2),
     box_reading("d", [*Z[10:], -70.0, -67.5], 40, 10, 45, 15),
 ]
 
@@ -86,6 +86,7 @@ def test_votes_labels_and_list_of_a_known_scan(tmp_path, inputs):
     one, two = found.nodules
     assert (one.label, one.readers, one.readings) == (1, 3, ("1", "2", "3"))
     assert one.ratings["malignancy"] == 4.0
+    assert one.ratings_median["malignancy"] == 5.0
     # 8 x 8 pixels on 4 slices, of which each reading keeps the volume to half a voxel
     assert one.volume_mm3 == pytest.approx(8 * 8 * 0.8**2 * 10, abs=25)
     assert one.voxels == (votes.array[labels.array == 1] >= 2).sum()
@@ -106,7 +107,7 @@ def test_votes_labels_and_list_of_a_known_scan(tmp_path, inputs):
 def test_the_outputs_move_only_with_the_version(tmp_path, inputs):
     _, votes, labels, _ = annotate(tmp_path, inputs)
     digest = hashlib.sha256(votes.array.tobytes() + labels.array.tobytes()).hexdigest()[:16]
-    assert (STAGE.version, digest) == (1, "939fe0e6ff33a45c")
+    assert (STAGE.version, digest) == (2, "939fe0e6ff33a45c")
 
 
 @pytest.mark.parametrize(

@@ -45,6 +45,8 @@ class Nodule:
         Part of the voxels that lie in the lung mask, 0 to 1.
     ratings
         Mean of the readers' ratings by name.
+    ratings_median
+        Median of them: what ratings on a scale of grades are compared by.
     readings
         Names of the readings in their source.
     """
@@ -60,6 +62,7 @@ class Nodule:
     voxels: int
     share_in_lungs: float
     ratings: Mapping[str, float] = field(default_factory=dict)
+    ratings_median: Mapping[str, float] = field(default_factory=dict)
     readings: tuple[str, ...] = ()
 
 

@@ -84,7 +84,9 @@ class _File:
     found: Found
 
 
-def index(roots: Sequence[Path], cache: Path) -> tuple[list[Source], list[LeftOut]]:
+def index(
+    roots: Sequence[Path], cache: Path, passed_over: Set[Path] = frozenset()
+) -> tuple[list[Source], list[LeftOut]]:
     """Find the scans under `roots`, in the order of their ids, and what was left out.
 
     Parameters
@@ -93,10 +95,12 @@ def index(roots: Sequence[Path], cache: Path) -> tuple[list[Source], list[LeftOu
         Folders, walked to their ends, or single files.
     cache
         File that keeps the headers for the next time.
+    passed_over
+        Folders and files to pass over, by their real paths: what this program itself wrote.
     """
     files = []
     with HeaderCache(cache) as known:
-        for path, size, mtime_ns in _walk(roots):
+        for path, size, mtime_ns in _walk(roots, {str(path) for path in passed_over}):
             found = known.get(path, size, mtime_ns)
             if found is None:
                 try:
@@ -143,7 +147,7 @@ def read_source(path: Path) -> Source:
         ) from error
 
 
-def _walk(roots: Sequence[Path]) -> Iterator[tuple[str, int, int]]:
+def _walk(roots: Sequence[Path], passed_over: Set[str]) -> Iterator[tuple[str, int, int]]:
     # Path, size and time of change of every file that may matter, each once; links are followed,
     # a folder that was seen is not entered again.
     seen: set[tuple[int, int]] = set()
@@ -158,14 +162,14 @@ def _walk(roots: Sequence[Path]) -> Iterator[tuple[str, int, int]]:
             continue
         folders = [top]
         while folders:
-            for path, size, mtime_ns in _entries(folders.pop(), folders, seen):
+            for path, size, mtime_ns in _entries(folders.pop(), folders, seen, passed_over):
                 if path not in files:
                     files.add(path)
                     yield path, size, mtime_ns
 
 
 def _entries(
-    folder: str, folders: list[str], seen: set[tuple[int, int]]
+    folder: str, folders: list[str], seen: set[tuple[int, int]], passed_over: Set[str]
 ) -> Iterator[tuple[str, int, int]]:
     stat = os.stat(folder)  # noqa: PTH116
     if (stat.st_dev, stat.st_ino) in seen:
@@ -178,7 +182,7 @@ def _entries(
         entries = []
     inner = []
     for entry in entries:
-        if entry.name.startswith("."):
+        if entry.name.startswith(".") or entry.path in passed_over:
             continue
         try:
             if entry.is_dir():

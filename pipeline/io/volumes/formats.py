@@ -12,6 +12,9 @@ from lungseg.io.volumes.voxels import read_voxels, voxels_of
 from lungseg.ops.grid.slices import orthonormal, skew_degrees
 from lungseg.volume import HU, AnyVolume, Geometry, Volume
 
+# What masks are handed out in: one file each, whose ending tells how to read it.
+FORMATS = ("nii.gz", "nrrd", "mha")
+
 
 @dataclass(frozen=True)
 class FormatNotes:

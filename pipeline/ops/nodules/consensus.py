@@ -32,8 +32,8 @@ class VotedNodule:
         Readings of it.
     min_diameter_mm, max_diameter_mm
         As known from elsewhere; None: measure them.
-    names, ratings
-        The readings' names, and the mean of their ratings.
+    names, ratings, ratings_median
+        The readings' names, and the mean and the median of their ratings.
     """
 
     votes: Votes
@@ -43,6 +43,7 @@ class VotedNodule:
     max_diameter_mm: float | None = None
     names: tuple[str, ...] = ()
     ratings: Mapping[str, float] = field(default_factory=dict)
+    ratings_median: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def consensus(self) -> Patch:
@@ -105,16 +106,23 @@ def voted(
         len(readings),
         names=tuple(reading.key for reading in readings),
         ratings=mean_ratings(readings),
+        ratings_median=median_ratings(readings),
     )
 
 
 def mean_ratings(readings: Sequence[Reading]) -> dict[str, float]:
     """Mean of each rating over the readings that have it."""
+    return {name: float(np.mean(given)) for name, given in _given(readings).items()}
+
+
+def median_ratings(readings: Sequence[Reading]) -> dict[str, float]:
+    """Median of each rating over the readings that have it; of two in the middle, their mean."""
+    return {name: float(np.median(given)) for name, given in _given(readings).items()}
+
+
+def _given(readings: Sequence[Reading]) -> dict[str, list[int]]:
     names = dict.fromkeys(name for reading in readings for name in reading.ratings)
-    return {
-        name: float(np.mean([r.ratings[name] for r in readings if name in r.ratings]))
-        for name in names
-    }
+    return {name: [r.ratings[name] for r in readings if name in r.ratings] for name in names}
 
 
 def paint(nodules: Sequence[VotedNodule], shape: Sequence[int]) -> tuple[Votes, Labels]:

@@ -27,6 +27,7 @@ LIST = NoduleList(
             voxels=321,
             share_in_lungs=1.0,
             ratings={"malignancy": 3.25},
+            ratings_median={"malignancy": 3.5},
             readings=("84", "85"),
         ),
     ),

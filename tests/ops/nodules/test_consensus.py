@@ -3,7 +3,13 @@
 import numpy as np
 import pytest
 
-from lungseg.ops.nodules.consensus import VotedNodule, mean_ratings, paint, voted
+from lungseg.ops.nodules.consensus import (
+    VotedNodule,
+    mean_ratings,
+    median_ratings,
+    paint,
+    voted,
+)
 from lungseg.volume import Geometry
 from tests.readings import box_reading
 
@@ -67,3 +73,13 @@ def test_a_rating_that_one_left_out_is_the_others_mean():
     del one.ratings["malignancy"]
     assert mean_ratings([one, two])["malignancy"] == 5.0
     assert mean_ratings([]) == {}
+
+
+@pytest.mark.parametrize(
+    ("given", "median"), [((5, 1, 1), 1.0), ((5, 4, 1, 1), 2.5), ((4,), 4.0), ((), None)]
+)
+def test_the_median_of_ratings_is_that_of_the_readers_who_gave_one(given, median):
+    readings = [box_reading("a", Z[:1], 1, 1, 2, 2, malignancy=grade) for grade in given]
+    silent = box_reading("b", Z[:1], 1, 1, 2, 2)
+    del silent.ratings["malignancy"]
+    assert median_ratings([*readings, silent]).get("malignancy") == median

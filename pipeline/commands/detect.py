@@ -1,0 +1,242 @@
+"""Detect: nodule candidates of any scans, by a trained net: masks, lists, tables and pictures."""
+
+import json
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import click
+
+from lungseg.commands.hand_out import (
+    HandOut,
+    Outcome,
+    Place,
+    Product,
+    Row,
+    asked_of,
+    claim,
+    counted,
+    last_line,
+    opened,
+    remove_cache,
+    trouble,
+    with_params,
+    write_table,
+)
+from lungseg.core.errors import ConfigError
+from lungseg.core.json_file import json_text
+from lungseg.flow import HANDED_OUT
+from lungseg.io.volumes.formats import FORMATS
+from lungseg.model.model_record import ModelRecord, read_model_record
+from lungseg.session import messages
+from lungseg.session.nets import current_net, find_net, shipped_nets
+from lungseg.session.settings import CommandOptions
+from lungseg.session.work_folder import NO_NET, Session
+
+CANDIDATES = "candidates.csv"
+SCANS = "scans.csv"
+COLUMNS = (
+    "seriesuid", "coordX", "coordY", "coordZ", "probability", "patient", "diameter_mm",
+    "voxel_z", "voxel_y", "voxel_x", "mean_hu", "threshold", "picture", "rank", "seen",
+)  # fmt: skip
+SCAN_COLUMNS = (
+    "scan", "patient", "source", "candidates", "nodules", "best_probability", "seen", "lungs",
+    "state", "reasons", "seconds", "mask", "list", "picture",
+)  # fmt: skip
+SHIPPED = "nodules"
+CLOSE_UPS = tuple(f"_nodule{rank:02d}.png" for rank in range(1, 21))
+_SHOWN = 20
+
+
+def _handed_out(files: Sequence[str]) -> Mapping[str, str]:
+    endings = {name: f"_{name}" for name in files if name.startswith("nodule")}
+    return endings | {name: ".png" for name in files if name == "picture.png"}
+
+
+DETECT = Product(
+    command="detect",
+    stage=HANDED_OUT["detect"],
+    endings=(*(f"_nodules.{kind}" for kind in FORMATS), "_nodules.json", ".png", *CLOSE_UPS),
+    tables=(CANDIDATES, SCANS),
+    files=_handed_out,
+    numbered=CLOSE_UPS,
+)
+
+
+@dataclass(frozen=True)
+class _End:
+    """What is said when the run is over."""
+
+    outcomes: Sequence[Outcome]
+    scans: Sequence[Row]
+    candidates: Sequence[Row]
+    place: Place
+    seconds: float
+
+
+def detect(roots: Sequence[Path], options: Mapping[str, Any]) -> int:
+    """Find nodules in every scan under `roots`, and write what was found; the exit status.
+
+    The tables are written, with what is done, even if the run is broken off.
+
+    Raises
+    ------
+    ConfigError
+        If a setting is wrong, there is no net or it finds no nodules in CT, a root holds nothing,
+        or someone's file would be written over.
+    """
+    start = time.perf_counter()
+    asked = asked_of(
+        options,
+        format="write-detections.format",
+        threshold="find-nodules.threshold",
+        max_candidates="find-nodules.max_candidates",
+    )
+    place, how = asked.place, asked.how
+    told, record = with_net(asked.options, place.work_folder)
+    session = _for_net(opened(place, roots, told), record)
+    if how.dry_run:
+        actions = session.plan([DETECT.stage])
+        click.echo(messages.plan_json(actions) if how.as_json else messages.plan_text(actions))
+        return 0
+    handing = HandOut(DETECT, place, session)
+    claim(handing)
+    try:
+        handing.run(how)
+    finally:
+        outcomes = handing.outcomes()
+        scans = [_scan_row(one) for one in outcomes]
+        candidates = [row for one in outcomes for row in _candidate_rows(one)]
+        write_table(COLUMNS, candidates, place.out / CANDIDATES)
+        write_table(SCAN_COLUMNS, scans, place.out / SCANS)
+    end = _End(outcomes, scans, candidates, place, time.perf_counter() - start)
+    if how.as_json:
+        click.echo(_as_json(end, session))
+    else:
+        for line in (*_as_text(end, session), messages.settings_line(session)):
+            click.echo(line, nl=bool(line))
+    if place.no_cache:
+        click.echo(remove_cache(place), err=True)
+    return int(any(one.state == "failed" for one in outcomes))
+
+
+def with_net(options: CommandOptions, work: Path) -> tuple[CommandOptions, ModelRecord]:
+    """The options with a net: the one named, the work folder's own, or the package's; its record.
+
+    Raises
+    ------
+    ConfigError
+        If there is none, or it finds no nodules in CT.
+    """
+    own = None if options.model else current_net(work)
+    if not options.model and own is None:
+        if SHIPPED not in shipped_nets():
+            raise ConfigError(NO_NET)
+        options = replace(options, model=SHIPPED)
+    file = own.file if own else find_net(options.model)
+    record = read_model_record(file)
+    if record.target != "nodules" or record.kind != "ct":
+        raise ConfigError(
+            f"{file} finds {record.target} in {record.kind}; detect needs a net that finds "
+            "nodules in ct"
+        )
+    return options, record
+
+
+def _for_net(session: Session, record: ModelRecord) -> Session:
+    """The session on the net's grid, unless another was asked for, and for every scan."""
+    session = with_params(session, "predict", part="all")
+    if ("resample", "spacing_mm") not in session.settled.origins:
+        # The rows of a table are slices of an even grid; a net knows that one alone.
+        session = with_params(session, "resample", spacing_mm=float(record.spacing_mm[1]))
+    return session
+
+
+def _scan_row(one: Outcome) -> Row:
+    facts = one.facts.get(DETECT.stage, {}) if one.state == "done" else {}
+    lungs = one.facts.get("segment-lungs", {})
+    masks = [n for end, n in one.files.items() if end.removeprefix("_nodules.") in FORMATS]
+    doubt = f"lungs: {lungs['reasons']}" if lungs.get("reasons") else ""
+    return {
+        "scan": one.scan,
+        "patient": one.patient,
+        "source": one.source,
+        **{name: facts.get(name) for name in ("candidates", "nodules", "best_probability", "seen")},
+        "lungs": lungs.get("verdict"),
+        "state": one.state,
+        "reasons": one.reason or doubt,
+        "seconds": one.seconds,
+        "mask": masks[0] if masks else "",
+        "list": one.files.get("_nodules.json", ""),
+        "picture": one.files.get(".png", ""),
+    }
+
+
+def _candidate_rows(one: Outcome) -> Iterator[Row]:
+    if one.folder is None:
+        return
+    told = json.loads((one.folder / "nodules.json").read_text(encoding="utf-8"))
+    for item in told["candidates"]:
+        x, y, z = item["world_xyz_mm"]
+        voxel_z, voxel_y, voxel_x = item["voxel_zyx"]
+        yield {
+            "seriesuid": one.scan,
+            "coordX": x,
+            "coordY": y,
+            "coordZ": z,
+            "probability": item["probability"],
+            "patient": one.patient,
+            "diameter_mm": item["diameter_mm"],
+            "voxel_z": voxel_z,
+            "voxel_y": voxel_y,
+            "voxel_x": voxel_x,
+            "mean_hu": item["mean_hu"],
+            "threshold": told["threshold"],
+            "picture": one.files.get(f"_nodule{item['rank']:02d}.png", ""),
+            "rank": item["rank"],
+            "seen": told["seen"],
+        }
+
+
+def _as_text(end: _End, session: Session) -> Iterator[str]:
+    done = [row for row in end.scans if row["state"] == "done"]
+    for row in done[:_SHOWN]:
+        yield (
+            f"done     {row['patient']}  {row['candidates']} candidates, {row['nodules']} with a "
+            f"mask, the likeliest {row['best_probability']:.2f}  {row['picture']}"
+        )
+    if len(done) > _SHOWN:
+        yield f"         ... and {len(done) - _SHOWN} more"
+    for row in done:
+        if row["lungs"] == "suspect":
+            yield f"suspect  {row['patient']} {row['scan']}\n         {row['reasons']}"
+    yield from trouble(end.outcomes)
+    for row in done:
+        if row["seen"] != "no":
+            yield (
+                f"seen     {row['patient']} {row['scan']}: the net has seen it ({row['seen']}); "
+                "its candidates show what the net remembers"
+            )
+    yield last_line(counted(end.outcomes), end.seconds)
+    if session.net:
+        yield f"net      {session.net.file} ({session.net.origin})"
+    yield (
+        f"where to look: {end.place.out / CANDIDATES} ({len(end.candidates)} candidates), "
+        f"{SCANS}, masks and pictures beside it"
+    )
+
+
+def _as_json(end: _End, session: Session) -> str:
+    return json_text(
+        {
+            "out": str(end.place.out),
+            "tables": [str(end.place.out / name) for name in DETECT.tables],
+            "net": str(session.net.file) if session.net else "",
+            **counted(end.outcomes),
+            "seconds": round(end.seconds, 3),
+            "scans": list(end.scans),
+            "candidates": list(end.candidates),
+        }
+    )

@@ -1,0 +1,383 @@
+"""Hand out: scans from anywhere, run to one stage, whose files are copied out under plain names.
+
+What `lungs` and `detect` share: the folder they write to, its work folder, names, what became of
+every scan and of everything that was found beside them.
+"""
+
+import csv
+import io
+import json
+import os
+import shutil
+import uuid
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from lungseg.commands.run_stages import HowToRun, command_options, how_to_run, log_to_stderr
+from lungseg.core.errors import ConfigError
+from lungseg.core.json_file import write_json, write_text
+from lungseg.core.runner import Watch
+from lungseg.core.stage import Scalar
+from lungseg.core.worker import FAILED, RAN, REUSED, SKIPPED, Result
+from lungseg.io.results.plain_names import plain_names
+from lungseg.io.sources.index import Source
+from lungseg.io.volumes.headers import suffix_of
+from lungseg.session import messages
+from lungseg.session.settings import CommandOptions
+from lungseg.session.work_folder import Session, open_for
+
+WORK = "lungseg-work"
+OURS = ".lungseg-cli.json"
+NOT_DONE = "not done"
+_UID_END = 8
+
+Row = dict[str, Scalar]
+
+
+@dataclass(frozen=True)
+class Product:
+    """What a command hands out of each scan.
+
+    Attributes
+    ----------
+    command, stage
+        The command, and the stage that writes its files.
+    endings
+        What may stand behind a scan's name in the folder, for all formats.
+    tables
+        Names of the files over all scans.
+    files
+        From the names of the files in the stage's output, by which ending each is handed out;
+        those that are missing stay in the cache.
+    numbered
+        Those endings of which a scan has now more and now fewer.
+    """
+
+    command: str
+    stage: str
+    endings: tuple[str, ...]
+    tables: tuple[str, ...]
+    files: Callable[[Sequence[str]], Mapping[str, str]]
+    numbered: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a command writes.
+
+    Attributes
+    ----------
+    out
+        The folder for what is handed out.
+    work
+        The work folder; None: one within `out`.
+    no_cache
+        Remove that one in the end.
+    """
+
+    out: Path
+    work: Path | None = None
+    no_cache: bool = False
+
+    def __post_init__(self) -> None:
+        if self.no_cache and self.work:
+            raise ConfigError(
+                f"--no-cache removes the work folder within --out; {self.work}, which --work "
+                "names, is yours: leave one of the two out"
+            )
+
+    @property
+    def work_folder(self) -> Path:
+        """The work folder, whichever it is."""
+        return self.work or self.out / WORK
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What a command line asks for: where to write, with which settings, how to run."""
+
+    place: Place
+    options: CommandOptions
+    how: HowToRun
+
+
+def asked_of(options: Mapping[str, Any], **settings: str) -> Asked:
+    """What click's `options` ask for; those named in `settings` stand for a ``stage.name``."""
+    log_to_stderr(verbose=options["verbose"])
+    told = [f"{at}={options[name]}" for name, at in settings.items() if options[name] is not None]
+    all_told = {**options, "assignments": (*options["assignments"], *told)}
+    place = Place(options["out"], options["work"], options["no_cache"])
+    return Asked(place, command_options(all_told), how_to_run(options))
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of one scan, or of something that was found and is none.
+
+    Attributes
+    ----------
+    scan, patient, source
+        Its id, patient and file (or the folder that its files have in common).
+    state
+        ``done``, ``failed``, ``skipped`` or ``not done`` (the run was broken off).
+    reason
+        Why it is not done.
+    seconds
+        Time that its stages took, whenever they ran.
+    files
+        What was handed out, by the ending of its name.
+    facts
+        Facts of its stages, by stage.
+    folder
+        Output of the stage; None if it is not done.
+    """
+
+    scan: str
+    patient: str
+    source: str
+    state: str
+    reason: str = ""
+    seconds: float = 0.0
+    files: Mapping[str, str] = field(default_factory=dict)
+    facts: Mapping[str, Mapping[str, Scalar]] = field(default_factory=dict)
+    folder: Path | None = None
+
+
+class HandOut:
+    """One run of a command that hands files out."""
+
+    def __init__(self, product: Product, place: Place, session: Session) -> None:
+        self.product = product
+        self.place = place
+        self.session = session
+        self.names = plain_names(
+            {scan: name_choices(source) for scan, source in session.sources.items()},
+            product.endings,
+        )
+        self.results: dict[str, dict[str, Result]] = {scan: {} for scan in session.sources}
+        self.files: dict[str, dict[str, str]] = {}
+        self.not_copied: dict[str, str] = {}
+
+    def run(self, how: HowToRun) -> None:
+        """Run the stages on every scan; copy out what each leaves as soon as it is there."""
+        progress = messages.Progress(quiet=how.quiet)
+        shown = progress.watch()
+
+        def take(result: Result) -> None:
+            shown.result(result)
+            self.take(result)
+
+        try:
+            self.session.run([self.product.stage], how.engine, Watch(shown.begin, take))
+        finally:
+            progress.close()
+
+    def take(self, result: Result) -> None:
+        """A stage ended on a scan: keep what came of it; copy out the last one's files."""
+        if not result.scan:
+            return
+        self.results[result.scan][result.stage] = result
+        if result.stage != self.product.stage or result.state not in {RAN, REUSED}:
+            return
+        folder = self._folder(result)
+        try:
+            self.files[result.scan] = self._copy(folder, self.names[result.scan])
+        except OSError as error:
+            self.not_copied[result.scan] = (
+                f"its files could not be copied to {self.place.out} ({error.strerror or error})"
+            )
+
+    def outcomes(self) -> list[Outcome]:
+        """What became of every scan, and of everything that was found beside them."""
+        found = [self._outcome(source) for source in self.session.sources.values()]
+        found += [
+            Outcome(item.scan, "", item.path, FAILED if item.fault else SKIPPED, item.reason)
+            for item in self.session.left_out
+        ]
+        return found
+
+    def _outcome(self, source: Source) -> Outcome:
+        results = self.results[source.scan]
+        last = results.get(self.product.stage)
+        bad = next((r for r in results.values() if r.state in {FAILED, SKIPPED}), None)
+        state, reason = NOT_DONE, "the run was broken off; the same command goes on"
+        if source.scan in self.not_copied:
+            state, reason = FAILED, self.not_copied[source.scan]
+        elif last and last.state in {RAN, REUSED}:
+            state, reason = "done", ""
+        elif bad:
+            state, reason = bad.state, f"{bad.stage}: {bad.error}"
+        records = {stage: r.record for stage, r in results.items() if r.record}
+        return Outcome(
+            source.scan,
+            source.patient,
+            place_of(source),
+            state,
+            reason,
+            round(sum(record.seconds for record in records.values()), 2),
+            self.files.get(source.scan, {}),
+            {stage: record.facts for stage, record in records.items()},
+            self._folder(last) if last and state == "done" else None,
+        )
+
+    def _folder(self, result: Result) -> Path:
+        return self.session.store.folder(result.stage, result.fingerprint, result.scan)
+
+    def _copy(self, folder: Path, name: str) -> dict[str, str]:
+        files = self.product.files(sorted(file.name for file in folder.iterdir()))
+        for inner, ending in files.items():
+            copy_file(folder / inner, self.place.out / (name + ending))
+        for ending in set(self.product.numbered) - set(files.values()):
+            (self.place.out / (name + ending)).unlink(missing_ok=True)
+        return {ending: name + ending for ending in files.values()}
+
+
+def name_choices(source: Source) -> list[str]:
+    """What a scan's files would like to be called, the dearest first.
+
+    A file's own name; for DICOM the patient and the end of the series' UID, else all of it.
+    """
+    if source.kind == "dicom":
+        whose = "" if source.patient == source.scan else f"{source.patient}_"
+        return [f"{whose}{source.scan[-_UID_END:]}", f"{whose}{source.scan}"]
+    file = Path(source.files[0])
+    # The scan's id has names of folders before it where files are called alike.
+    return [file.name[: len(file.name) - len(suffix_of(file))], source.scan]
+
+
+def place_of(source: Source) -> str:
+    """The scan's file, or the folder that its files have in common."""
+    if len(source.files) == 1:
+        return source.files[0]
+    return os.path.commonpath([os.path.dirname(file) for file in source.files])  # noqa: PTH120
+
+
+def copy_file(source: Path, target: Path) -> None:
+    """Copy a file, whole or not at all; a copy, so that nobody can spoil the cache through it."""
+    partial = target.with_name(f".{uuid.uuid4().hex[:12]}.tmp")
+    try:
+        shutil.copyfile(source, partial)
+        partial.replace(target)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def opened(place: Place, roots: Sequence[Path], options: CommandOptions) -> Session:
+    """The work folder for the scans under `roots`, without what was handed out before.
+
+    Raises
+    ------
+    ConfigError
+        If a root does not exist, or there is nothing in them.
+    """
+    for root in roots:
+        if not root.exists():
+            raise ConfigError(f"{root}: there is no such file or folder")
+    work, out = place.work_folder, place.out
+    made = not place.work and not work.exists()
+    ours = {out.resolve() / name for name in _ours(out)}
+    session = open_for(
+        work, options, roots, {(out / WORK).resolve(), *ours}, guest=place.work is not None
+    )
+    if made:
+        _note(out, {"work": True})
+    if not session.sources and not session.left_out:
+        if made:
+            shutil.rmtree(work)
+        where = " and ".join(str(root) for root in roots)
+        raise ConfigError(f"there are no scans in {where}: name folders or files of chest CT")
+    return session
+
+
+def claim(handing: HandOut) -> None:
+    """Make `out`, and sure that no file of anyone else's will be written over.
+
+    Raises
+    ------
+    ConfigError
+        If one would be.
+    """
+    out, product = handing.place.out, handing.product
+    wanted = [name + ending for name in handing.names.values() for ending in product.endings]
+    there = {path.name.casefold() for path in out.iterdir()} if out.is_dir() else set()
+    ours = {name.casefold() for name in _ours(out)}
+    for name in (*product.tables, *wanted):
+        if name.casefold() in there - ours:
+            raise ConfigError(
+                f"{out / name} would be written over, and no such command wrote it; move it "
+                "away, or name another --out"
+            )
+    before = set(_notes(out).get("files", ()))
+    # Noted before they are written: a run that is broken off must know its files again.
+    _note(out, {"files": sorted(before | set(wanted) | set(product.tables))})
+
+
+def remove_cache(place: Place) -> str:
+    """Remove the work folder within `out`, if these commands made it; say so if not."""
+    work = place.work_folder
+    if not _notes(place.out).get("work"):
+        return f"{work} stays: it was there before"
+    if (work / "dataset").is_dir():
+        return f"{work} stays: more was made in it than scans (tables, nets)"
+    shutil.rmtree(work, ignore_errors=True)
+    return f"{work} is removed (--no-cache)"
+
+
+def _ours(out: Path) -> set[str]:
+    return set(_notes(out).get("files", ()))
+
+
+def _notes(out: Path) -> dict[str, Any]:
+    try:
+        notes: dict[str, Any] = json.loads((out / OURS).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return notes if isinstance(notes, dict) else {}
+
+
+def _note(out: Path, more: Mapping[str, Any]) -> None:
+    out.mkdir(parents=True, exist_ok=True)
+    write_json(_notes(out) | dict(more), out / OURS)
+
+
+def write_table(columns: Sequence[str], rows: Sequence[Row], path: Path) -> None:
+    """Write rows as CSV, whole or not at all; what a row does not have stays empty."""
+    text = io.StringIO()
+    table = csv.DictWriter(text, columns, restval="", extrasaction="ignore", lineterminator="\n")
+    table.writeheader()
+    table.writerows(rows)
+    # A file's name that is no UTF-8 is written with escapes, so that the table can be read.
+    write_text(text.getvalue().encode(errors="backslashreplace").decode(), path)
+
+
+def counted(outcomes: Sequence[Outcome]) -> dict[str, int]:
+    """How many there were, and what became of them."""
+    states = [one.state for one in outcomes]
+    counts = {state: states.count(state) for state in ("done", FAILED, SKIPPED, NOT_DONE)}
+    return {"expected": len(states)} | {key.replace(" ", "_"): n for key, n in counts.items()}
+
+
+def last_line(counts: Mapping[str, int], seconds: float) -> str:
+    """The counts and the time, for a person."""
+    broken = f" + {counts['not_done']} not done" if counts["not_done"] else ""
+    return (
+        f"{counts['expected']} expected = {counts['done']} done + {counts['failed']} failed"
+        f" + {counts['skipped']} skipped{broken}; {seconds:.1f} s"
+    )
+
+
+def trouble(outcomes: Sequence[Outcome]) -> Iterator[str]:
+    """A line for everything that is not done, and why."""
+    for one in outcomes:
+        if one.state in {FAILED, SKIPPED}:
+            whose = f"{one.patient} " if one.patient not in {"", one.scan} else ""
+            yield f"{one.state:<8} {whose}{one.source}\n         {one.reason}"
+
+
+def with_params(session: Session, stage: str, **values: Any) -> Session:
+    """The session with parameters that the command itself demands; they are not kept."""
+    params = dict(session.settled.params)
+    params[stage] = replace(params[stage], **values)
+    return replace(session, settled=replace(session.settled, params=params))

@@ -1,0 +1,146 @@
+"""Lungs: the lung masks of any scans, and a table of what they measure."""
+
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import click
+
+from lungseg.commands.hand_out import (
+    HandOut,
+    Outcome,
+    Place,
+    Product,
+    Row,
+    asked_of,
+    claim,
+    counted,
+    last_line,
+    opened,
+    remove_cache,
+    trouble,
+    write_table,
+)
+from lungseg.core.json_file import json_text
+from lungseg.flow import HANDED_OUT
+from lungseg.io.volumes.formats import FORMATS
+from lungseg.session import messages
+
+TABLE = "lungs.csv"
+FIGURES = (
+    "right_ml", "left_ml", "mean_hu", "p5_hu", "p50_hu", "p95_hu", "share_below_950",
+    "spacing_z_mm", "spacing_y_mm", "spacing_x_mm",
+)  # fmt: skip
+COLUMNS = ("scan", "patient", "source", *FIGURES, "verdict", "reasons", "seconds", "file")
+_PICTURE = "_lungs.png"
+_SHOWN = 20
+
+
+def _handed_out(files: Sequence[str]) -> Mapping[str, str]:
+    endings = {name: f"_{name}" for name in files if name.startswith("lungs.")}
+    return endings | {name: _PICTURE for name in files if name == "picture.png"}
+
+
+LUNGS = Product(
+    command="lungs",
+    stage=HANDED_OUT["lungs"],
+    endings=(*(f"_lungs.{kind}" for kind in FORMATS), _PICTURE),
+    tables=(TABLE,),
+    files=_handed_out,
+)
+
+
+@dataclass(frozen=True)
+class _End:
+    """What is said when the run is over."""
+
+    outcomes: Sequence[Outcome]
+    rows: Sequence[Row]
+    place: Place
+    seconds: float
+
+
+def lungs(roots: Sequence[Path], options: Mapping[str, Any]) -> int:
+    """Write the lung mask of every scan under `roots`, and ``lungs.csv``; the exit status.
+
+    The table is written, with what is done, even if the run is broken off.
+
+    Raises
+    ------
+    ConfigError
+        If a setting is wrong, a root holds nothing, or someone's file would be written over.
+    """
+    start = time.perf_counter()
+    asked = asked_of(options, format="write-lungs.format", pictures="write-lungs.pictures")
+    place, how = asked.place, asked.how
+    session = opened(place, roots, asked.options)
+    if how.dry_run:
+        actions = session.plan([LUNGS.stage])
+        click.echo(messages.plan_json(actions) if how.as_json else messages.plan_text(actions))
+        return 0
+    handing = HandOut(LUNGS, place, session)
+    claim(handing)
+    try:
+        handing.run(how)
+    finally:
+        outcomes = handing.outcomes()
+        rows = [_row(one) for one in outcomes]
+        write_table(COLUMNS, rows, place.out / TABLE)
+    end = _End(outcomes, rows, place, time.perf_counter() - start)
+    if how.as_json:
+        click.echo(_as_json(end))
+    else:
+        for line in (*_as_text(end), messages.settings_line(session)):
+            click.echo(line, nl=bool(line))
+    if place.no_cache:
+        click.echo(remove_cache(place), err=True)
+    return int(any(one.state == "failed" for one in outcomes))
+
+
+def _row(one: Outcome) -> Row:
+    facts = one.facts.get(LUNGS.stage, {}) if one.state == "done" else {}
+    masks = [name for ending, name in one.files.items() if ending != _PICTURE]
+    return {
+        "scan": one.scan,
+        "patient": one.patient,
+        "source": one.source,
+        **{name: facts.get(name) for name in FIGURES},
+        "verdict": facts.get("verdict", one.state),
+        "reasons": one.reason or facts.get("reasons", ""),
+        "seconds": one.seconds,
+        "file": masks[0] if masks else "",
+    }
+
+
+def _as_text(end: _End) -> Iterator[str]:
+    done = [
+        (one, row) for one, row in zip(end.outcomes, end.rows, strict=True) if one.state == "done"
+    ]
+    for _, row in done[:_SHOWN]:
+        yield (
+            f"{row['verdict']:<8} {row['file']}  right {row['right_ml']:.0f} ml, left "
+            f"{row['left_ml']:.0f} ml, mean {row['mean_hu']:.0f} HU, "
+            f"{row['share_below_950']:.1%} below -950 HU"
+        )
+    if len(done) > _SHOWN:
+        yield f"         ... and {len(done) - _SHOWN} more"
+    for _, row in done:
+        if row["verdict"] == "suspect":
+            yield f"suspect  {row['patient']} {row['file']}\n         {row['reasons']}"
+    yield from trouble(end.outcomes)
+    yield last_line(counted(end.outcomes), end.seconds)
+    yield f"where to look: {end.place.out / TABLE}, and the masks beside it"
+
+
+def _as_json(end: _End) -> str:
+    return json_text(
+        {
+            "out": str(end.place.out),
+            "table": str(end.place.out / TABLE),
+            **counted(end.outcomes),
+            "seconds": round(end.seconds, 3),
+            "scans": list(end.rows),
+        }
+    )

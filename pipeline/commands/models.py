@@ -1,0 +1,230 @@
+"""Models: the nets that there are, what made them, and whom they have seen."""
+
+import csv
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from lungseg.core.errors import ConfigError
+from lungseg.core.fingerprint import digest_of_file
+from lungseg.core.json_file import json_text
+from lungseg.io.sources.index import index
+from lungseg.model.model_record import ModelRecord, read_model_record
+from lungseg.session.nets import NET, current_net, find_net, shipped_nets
+
+SCAN_NAMES = ("seriesuid", "scan", "seriesinstanceuid", "series_uid")
+PATIENT_NAMES = ("patient", "patientid", "patient_id")
+_SHOWN = 20
+_OTHER = "no"
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A scan, or a patient, of whom one wants to know; what is not known of them is empty."""
+
+    scan: str
+    patient: str
+
+
+def listed(work: Path | None, *, as_json: bool) -> str:
+    """The nets that come with the package, and those of a work folder, for a person or as JSON."""
+    rows = [_row(name, file, "comes with the package") for name, file in shipped_nets().items()]
+    rows += _of_folder(work) if work else []
+    if as_json:
+        return json_text({"models": rows})
+    if not rows:
+        where = f" nor in {work}" if work else ""
+        return (
+            f"no net comes with the package{where}: train one with `lungseg-cli train`; "
+            "`lungseg-cli models --work WORK` lists those of a work folder"
+        )
+    return "\n".join(
+        f"{row['name']}  {row['target']} in {row['kind']}, {row['patients']} patients, "
+        f"{row['megabytes']:.1f} MB  {row['origin']}"
+        for row in rows
+    )
+
+
+def _of_folder(work: Path) -> Iterator[dict[str, Any]]:
+    now = current_net(work)
+    for file in sorted(work.glob(f"dataset/train/*/{NET}")):
+        is_current = now is not None and file.resolve() == now.file.resolve()
+        yield _row(str(file), file, "the current one" if is_current else "trained here")
+    if now and not now.file.resolve().is_relative_to(work.resolve()):
+        yield _row(str(now.file), now.file, f"the current one ({now.origin})")
+
+
+def _row(name: str, file: Path, origin: str) -> dict[str, Any]:
+    record = read_model_record(file)
+    return {
+        "name": name,
+        "file": str(file),
+        "origin": origin,
+        "target": record.target,
+        "kind": record.kind,
+        "patients": len(record.train_patients),
+        "scores": record.scores,
+        "megabytes": round(file.stat().st_size / 1e6, 3),
+    }
+
+
+def card(name: str, *, as_json: bool) -> str:
+    """All that is known of a net, for a person or as JSON.
+
+    Raises
+    ------
+    ConfigError
+        If there is none of this name.
+    """
+    file = find_net(name)
+    record = read_model_record(file)
+    beside = file.with_suffix(".md")
+    text = beside.read_text(encoding="utf-8") if beside.is_file() else ""
+    known = {
+        "file": str(file),
+        "bytes": file.stat().st_size,
+        "sha256": digest_of_file(file),
+        **asdict(record),
+    }
+    if as_json:
+        return json_text(known | {"card": text})
+    lines = [
+        f"{file}",
+        f"  {known['bytes']} bytes, sha256 {known['sha256']}",
+        f"finds      {record.target} in {record.kind}",
+        f"network    {_told(record.network)}",
+        f"trained on {_people(record.train_patients, record.train_scans)}",
+        f"validated  {_people(record.validation_patients, record.validation_scans)}",
+        f"table      {record.table_fingerprint[:16]}, split {record.split_hash[:16]}",
+        f"input      {_input(record)}",
+        f"best epoch {record.best_epoch}",
+        f"scores     {_told(record.scores)}",
+        f"settings   {_told(record.params)}",
+        f"packages   {_told(record.packages)}",
+    ]
+    return "\n".join([*lines, "", text.rstrip()] if text else lines)
+
+
+def _input(record: ModelRecord) -> str:
+    spacing = " x ".join(f"{mm:g}" for mm in record.spacing_mm)
+    return (
+        f"{record.crop_px} x {record.crop_px} pixels, voxels of {spacing} mm (z, y, x), "
+        f"{2 * record.context + 1} slices at once, {record.low:g} to {record.high:g}"
+        + (", lungs alone" if record.inside_lungs else "")
+    )
+
+
+def _people(patients: Sequence[str], scans: Sequence[str]) -> str:
+    of_scans = f", {len(scans)} scans" if scans else ""
+    more = f" and {len(patients) - _SHOWN} more" if len(patients) > _SHOWN else ""
+    names = ", ".join(sorted(patients)[:_SHOWN])
+    return f"{len(patients)} patients{of_scans}" + (f": {names}{more}" if names else "")
+
+
+def _told(values: Mapping[str, Any]) -> str:
+    return ", ".join(f"{name} {value}" for name, value in values.items()) or "not told"
+
+
+def saw(name: str, places: Sequence[Path], *, as_json: bool) -> tuple[str, int]:
+    """Which scans or patients a net was trained or validated on; and 1 if any, else 0.
+
+    Parameters
+    ----------
+    name
+        The net: a name, a file, or a work folder.
+    places
+        Files and folders of scans, of which the headers are read; and CSV files with a column of
+        scans or patients.
+    as_json
+        For machines.
+
+    Raises
+    ------
+    ConfigError
+        If a place is not there or tells of nobody, or the net does not tell what is asked: then
+        nothing is proved.
+    """
+    record = read_model_record(find_net(name))
+    people = list(dict.fromkeys(_asked(places)))
+    _check_answerable(record, people)
+    parts = {one: record.part_of(one.patient, one.scan) for one in people}
+    seen = [(one, part) for one, part in parts.items() if part != "test"]
+    status = int(bool(seen))
+    if as_json:
+        rows = [
+            {"scan": one.scan, "patient": one.patient, "seen": _OTHER if p == "test" else p}
+            for one, p in parts.items()
+        ]
+        return json_text(
+            {"net": name, "asked": len(people), "seen": len(seen), "rows": rows}
+        ), status
+    lines = [f"{part:<10} {one.patient} {one.scan}".rstrip() for one, part in seen]
+    counts = {part: sum(p == part for _, p in seen) for part in ("train", "validation")}
+    lines.append(
+        f"of {len(people)} asked for, the net was trained on {counts['train']} and validated on "
+        f"{counts['validation']}; {len(people) - len(seen)} it has never seen"
+    )
+    lonely = sum(not one.patient for one in people)
+    if lonely:
+        lines.append(
+            f"{lonely} were looked up by their scan alone: another scan of the same patient would "
+            "go unnoticed; a column patient tells"
+        )
+    return "\n".join(lines), status
+
+
+def _check_answerable(record: ModelRecord, people: Sequence[Asked]) -> None:
+    if not record.train_patients and not record.train_scans:
+        raise ConfigError("the net does not tell whom it was trained on, so nothing can be proved")
+    if not record.train_scans and any(not one.patient for one in people):
+        raise ConfigError(
+            "the net tells its patients and not its scans: ask with scans, or a CSV that has a "
+            "column patient"
+        )
+
+
+def _asked(places: Sequence[Path]) -> Iterator[Asked]:
+    roots = []
+    for place in places:
+        if not place.exists():
+            raise ConfigError(f"{place}: there is no such file or folder")
+        if place.is_file() and place.suffix.lower() == ".csv":
+            yield from _of_csv(place)
+        else:
+            roots.append(place)
+    if not roots:
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        sources, _ = index(roots, Path(folder) / "headers.cache")
+    if not sources:
+        where = " and ".join(str(root) for root in roots)
+        raise ConfigError(f"there are no scans in {where}, so nothing can be said of them")
+    for source in sources:
+        yield Asked(source.scan, source.patient)
+
+
+def _of_csv(path: Path) -> Iterator[Asked]:
+    try:
+        with path.open(newline="", encoding="utf-8-sig") as file:
+            table = csv.DictReader(file)
+            columns = {name.strip().lower(): name for name in table.fieldnames or ()}
+            rows = list(table)
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise ConfigError(f"{path} cannot be read as a CSV ({error})") from error
+    scan = next((columns[name] for name in SCAN_NAMES if name in columns), None)
+    patient = next((columns[name] for name in PATIENT_NAMES if name in columns), None)
+    if scan is None and patient is None:
+        raise ConfigError(
+            f"{path} has the columns {', '.join(columns) or '(none)'}; expected one that is called "
+            f"{', '.join(SCAN_NAMES + PATIENT_NAMES)}"
+        )
+    found = [
+        Asked((row.get(scan or "") or "").strip(), (row.get(patient or "") or "").strip())
+        for row in rows
+    ]
+    found = [one for one in found if one.scan or one.patient]
+    if not found:
+        raise ConfigError(f"{path} names nobody: its columns of scans and patients are empty")
+    yield from found
