@@ -16,9 +16,10 @@ import time
 import numpy as np
 
 from lungseg.io.annotations import lidc_database
-from lungseg.ops.nodules.clusters import resample_mask
-from lungseg.ops.nodules.contours import Patch
-from lungseg.ops.nodules.readings import agreement, nodule_masks
+from lungseg.ops.nodules.patches import Patch, resample_mask
+from lungseg.ops.nodules.readings import nodule_masks
+from lungseg.ops.scores.agreement import agreement
+from lungseg.ops.scores.counts import count
 from lungseg.volume import Geometry
 
 EXPECTED = {"reader against reader": 0.757, "reader against consensus": 0.866}
@@ -68,7 +69,7 @@ def _disc(nodule: Patch, diameter_px: float) -> float:
     rows, columns = np.indices(inside.shape)
     row, column = np.argwhere(inside).mean(axis=0)
     disc = (rows - row) ** 2 + (columns - column) ** 2 <= (diameter_px / 2) ** 2
-    return float(2 * (disc & inside).sum() / (disc.sum() + inside.sum()))
+    return count(disc, inside).dice
 
 
 def main() -> None:

@@ -23,17 +23,14 @@ from scipy.ndimage import map_coordinates
 
 from lungseg.io.annotations import lidc_database
 from lungseg.ops.grid.resample import to_grid, working_grid
-from lungseg.ops.nodules.clusters import (
-    MOST_READERS,
-    clipped,
-    equivalent_diameter_mm,
-    resample_mask,
-)
-from lungseg.ops.nodules.contours import MaskArray, Patch
+from lungseg.ops.nodules.consensus import MOST_READERS
+from lungseg.ops.nodules.patches import Patch, clipped, resample_mask
+from lungseg.ops.nodules.sizes import equivalent_diameter_mm
 from lungseg.ops.nodules.sphere import ball
 from lungseg.ops.nodules.wand import LARGEST, SMALLEST, wand
+from lungseg.ops.scores.counts import count
 from lungseg.phantom.lidc_like import SCENE_MARGIN_MM, DrawnNodule, drawn_nodules, scene
-from lungseg.volume import AnyVolume, FloatArray, Triple
+from lungseg.volume import AnyVolume, FloatArray, MaskArray, Triple
 
 KINDS = ("isolated", "juxtapleural", "vessel_attached", "ground_glass")
 SIZES = ((0.0, 6.0), (6.0, 10.0), (10.0, 20.0), (20.0, 100.0))
@@ -110,11 +107,6 @@ def on_grid(patch: Patch | None, shape: tuple[int, int, int]) -> MaskArray:
     return mask
 
 
-def dice(one: MaskArray, other: MaskArray) -> float:
-    """Dice coefficient; 0 if both are empty."""
-    return float(2 * (one & other).sum() / max(1, one.sum() + other.sum()))
-
-
 def dice_by_method(case: Case) -> dict[str, float]:
     """Dice of each method."""
     size, shape = case.diameter_mm, case.ct.shape
@@ -134,7 +126,7 @@ def dice_by_method(case: Case) -> dict[str, float]:
             strict=True,
         )
     )
-    found = {name: dice(mask, case.truth) for name, mask in masks.items()}
+    found = {name: count(mask, case.truth).dice for name, mask in masks.items()}
     z, y, x = case.ct.geometry.to_index(case.centre).tolist()
     k = round(z)
     rows, columns = np.indices(shape[1:])
@@ -143,7 +135,7 @@ def dice_by_method(case: Case) -> dict[str, float]:
         masks["wand"][k],
         dark_ring(case.ct.array[k].astype(float), (y, x), 2.0, size + 2),
     )
-    found |= {name: dice(m, case.truth[k]) for name, m in zip(FLAT, flat, strict=True)}
+    found |= {name: count(m, case.truth[k]).dice for name, m in zip(FLAT, flat, strict=True)}
     return found | {"seconds": seconds, "fell back": float(bool(followed.fallback))}
 
 

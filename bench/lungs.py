@@ -23,6 +23,7 @@ from lungseg.io.sources.index import index
 from lungseg.io.volumes.formats import read_volume
 from lungseg.ops.grid.resample import to_grid
 from lungseg.ops.nodules.contours import rasterise, slice_z_mm
+from lungseg.ops.scores.counts import count
 from lungseg.stages.ingest import Ingest, ct_of_source
 from lungseg.stages.resample import Resample, on_working_grid
 from lungseg.stages.segment_lungs import SegmentLungs, segment
@@ -92,8 +93,7 @@ def measure() -> Iterator[dict[str, object]]:
         expected = drawn_lungs(DATA / "lungs" / truth).array
         for _, found, row in masks(DATA / "lungs" / name):
             lungs = np.zeros_like(expected) if found is None else found.array > 0
-            both = float((lungs & expected).sum())
-            row["dice"] = round(2 * both / float(lungs.sum() + expected.sum()), 4)
+            row["dice"] = round(count(lungs, expected).dice, 4)
             yield row | {"required": required}
     for patient in PATIENTS:
         for ct, found, row in masks(DATA / "LIDC-IDRI" / patient):

@@ -14,12 +14,14 @@ import numpy as np
 from scipy.ndimage import map_coordinates
 
 from lungseg.io.annotations import lidc_database
-from lungseg.ops.nodules.clusters import dice, resample_mask
-from lungseg.ops.nodules.contours import Patch, rasterise
+from lungseg.ops.nodules.contours import rasterise
+from lungseg.ops.nodules.patches import Patch, resample_mask
+from lungseg.ops.nodules.sizes import ball_mm3
+from lungseg.ops.scores.segmentation import patch_dice
 from lungseg.volume import Geometry
 
 THIN_MM, THICK_MM = 0.8, 2.5
-SMALL_MM3 = np.pi / 6 * 6.0**3
+SMALL_MM3 = ball_mm3(6.0)
 RULES = ("volume kept (ours)", "linear, half or more", "nearest")
 
 
@@ -78,7 +80,7 @@ def main() -> None:
             for rule, patch in zip(RULES, moved, strict=True):
                 error = abs(patch.mask.sum() / volume - 1)
                 outcomes[rule, small].append(
-                    Outcome(float(error), dice(patch, reference), not patch.mask.any())
+                    Outcome(float(error), patch_dice(patch, reference), not patch.mask.any())
                 )
     for (rule, small), found in sorted(outcomes.items(), key=lambda item: item[0][1]):
         print(

@@ -16,8 +16,15 @@ Mask = np.bool_
 T = TypeVar("T", bound=np.generic)
 U = TypeVar("U", bound=np.generic)
 
+HuArray = npt.NDArray[HU]
+MaskArray = npt.NDArray[Mask]
 FloatArray = npt.NDArray[np.float64]
+F32 = npt.NDArray[np.float32]
+IntArray = npt.NDArray[np.int64]
+IndexArray = npt.NDArray[np.intp]
 Triple = tuple[float, float, float]
+Shape = tuple[int, int, int]
+Box = tuple[slice, slice, slice]
 
 
 def _gram(direction: FloatArray) -> FloatArray:

@@ -47,7 +47,7 @@ NEIGHBOURS = {
     "ops.lungs": {"grid"},
     "ops.nodules": {"grid"},
     "ops.samples": set(),
-    "ops.scores": {"nodules"},
+    "ops.scores": {"grid", "nodules"},
 }
 MOST_FILES = 14
 

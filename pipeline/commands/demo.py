@@ -7,8 +7,6 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from lungseg.commands.verify import verify
 from lungseg.core.errors import ConfigError
 from lungseg.core.executor import EngineOptions
@@ -16,6 +14,7 @@ from lungseg.flow import COMMANDS
 from lungseg.io.annotations.nodule_list import read_nodules
 from lungseg.io.volumes import volume_file
 from lungseg.ops.grid.resample import labels_to_grid
+from lungseg.ops.scores.counts import count
 from lungseg.phantom.demo import DICOM, DemoScan, write_demo
 from lungseg.session import messages
 from lungseg.session.settings import CommandOptions
@@ -107,7 +106,7 @@ def _lungs_and_nodules(session: Session, made: list[DemoScan]) -> Iterator[str]:
         lungs = volume_file.read(folders["segment-lungs"] / "lungs.h5")
         found = labels_to_grid(lungs, truth.shape, truth.geometry).array > 0
         known = truth.array > 0
-        dice = 2 * np.count_nonzero(found & known) / (found.sum() + known.sum())
+        dice = count(found, known).dice
         nodules = [n for n in read_nodules(folders["annotate-nodules"]).nodules if n.readers >= 3]
         inside = min((n.share_in_lungs for n in nodules), default=1.0)
         yield f"{one.patient}  {dice:9.3f}   {one.counted:13d} / {len(nodules):<9d}   {inside:.1%}"

@@ -8,10 +8,11 @@ import numpy as np
 
 from lungseg.io.annotations import lidc_database
 from lungseg.io.annotations.coordinates import read_coordinates, read_scan_list
-from lungseg.ops.nodules.clusters import count_votes, equivalent_diameter_mm, votes_needed
-from lungseg.ops.nodules.consensus import mean_ratings
-from lungseg.ops.nodules.contours import Patch
+from lungseg.ops.nodules.consensus import agreed, count_votes
+from lungseg.ops.nodules.patches import Patch
 from lungseg.ops.nodules.readings import nodule_masks
+from lungseg.ops.nodules.sizes import equivalent_diameter_mm
+from lungseg.ops.nodules.voted_nodule import mean_ratings
 
 SCANS, NODULES, LUNA16 = "lidc_scans.csv", "lidc_nodules.csv", "luna16_scans.csv"
 
@@ -81,9 +82,7 @@ def _nodules(scan: lidc_database.LidcScan) -> list[Row]:
     for number, (readings, patches) in enumerate(found, 1):
         volumes = [_mm3(scan, patch) for patch in patches]
         votes, first = count_votes(patches)
-        inside = Patch(votes >= votes_needed(len(readings)), first)
-        if not inside.mask.any():
-            inside = Patch(votes > 0, first)
+        inside = Patch(agreed(votes, len(readings)), first)
         z, y, x = np.argwhere(inside.mask).mean(axis=0) + first
         volume = _mm3(scan, inside)
         rows.append(

@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from lungseg.io.tables.reader import Tables
-from lungseg.ops.nodules.clusters import consensus
+from lungseg.ops.nodules.consensus import consensus
 from lungseg.ops.samples.augment import Augmentation, draw, shade, warp
 from lungseg.ops.samples.border_weights import border_weights
 from lungseg.volume import HU
@@ -46,7 +46,7 @@ class InputSpec:
         Everything outside the lung mask is shown as `low`.
     min_readers, level
         Consensus of the readers that makes a nodule's voxel a target, see
-        `lungseg.ops.nodules.clusters.consensus`.
+        `lungseg.ops.nodules.consensus.consensus`.
     crop_px
         Edge of the square that is shown in training, around a target or anywhere in the lungs;
         0 shows the whole slice.

@@ -7,8 +7,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from lungseg.ops.grid.boxes import bounding_box
 from lungseg.ops.grid.picture_size import resized, resized_mask
-from lungseg.volume import HU, Volume
+from lungseg.volume import HU, MaskArray, Volume
 
 Picture = npt.NDArray[np.uint8]
 Colour = tuple[int, int, int]
@@ -32,7 +33,7 @@ class Outline:
     high: int = 65535
 
     @property
-    def mask(self) -> npt.NDArray[np.bool_]:
+    def mask(self) -> MaskArray:
         """Where it is."""
         return np.asarray((self.values >= self.low) & (self.values <= self.high))
 
@@ -114,16 +115,12 @@ def _world(ct: Volume[HU], axis: int, k: int) -> float:
 
 
 def _quarters(region: npt.NDArray[Any] | None, shape: Sequence[int]) -> list[list[int]]:
-    quarters = []
-    for axis in range(3):
-        first, last = 0, shape[axis] - 1
-        if region is not None:
-            others = tuple(k for k in range(3) if k != axis)
-            there = np.flatnonzero(region.any(axis=others))
-            if there.size:
-                first, last = int(there[0]), int(there[-1])
-        quarters.append([round(first + (last - first) * share) for share in (0.25, 0.5, 0.75)])
-    return quarters
+    box = None if region is None else bounding_box(region != 0)
+    ends = [(s.start, s.stop) for s in box] if box else [(0, n) for n in shape]
+    return [
+        [round(first + (stop - 1 - first) * share) for share in (0.25, 0.5, 0.75)]
+        for first, stop in ends
+    ]
 
 
 CLOSE_UP_MM = 60.0
@@ -218,9 +215,7 @@ def _plane(  # noqa: PLR0913, PLR0917
     return outlined(grey, masks)
 
 
-def _masks(
-    lines: Sequence[Outline], axis: int, k: int
-) -> Iterator[tuple[Colour, npt.NDArray[np.bool_]]]:
+def _masks(lines: Sequence[Outline], axis: int, k: int) -> Iterator[tuple[Colour, MaskArray]]:
     for line in lines:
         plane = Outline(np.moveaxis(line.values, axis, 0)[k], line.colour, line.low, line.high)
         yield line.colour, plane.mask
@@ -243,7 +238,7 @@ def outlined(picture: Picture, lines: Sequence[Outline]) -> Picture:
     return drawn
 
 
-def edge_of(mask: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
+def edge_of(mask: MaskArray) -> MaskArray:
     """Pixels of a mask that have one of their four neighbours outside of it."""
     from skimage.segmentation import find_boundaries
 

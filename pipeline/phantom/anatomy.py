@@ -12,7 +12,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from lungseg.phantom.shapes import F32, profile
+from lungseg.phantom.shapes import profile
+from lungseg.volume import F32
 
 _TRUNK_Z = (-240.0, -100.0, 0.0, 90.0, 128.0, 150.0, 175.0, 200.0, 230.0)
 _TRUNK_X = (152.0, 158.0, 161.0, 161.0, 154.0, 136.0, 88.0, 64.0, 62.0)

@@ -2,7 +2,8 @@
 
 import numpy as np
 
-from lungseg.phantom.shapes import F32, Frame, cover, draw_tubes, edge, ellipsoid, join
+from lungseg.phantom.shapes import Frame, cover, draw_tubes, edge, ellipsoid, join
+from lungseg.volume import F32
 
 MARROW_HU, CORTEX_HU, CARTILAGE_HU, DISC_HU = 190.0, 720.0, 105.0, 85.0
 RIB_PITCH_MM, RIB_SLOPE_MM = 26.0, 34.0

@@ -4,11 +4,10 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from lungseg.ops.lungs.left_right import LEFT, RIGHT
 from lungseg.phantom.anatomy import Build
 from lungseg.phantom.nodules import PhantomNodule
 from lungseg.volume import HU, Mask, Triple, Volume
-
-RIGHT, LEFT = 1, 2
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -13,7 +13,7 @@ from lungseg.core.json_file import write_json
 from lungseg.io.annotations.lidc_database import scans_of_patient
 from lungseg.io.dicom.write import SeriesHeader, series_folder, write_series
 from lungseg.io.volumes import volume_file
-from lungseg.ops.nodules.clusters import equivalent_diameter_mm
+from lungseg.ops.nodules.sizes import equivalent_diameter_mm
 from lungseg.phantom.anatomy import Build
 from lungseg.phantom.chest import Chest
 from lungseg.phantom.lidc_like import (

@@ -9,19 +9,18 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-import numpy.typing as npt
 
 from lungseg.core.errors import ScanError
 from lungseg.io.annotations.lidc_database import LidcScan
-from lungseg.ops.nodules.clusters import count_votes, equivalent_diameter_mm, votes_needed
+from lungseg.ops.nodules.consensus import Votes, agreed, count_votes
 from lungseg.ops.nodules.contours import Reading
 from lungseg.ops.nodules.readings import nodule_masks
+from lungseg.ops.nodules.sizes import equivalent_diameter_mm
 from lungseg.phantom.chest import Chest, Phantom
 from lungseg.phantom.nodules import places_for
 from lungseg.phantom.render import VoxelNodule, render
-from lungseg.phantom.shapes import F32
 from lungseg.phantom.vessels import solid_depth
-from lungseg.volume import Geometry, Triple
+from lungseg.volume import F32, Geometry, IntArray, MaskArray, Triple
 
 PIXELS = 512
 TRIES = 4000
@@ -52,18 +51,17 @@ class DrawnNodule:
         Value it is rendered with.
     """
 
-    votes: npt.NDArray[np.uint8]
+    votes: Votes
     first_zyx: tuple[int, int, int]
     readers: int
     hu: float
 
     @property
-    def consensus(self) -> npt.NDArray[np.bool_]:
+    def consensus(self) -> MaskArray:
         """Voxels in the box that at least half of its readers included (any reader, if none)."""
-        mask: npt.NDArray[np.bool_] = self.votes >= votes_needed(self.readers)
-        return mask if mask.any() else self.votes > 0
+        return agreed(self.votes, self.readers)
 
-    def points_zyx(self) -> npt.NDArray[np.int64]:
+    def points_zyx(self) -> IntArray:
         """Indices of the consensus' voxels on the scan's grid."""
         return np.asarray(np.argwhere(self.consensus) + np.asarray(self.first_zyx))
 
@@ -207,7 +205,7 @@ def _fit(
     return placed, float(worst[best])
 
 
-def _outermost(points: npt.NDArray[np.int64], directions: int = 48) -> npt.NDArray[np.int64]:
+def _outermost(points: IntArray, directions: int = 48) -> IntArray:
     """The outermost points along many directions: enough to fit a body to."""
     centred = points - points.mean(axis=0)
     ways = np.random.default_rng(0).normal(size=(directions, 3))

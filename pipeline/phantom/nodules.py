@@ -3,12 +3,11 @@
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
 from lungseg.phantom.anatomy import Build
-from lungseg.phantom.shapes import F32, Box, Frame, draw_tubes, edge
+from lungseg.phantom.shapes import Frame, draw_tubes, edge
 from lungseg.phantom.vessels import inside_lung, pulmonary_tree, solid_depth
-from lungseg.volume import Triple
+from lungseg.volume import F32, Box, FloatArray, Triple
 
 # Diameter (mm) and HU of each kind; a part-solid nodule has a solid core half as wide.
 KINDS: dict[str, tuple[float, float]] = {
@@ -59,9 +58,7 @@ def place(
     return tuple(placed)
 
 
-def places_for(
-    build: Build, seed: int, kind: str, radius: float, sunk: float = 0.35
-) -> npt.NDArray[np.float64]:
+def places_for(build: Build, seed: int, kind: str, radius: float, sunk: float = 0.35) -> FloatArray:
     """Body positions, in random order, where a nodule of this kind and radius (mm) may lie.
 
     `sunk` is the depth under the pleura of a juxtapleural nodule's centre, as a share of its
@@ -95,7 +92,7 @@ def places_for(
     return np.asarray(deep[near > radius + 1.5])
 
 
-def _depth(build: Build, points: npt.NDArray[np.float64]) -> F32:
+def _depth(build: Build, points: FloatArray) -> F32:
     x, y, z = points.astype(np.float32).T
     return solid_depth(build, x, y, z)
 
@@ -133,7 +130,7 @@ def occupancy(frame: Frame, nodule: PhantomNodule, seed: int) -> tuple[Box, F32,
     return box, body, extra
 
 
-def _first(box: Box) -> npt.NDArray[np.float64]:
+def _first(box: Box) -> FloatArray:
     return np.array([box[2].start, box[1].start, box[0].start], float)
 
 

@@ -1,18 +1,16 @@
 """What is in the scan besides lungs and bones: heart, vessels, airways, abdomen, arms, table."""
 
 import numpy as np
-import numpy.typing as npt
 
 from lungseg.phantom.anatomy import HEART, trunk_depth
-from lungseg.phantom.shapes import F32, Frame, cover, draw_tubes, edge, ellipsoid, join, paint
-
-Tubes = npt.NDArray[np.float64]
+from lungseg.phantom.shapes import Frame, cover, draw_tubes, edge, ellipsoid, join, paint
+from lungseg.volume import F32, FloatArray
 
 BLOOD_HU, CONTRAST_HU = 42.0, 260.0
 GAS_HU = -985.0
 
 # Each row: start x, y, z, end x, y, z, radius at start and end, mm.
-GREAT_VESSELS: Tubes = np.array(
+GREAT_VESSELS: FloatArray = np.array(
     [
         # Aorta: root, ascending, arch, descending.
         [8, -18, -30, -16, -26, 10, 15, 15],
@@ -37,7 +35,7 @@ GREAT_VESSELS: Tubes = np.array(
         [22, -14, 10, 42, 14, 6, 10, 8.5],
     ]
 )
-PULMONARY_VEINS: Tubes = np.array(
+PULMONARY_VEINS: FloatArray = np.array(
     [
         [-14, 8, -30, -46, 2, -16, 8, 6],
         [-14, 12, -34, -44, 22, -44, 8, 5],
@@ -45,9 +43,11 @@ PULMONARY_VEINS: Tubes = np.array(
         [28, 12, -34, 48, 24, -42, 8, 5],
     ]
 )
-TRACHEA: Tubes = np.array([[0, 12, 260, 0, 22, 30, 8.5, 8.5]])
-MAIN_BRONCHI: Tubes = np.array([[0, 22, 32, -40, 20, 6, 7, 6], [0, 22, 32, 43, 26, 0, 6.5, 5.5]])
-LOBAR_BRONCHI: Tubes = np.array(
+TRACHEA: FloatArray = np.array([[0, 12, 260, 0, 22, 30, 8.5, 8.5]])
+MAIN_BRONCHI: FloatArray = np.array(
+    [[0, 22, 32, -40, 20, 6, 7, 6], [0, 22, 32, 43, 26, 0, 6.5, 5.5]]
+)
+LOBAR_BRONCHI: FloatArray = np.array(
     [
         [-36, 20, 8, -62, 12, 32, 4.2, 2.4],
         [-40, 20, 6, -50, 18, -30, 5, 3.6],
@@ -78,7 +78,7 @@ def central_airways(frame: Frame, wall_mm: float = 0.0) -> F32:
     return filled
 
 
-def widened(tubes: Tubes, by_mm: float) -> Tubes:
+def widened(tubes: FloatArray, by_mm: float) -> FloatArray:
     """The tubes with larger radii."""
     return np.asarray(tubes + np.array([0, 0, 0, 0, 0, 0, by_mm, by_mm]))
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from lungseg.ops.lungs.left_right import LEFT, RIGHT
 from lungseg.phantom import bones, organs, scanner
 from lungseg.phantom.anatomy import (
     cavity_depth,
@@ -18,20 +19,11 @@ from lungseg.phantom.anatomy import (
     diaphragm_height,
     trunk_depth,
 )
-from lungseg.phantom.chest import LEFT, RIGHT, Chest, Phantom
+from lungseg.phantom.chest import Chest, Phantom
 from lungseg.phantom.nodules import occupancy
-from lungseg.phantom.shapes import (
-    F32,
-    Frame,
-    cover,
-    cover_sparsely,
-    draw_tubes,
-    edge,
-    ellipsoid,
-    join,
-)
+from lungseg.phantom.shapes import Frame, cover, cover_sparsely, draw_tubes, edge, ellipsoid, join
 from lungseg.phantom.vessels import pulmonary_tree
-from lungseg.volume import Geometry, Volume
+from lungseg.volume import F32, Geometry, MaskArray, Volume
 
 SLAB_VOXELS = 1_200_000
 SOFT_HU, FAT_HU, FLUID_HU, BRONCHUS_HU = 50.0, -98.0, 12.0, 10.0
@@ -60,7 +52,7 @@ class VoxelNodule:
 
     first_zyx: tuple[int, int, int]
     filled: F32
-    mask: npt.NDArray[np.bool_]
+    mask: MaskArray
     hu: float
     clip: bool = False
 
@@ -291,7 +283,7 @@ def _halved(
     return (shape[0], shape[1] // 2, shape[2] // 2), half
 
 
-def _repeated(mask: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
+def _repeated(mask: MaskArray) -> MaskArray:
     return mask.repeat(2, axis=1).repeat(2, axis=2)
 
 

@@ -3,9 +3,8 @@
 from functools import lru_cache
 
 import numpy as np
-import numpy.typing as npt
 
-from lungseg.phantom.shapes import F32
+from lungseg.volume import F32, MaskArray, Triple
 
 TILE = 512
 
@@ -40,9 +39,7 @@ def mottle(pixel_mm: float, seed: int) -> F32:
     return tile
 
 
-def add_noise(
-    ct: F32, noise_hu: float, spacing_mm: tuple[float, float, float], first_slice: int, seed: int
-) -> None:
+def add_noise(ct: F32, noise_hu: float, spacing_mm: Triple, first_slice: int, seed: int) -> None:
     """Add noise to slices in place; the noise of a slice depends only on its number and `seed`."""
     if noise_hu <= 0:
         return
@@ -69,7 +66,7 @@ def window_of(tile: F32, shape: tuple[int, int, int], first_slice: int) -> F32:
     return np.stack([tiled[s : s + rows, s : s + columns] for s in starts])
 
 
-def outside_circle(rows: int, columns: int) -> npt.NDArray[np.bool_]:
+def outside_circle(rows: int, columns: int) -> MaskArray:
     """Pixels of a slice outside the circle whose diameter is the slice's longer side."""
     y = (np.arange(rows) - (rows - 1) / 2)[:, None]
     x = (np.arange(columns) - (columns - 1) / 2)[None]

@@ -11,10 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from lungseg.volume import Geometry, Triple
-
-F32 = npt.NDArray[np.float32]
-Box = tuple[slice, slice, slice]
+from lungseg.volume import F32, Box, FloatArray, Geometry, IntArray, Shape, Triple
 
 SHARPEST_MM = 0.9  # width of an edge on the finest grid: the blur of the scanner itself
 
@@ -39,17 +36,17 @@ class Frame:
     them varies along one axis only, which is what makes whole chests cheap.
     """
 
-    shape: tuple[int, int, int]
+    shape: Shape
     x: F32
     y: F32
     z: F32
-    matrix: npt.NDArray[np.float64]
-    origin: npt.NDArray[np.float64]
+    matrix: FloatArray
+    origin: FloatArray
 
     @classmethod
     def of(
         cls,
-        shape: tuple[int, int, int],
+        shape: Shape,
         geometry: Geometry,
         centre_xyz_mm: Triple = (0.0, 0.0, 0.0),
         scale_xyz: Triple = (1.0, 1.0, 1.0),
@@ -101,9 +98,7 @@ def _part(values: F32, box: Box) -> F32:
     return np.asarray(values[index])
 
 
-def _coordinates(
-    shape: tuple[int, int, int], matrix: npt.NDArray[np.float64], origin: npt.NDArray[np.float64]
-) -> tuple[F32, F32, F32]:
+def _coordinates(shape: Shape, matrix: FloatArray, origin: FloatArray) -> tuple[F32, F32, F32]:
     index = [
         np.arange(n, dtype=float).reshape([n if a == axis else 1 for a in range(3)])
         for axis, n in enumerate(shape)
@@ -144,7 +139,7 @@ def ellipsoid(
     return box, edge(depth, frame.blur(nx, ny, nz, slope))
 
 
-def draw_tubes(frame: Frame, target: F32, tubes: npt.NDArray[np.float64]) -> None:
+def draw_tubes(frame: Frame, target: F32, tubes: FloatArray) -> None:
     """Unite an occupancy with tapered round-ended tubes, in place.
 
     A tube thinner than a voxel is drawn about a voxel wide and fainter, so that it keeps its
@@ -169,9 +164,7 @@ def draw_tubes(frame: Frame, target: F32, tubes: npt.NDArray[np.float64]) -> Non
         np.maximum(part, _tube(frame, x, y, z, tubes[k]), out=part)
 
 
-def _tube_boxes(
-    frame: Frame, tubes: npt.NDArray[np.float64]
-) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+def _tube_boxes(frame: Frame, tubes: FloatArray) -> tuple[IntArray, IntArray]:
     start, end = tubes[:, :3], tubes[:, 3:6]
     reach = tubes[:, 6:].max(axis=1)[:, None] + [frame.width_xy, frame.width_xy, frame.width_z]
     half = np.abs(end - start) / 2 + reach
@@ -183,7 +176,7 @@ def _tube_boxes(
     return low, high
 
 
-def _tube(frame: Frame, x: F32, y: F32, z: F32, row: npt.NDArray[np.float64]) -> F32:
+def _tube(frame: Frame, x: F32, y: F32, z: F32, row: FloatArray) -> F32:
     sx, sy, sz, ex, ey, ez, first, last = row.astype(np.float32)
     x, y, z = x - sx, y - sy, z - sz
     ax, ay, az = ex - sx, ey - sy, ez - sz

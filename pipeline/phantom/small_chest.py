@@ -9,20 +9,19 @@ from functools import lru_cache
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from lungseg.phantom.anatomy import Build
 from lungseg.phantom.chest import Chest, Phantom
 from lungseg.phantom.nodules import place
 from lungseg.phantom.render import render
-from lungseg.volume import Geometry
+from lungseg.volume import FloatArray, Geometry, Triple
 
 NODULES = ("isolated", "juxtapleural", "vessel_attached", "ground_glass")
 
 
 @lru_cache(maxsize=24)
 def chest(  # noqa: PLR0913 - each argument is one property of the chest
-    spacing_mm: tuple[float, float, float] = (3.0, 3.0, 3.0),
+    spacing_mm: Triple = (3.0, 3.0, 3.0),
     *,
     nodules: tuple[str, ...] = NODULES,
     z_range_mm: tuple[float, float] = (-190.0, 160.0),
@@ -82,7 +81,7 @@ def chest(  # noqa: PLR0913 - each argument is one property of the chest
 
 
 def grid(
-    spacing_mm: tuple[float, float, float],
+    spacing_mm: Triple,
     z_range_mm: tuple[float, float],
     field_mm: tuple[float, float],
     flip: str = "",
@@ -100,7 +99,7 @@ def grid(
     return shape, Geometry(spacing_mm, tuple(origin), tuple(direction.ravel()))
 
 
-def _turn(degrees: float) -> npt.NDArray[np.float64]:
+def _turn(degrees: float) -> FloatArray:
     """Rotation about the axis (1, 2, 1): oblique in every plane."""
     if not degrees:
         return np.eye(3)

@@ -8,18 +8,17 @@ law with an exponent near 2.8), so that the tree tapers as a real one does.
 from functools import lru_cache
 
 import numpy as np
-import numpy.typing as npt
 
 from lungseg.phantom.anatomy import Build, lung_depth
 from lungseg.phantom.organs import GREAT_VESSELS, MAIN_BRONCHI, PULMONARY_VEINS, WALL_MM, widened
-from lungseg.phantom.shapes import F32
+from lungseg.volume import F32, FloatArray
 
 HILUM = {"right": (-38.0, 8.0, -4.0), "left": (40.0, 12.0, -2.0)}
 THINNEST_MM, GROWTH = 0.62, 0.36
 
 
 @lru_cache(maxsize=32)
-def pulmonary_tree(build: Build, seed: int, points: int = 420) -> npt.NDArray[np.float64]:
+def pulmonary_tree(build: Build, seed: int, points: int = 420) -> FloatArray:
     """Tubes ``(n, 8)`` of the vessels of both lungs, in body coordinates."""
     rng = np.random.default_rng([seed, 1])
     rows: list[tuple[float, ...]] = []
@@ -48,7 +47,7 @@ def solid_depth(build: Build, x: F32, y: F32, z: F32) -> F32:
 
 def inside_lung(
     build: Build, rng: np.random.Generator, count: int, side: str, deeper_mm: float
-) -> npt.NDArray[np.float64]:
+) -> FloatArray:
     """Up to `count` random points of a lung, at least `deeper_mm` from its surface."""
     low = np.array([-135.0 if side == "right" else 5.0, -95.0, -165.0])
     tried = low + rng.random((6 * count, 3)) * np.array([130.0, 190.0, 300.0])
@@ -57,8 +56,8 @@ def inside_lung(
 
 
 def _grow(
-    start: npt.NDArray[np.float64],
-    served: npt.NDArray[np.float64],
+    start: FloatArray,
+    served: FloatArray,
     rng: np.random.Generator,
     rows: list[tuple[float, ...]],
 ) -> None:

@@ -26,8 +26,7 @@ from lungseg.core.stage import Facts, Params, ScanStage, param
 from lungseg.io.annotations import coordinates, lidc_database, nodule_list
 from lungseg.io.annotations.nodule_list import IgnoredPoint, Nodule, NoduleList, write_nodules
 from lungseg.io.volumes import volume_file
-from lungseg.ops.nodules.clusters import clipped, cluster, equivalent_diameter_mm
-from lungseg.ops.nodules.consensus import VotedNodule, paint, voted
+from lungseg.ops.nodules.clusters import cluster
 from lungseg.ops.nodules.contours import (
     Mark,
     Reading,
@@ -36,7 +35,10 @@ from lungseg.ops.nodules.contours import (
     on_slices,
     slice_z_mm,
 )
+from lungseg.ops.nodules.patches import clipped
+from lungseg.ops.nodules.sizes import equivalent_diameter_mm
 from lungseg.ops.nodules.sphere import ball
+from lungseg.ops.nodules.voted_nodule import VotedNodule, paint, voted
 from lungseg.ops.nodules.wand import LARGEST, SMALLEST, Wanded, wand
 from lungseg.steps.truth import Truth, TruthSources, coordinates_in, known_truth
 from lungseg.volume import AnyVolume, FloatArray, Geometry, Triple

@@ -30,16 +30,11 @@ from lungseg.io.tables.reader import Tables
 from lungseg.io.tables.schema import NODULES, VOTE_LEVELS
 from lungseg.io.tables.writer import ScanRows, TableWriter, fingerprints
 from lungseg.io.volumes import volume_file
+from lungseg.ops.grid.boxes import bounding_box
 from lungseg.ops.grid.crop import Corner, crop_corner, cut, footprint, size_for, size_needed
 from lungseg.ops.hu.padding import AIR_HU
-from lungseg.ops.nodules.clusters import consensus
-from lungseg.ops.samples.tabulate import (
-    bounding_box,
-    chosen_slices,
-    filled_pixels,
-    mask_areas,
-    vote_areas,
-)
+from lungseg.ops.nodules.consensus import consensus
+from lungseg.ops.samples.tabulate import chosen_slices, filled_pixels, mask_areas, vote_areas
 from lungseg.steps.picture_table import build_picture_table
 
 FILE = "tables.h5"

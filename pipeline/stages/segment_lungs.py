@@ -21,12 +21,11 @@ import numpy as np
 from lungseg.core.errors import ConfigError, ScanError
 from lungseg.core.stage import Facts, Params, ScanStage, param
 from lungseg.io.volumes import volume_file
-from lungseg.ops.grid.morphology import MaskArray
 from lungseg.ops.lungs.find import Lungs, LungSettings, air_and_tissue, find_lungs
 from lungseg.ops.lungs.left_right import part_sides
 from lungseg.ops.lungs.slice2d import lungs_slice_by_slice
 from lungseg.ops.lungs.verdict import Verdict, judge
-from lungseg.volume import HU, Volume
+from lungseg.volume import HU, MaskArray, Volume
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -30,7 +30,7 @@ from lungseg.core.stage import Facts, Params, ScanStage, param
 from lungseg.io.pictures.png import write_sheet
 from lungseg.io.results.candidate_list import NAME, Detection, read_detections
 from lungseg.io.volumes import formats, volume_file
-from lungseg.ops.nodules.clusters import clipped
+from lungseg.ops.nodules.patches import clipped
 from lungseg.ops.nodules.sphere import ball
 from lungseg.ops.overlay import BY_VOTES, DETECTED, Outline, close_ups
 from lungseg.steps.pictures_of_scan import PICTURE, write_picture_of_scan

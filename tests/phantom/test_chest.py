@@ -8,9 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import ndimage
 
+from lungseg.ops.lungs.left_right import LEFT, RIGHT
 from lungseg.phantom import render as rendering
 from lungseg.phantom.anatomy import Build
-from lungseg.phantom.chest import LEFT, RIGHT, Chest
+from lungseg.phantom.chest import Chest
 from lungseg.phantom.nodules import KINDS, place
 from lungseg.phantom.render import doubled, render
 from lungseg.phantom.scanner import grain

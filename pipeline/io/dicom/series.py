@@ -8,7 +8,7 @@ import numpy as np
 
 from lungseg.core.errors import ScanError
 from lungseg.io.dicom import header as dh
-from lungseg.io.dicom.pixels import HuArray, fill
+from lungseg.io.dicom.pixels import fill
 from lungseg.io.dicom.planes import Plane, planes_of
 from lungseg.ops.grid.slices import (
     Axes,
@@ -18,7 +18,7 @@ from lungseg.ops.grid.slices import (
     same_places,
     stack_geometry_of,
 )
-from lungseg.volume import FloatArray
+from lungseg.volume import FloatArray, HuArray
 
 
 @dataclass(frozen=True, eq=False)

@@ -5,8 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from lungseg.ops.grid.morphology import Box, MaskArray
-from lungseg.volume import HU, Triple
+from lungseg.volume import HU, Box, HuArray, IntArray, MaskArray, Triple
 
 Factors = tuple[int, int, int]
 
@@ -17,7 +16,7 @@ def block_factors(spacing_mm: Triple, coarse_mm: float) -> Factors:
     return z, y, x
 
 
-def block_mean(ct: npt.NDArray[HU], factors: Factors) -> npt.NDArray[HU]:
+def block_mean(ct: HuArray, factors: Factors) -> HuArray:
     """Mean HU of every block of voxels, rounded down.
 
     A last block that the array cuts short is the mean of what there is of it.
@@ -46,7 +45,7 @@ def block_mean(ct: npt.NDArray[HU], factors: Factors) -> npt.NDArray[HU]:
     return coarse
 
 
-def _counts(n: int, factor: int) -> npt.NDArray[np.int64]:
+def _counts(n: int, factor: int) -> IntArray:
     starts = np.arange(0, n, factor)
     return np.minimum(factor, n - starts)
 

@@ -10,7 +10,8 @@ import numpy as np
 import numpy.typing as npt
 
 from lungseg.core.errors import ScanError
-from lungseg.volume import Mask
+from lungseg.ops.grid.boxes import bounding_box
+from lungseg.volume import MaskArray
 
 MULTIPLE = 32
 """Sizes are multiples of this: the nets halve their input five times."""
@@ -29,7 +30,7 @@ def size_for(crop_mm: float, spacing_mm: float) -> int:
     return int(np.ceil(crop_mm / spacing_mm / MULTIPLE - 1e-6)) * MULTIPLE
 
 
-def footprint(array: npt.NDArray[np.generic]) -> npt.NDArray[Mask]:
+def footprint(array: npt.NDArray[np.generic]) -> MaskArray:
     """What an array ``(z, y, x)`` covers seen along z: ``(y, x)``, True where any slice is."""
     whole = array.view(np.uint8) if array.dtype == np.bool_ else array
     return np.asarray(np.bitwise_or.reduce(whole, axis=0) != 0)
@@ -111,22 +112,23 @@ def _filled(shape: tuple[int, ...], fill: int, kind: np.dtype[T]) -> npt.NDArray
     return np.full(shape, fill, kind) if fill else np.zeros(shape, kind)
 
 
-def _box(seen: npt.NDArray[Mask]) -> tuple[int, int, int, int]:
-    rows, columns = np.flatnonzero(seen.any(axis=1)), np.flatnonzero(seen.any(axis=0))
-    if not rows.size:
+def _box(seen: MaskArray) -> tuple[int, int, int, int]:
+    box = bounding_box(seen[np.newaxis])
+    if box is None:
         raise ScanError(
             "there is no lung to centre the crop on: the lung mask is empty; look at the scan, "
             "and at the settings of segment-lungs"
         )
-    return int(rows[0]), int(rows[-1]) + 1, int(columns[0]), int(columns[-1]) + 1
+    _, rows, columns = box
+    return rows.start, rows.stop, columns.start, columns.stop
 
 
-def _centred(seen: npt.NDArray[Mask], size: int) -> Corner:
+def _centred(seen: MaskArray, size: int) -> Corner:
     y0, y1, x0, x1 = _box(seen)
     return (y0 + y1 - size) // 2, (x0 + x1 - size) // 2
 
 
-def _inside(seen: npt.NDArray[Mask], corner: Corner, size: int) -> bool:
+def _inside(seen: MaskArray, corner: Corner, size: int) -> bool:
     y0, y1, x0, x1 = _box(seen)
     y, x = corner
     return y <= y0 and y1 <= y + size and x <= x0 and x1 <= x + size

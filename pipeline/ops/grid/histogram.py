@@ -3,11 +3,8 @@
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
-from lungseg.volume import HU, Mask
-
-Counts = npt.NDArray[np.int64]
+from lungseg.volume import HuArray, IntArray, MaskArray
 
 
 @dataclass(frozen=True)
@@ -24,8 +21,8 @@ class TwoMeans:
 
 
 def hu_counts(
-    ct: npt.NDArray[HU], lowest_hu: int, highest_hu: int, inside: npt.NDArray[Mask] | None = None
-) -> Counts:
+    ct: HuArray, lowest_hu: int, highest_hu: int, inside: MaskArray | None = None
+) -> IntArray:
     """Voxels per HU from `lowest_hu` to `highest_hu`; values beyond count as the bound they pass.
 
     Parameters
@@ -52,7 +49,7 @@ def hu_counts(
     return kept
 
 
-def two_means(counts: Counts, first_value: float = 0.0) -> TwoMeans:
+def two_means(counts: IntArray, first_value: float = 0.0) -> TwoMeans:
     """Best two centres of the values a histogram counts: the global optimum, no seed.
 
     In one dimension each cluster is a run of neighbouring values, so the cut with the largest

@@ -11,39 +11,17 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-from lungseg.volume import Mask
+from lungseg.ops.grid.boxes import bounding_box, widened
+from lungseg.volume import IntArray, MaskArray
 
-MaskArray = npt.NDArray[Mask]
-Labels = npt.NDArray[np.uint32]
-Box = tuple[slice, slice, slice]
+# Labels 1..n of connected parts, 0 elsewhere.
+Components = npt.NDArray[np.uint32]
 
 # Squared radius in integer steps on a grid that is not isotropic: the rounding is 1 in 20,000.
 STEPS = 20_000
 
 
-def bounding_box(mask: MaskArray, margin: Sequence[int] = (0, 0, 0)) -> Box | None:
-    """Smallest box that holds `mask`, widened by `margin` voxels a side but inside the array.
-
-    None if the mask is empty.
-    """
-    ends: list[tuple[int, int]] = []
-    rest = mask
-    for axis in range(3):
-        others = tuple(k for k in range(3) if k != axis)
-        hit = np.flatnonzero(rest.any(axis=others))
-        if not len(hit):
-            return None
-        ends.append((int(hit[0]), int(hit[-1]) + 1))
-        # What is known to be empty is not read again.
-        rest = rest[tuple([slice(None)] * axis + [slice(*ends[-1])])]
-    z, y, x = (
-        slice(max(0, low - m), min(n, high + m))
-        for (low, high), m, n in zip(ends, margin, mask.shape, strict=True)
-    )
-    return z, y, x
-
-
-def components(mask: MaskArray, connectivity: int = 26) -> tuple[Labels, int]:
+def components(mask: MaskArray, connectivity: int = 26) -> tuple[Components, int]:
     """Labels 1..n of the connected parts of `mask` (0 elsewhere), and n.
 
     Parameters
@@ -63,7 +41,7 @@ def components(mask: MaskArray, connectivity: int = 26) -> tuple[Labels, int]:
     return labels, int(count)
 
 
-def axial_components(mask: MaskArray) -> tuple[Labels, int]:
+def axial_components(mask: MaskArray) -> tuple[Components, int]:
     """Labels 1..n of the 4-connected parts of each slice by itself, and n."""
     import cc3d
 
@@ -76,7 +54,7 @@ def axial_components(mask: MaskArray) -> tuple[Labels, int]:
     return labels, int(count)
 
 
-def sizes(labels: Labels, count: int) -> npt.NDArray[np.int64]:
+def sizes(labels: Components, count: int) -> IntArray:
     """Voxels of each label 0..count."""
     import cc3d
 
@@ -130,10 +108,7 @@ def erode_mm(
     shrunk = mask.copy()
     if box is None or not any(margin):
         return shrunk
-    near = tuple(
-        slice(max(0, s.start - m), min(n, s.stop + m))
-        for s, m, n in zip(box, margin, mask.shape, strict=True)
-    )
+    near = widened(box, margin, mask.shape)
     outside = ~mask[near]
     if border:
         outside = np.pad(outside, 1, constant_values=True)

@@ -1,10 +1,11 @@
 """Pictures: at another size, and placed within a net's square."""
 
 import numpy as np
-import numpy.typing as npt
 from PIL import Image
 
-Grey = npt.NDArray[np.float32]
+from lungseg.volume import F32, MaskArray
+
+Grey = F32
 
 
 def resized(grey: Grey, shape: tuple[int, int]) -> Grey:
@@ -16,7 +17,7 @@ def resized(grey: Grey, shape: tuple[int, int]) -> Grey:
     return np.asarray(picture.resize((shape[1], shape[0]), Image.Resampling.BILINEAR), np.float32)
 
 
-def resized_mask(mask: npt.NDArray[np.bool_], shape: tuple[int, int]) -> npt.NDArray[np.bool_]:
+def resized_mask(mask: MaskArray, shape: tuple[int, int]) -> MaskArray:
     """A mask at another ``(y, x)`` size: each pixel as the nearest one was."""
     picture = Image.fromarray(mask.astype(np.uint8))
     return np.asarray(picture.resize((shape[1], shape[0]), Image.Resampling.NEAREST)) > 0

@@ -13,10 +13,11 @@ from typing import Any, Literal, TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from lungseg.volume import FloatArray, Geometry, Mask, Volume
+from lungseg.ops.grid.boxes import widened
+from lungseg.ops.grid.ranking import highest_ranked
+from lungseg.volume import Box, FloatArray, Geometry, IndexArray, Mask, MaskArray, Shape, Volume
 
 T = TypeVar("T", bound=np.generic)
-Shape = tuple[int, int, int]
 Order = Literal["linear", "nearest"]
 
 # Voxels next to each other may be this far off a common line over a whole grid, mm.
@@ -125,11 +126,7 @@ def labels_to_grid(labels: Volume[T], shape: Shape, geometry: Geometry) -> Volum
     ratio = labels.geometry.voxel_mm3 / geometry.voxel_mm3
     for label, box, count in _bounding_boxes(labels.array):
         cut = any(s.start == 0 or s.stop == n for s, n in zip(box, labels.shape, strict=True))
-        near = tuple(
-            slice(max(0, s.start - 1), min(n, s.stop + 1))
-            for s, n in zip(box, labels.shape, strict=True)
-        )
-        source = labels.crop(near)  # type: ignore[arg-type]
+        source = labels.crop(widened(box, (1, 1, 1), labels.shape))
         target = _box_on(source, shape, geometry)
         if target is None:
             continue
@@ -142,7 +139,7 @@ def labels_to_grid(labels: Volume[T], shape: Shape, geometry: Geometry) -> Volum
         if cut:
             goal[rank >= LEVELS // 2] = label
         else:
-            goal[_best(rank, max(1, round(count * ratio)))] = label
+            goal[highest_ranked(rank, max(1, round(count * ratio)), above=0)] = label
     return Volume(moved, geometry)
 
 
@@ -172,16 +169,16 @@ class _Axis:
     """
 
     along: int
-    index: npt.NDArray[np.intp]
+    index: IndexArray
     weight: FloatArray
-    inside: npt.NDArray[np.bool_]
+    inside: MaskArray
     n_in: int
 
-    def gathered(self) -> npt.NDArray[np.intp] | None:
+    def gathered(self) -> IndexArray | None:
         """The one input voxel of each output voxel, or None if some are made of several."""
         if not ((self.weight == 0) | (self.weight == 1)).all():
             return None
-        voxels: npt.NDArray[np.intp] = np.take_along_axis(
+        voxels: IndexArray = np.take_along_axis(
             self.index, self.weight.argmax(axis=1)[:, None], axis=1
         )
         return voxels[:, 0]
@@ -317,9 +314,7 @@ def _as_type(values: npt.NDArray[Any], dtype: np.dtype[Any]) -> npt.NDArray[Any]
     return np.rint(values) if np.issubdtype(dtype, np.integer) else values
 
 
-def _bounding_boxes(
-    labels: npt.NDArray[Any],
-) -> list[tuple[int, tuple[slice, slice, slice], int]]:
+def _bounding_boxes(labels: npt.NDArray[Any]) -> list[tuple[int, Box, int]]:
     """Label, box and voxels of every label but 0, the largest first."""
     import cc3d
 
@@ -339,16 +334,3 @@ def _box_on(volume: Volume[Any], shape: Shape, geometry: Geometry) -> tuple[slic
     if (first >= stop).any():
         return None
     return tuple(slice(int(a), int(b)) for a, b in zip(first, stop, strict=True))
-
-
-def _best(rank: npt.NDArray[np.uint16], n_voxels: int) -> npt.NDArray[np.bool_]:
-    """The `n_voxels` voxels of highest rank; among equals the first, and none of rank 0."""
-    counts = np.zeros(LEVELS + 1, np.int64)
-    for plane in rank:
-        counts += np.bincount(plane.ravel(), minlength=LEVELS + 1)
-    at_least = counts[::-1].cumsum()[::-1]
-    level = max(1, int(np.flatnonzero(at_least >= n_voxels).max(initial=0)))
-    best: npt.NDArray[np.bool_] = rank > level
-    equals = np.flatnonzero(rank == level)
-    best.flat[equals[: max(0, n_voxels - int(best.sum()))]] = True
-    return best

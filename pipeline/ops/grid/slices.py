@@ -16,8 +16,6 @@ import numpy.typing as npt
 from lungseg.core.errors import ScanError
 from lungseg.volume import FloatArray
 
-IntArray = npt.NDArray[np.intp]
-
 
 @dataclass(frozen=True, kw_only=True)
 class SliceRules:

@@ -7,12 +7,10 @@ or the edge of a plane, and padding is never mixed with tissue.
 """
 
 import numpy as np
-import numpy.typing as npt
 
 from lungseg.ops.grid.slices import StackGeometry
-from lungseg.volume import FloatArray
+from lungseg.volume import F32, FloatArray, HuArray
 
-HuArray = npt.NDArray[np.int16]
 UNSEEN_HU = -2048
 
 
@@ -57,7 +55,7 @@ def straighten(
     if unseen is None:
         unseen = UNSEEN_HU if floor > UNSEEN_HU else max(floor - 1, -32768)
     out = np.empty((len(stack_geometry.grid_z_mm), rows + more[0], columns + more[1]), np.int16)
-    shifted: dict[int, npt.NDArray[np.float32]] = {}
+    shifted: dict[int, F32] = {}
     for k, z in enumerate(stack_geometry.grid_z_mm):
         below, weight = _between(stack_geometry.z_mm, float(z))
         for j in [j for j in shifted if j < below]:
@@ -82,18 +80,14 @@ def _between(places_mm: FloatArray, z_mm: float) -> tuple[int, float]:
     return below, float(weight) if weight > 1e-6 else 0.0
 
 
-def _mixed(
-    one: npt.NDArray[np.float32], other: npt.NDArray[np.float32], weight: float, unseen: int
-) -> npt.NDArray[np.float32]:
+def _mixed(one: F32, other: F32, weight: float, unseen: int) -> F32:
     mixed = one + np.float32(weight) * (other - one)
     blind = (one <= unseen) | (other <= unseen)
     mixed[blind] = np.where(weight < 0.5, one, other)[blind]
     return mixed
 
 
-def _moved(
-    plane: HuArray, offset_px: FloatArray, shape: tuple[int, ...], unseen: int
-) -> npt.NDArray[np.float32]:
+def _moved(plane: HuArray, offset_px: FloatArray, shape: tuple[int, ...], unseen: int) -> F32:
     # `plane` on the canvas, its first pixel at `offset_px` (y, x).
     moved = plane.astype(np.float32)
     for axis, offset in enumerate(offset_px):
@@ -101,9 +95,7 @@ def _moved(
     return moved
 
 
-def _moved_along(
-    plane: npt.NDArray[np.float32], offset_px: float, axis: int, size: int, unseen: int
-) -> npt.NDArray[np.float32]:
+def _moved_along(plane: F32, offset_px: float, axis: int, size: int, unseen: int) -> F32:
     whole = int(np.floor(offset_px + 1e-6))
     part = max(offset_px - whole, 0.0)
     lines = np.moveaxis(plane, axis, 0)

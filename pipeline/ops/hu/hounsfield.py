@@ -1,9 +1,8 @@
 """Whether numbers that are called HU look like HU: air and soft tissue where they must be."""
 
 import numpy as np
-import numpy.typing as npt
 
-HuArray = npt.NDArray[np.int16]
+from lungseg.volume import HuArray
 
 _BIN = 10
 _SAMPLE = 2_000_000

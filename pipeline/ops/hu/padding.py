@@ -6,9 +6,8 @@ one), and by its place, connected to the edge of its slice, and never by one mag
 """
 
 import numpy as np
-import numpy.typing as npt
 
-HuArray = npt.NDArray[np.int16]
+from lungseg.volume import HuArray, IndexArray
 
 # Noise in air reaches some 100 HU below -1000; padding of a scanner that clips at -1024 is air.
 LOWEST_AIR_HU = -1100
@@ -51,7 +50,7 @@ def _edges(stack: HuArray) -> HuArray:
     )
 
 
-def _looked_at(stack: HuArray) -> npt.NDArray[np.intp]:
+def _looked_at(stack: HuArray) -> IndexArray:
     return np.unique(np.linspace(0, len(stack) - 1, min(len(stack), _LOOKED_AT)).astype(np.intp))
 
 

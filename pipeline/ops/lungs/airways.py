@@ -3,18 +3,10 @@
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
-from lungseg.ops.grid.morphology import (
-    Box,
-    MaskArray,
-    axial_components,
-    bounding_box,
-    components,
-    dilate_mm,
-    sizes,
-)
-from lungseg.volume import HU, Triple
+from lungseg.ops.grid.boxes import bounding_box
+from lungseg.ops.grid.morphology import axial_components, components, dilate_mm, sizes
+from lungseg.volume import Box, HuArray, MaskArray, Triple
 
 # A trachea's or main bronchus's cross-section, cut straight or along, mm2.
 SECTION_MM2 = (25.0, 800.0)
@@ -53,9 +45,7 @@ class Airways:
     wall: MaskArray
 
 
-def find_airways(
-    ct: npt.NDArray[HU], inside: MaskArray, air_hu: float, spacing_mm: Triple
-) -> Airways:
+def find_airways(ct: HuArray, inside: MaskArray, air_hu: float, spacing_mm: Triple) -> Airways:
     """Trachea and main bronchi in the air `inside` the patient; empty if none is seen.
 
     Seeds are lengths of tube: pieces of lumen in consecutive axial slices, of the size of a
@@ -84,7 +74,7 @@ def find_airways(
     return Airways(lumen, wall)
 
 
-def _tubes(ct: npt.NDArray[HU], inside: MaskArray, air_hu: float, spacing_mm: Triple) -> MaskArray:
+def _tubes(ct: HuArray, inside: MaskArray, air_hu: float, spacing_mm: Triple) -> MaskArray:
     lumen = inside & (ct < air_hu + LUMEN_HU)
     pieces, count = axial_components(lumen)
     area = sizes(pieces, count) * spacing_mm[1] * spacing_mm[2]
@@ -131,7 +121,7 @@ def _hangs(tube: MaskArray, lung: MaskArray, box: Box) -> bool:
     return bool(lung[top, box[1], box[2]][end].mean() > COVERED_SHARE)
 
 
-def _shell_hu(ct: npt.NDArray[HU], tube: MaskArray, box: Box, spacing_mm: Triple) -> float:
+def _shell_hu(ct: HuArray, tube: MaskArray, box: Box, spacing_mm: Triple) -> float:
     """Mean HU of what lies around a tube in the slices it passes."""
     margin = [int(SHELL_MM[1] / step) + 1 for step in spacing_mm[1:]]
     rows, columns = (
@@ -155,7 +145,7 @@ def _middle(inside: MaskArray) -> float:
 
 
 def _grow(
-    ct: npt.NDArray[HU], inside: MaskArray, seeds: MaskArray, air_hu: float, voxel_ml: float
+    ct: HuArray, inside: MaskArray, seeds: MaskArray, air_hu: float, voxel_ml: float
 ) -> MaskArray:
     grown = seeds
     volume_ml = float(seeds.sum()) * voxel_ml

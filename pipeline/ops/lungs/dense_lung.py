@@ -1,10 +1,10 @@
 """Lung that is too dense for the air threshold and too light for tissue."""
 
 import numpy as np
-import numpy.typing as npt
 
-from lungseg.ops.grid.morphology import MaskArray, bounding_box, dilate_mm, open_mm
-from lungseg.volume import HU, Triple
+from lungseg.ops.grid.boxes import bounding_box
+from lungseg.ops.grid.morphology import dilate_mm, open_mm
+from lungseg.volume import HuArray, MaskArray, Triple
 
 # Fat begins at about -130 HU, ground glass and dependent lung end well below it.
 BELOW_HU = -150
@@ -17,9 +17,7 @@ FLAT_HU = 250
 THICK_BLOCKS = 1.75
 
 
-def dense_lung(
-    ct: npt.NDArray[HU], lungs: MaskArray, blocked: MaskArray, spacing_mm: Triple
-) -> MaskArray:
+def dense_lung(ct: HuArray, lungs: MaskArray, blocked: MaskArray, spacing_mm: Triple) -> MaskArray:
     """Dense lung beside `lungs`: dependent parts, ground glass, fibrosis.
 
     Parameters
@@ -44,7 +42,7 @@ def dense_lung(
     return found
 
 
-def _steps(ct: npt.NDArray[HU]) -> npt.NDArray[HU]:
+def _steps(ct: HuArray) -> HuArray:
     """Largest less smallest HU among each voxel and its six neighbours."""
     high, low = ct.copy(), ct.copy()
     for axis in range(3):
@@ -53,5 +51,5 @@ def _steps(ct: npt.NDArray[HU]) -> npt.NDArray[HU]:
         np.maximum(above[:-1], values[1:], out=above[:-1])
         np.minimum(below[1:], values[:-1], out=below[1:])
         np.minimum(below[:-1], values[1:], out=below[:-1])
-    steps: npt.NDArray[HU] = high - low
+    steps: HuArray = high - low
     return steps

@@ -3,25 +3,19 @@
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
 from lungseg.core.errors import ScanError
 from lungseg.ops.grid.blocks import Zoom, block_any, block_factors, block_mean
+from lungseg.ops.grid.boxes import bounding_box
 from lungseg.ops.grid.histogram import hu_counts, two_means
-from lungseg.ops.grid.morphology import (
-    Labels,
-    MaskArray,
-    bounding_box,
-    components,
-    erode_mm,
-)
+from lungseg.ops.grid.morphology import Components, components, erode_mm
 from lungseg.ops.lungs.airways import Airways, find_airways
 from lungseg.ops.lungs.dense_lung import dense_lung
-from lungseg.ops.lungs.left_right import LEFT, RIGHT, part_sides
+from lungseg.ops.lungs.left_right import LEFT, RIGHT, Sides, part_sides
 from lungseg.ops.lungs.outline import CoarseLungs, outlined
 from lungseg.ops.lungs.outside_air import separate_body_air
 from lungseg.ops.lungs.shape import filled_lung, wall_bulges
-from lungseg.volume import HU, Triple, Volume
+from lungseg.volume import HU, FloatArray, HuArray, MaskArray, Triple, Volume
 
 # What the histogram counts: from vacuum to dense bone; beyond is padding and metal.
 COUNTED_HU = (-1024, 400)
@@ -72,7 +66,7 @@ class Lungs:
 
 
 def air_and_tissue(
-    ct: npt.NDArray[HU], field_of_view: MaskArray | None, settings: LungSettings
+    ct: HuArray, field_of_view: MaskArray | None, settings: LungSettings
 ) -> tuple[float, float]:
     """HU that parts air from tissue, within the bounds set, and the mean HU of tissue."""
     counts = hu_counts(ct, *COUNTED_HU, inside=field_of_view)
@@ -153,13 +147,13 @@ class _Parts:
         First and last slice, and centre, in slices.
     """
 
-    labels: Labels
-    lung_ml: npt.NDArray[np.float64]
+    labels: Components
+    lung_ml: FloatArray
     z_box: list[tuple[int, int]]
-    z_middle: npt.NDArray[np.float64]
+    z_middle: FloatArray
 
 
-def _parts(ct: npt.NDArray[HU], inside: MaskArray, air_hu: float, spacing_mm: Triple) -> _Parts:
+def _parts(ct: HuArray, inside: MaskArray, air_hu: float, spacing_mm: Triple) -> _Parts:
     """Parts of the air `inside`, told from gas by the share of pure air in their core."""
     import cc3d
 
@@ -188,7 +182,7 @@ def _lungs_of(parts: _Parts, smallest_lung_ml: float) -> MaskArray:
     """Parts that are lung: the largest, those of its kind, and smaller ones not far below."""
     main = int(np.argmax(parts.lung_ml))
     first, last = parts.z_box[main]
-    kept: npt.NDArray[np.bool_] = parts.lung_ml > PART_SHARE * parts.lung_ml[main]
+    kept: MaskArray = parts.lung_ml > PART_SHARE * parts.lung_ml[main]
     # Below the lungs' bases air is bowel, whatever it looks like.
     kept |= (parts.lung_ml > 0) & (parts.z_middle > first + BASES_SHARE * (last - first))
     found_ml = float(parts.lung_ml[kept].sum())
@@ -202,12 +196,12 @@ def _lungs_of(parts: _Parts, smallest_lung_ml: float) -> MaskArray:
 
 
 def _closed(
-    ct: npt.NDArray[HU],
-    sides: npt.NDArray[np.uint8],
+    ct: HuArray,
+    sides: Sides,
     airways: Airways,
     spacing_mm: Triple,
     settings: LungSettings,
-) -> npt.NDArray[np.uint8]:
+) -> Sides:
     """`sides` with vessels, wall nodules and holes given back to each lung."""
     middle = _middle_yx(sides > 0)
     closed = sides.copy()
@@ -220,7 +214,7 @@ def _closed(
     return closed
 
 
-def _middle_yx(lungs: MaskArray) -> npt.NDArray[np.float64]:
+def _middle_yx(lungs: MaskArray) -> FloatArray:
     """Middle of the box around both lungs in each slice; of the whole where a slice has none."""
     middle = np.zeros((len(lungs), 2))
     for k, axis in enumerate((2, 1)):

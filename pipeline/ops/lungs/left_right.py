@@ -3,10 +3,13 @@
 import numpy as np
 import numpy.typing as npt
 
-from lungseg.ops.grid.morphology import MaskArray, bounding_box, components, sizes
-from lungseg.volume import HU, Triple
+from lungseg.ops.grid.boxes import bounding_box
+from lungseg.ops.grid.morphology import components, sizes
+from lungseg.volume import F32, HuArray, IntArray, MaskArray, Triple
 
+# Labels of a lung mask, and the mask: 0 where there is no lung.
 RIGHT, LEFT = 1, 2
+Sides = npt.NDArray[np.uint8]
 
 # How far from the middle of the chest the line between the lungs may run, mm.
 BAND_MM = 70.0
@@ -25,7 +28,7 @@ SLICE_SHARE = 0.1
 BOTH_SHARE = 0.4
 
 
-def part_sides(ct: npt.NDArray[HU], lungs: MaskArray, spacing_mm: Triple) -> npt.NDArray[np.uint8]:
+def part_sides(ct: HuArray, lungs: MaskArray, spacing_mm: Triple) -> Sides:
     """Label map of `lungs`: 1 the patient's right lung (low column), 2 the left.
 
     In every axial slice a line is laid from front to back where it passes least lung: through
@@ -62,7 +65,7 @@ def part_sides(ct: npt.NDArray[HU], lungs: MaskArray, spacing_mm: Triple) -> npt
     return sides
 
 
-def _is_single(lungs: MaskArray, right_of_line: MaskArray, voxels: npt.NDArray[np.int64]) -> bool:
+def _is_single(lungs: MaskArray, right_of_line: MaskArray, voxels: IntArray) -> bool:
     """Whether all there is is one lung: one part that the line passes by, on either side."""
     if voxels[1:].max() < SINGLE_PART_SHARE * voxels[1:].sum():
         return False
@@ -90,7 +93,7 @@ def _side_of_single(lung: MaskArray) -> int:
     return RIGHT if hollow_high > hollow_low else LEFT
 
 
-def _lines(ct: npt.NDArray[HU], lungs: MaskArray, spacing_mm: Triple) -> npt.NDArray[np.int64]:
+def _lines(ct: HuArray, lungs: MaskArray, spacing_mm: Triple) -> IntArray:
     """Column of the dividing line, ``(z, y)``: the cheapest path from front to back."""
     share = np.cumsum(lungs.sum(axis=(0, 1)))
     low, high = np.searchsorted(share, [0.01 * share[-1], 0.99 * share[-1]])
@@ -110,7 +113,7 @@ def _lines(ct: npt.NDArray[HU], lungs: MaskArray, spacing_mm: Triple) -> npt.NDA
     return _cheapest(cost) + first
 
 
-def _cheapest(cost: npt.NDArray[np.float32]) -> npt.NDArray[np.int64]:
+def _cheapest(cost: F32) -> IntArray:
     """Columns ``(z, y)`` of the cheapest path along y in every slice of `cost`."""
     depth, rows, width = cost.shape
     total = cost[:, 0].copy()

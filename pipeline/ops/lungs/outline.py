@@ -3,12 +3,12 @@
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
 from lungseg.ops.grid.blocks import Zoom
-from lungseg.ops.grid.morphology import MaskArray, bounding_box, dilate_mm, erode_mm
-from lungseg.ops.lungs.left_right import LEFT, RIGHT
-from lungseg.volume import HU, Triple
+from lungseg.ops.grid.boxes import bounding_box
+from lungseg.ops.grid.morphology import dilate_mm, erode_mm
+from lungseg.ops.lungs.left_right import LEFT, RIGHT, Sides
+from lungseg.volume import F32, HuArray, IndexArray, MaskArray, Triple
 
 # Beyond the threshold by more than this a voxel is tissue, however near the edge lies, HU.
 MOST_RIM_HU = 350
@@ -19,9 +19,6 @@ SOFT_BELOW_HU = -250
 # Lengths in blocks: to the six neighbours, and to all but the eight corners.
 FACES, EDGES = 1.01, 1.5
 UNIT = (1.0, 1.0, 1.0)
-
-Labels8 = npt.NDArray[np.uint8]
-Index = npt.NDArray[np.intp]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,18 +36,18 @@ class CoarseLungs:
     """
 
     dark: MaskArray
-    closed: Labels8
+    closed: Sides
     airways: MaskArray
 
 
 def outlined(  # noqa: PLR0913, PLR0917 - two grids, and what an edge is
-    ct: npt.NDArray[HU],
+    ct: HuArray,
     lungs: CoarseLungs,
     zoom: Zoom,
     edge_hu: float,
     rim_mm: float,
     spacing_mm: Triple,
-) -> Labels8:
+) -> Sides:
     """Labels of `lungs` on the fine grid of `ct`.
 
     Blocks deep inside, and blocks that closing added, are taken whole. One block to either side
@@ -84,9 +81,9 @@ def outlined(  # noqa: PLR0913, PLR0917 - two grids, and what an edge is
 
 
 def _add_rim(  # noqa: PLR0913, PLR0917
-    result: Labels8,
-    limit: Labels8,
-    ct: npt.NDArray[HU],
+    result: Sides,
+    limit: Sides,
+    ct: HuArray,
     edge_hu: float,
     rim_mm: float,
     spacing_mm: Triple,
@@ -106,8 +103,8 @@ def _add_rim(  # noqa: PLR0913, PLR0917
 
 
 def _edges(
-    ct: npt.NDArray[HU], inside: MaskArray, at: Index, edge_hu: float, spacing_mm: Triple
-) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
+    ct: HuArray, inside: MaskArray, at: IndexArray, edge_hu: float, spacing_mm: Triple
+) -> tuple[F32, F32]:
     """For voxels `at` (flat): mm to where HU pass `edge_hu`, and HU per mm of rise from `inside`.
 
     Both along the axis where it is least; infinite where no neighbour is dark, or inside.

@@ -6,8 +6,8 @@ import numpy as np
 import numpy.typing as npt
 
 from lungseg.ops.grid.blocks import Zoom, block_factors, block_mean
-from lungseg.ops.grid.morphology import Labels, MaskArray, axial_components, largest, open_mm, sizes
-from lungseg.volume import HU, Triple
+from lungseg.ops.grid.morphology import Components, axial_components, largest, open_mm, sizes
+from lungseg.volume import FloatArray, HuArray, MaskArray, Triple
 
 # Table tops, tubes and blankets are thinner than twice this; limbs and chest walls are not; the
 # blocks in which this is seen, mm.
@@ -40,7 +40,7 @@ class Air:
 
 
 def separate_body_air(
-    ct: npt.NDArray[HU],
+    ct: HuArray,
     threshold_hu: float,
     spacing_mm: Triple,
     field_of_view: MaskArray | None = None,
@@ -112,7 +112,7 @@ def _behind_necks(
     return found
 
 
-def _within_body(ct: npt.NDArray[HU], threshold_hu: float, spacing_mm: Triple) -> MaskArray:
+def _within_body(ct: HuArray, threshold_hu: float, spacing_mm: Triple) -> MaskArray:
     """Voxels with the patient's body around them; seen in blocks, which is enough for a body."""
     factors = block_factors(spacing_mm, BODY_BLOCK_MM)
     z, y, x = (step * f for step, f in zip(spacing_mm, factors, strict=True))
@@ -141,9 +141,7 @@ def _surrounded(body: MaskArray) -> MaskArray:
     return sides >= 3
 
 
-def _share(
-    labels: Labels, voxels: npt.NDArray[np.generic], where: MaskArray
-) -> npt.NDArray[np.float64]:
+def _share(labels: Components, voxels: npt.NDArray[np.generic], where: MaskArray) -> FloatArray:
     """Share of each label's `voxels` that lies in `where`; 0 for the background."""
     inside = np.bincount(labels[where], minlength=len(voxels))
     share = inside / np.maximum(voxels.astype(np.float64), 1.0)
@@ -151,7 +149,7 @@ def _share(
     return share
 
 
-def _air_hu(at_frame: npt.NDArray[HU]) -> float:
+def _air_hu(at_frame: HuArray) -> float:
     if len(at_frame) == 0:
         return -1000.0
     # The frame may run through a lung; the darker part of what it shows is outside air.

@@ -1,19 +1,10 @@
 """What a threshold cuts out of a lung, given back: vessels, and nodules on the chest wall."""
 
 import numpy as np
-import numpy.typing as npt
 
-from lungseg.ops.grid.morphology import (
-    MaskArray,
-    bounding_box,
-    close_mm,
-    components,
-    dilate_mm,
-    erode_mm,
-    fill,
-    sizes,
-)
-from lungseg.volume import HU, Triple
+from lungseg.ops.grid.boxes import bounding_box
+from lungseg.ops.grid.morphology import close_mm, components, dilate_mm, erode_mm, fill, sizes
+from lungseg.volume import FloatArray, HuArray, IndexArray, MaskArray, Triple
 
 # What bulges less than this into the lung is no nodule but a rib, mm.
 BULGE_MM = 3.0
@@ -50,8 +41,8 @@ def filled_lung(
 def wall_bulges(  # noqa: PLR0913, PLR0917 - three masks, and where the chest's middle is
     lung: MaskArray,
     free: MaskArray,
-    ct: npt.NDArray[HU],
-    middle_yx: npt.NDArray[np.float64],
+    ct: HuArray,
+    middle_yx: FloatArray,
     wall_mm: float,
     spacing_mm: Triple,
 ) -> MaskArray:
@@ -91,7 +82,7 @@ def wall_bulges(  # noqa: PLR0913, PLR0917 - three masks, and where the chest's 
     return found
 
 
-def _without_ribs(bulges: MaskArray, ct: npt.NDArray[HU]) -> MaskArray:
+def _without_ribs(bulges: MaskArray, ct: HuArray) -> MaskArray:
     labels, count = components(bulges, connectivity=6)
     voxels = sizes(labels, count)
     bone = np.bincount(labels[bulges & (ct > BONE_HU)], minlength=count + 1)
@@ -103,7 +94,7 @@ def _without_ribs(bulges: MaskArray, ct: npt.NDArray[HU]) -> MaskArray:
 def _costal(
     added: MaskArray,
     lung: MaskArray,
-    middle_yx: npt.NDArray[np.float64],
+    middle_yx: FloatArray,
     reach_mm: float,
     spacing_mm: Triple,
 ) -> MaskArray:
@@ -132,9 +123,9 @@ def _costal(
 
 def _at(
     mask: MaskArray,
-    z: npt.NDArray[np.intp],
-    y: npt.NDArray[np.float64],
-    x: npt.NDArray[np.float64],
+    z: IndexArray,
+    y: FloatArray,
+    x: FloatArray,
 ) -> MaskArray:
     row = np.clip(np.rint(y).astype(np.intp), 0, mask.shape[1] - 1)
     column = np.clip(np.rint(x).astype(np.intp), 0, mask.shape[2] - 1)

@@ -9,11 +9,9 @@ any slice; that is the point of having it here.
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from lungseg.ops.grid.histogram import hu_counts, two_means
-from lungseg.ops.grid.morphology import MaskArray
-from lungseg.volume import HU
+from lungseg.volume import HuArray, MaskArray
 
 RECIPE_PX = 512
 CENTRE_PX = (100, 400)
@@ -24,12 +22,12 @@ FIRST_ROW_PX = 40
 LAST_ROW_PX = 472
 
 
-def lungs_slice_by_slice(ct: npt.NDArray[HU]) -> MaskArray:
+def lungs_slice_by_slice(ct: HuArray) -> MaskArray:
     """Mask of every axial slice by itself, ``(z, y, x)`` bool."""
     return np.stack([_lungs_of_slice(axial) for axial in ct])
 
 
-def _lungs_of_slice(axial: npt.NDArray[HU]) -> npt.NDArray[np.bool_]:
+def _lungs_of_slice(axial: HuArray) -> MaskArray:
     from scipy import ndimage
 
     rows, columns = (n / RECIPE_PX for n in axial.shape)

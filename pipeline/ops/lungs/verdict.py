@@ -4,7 +4,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from lungseg.ops.grid.morphology import bounding_box, components, sizes
+from lungseg.ops.grid.boxes import bounding_box
+from lungseg.ops.grid.morphology import components, sizes
 from lungseg.ops.lungs.left_right import LEFT, RIGHT
 from lungseg.volume import HU, Volume
 

@@ -7,16 +7,16 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from lungseg.ops.grid.boxes import widened
 from lungseg.ops.grid.histogram import two_means
-from lungseg.volume import Triple, Volume
+from lungseg.ops.nodules.sizes import ball_mm3, equivalent_diameter_mm
+from lungseg.volume import Box, MaskArray, Triple, Volume
 
 # Probabilities are stored as whole parts of this.
 ONE = 65535
 
 Probability = npt.NDArray[np.uint16]
 Labels = npt.NDArray[np.uint16]
-Bools = npt.NDArray[np.bool_]
-Box = tuple[slice, slice, slice]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -125,10 +125,10 @@ def two_means_threshold(probability: Probability, lungs: npt.NDArray[Any], floor
 
 def _voxels(diameter_mm: float, on: Volume[Any]) -> float:
     """Voxels in a ball."""
-    return float(np.pi / 6 * diameter_mm**3 / on.geometry.voxel_mm3)
+    return ball_mm3(diameter_mm) / on.geometry.voxel_mm3
 
 
-def _connected(mask: Bools) -> npt.NDArray[Any]:
+def _connected(mask: MaskArray) -> npt.NDArray[Any]:
     import cc3d
 
     parts: npt.NDArray[Any] = cc3d.connected_components(
@@ -149,7 +149,7 @@ def _boxes(parts: npt.NDArray[Any], least: float) -> Iterator[tuple[int, Box]]:
 
 def _parts(
     probability: Volume[np.uint16], lungs: npt.NDArray[Any], search: Search, least: float
-) -> Iterator[tuple[Box, Bools]]:
+) -> Iterator[tuple[Box, MaskArray]]:
     """Box and voxels of every part above the lower threshold, in or near the lungs."""
     lower = min(search.threshold, search.candidate_threshold)
     # An empty map has no parts at any threshold.
@@ -160,18 +160,15 @@ def _parts(
             yield box, part
 
 
-def _near(lungs: npt.NDArray[Any], box: Box, margin_mm: float, spacing_mm: Triple) -> Bools:
+def _near(lungs: npt.NDArray[Any], box: Box, margin_mm: float, spacing_mm: Triple) -> MaskArray:
     """Voxels of the box within `margin_mm` of the lungs."""
     from scipy.ndimage import distance_transform_edt
 
-    inside: Bools = lungs[box] != 0
+    inside: MaskArray = lungs[box] != 0
     if inside.all() or margin_mm <= 0:
         return inside
     reach = [int(np.ceil(margin_mm / mm)) for mm in spacing_mm]
-    wide = tuple(
-        slice(max(0, s.start - r), min(n, s.stop + r))
-        for s, r, n in zip(box, reach, lungs.shape, strict=True)
-    )
+    wide = widened(box, reach, lungs.shape)
     outside = lungs[wide] == 0
     if outside.all():
         return inside
@@ -181,8 +178,8 @@ def _near(lungs: npt.NDArray[Any], box: Box, margin_mm: float, spacing_mm: Tripl
 
 
 def _nodules(
-    values: Probability, part: Bools, search: Search, least: float
-) -> Iterator[tuple[Bools, bool]]:
+    values: Probability, part: MaskArray, search: Search, least: float
+) -> Iterator[tuple[MaskArray, bool]]:
     """Voxels of each candidate in a part, and whether they are its mask."""
     cores = _connected(values >= max(1, np.ceil(search.threshold * ONE)))
     counts = np.bincount(cores.ravel())[1:]
@@ -195,7 +192,7 @@ def _nodules(
 
 
 def _measured(  # noqa: PLR0913, PLR0917
-    values: Probability, own: Bools, masked: bool, box: Box, on: Volume[Any], least: float
+    values: Probability, own: MaskArray, masked: bool, box: Box, on: Volume[Any], least: float
 ) -> Candidate:
     weight = values[own].astype(np.float64) / ONE
     centre = (np.argwhere(own) * weight[:, None]).sum(axis=0) / weight.sum()
@@ -204,6 +201,6 @@ def _measured(  # noqa: PLR0913, PLR0917
     return Candidate(
         xyz_mm=(x, y, z),
         probability=float(np.sort(weight)[-top:].mean()),
-        diameter_mm=float(np.cbrt(6 / np.pi * weight.size * on.geometry.voxel_mm3)),
+        diameter_mm=equivalent_diameter_mm(weight.size * on.geometry.voxel_mm3),
         voxels=weight.size if masked else 0,
     )

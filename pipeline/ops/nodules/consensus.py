@@ -1,140 +1,104 @@
-"""A nodule on the working grid: how many of its readers hold each voxel."""
+"""How many readers hold a voxel, and which voxels are nodule by that."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 
 import numpy as np
+import numpy.typing as npt
 
-from lungseg.ops.nodules.clusters import (
-    Labels,
-    Votes,
-    axes_mm,
-    clipped,
-    count_votes,
-    resample_mask,
-    votes_needed,
-)
-from lungseg.ops.nodules.contours import Patch, Reading, rasterise
-from lungseg.volume import FloatArray, Geometry, Triple
+from lungseg.ops.nodules.patches import Patch
+from lungseg.volume import IntArray, MaskArray
+
+Labels = npt.NDArray[np.uint16]
+Votes = npt.NDArray[np.uint8]
+
+# Radiologists who read a LIDC scan; a cluster of more readings is of neighbours that touch, or of
+# a nodule that one of them drew in parts.
+MOST_READERS = 4
 
 
-@dataclass(frozen=True, eq=False)
-class VotedNodule:
-    """One nodule, clipped to the grid it lies on.
+def count_votes(patches: Sequence[Patch]) -> tuple[Votes, tuple[int, int, int]]:
+    """How many of the masks hold each voxel, in the box of them all, and where that box lies."""
+    low = np.min([p.first_zyx for p in patches], axis=0)
+    high = np.max([np.add(p.first_zyx, p.mask.shape) for p in patches], axis=0)
+    votes = np.zeros(high - low, np.uint8)
+    for patch in patches:
+        votes[Patch(patch.mask, _minus(patch.first_zyx, low)).box] += patch.mask
+    return votes, _minus(low, np.zeros(3, np.int64))
 
-    Attributes
-    ----------
-    votes
-        Readers per voxel in the nodule's box.
-    first_zyx
-        Index of the box's voxel ``[0, 0, 0]`` on the grid.
-    readers
-        Readings of it.
-    min_diameter_mm, max_diameter_mm
-        As known from elsewhere; None: measure them.
-    names, ratings, ratings_median
-        The readings' names, and the mean and the median of their ratings.
+
+def _minus(first: Sequence[int], other: IntArray) -> tuple[int, int, int]:
+    z, y, x = (int(a - b) for a, b in zip(first, other, strict=True))
+    return z, y, x
+
+
+def votes_needed(readers: npt.ArrayLike, level: float = 0.5) -> IntArray:
+    """Least number of votes that makes a voxel part of a nodule with so many readers.
+
+    A nodule with more readings than LIDC had radiologists per scan counts as read by all four:
+    some of them drew it in parts, so a voxel never gets all its readings' votes.
     """
-
-    votes: Votes
-    first_zyx: tuple[int, int, int]
-    readers: int
-    min_diameter_mm: float | None = None
-    max_diameter_mm: float | None = None
-    names: tuple[str, ...] = ()
-    ratings: Mapping[str, float] = field(default_factory=dict)
-    ratings_median: Mapping[str, float] = field(default_factory=dict)
-
-    @property
-    def consensus(self) -> Patch:
-        """Voxels that at least half of the readers hold; all that any holds if none are."""
-        mask = self.votes >= votes_needed(self.readers)
-        return Patch(mask if mask.any() else self.votes > 0, self.first_zyx)
-
-    @property
-    def box(self) -> tuple[slice, slice, slice]:
-        """Slices of the box on the grid."""
-        return self.consensus.box
-
-    def axes_mm(self, geometry: Geometry) -> tuple[float, float]:
-        """Shortest and longest diameter, mm."""
-        if self.min_diameter_mm is None or self.max_diameter_mm is None:
-            return axes_mm(self.consensus.mask, geometry.spacing_mm)
-        return self.min_diameter_mm, self.max_diameter_mm
-
-    def centroid_xyz_mm(self, geometry: Geometry) -> Triple:
-        """World position of the consensus' centre of mass, mm."""
-        inside = self.consensus
-        index = np.argwhere(inside.mask).mean(axis=0) + inside.first_zyx
-        x, y, z = geometry.to_world(index)
-        return float(x), float(y), float(z)
+    counted = np.minimum(np.asarray(readers, np.int64), MOST_READERS)
+    return np.maximum(1, np.ceil(level * counted - 1e-9)).astype(np.int64)
 
 
-def voted(
-    readings: Sequence[Reading],
-    z_mm: FloatArray,
-    source: Geometry,
-    shape: Sequence[int],
-    geometry: Geometry,
-) -> VotedNodule | None:
-    """The nodule that these readings are of, on another grid than they were drawn on.
+def agreed(votes: Votes, readers: int) -> MaskArray:
+    """Voxels of one nodule that at least half of its readers hold; all that any holds if none are.
 
     Parameters
     ----------
-    readings
-        Of one nodule; one that lies wholly outside the stack has no vote on it, but counts as a
-        reader.
-    z_mm, source
-        World z of the slices of the stack it was drawn on, and that stack's geometry.
-    shape, geometry
-        The grid wanted.
+    votes : uint8
+        Readers per voxel, of any shape.
+    readers
+        Readings of the nodule.
+
+    Examples
+    --------
+    >>> agreed(np.array([0, 1, 2, 3], np.uint8), readers=4).tolist()
+    [False, False, True, True]
+    >>> agreed(np.array([0, 1, 1], np.uint8), readers=4).tolist()
+    [False, True, True]
+    """
+    mask: MaskArray = votes >= votes_needed(readers)
+    return mask if mask.any() else votes > 0
+
+
+def consensus(
+    votes: Votes,
+    labels: Labels,
+    readers: Mapping[int, int],
+    min_readers: int = 3,
+    level: float = 0.5,
+) -> tuple[MaskArray, MaskArray]:
+    """What is nodule, and what is neither nodule nor background.
+
+    Parameters
+    ----------
+    votes : uint8
+        Readers per voxel.
+    labels : uint16
+        Nodule per voxel, of the same shape (any number of axes).
+    readers
+        Readers of each nodule, by label.
+    min_readers
+        A nodule with fewer is ignored altogether.
+    level
+        A voxel belongs to a nodule where at least this share of its readers included it.
 
     Returns
     -------
-    VotedNodule or None
-        None if none of it lies on the grid.
+    target, ignore
+        Bool. `ignore` is every other voxel with a vote.
     """
-    drawn = [rasterise(reading, z_mm)[0] for reading in readings]
-    moved = [clipped(resample_mask(patch, source, geometry), shape) for patch in drawn if patch]
-    inside = [patch for patch in moved if patch]
-    if not inside:
-        return None
-    votes, first = count_votes(inside)
-    return VotedNodule(
-        votes,
-        first,
-        len(readings),
-        names=tuple(reading.key for reading in readings),
-        ratings=mean_ratings(readings),
-        ratings_median=median_ratings(readings),
-    )
-
-
-def mean_ratings(readings: Sequence[Reading]) -> dict[str, float]:
-    """Mean of each rating over the readings that have it."""
-    return {name: float(np.mean(given)) for name, given in _given(readings).items()}
-
-
-def median_ratings(readings: Sequence[Reading]) -> dict[str, float]:
-    """Median of each rating over the readings that have it; of two in the middle, their mean."""
-    return {name: float(np.median(given)) for name, given in _given(readings).items()}
-
-
-def _given(readings: Sequence[Reading]) -> dict[str, list[int]]:
-    names = dict.fromkeys(name for reading in readings for name in reading.ratings)
-    return {name: [r.ratings[name] for r in readings if name in r.ratings] for name in names}
-
-
-def paint(nodules: Sequence[VotedNodule], shape: Sequence[int]) -> tuple[Votes, Labels]:
-    """Votes and labels of all nodules on their grid; labels are 1, 2, ... in their order.
-
-    Where two nodules share a voxel it goes to the one with more votes there, to the first of
-    equals: a voxel has one label, and its votes are that nodule's.
-    """
-    votes = np.zeros(tuple(shape), np.uint8)
-    labels = np.zeros(tuple(shape), np.uint16)
-    for label, nodule in enumerate(nodules, 1):
-        more = nodule.votes > votes[nodule.box]
-        votes[nodule.box][more] = nodule.votes[more]
-        labels[nodule.box][more] = label
-    return votes, labels
+    ignore = votes > 0
+    # a handful of voxels of tens of millions has a vote
+    where = np.nonzero(ignore)
+    names, given = labels[where], votes[where]
+    least = np.full(max([int(names.max(initial=0)), *readers]) + 1, 256)
+    for label, count in readers.items():
+        if count >= min_readers:
+            least[label] = votes_needed(count, level)
+    enough = given >= least[names]
+    target = np.zeros(votes.shape, bool)
+    target[where] = enough
+    ignore[where] = ~enough
+    return target, ignore

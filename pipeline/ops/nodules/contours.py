@@ -11,12 +11,9 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
-from lungseg.volume import FloatArray, Geometry, Mask
-
-IntArray = npt.NDArray[np.int64]
-MaskArray = npt.NDArray[Mask]
+from lungseg.ops.nodules.patches import Patch
+from lungseg.volume import FloatArray, Geometry, IntArray, MaskArray
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,31 +76,6 @@ class Mark:
     z_mm: float
 
 
-@dataclass(frozen=True, eq=False)
-class Patch:
-    """A mask in its bounding box, and where the box lies.
-
-    Attributes
-    ----------
-    mask
-        ``(z, y, x)`` bool.
-    first_zyx
-        Index of the box's voxel ``[0, 0, 0]`` on the whole grid; may be negative.
-    """
-
-    mask: MaskArray
-    first_zyx: tuple[int, int, int]
-
-    @property
-    def box(self) -> tuple[slice, slice, slice]:
-        """Slices of the box on the whole grid."""
-        z, y, x = (
-            slice(first, first + size)
-            for first, size in zip(self.first_zyx, self.mask.shape, strict=True)
-        )
-        return z, y, x
-
-
 def interiors(polygons: Sequence[IntArray]) -> tuple[MaskArray, MaskArray]:
     """Pixels strictly inside each of several closed polygons, and those on its line.
 
@@ -162,7 +134,7 @@ def slice_z_mm(shape: Sequence[int], geometry: Geometry) -> FloatArray:
     return np.asarray(geometry.to_world(index)[:, 2])
 
 
-def on_slices(contours: Sequence[Contour], z_mm: FloatArray) -> tuple[IntArray, npt.NDArray[Mask]]:
+def on_slices(contours: Sequence[Contour], z_mm: FloatArray) -> tuple[IntArray, MaskArray]:
     """Nearest slice of each contour, and whether it lies within the stack.
 
     Parameters

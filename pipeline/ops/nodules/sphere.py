@@ -2,7 +2,9 @@
 
 import numpy as np
 
-from lungseg.ops.nodules.contours import Patch
+from lungseg.ops.grid.ranking import highest_ranked
+from lungseg.ops.nodules.patches import Patch
+from lungseg.ops.nodules.sizes import ball_mm3
 from lungseg.volume import Geometry, Triple
 
 
@@ -30,9 +32,8 @@ def ball(centre_xyz_mm: Triple, diameter_mm: float, geometry: Geometry) -> Patch
     shape = np.ceil(centre + reach).astype(np.int64) - low + 1
     index = np.moveaxis(np.indices(shape.tolist()), 0, -1) + low
     # the direction is orthonormal, so distances along the axes are distances in the world
-    away = (((index - centre) * np.asarray(geometry.spacing_mm)) ** 2).sum(axis=-1).ravel()
-    wanted = max(1, round(np.pi / 6 * diameter_mm**3 / geometry.voxel_mm3))
-    mask = np.zeros(away.size, bool)
-    mask[np.argsort(away.round(9), kind="stable")[:wanted]] = True
+    away = (((index - centre) * np.asarray(geometry.spacing_mm)) ** 2).sum(axis=-1)
+    wanted = max(1, round(ball_mm3(diameter_mm) / geometry.voxel_mm3))
+    mask = highest_ranked(-away.round(9), wanted)
     z, y, x = (int(n) for n in low)
-    return Patch(mask.reshape(shape), (z, y, x))
+    return Patch(mask, (z, y, x))

@@ -21,15 +21,23 @@ from functools import lru_cache
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from lungseg.ops.grid.morphology import fill, largest
-from lungseg.ops.nodules.contours import MaskArray, Patch
+from lungseg.ops.grid.ranking import highest_ranked
+from lungseg.ops.nodules.patches import Patch
+from lungseg.ops.nodules.sizes import ball_mm3
 from lungseg.ops.nodules.sphere import ball
-from lungseg.volume import HU, AnyVolume, FloatArray, Geometry, Triple, Volume
-
-F32 = npt.NDArray[np.float32]
-IntArray = npt.NDArray[np.int64]
+from lungseg.volume import (
+    F32,
+    HU,
+    AnyVolume,
+    FloatArray,
+    Geometry,
+    IntArray,
+    MaskArray,
+    Triple,
+    Volume,
+)
 
 # Where one diameter is known alone, the mask holds the ball of the one share and ends at the other.
 SMALLEST, LARGEST = 0.5, 1.6
@@ -149,8 +157,8 @@ def wand(  # noqa: PLR0913 - a position, three lengths, and where to look
     surely.flat[np.argmin(around.away_mm)] = True
     wanted = None
     if diameter_mm:
-        wanted = max(1, round(np.pi / 6 * diameter_mm**3 / ct.geometry.voxel_mm3))
-    mask = _best(depth, allowed, surely, wanted)
+        wanted = max(1, round(ball_mm3(diameter_mm) / ct.geometry.voxel_mm3))
+    mask = _chosen(depth, allowed, surely, wanted)
     z, y, x = (int(n) for n in around.first)
     return Wanded(Patch(mask, (z, y, x)))
 
@@ -358,16 +366,11 @@ def _net() -> _Net:
     )
 
 
-def _best(
+def _chosen(
     depth: FloatArray, allowed: MaskArray, surely: MaskArray, wanted: int | None
 ) -> MaskArray:
     """One piece without holes: the deepest `wanted` voxels, or all that lie under the surface."""
     depth = np.where(allowed, depth.round(6), -np.inf)
     depth[surely] = np.inf
-    mask = depth > 0
-    if wanted is not None:
-        deepest = np.argsort(-depth, axis=None, kind="stable")
-        mask.fill(False)
-        mask.flat[deepest[:wanted]] = True
-        mask &= allowed
+    mask = depth > 0 if wanted is None else highest_ranked(depth, wanted) & allowed
     return (fill(largest(mask, connectivity=6)) & allowed) | surely

@@ -18,7 +18,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-Floats = npt.NDArray[np.float32]
+from lungseg.volume import F32, FloatArray
+
 Labels = npt.NDArray[np.uint8]
 
 # 64 rows of a slice: the half dozen arrays of such a block fit into a level-2 cache.
@@ -129,7 +130,7 @@ def warp(  # noqa: PLR0913 - what surrounds the source is named, not positional
     outside: float,
     outside_label: int = 0,
     window: tuple[float, float, int, int] | None = None,
-) -> tuple[Floats, Labels | None]:
+) -> tuple[F32, Labels | None]:
     """Image and labels after the geometric part of `change`, each read once.
 
     Parameters
@@ -170,7 +171,7 @@ def warp(  # noqa: PLR0913 - what surrounds the source is named, not positional
     return warped, chosen
 
 
-def shade(change: Draw, image: Floats) -> Floats:
+def shade(change: Draw, image: F32) -> F32:
     """`image`, scaled to 0..1, after the brightness, contrast and noise of `change`, in place."""
     if change.contrast != 1.0 or change.brightness:
         image *= np.float32(change.contrast)
@@ -183,11 +184,11 @@ def shade(change: Draw, image: Floats) -> Floats:
     return image
 
 
-def _nested(nodes: npt.NDArray[np.float64]) -> tuple[tuple[tuple[float, ...], ...], ...]:
+def _nested(nodes: FloatArray) -> tuple[tuple[tuple[float, ...], ...], ...]:
     return tuple(tuple(tuple(float(v) for v in row) for row in axis) for axis in nodes)
 
 
-def _framed(channel: npt.NDArray[np.generic], outside: float) -> Floats:
+def _framed(channel: npt.NDArray[np.generic], outside: float) -> F32:
     ny, nx = channel.shape
     framed = np.empty((ny + 3, nx + 3), np.float32)
     framed[0] = framed[ny + 1 :] = framed[:, 0] = outside
@@ -203,7 +204,7 @@ def _framed_labels(labels: Labels, outside: int) -> Labels:
     return framed.ravel()
 
 
-def _linear(source: list[Floats], y: Floats, x: Floats, stride: int, out: Floats) -> None:
+def _linear(source: list[F32], y: F32, x: F32, stride: int, out: F32) -> None:
     row, column = y.astype(np.int32), x.astype(np.int32)
     y -= row
     x -= column
@@ -227,7 +228,7 @@ def _linear(source: list[Floats], y: Floats, x: Floats, stride: int, out: Floats
         np.add(top, bottom, out=result)
 
 
-def _nearest(labels: Labels, y: Floats, x: Floats, stride: int) -> Labels:
+def _nearest(labels: Labels, y: F32, x: F32, stride: int) -> Labels:
     half = np.float32(0.5)
     index = (y + half).astype(np.int32)
     index *= stride
@@ -240,7 +241,7 @@ def _positions(
     shape: tuple[int, int],
     centre: tuple[float, float],
     size: tuple[int, int],
-) -> tuple[tuple[Floats, Floats], tuple[Floats, Floats]]:
+) -> tuple[tuple[F32, F32], tuple[F32, F32]]:
     """Factors ``(rows, k) @ (k, columns)`` of the framed source's y and x for each pixel."""
     linear, offset = _affine(change, shape)
     at_y = np.arange(size[0]) - (size[0] - 1) / 2 + centre[0]
@@ -284,7 +285,7 @@ def _affine(
     return linear, (offset_y, offset_x)
 
 
-def _basis(at: npt.NDArray[Any], length: int) -> npt.NDArray[np.float64]:
+def _basis(at: npt.NDArray[Any], length: int) -> FloatArray:
     """Weights ``(len(at), 3)`` of the grid's three nodes: natural cubic spline, flat beyond."""
     return np.asarray(_spline(length)(np.clip(at, 0.0, length - 1.0)))
 

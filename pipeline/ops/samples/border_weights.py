@@ -4,15 +4,17 @@ import numpy as np
 import numpy.typing as npt
 from scipy import ndimage
 
+from lungseg.volume import F32, MaskArray
+
 
 def border_weights(
-    labels: npt.NDArray[np.bool_] | npt.NDArray[np.integer],
+    labels: MaskArray | npt.NDArray[np.integer],
     *,
     w0: float = 10.0,
     sigma_px: float = 5.0,
     background: float = 1.0,
     foreground: float = 1.0,
-) -> npt.NDArray[np.float32]:
+) -> F32:
     """Weight of each pixel of a slice, after Ronneberger et al. 2015, equation 2.
 
     ``w(x) = class weight + w0 exp(-(d1 + d2)^2 / (2 sigma^2))``, where d1 and d2 are the

@@ -3,7 +3,9 @@
 import numpy as np
 import numpy.typing as npt
 
-Places = npt.NDArray[np.intp]
+from lungseg.volume import IndexArray
+
+Places = IndexArray
 
 
 def neighbours(

@@ -5,19 +5,16 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from lungseg.volume import Mask
-
-Counts = npt.NDArray[np.int64]
-Areas = npt.NDArray[np.float32]
+from lungseg.volume import F32, IntArray
 
 
-def filled_pixels(array: npt.NDArray[np.generic]) -> Counts:
+def filled_pixels(array: npt.NDArray[np.generic]) -> IntArray:
     """Pixels that are not 0 on each slice of ``(z, y, x)``."""
     # Slice by slice: count_nonzero over axes makes a bool copy of the volume first.
     return np.asarray([np.count_nonzero(plane) for plane in array], np.int64)
 
 
-def chosen_slices(lung: Counts, voted: Counts, every: int | None) -> npt.NDArray[np.int32]:
+def chosen_slices(lung: IntArray, voted: IntArray, every: int | None) -> npt.NDArray[np.int32]:
     """Slices that become rows, ascending.
 
     Parameters
@@ -34,7 +31,7 @@ def chosen_slices(lung: Counts, voted: Counts, every: int | None) -> npt.NDArray
     return np.sort(np.concatenate([np.flatnonzero(nodule), taken])).astype(np.int32)
 
 
-def vote_areas(votes: npt.NDArray[np.uint8], levels: tuple[int, ...], pixel_mm2: float) -> Areas:
+def vote_areas(votes: npt.NDArray[np.uint8], levels: tuple[int, ...], pixel_mm2: float) -> F32:
     """Area on each slice that at least so many readers drew: ``(levels, z)`` mm2."""
     areas = np.zeros((len(levels), len(votes)), np.float32)
     # All but a few slices have no vote, and counting those costs more than all the rest.
@@ -45,20 +42,6 @@ def vote_areas(votes: npt.NDArray[np.uint8], levels: tuple[int, ...], pixel_mm2:
     return areas
 
 
-def mask_areas(mask: npt.NDArray[Any], pixel_mm2: float) -> Areas:
+def mask_areas(mask: npt.NDArray[Any], pixel_mm2: float) -> F32:
     """Area of a mask on each slice, mm2."""
     return (filled_pixels(mask) * pixel_mm2).astype(np.float32)
-
-
-def bounding_box(mask: npt.NDArray[Mask]) -> tuple[slice, slice, slice] | None:
-    """Smallest box of ``(z, y, x)`` that holds all of `mask`; None if it is empty."""
-    depth = filled_pixels(mask) > 0
-    if not depth.any():
-        return None
-    first, last = int(depth.argmax()), len(depth) - int(depth[::-1].argmax())
-    seen = np.logical_or.reduce(mask[first:last], axis=0)
-    box = [slice(first, last)]
-    for hit in (seen.any(axis=1), seen.any(axis=0)):
-        found = np.flatnonzero(hit)
-        box.append(slice(int(found[0]), int(found[-1]) + 1))
-    return box[0], box[1], box[2]

@@ -15,7 +15,7 @@ from typing import Any, Self
 import numpy as np
 import numpy.typing as npt
 
-Bools = npt.NDArray[np.bool_]
+from lungseg.volume import IntArray, MaskArray
 
 
 def quotient(above: float, below: float, empty: float = float("nan")) -> float:
@@ -75,7 +75,7 @@ class Counts:
         return quotient(right, right + self.false_positive + self.false_negative)
 
 
-def count(marked: Bools, target: Bools, counted: Bools | None = None) -> Counts:
+def count(marked: MaskArray, target: MaskArray, counted: MaskArray | None = None) -> Counts:
     """Count voxels by truth and mark.
 
     Parameters
@@ -95,8 +95,8 @@ def count(marked: Bools, target: Bools, counted: Bools | None = None) -> Counts:
 
 
 def slice_counts(
-    marked: Bools, target: Bools, counted: Bools | None = None
-) -> npt.NDArray[np.int64]:
+    marked: MaskArray, target: MaskArray, counted: MaskArray | None = None
+) -> IntArray:
     """Counts ``(n, 4)`` of each slice of ``(n, ...)``, in the order of the fields of `Counts`."""
     shapes = {marked.shape, target.shape} | ({counted.shape} if counted is not None else set())
     if len(shapes) > 1:
@@ -156,14 +156,14 @@ class Tally:
     """
 
     def __init__(self) -> None:
-        self._tables: list[npt.NDArray[np.int64]] = []
+        self._tables: list[IntArray] = []
 
-    def add(self, marked: Bools, target: Bools, counted: Bools | None = None) -> None:
+    def add(self, marked: MaskArray, target: MaskArray, counted: MaskArray | None = None) -> None:
         """Count a batch ``(n, ...)`` of slices."""
         self._tables.append(slice_counts(marked, target, counted))
 
     @property
-    def table(self) -> npt.NDArray[np.int64]:
+    def table(self) -> IntArray:
         """Counts ``(n, 4)`` of all slices, in the order they came."""
         return np.concatenate([np.zeros((0, 4), np.int64), *self._tables])
 
@@ -177,9 +177,9 @@ class Tally:
         hits, false, missed, _ = table.T
         empty = hits + missed == 0
         clean = empty & (false == 0)
-        union = np.maximum(hits + false + missed, 1)
-        iou = np.where(empty, clean, hits / union)
-        dice = np.where(empty, clean, 2 * hits / (union + hits).clip(1))
+        slices = [Counts(*row) for row in table.tolist()]
+        dice = np.array([counts.dice for counts in slices])
+        iou = np.array([counts.iou for counts in slices])
         return SliceScores(
             slices=len(table),
             empty=int(empty.sum()),
@@ -203,7 +203,7 @@ class Tally:
         }
 
 
-def _first_axis(counted: Bools | None) -> Bools | None:
+def _first_axis(counted: MaskArray | None) -> MaskArray | None:
     return None if counted is None else counted[np.newaxis]
 
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-Floats = npt.NDArray[np.float64]
+from lungseg.volume import FloatArray, IndexArray, IntArray
 
 # False positives per scan at which the CPM samples the curve (Niemeijer et al. 2011).
 RATES = (0.125, 0.25, 0.5, 1.0, 2.0, 4.0, 8.0)
@@ -37,9 +37,9 @@ class ScanHits:
         Candidates dropped as further hits on a nodule, and as neither right nor wrong.
     """
 
-    best: npt.NDArray[np.intp]
-    probability: Floats
-    false: Floats
+    best: IndexArray
+    probability: FloatArray
+    false: FloatArray
     duplicates: int
     ignored: int
 
@@ -92,9 +92,7 @@ def hits(
     )
 
 
-def _within(
-    xyz: Floats, centre: Sequence[float], diameter_mm: float | None
-) -> npt.NDArray[np.intp]:
+def _within(xyz: FloatArray, centre: Sequence[float], diameter_mm: float | None) -> IndexArray:
     distance = np.linalg.norm(xyz - np.asarray(centre, float), axis=1)
     return np.flatnonzero(distance < radius_mm(diameter_mm))
 
@@ -111,11 +109,11 @@ class Froc:
         Of those; sensitivity is NaN if there is no nodule.
     """
 
-    threshold: Floats
-    fp_per_scan: Floats
-    sensitivity: Floats
+    threshold: FloatArray
+    fp_per_scan: FloatArray
+    sensitivity: FloatArray
 
-    def at(self, rates: npt.ArrayLike = RATES) -> Floats:
+    def at(self, rates: npt.ArrayLike = RATES) -> FloatArray:
         """Sensitivity at these false positives per scan, between points by straight lines.
 
         Beyond the last point it stays what it was there.
@@ -133,7 +131,7 @@ class ScoredCandidates:
     """Hits and false positives of many scans, in the order of their probability."""
 
     def __init__(self, scans: Sequence[ScanHits]) -> None:
-        parts: list[tuple[int, bool, Floats]] = []
+        parts: list[tuple[int, bool, FloatArray]] = []
         for k, scan in enumerate(scans):
             parts.append((k, True, scan.probability[~np.isnan(scan.probability)]))
             parts.append((k, False, scan.false))
@@ -149,7 +147,7 @@ class ScoredCandidates:
         # Candidates of one probability pass a threshold together.
         self.last = np.flatnonzero(np.diff(self.probability, append=-np.inf) != 0)
 
-    def froc(self, weight: npt.NDArray[np.int64] | None = None) -> Froc:
+    def froc(self, weight: IntArray | None = None) -> Froc:
         """The curve; scan *k* counts `weight[k]` times (once without weights)."""
         w = np.ones(len(self.nodules), np.int64) if weight is None else weight
         each = w[self.scan]
@@ -166,7 +164,7 @@ class ScoredCandidates:
 
 def bootstrap(
     marks: ScoredCandidates, rounds: int, seed: int, rates: Sequence[float] = RATES
-) -> npt.NDArray[np.float64]:
+) -> FloatArray:
     """Sensitivities ``(rounds, rates)`` of as many scans drawn with replacement.
 
     Scans are drawn and not nodules, because the nodules of a scan are found or missed together.
@@ -181,7 +179,7 @@ def bootstrap(
     return drawn
 
 
-def interval(drawn: Floats, level: float = 0.95) -> tuple[float, float] | None:
+def interval(drawn: FloatArray, level: float = 0.95) -> tuple[float, float] | None:
     """Bounds that leave out equal shares of the draws on both sides; None if there are none."""
     known = drawn[~np.isnan(drawn)]
     if not known.size:

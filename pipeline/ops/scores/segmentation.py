@@ -2,15 +2,15 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from lungseg.ops.nodules.clusters import consensus
+from lungseg.ops.grid.boxes import bounding_box
+from lungseg.ops.nodules.consensus import consensus, count_votes
+from lungseg.ops.nodules.patches import Patch
 from lungseg.ops.scores.counts import Counts, count
-
-Box = tuple[slice, slice, slice]
+from lungseg.volume import MaskArray
 
 
 @dataclass(frozen=True)
@@ -45,9 +45,9 @@ class ScanOverlap:
         One entry for each nodule that enough readers drew.
     """
 
-    marked: npt.NDArray[np.bool_]
-    target: npt.NDArray[np.bool_]
-    counted: npt.NDArray[np.bool_]
+    marked: MaskArray
+    target: MaskArray
+    counted: MaskArray
     nodules: tuple[NoduleOverlap, ...]
 
     def counts(self) -> Counts:
@@ -75,8 +75,8 @@ def overlap(  # noqa: PLR0913, PLR0917 - what was found, what was drawn, and by 
         A nodule with fewer readers is ignored; of the others, voxels that at least this share of
         the readers included are nodule, every other voxel with a vote is ignored.
     """
-    there = np.asarray(marks.any(axis=0) | votes.any(axis=0))
-    rows, columns = _span(np.asarray(there.any(axis=1))), _span(np.asarray(there.any(axis=0)))
+    seen = bounding_box(np.asarray(marks.any(axis=0) | votes.any(axis=0))[np.newaxis])
+    _, rows, columns = seen or (slice(0, 1),) * 3
     window = (slice(0, len(marks)), rows, columns)
     marks, votes, labels = marks[window], votes[window], labels[window]
     target, ignore = consensus(votes, labels, readers, min_readers, level)
@@ -92,8 +92,8 @@ def overlap(  # noqa: PLR0913, PLR0917 - what was found, what was drawn, and by 
 def _one(
     label: int,
     marks: npt.NDArray[np.uint16],
-    target: npt.NDArray[np.bool_],
-    ignore: npt.NDArray[np.bool_],
+    target: MaskArray,
+    ignore: MaskArray,
     labels: npt.NDArray[np.uint16],
 ) -> NoduleOverlap:
     mine = target & (labels == label)
@@ -107,6 +107,8 @@ def _one(
     return NoduleOverlap(label, agreement.dice, agreement.sensitivity)
 
 
-def _span(there: npt.NDArray[Any]) -> slice:
-    index = np.flatnonzero(there)
-    return slice(int(index[0]), int(index[-1]) + 1) if index.size else slice(0, 1)
+def patch_dice(one: Patch, other: Patch) -> float:
+    """Dice of two masks on the same grid, each in a box of its own."""
+    votes, _ = count_votes([one, other])
+    both = int(np.count_nonzero(votes == 2))
+    return Counts(both, int(one.mask.sum()) - both, int(other.mask.sum()) - both).dice

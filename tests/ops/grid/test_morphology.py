@@ -8,7 +8,6 @@ from scipy import ndimage
 
 from lungseg.ops.grid.morphology import (
     axial_components,
-    bounding_box,
     close_mm,
     components,
     dilate_mm,
@@ -126,19 +125,6 @@ def test_axial_components_never_join_slices(mask):
     for label in range(1, found + 1):
         z = np.nonzero(labels == label)[0]
         assert z.min() == z.max()
-
-
-@FEW
-@given(MASKS, st.tuples(*[st.integers(0, 3)] * 3))
-def test_the_bounding_box_is_the_smallest_and_stays_inside(mask, margin):
-    box = bounding_box(mask, margin)
-    if not mask.any():
-        assert box is None
-        return
-    for axis, s in enumerate(box):
-        hit = np.nonzero(mask)[axis]
-        assert s.start == max(0, hit.min() - margin[axis])
-        assert s.stop == min(mask.shape[axis], hit.max() + 1 + margin[axis])
 
 
 def test_long_radii_leave_the_small_integers():

@@ -5,6 +5,7 @@ import pytest
 
 from lungseg.core.errors import ScanError
 from lungseg.ops.lungs.find import LungSettings, find_lungs
+from lungseg.ops.scores.counts import count
 from lungseg.volume import Geometry, Volume
 from tests.ops.lungs.lung_shapes import SPACING, ellipsoid, torso
 
@@ -26,7 +27,7 @@ def found(ct, **settings):
 
 
 def dice(one, other):
-    return 2 * (one & other).sum() / (one.sum() + other.sum())
+    return count(one, other).dice
 
 
 @pytest.mark.parametrize(

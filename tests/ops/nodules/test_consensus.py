@@ -1,85 +1,49 @@
-"""Nodules on the working grid: votes, labels, what overlaps."""
+"""Votes of readers, and what is nodule by them."""
 
 import numpy as np
 import pytest
 
-from lungseg.ops.nodules.consensus import (
-    VotedNodule,
-    mean_ratings,
-    median_ratings,
-    paint,
-    voted,
-)
-from lungseg.volume import Geometry
-from tests.readings import box_reading
-
-SOURCE = Geometry((2.0, 1.0, 1.0), (0.0, 0.0, 0.0))
-WORKING = Geometry((1.0, 1.0, 1.0), (0.0, 0.0, 0.0))
-Z = np.arange(10) * 2.0
+from lungseg.ops.nodules.consensus import agreed, consensus, count_votes, votes_needed
+from lungseg.ops.nodules.patches import Patch
 
 
-def nodule(votes, first, readers=2, **more):
-    return VotedNodule(np.array(votes, np.uint8), first, readers, **more)
-
-
-def test_readings_are_counted_where_they_overlap():
-    readings = [
-        box_reading("a", Z[2:5], 5, 5, 8, 8, malignancy=5),
-        box_reading("b", Z[2:5], 7, 5, 10, 8, malignancy=2),
-    ]
-    found = voted(readings, Z, SOURCE, (19, 30, 30), WORKING)
-    assert found.readers == 2
-    assert found.names == ("a", "b")
-    assert found.ratings["malignancy"] == 3.5
-    assert found.votes.sum() == 2 * (6 * 4 * 4)
-    assert (found.votes == 2)[2:5].sum() == 3 * 4 * 2
-    assert found.centroid_xyz_mm(WORKING) == pytest.approx((7.5, 6.5, 6.0), abs=0.51)
-
-
-def test_a_reading_outside_the_stack_is_a_reader_without_a_vote():
-    readings = [box_reading("a", Z[2:4], 5, 5, 8, 8), box_reading("b", [99.0], 5, 5, 8, 8)]
-    found = voted(readings, Z, SOURCE, (19, 30, 30), WORKING)
-    assert found.readers == 2
-    assert found.votes.max() == 1
-    assert voted(readings[1:], Z, SOURCE, (19, 30, 30), WORKING) is None
-
-
-def test_what_lies_beyond_the_grid_is_left_out():
-    assert voted([box_reading("a", Z[2:4], 5, 5, 8, 8)], Z, SOURCE, (2, 30, 30), WORKING) is None
-
-
-def test_a_nodule_without_a_majority_is_all_that_anyone_drew():
-    assert nodule([[[1, 0, 1]]], (0, 0, 0), readers=4).consensus.mask.sum() == 2
-    assert nodule([[[1, 2, 1]]], (0, 0, 0), readers=4).consensus.mask.sum() == 1
-
-
-def test_diameters_known_from_elsewhere_stand():
-    known = nodule([[[1]]], (0, 0, 0), min_diameter_mm=4.0, max_diameter_mm=9.0)
-    assert known.axes_mm(WORKING) == (4.0, 9.0)
-    assert nodule([[[1]]], (0, 0, 0)).axes_mm(WORKING) == pytest.approx((1.24, 1.24), abs=0.01)
-
-
-def test_a_voxel_goes_to_the_nodule_with_more_votes_there():
-    votes, labels = paint(
-        [nodule([[[1, 2, 1]]], (0, 0, 0)), nodule([[[1, 3, 2]]], (0, 0, 1))], (1, 1, 5)
+def test_votes_are_counted_in_the_box_of_all():
+    one, two = (
+        Patch(np.ones((1, 2, 2), bool), (0, 0, 0)),
+        Patch(np.ones((1, 2, 2), bool), (0, 1, 1)),
     )
-    assert votes.tolist() == [[[1, 2, 3, 2, 0]]]
-    assert labels.tolist() == [[[1, 1, 2, 2, 0]]]
-    assert (votes.dtype, labels.dtype) == (np.uint8, np.uint16)
-
-
-def test_a_rating_that_one_left_out_is_the_others_mean():
-    one, two = box_reading("a", Z[:1], 1, 1, 2, 2), box_reading("b", Z[:1], 1, 1, 2, 2, 5)
-    del one.ratings["malignancy"]
-    assert mean_ratings([one, two])["malignancy"] == 5.0
-    assert mean_ratings([]) == {}
+    votes, first = count_votes([one, two])
+    assert first == (0, 0, 0)
+    assert votes.tolist() == [[[1, 1, 0], [1, 2, 1], [0, 1, 1]]]
+    assert votes.dtype == np.uint8
 
 
 @pytest.mark.parametrize(
-    ("given", "median"), [((5, 1, 1), 1.0), ((5, 4, 1, 1), 2.5), ((4,), 4.0), ((), None)]
+    ("readers", "level", "needed"),
+    [(1, 0.5, 1), (2, 0.5, 1), (3, 0.5, 2), (4, 0.5, 2), (8, 0.5, 2), (4, 1.0, 4), (3, 0.0, 1)],
 )
-def test_the_median_of_ratings_is_that_of_the_readers_who_gave_one(given, median):
-    readings = [box_reading("a", Z[:1], 1, 1, 2, 2, malignancy=grade) for grade in given]
-    silent = box_reading("b", Z[:1], 1, 1, 2, 2)
-    del silent.ratings["malignancy"]
-    assert median_ratings([*readings, silent]).get("malignancy") == median
+def test_half_of_those_who_drew_it(readers, level, needed):
+    assert votes_needed(readers, level) == needed
+
+
+def test_consensus_is_target_the_rest_of_the_votes_is_ignored():
+    votes = np.array([[[0, 1, 2, 3, 4, 1, 2]]], np.uint8)
+    labels = np.array([[[0, 1, 1, 1, 1, 2, 2]]], np.uint16)
+    target, ignore = consensus(votes, labels, {1: 4, 2: 2})
+    assert target.tolist() == [[[False, False, True, True, True, False, False]]]
+    assert ignore.tolist() == [[[False, True, False, False, False, True, True]]]
+    target, _ = consensus(votes, labels, {1: 4, 2: 2}, min_readers=1, level=1.0)
+    assert target.tolist() == [[[False, False, False, False, True, False, True]]]
+    # a label that the list does not know is no truth
+    target, ignore = consensus(votes, labels, {2: 2}, min_readers=2)
+    assert target.tolist() == [[[False, False, False, False, False, True, True]]]
+    assert (target | ignore).tolist() == [[[False, True, True, True, True, True, True]]]
+    empty, _ = consensus(np.zeros((1, 2, 2), np.uint8), np.zeros((1, 2, 2), np.uint16), {})
+    assert not empty.any()
+
+
+def test_where_no_voxel_has_half_of_the_readers_all_that_anyone_drew_is_nodule():
+    votes = np.array([[0, 1, 2], [3, 1, 0]], np.uint8)
+    assert agreed(votes, 4).tolist() == [[False, False, True], [True, False, False]]
+    assert agreed(votes.clip(0, 1), 4).tolist() == [[False, True, True], [True, True, False]]
+    assert not agreed(np.zeros((2, 2), np.uint8), 4).any()

@@ -10,7 +10,6 @@ from lungseg.io.annotations import lidc_database
 from lungseg.ops.nodules.contours import (
     Contour,
     Mark,
-    Patch,
     Reading,
     flipped,
     flipped_mark,
@@ -19,6 +18,7 @@ from lungseg.ops.nodules.contours import (
     rasterise,
     slice_z_mm,
 )
+from lungseg.ops.nodules.patches import Patch
 from lungseg.volume import Geometry
 from tests.readings import box_line, box_reading
 

@@ -6,16 +6,14 @@ import numpy as np
 import pytest
 
 from lungseg.io.annotations import lidc_database
-from lungseg.ops.nodules.clusters import (
-    clipped,
-    cluster,
-    count_votes,
-    equivalent_diameter_mm,
-    votes_needed,
-)
-from lungseg.ops.nodules.contours import Patch, rasterise
+from lungseg.ops.nodules.clusters import cluster
+from lungseg.ops.nodules.consensus import count_votes, votes_needed
+from lungseg.ops.nodules.contours import rasterise
+from lungseg.ops.nodules.patches import Patch, clipped
+from lungseg.ops.nodules.sizes import equivalent_diameter_mm
 from lungseg.ops.nodules.sphere import ball
 from lungseg.ops.nodules.wand import LARGEST, SMALLEST, wand
+from lungseg.ops.scores.counts import count
 from lungseg.phantom.lidc_like import drawn_nodules, scene
 from lungseg.volume import Geometry, Volume
 
@@ -61,7 +59,7 @@ def followed(ct, size, *, known=True, lungs=None, low=SMALLEST, high=LARGEST):
 
 
 def dice(a, b):
-    return 2 * (a & b).sum() / (a.sum() + b.sum())
+    return count(a, b).dice
 
 
 @pytest.mark.parametrize("known", [True, False], ids=["diameter", "bounds alone"])

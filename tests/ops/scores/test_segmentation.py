@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from lungseg.ops.scores.segmentation import overlap
+from lungseg.ops.nodules.patches import Patch
+from lungseg.ops.scores.segmentation import overlap, patch_dice
 
 SHAPE = (6, 20, 20)
 
@@ -59,3 +60,12 @@ def test_nothing_found_and_nothing_drawn_is_no_error():
     found = overlap(*empty(), {}, 3, 0.5)
     assert found.nodules == ()
     assert found.counts().dice == 1.0
+
+
+def test_patches_are_compared_where_they_lie():
+    one, two = (
+        Patch(np.ones((1, 2, 2), bool), (0, 0, 0)),
+        Patch(np.ones((1, 2, 2), bool), (0, 1, 1)),
+    )
+    assert patch_dice(one, two) == 0.25
+    assert patch_dice(one, one) == 1.0

@@ -1,0 +1,42 @@
+"""Boxes of voxels: the smallest that holds a mask, and one with room around it."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from lungseg.volume import Box, MaskArray
+
+
+def bounding_box(mask: MaskArray, margin: Sequence[int] = (0, 0, 0)) -> Box | None:
+    """Smallest box that holds `mask`, widened by `margin` voxels a side but inside the array.
+
+    None if the mask is empty.
+
+    >>> mask = np.zeros((4, 5, 6), bool)
+    >>> mask[1, 2:4, 5] = True
+    >>> bounding_box(mask)
+    (slice(1, 2, None), slice(2, 4, None), slice(5, 6, None))
+    >>> bounding_box(mask, (2, 0, 1))
+    (slice(0, 4, None), slice(2, 4, None), slice(4, 6, None))
+    """
+    ends: list[tuple[int, int]] = []
+    rest = mask
+    for axis in range(3):
+        others = tuple(k for k in range(3) if k != axis)
+        hit = np.flatnonzero(rest.any(axis=others))
+        if not len(hit):
+            return None
+        ends.append((int(hit[0]), int(hit[-1]) + 1))
+        # What is known to be empty is not read again.
+        rest = rest[tuple([slice(None)] * axis + [slice(*ends[-1])])]
+    z, y, x = (slice(low, high) for low, high in ends)
+    return widened((z, y, x), margin, mask.shape)
+
+
+def widened(box: Box, margin: Sequence[int], shape: Sequence[int]) -> Box:
+    """`box` with `margin` voxels more a side, as far as an array of this `shape` goes."""
+    z, y, x = (
+        slice(max(0, s.start - m), min(n, s.stop + m))
+        for s, m, n in zip(box, margin, shape, strict=True)
+    )
+    return z, y, x

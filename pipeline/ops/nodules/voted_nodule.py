@@ -1,0 +1,133 @@
+"""A nodule on the working grid: how many of its readers hold each voxel."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from lungseg.ops.nodules.consensus import Labels, Votes, agreed, count_votes
+from lungseg.ops.nodules.contours import Reading, rasterise
+from lungseg.ops.nodules.patches import Patch, clipped, resample_mask
+from lungseg.ops.nodules.sizes import axes_mm
+from lungseg.volume import Box, FloatArray, Geometry, Triple
+
+
+@dataclass(frozen=True, eq=False)
+class VotedNodule:
+    """One nodule, clipped to the grid it lies on.
+
+    Attributes
+    ----------
+    votes
+        Readers per voxel in the nodule's box.
+    first_zyx
+        Index of the box's voxel ``[0, 0, 0]`` on the grid.
+    readers
+        Readings of it.
+    min_diameter_mm, max_diameter_mm
+        As known from elsewhere; None: measure them.
+    names, ratings, ratings_median
+        The readings' names, and the mean and the median of their ratings.
+    """
+
+    votes: Votes
+    first_zyx: tuple[int, int, int]
+    readers: int
+    min_diameter_mm: float | None = None
+    max_diameter_mm: float | None = None
+    names: tuple[str, ...] = ()
+    ratings: Mapping[str, float] = field(default_factory=dict)
+    ratings_median: Mapping[str, float] = field(default_factory=dict)
+
+    @property
+    def consensus(self) -> Patch:
+        """Voxels that at least half of the readers hold; all that any holds if none are."""
+        return Patch(agreed(self.votes, self.readers), self.first_zyx)
+
+    @property
+    def box(self) -> Box:
+        """Slices of the box on the grid."""
+        return self.consensus.box
+
+    def axes_mm(self, geometry: Geometry) -> tuple[float, float]:
+        """Shortest and longest diameter, mm."""
+        if self.min_diameter_mm is None or self.max_diameter_mm is None:
+            return axes_mm(self.consensus.mask, geometry.spacing_mm)
+        return self.min_diameter_mm, self.max_diameter_mm
+
+    def centroid_xyz_mm(self, geometry: Geometry) -> Triple:
+        """World position of the consensus' centre of mass, mm."""
+        inside = self.consensus
+        index = np.argwhere(inside.mask).mean(axis=0) + inside.first_zyx
+        x, y, z = geometry.to_world(index)
+        return float(x), float(y), float(z)
+
+
+def voted(
+    readings: Sequence[Reading],
+    z_mm: FloatArray,
+    source: Geometry,
+    shape: Sequence[int],
+    geometry: Geometry,
+) -> VotedNodule | None:
+    """The nodule that these readings are of, on another grid than they were drawn on.
+
+    Parameters
+    ----------
+    readings
+        Of one nodule; one that lies wholly outside the stack has no vote on it, but counts as a
+        reader.
+    z_mm, source
+        World z of the slices of the stack it was drawn on, and that stack's geometry.
+    shape, geometry
+        The grid wanted.
+
+    Returns
+    -------
+    VotedNodule or None
+        None if none of it lies on the grid.
+    """
+    drawn = [rasterise(reading, z_mm)[0] for reading in readings]
+    moved = [clipped(resample_mask(patch, source, geometry), shape) for patch in drawn if patch]
+    inside = [patch for patch in moved if patch]
+    if not inside:
+        return None
+    votes, first = count_votes(inside)
+    return VotedNodule(
+        votes,
+        first,
+        len(readings),
+        names=tuple(reading.key for reading in readings),
+        ratings=mean_ratings(readings),
+        ratings_median=median_ratings(readings),
+    )
+
+
+def mean_ratings(readings: Sequence[Reading]) -> dict[str, float]:
+    """Mean of each rating over the readings that have it."""
+    return {name: float(np.mean(given)) for name, given in _given(readings).items()}
+
+
+def median_ratings(readings: Sequence[Reading]) -> dict[str, float]:
+    """Median of each rating over the readings that have it; of two in the middle, their mean."""
+    return {name: float(np.median(given)) for name, given in _given(readings).items()}
+
+
+def _given(readings: Sequence[Reading]) -> dict[str, list[int]]:
+    names = dict.fromkeys(name for reading in readings for name in reading.ratings)
+    return {name: [r.ratings[name] for r in readings if name in r.ratings] for name in names}
+
+
+def paint(nodules: Sequence[VotedNodule], shape: Sequence[int]) -> tuple[Votes, Labels]:
+    """Votes and labels of all nodules on their grid; labels are 1, 2, ... in their order.
+
+    Where two nodules share a voxel it goes to the one with more votes there, to the first of
+    equals: a voxel has one label, and its votes are that nodule's.
+    """
+    votes = np.zeros(tuple(shape), np.uint8)
+    labels = np.zeros(tuple(shape), np.uint16)
+    for label, nodule in enumerate(nodules, 1):
+        more = nodule.votes > votes[nodule.box]
+        votes[nodule.box][more] = nodule.votes[more]
+        labels[nodule.box][more] = label
+    return votes, labels
