@@ -302,3 +302,18 @@ def test_the_text_names_what_is_good_suspect_failed_and_where_to_look(mixed, tmp
     assert "failed   short " in told
     assert "6 expected = 4 done + 1 failed + 1 skipped" in told
     assert f"where to look: {tmp_path / 'lungs.csv'}" in told
+
+
+def test_status_shows_what_is_handed_out_only_where_it_is_done(mixed, tmp_path):
+    def status(work):
+        done = CliRunner().invoke(main, ["status", "--work", str(work)])
+        return [line for line in done.stdout.splitlines() if line.startswith("write-")]
+
+    lungs(mixed[0] / "ras.nii.gz", "--out", tmp_path)
+    assert [line.split()[:3] for line in status(tmp_path / hand_out.WORK)] == [
+        ["write-lungs", "reuse", "1"]
+    ]
+    src, work = mixed[0] / "ras.nii.gz", tmp_path / "other"
+    words = ["run", "ingest", "--src", src, "--work", work, "--jobs", 1, "--quiet"]
+    CliRunner().invoke(main, [str(word) for word in words])
+    assert status(work) == []
