@@ -244,10 +244,12 @@ def test_a_work_folder_that_is_named_keeps_its_own_scans_and_settings(mixed, tmp
     first = ["preprocess", "--src", mixed[0] / "a", "--work", work, "--jobs", "1", "--quiet"]
     done = CliRunner().invoke(main, [*map(str, first), "--set", "resample.spacing_mm=4"])
     assert done.exit_code == 0, done.output
-    listing, settings = (work / "sources.json").read_text(), (work / "settings.toml").read_text()
-    lungs(mixed[0] / "ras.nii.gz", mixed[0] / "a", "--out", tmp_path / "out", "--work", work)
-    assert (work / "sources.json").read_text() == listing
-    assert (work / "settings.toml").read_text() == settings
+    own = [work / name for name in ("sources.json", "settings.toml", "sources/1.2.826.31.json")]
+    before = [path.read_text() for path in own]
+    # The same scan, from elsewhere: a copy that may be gone tomorrow.
+    shutil.copytree(mixed[0] / "a", tmp_path / "copy")
+    lungs(mixed[0] / "ras.nii.gz", tmp_path / "copy", "--out", tmp_path / "out", "--work", work)
+    assert [path.read_text() for path in own] == before
     assert not (tmp_path / "out" / hand_out.WORK).exists()
     assert len(list(work.glob("scans/1.2.826.31/segment-lungs/*/lungs.h5"))) == 1
 
