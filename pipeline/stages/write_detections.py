@@ -115,7 +115,7 @@ def write_close_ups(
         if rank not in masked and patch:
             faint[patch.box][patch.mask] = 1
     lines = [Outline(faint, BY_VOTES[0]), Outline(labels.array, DETECTED)]
-    legend = "white: its mask; yellow: a ball of its volume, where it is too faint for a mask"
+    legend = "white: masks; yellow: a ball of the same volume, where one is too faint for a mask"
     for rank, one in enumerate(candidates, 1):
         x, y, z = one.xyz_mm
         words = (
