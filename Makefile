@@ -52,7 +52,7 @@ test-backends: .venv-backends/ready  ## the nets' tests on TensorFlow, PyTorch a
 	done
 
 docs: .venv/ready  ## write the reference in the README again
-	$(BIN)/python -m lungseg.session.reference README.md
+	$(BIN)/python -m lungseg.session.reference docs/reference.md
 
 lock:  ## compile pyproject.toml's dependencies into requirements*.txt
 	$(BIN)/python -m pip install --quiet uv
