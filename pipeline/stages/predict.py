@@ -27,7 +27,7 @@ from lungseg.model.model_record import NET, ModelRecord, read_model_record
 from lungseg.model.samples import scaled
 from lungseg.ops.grid.crop import crop_corner, cut, uncut
 from lungseg.ops.hu.padding import AIR_HU
-from lungseg.ops.nodules.candidates import ONE
+from lungseg.ops.nodules.probability import to_stored
 from lungseg.ops.samples.context import neighbours
 from lungseg.volume import HU, Volume
 
@@ -71,7 +71,7 @@ def run(params: Predict, inputs: Mapping[str, Path], out: Path) -> Facts:
         ct, lungs.array, net, record, params.batch_size, params.slice_power
     )
     seconds = time.perf_counter() - begin
-    volume_file.write(ct.like(np.rint(probability * ONE).astype(np.uint16)), out / "probability.h5")
+    volume_file.write(ct.like(to_stored(probability)), out / "probability.h5")
     return {
         "part": part or "none",
         "slices": slices,
