@@ -49,6 +49,7 @@ def test_lungs_are_outlined_right_at_the_left_of_the_picture(body):
     assert left[:, 1].min() == 50
     assert len(right) == len(left) == 4 * 19  # a line of one pixel, not a filled square
     assert (axial.picture[20, 20] == axial.picture[35, 40]).all()
+    assert [line.mask.sum() for line in outlines(lungs)] == [12 * 20 * 20] * 2
 
 
 def test_votes_nest_and_detections_lie_on_top(body):

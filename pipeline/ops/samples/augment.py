@@ -8,7 +8,8 @@ its area in the mean.
 
 The map is the sum of few products of a function of the row and a function of the column, so
 the positions of all pixels are two small matrix products; the reading goes in blocks of rows
-that stay in the processor's cache.
+that stay in the processor's cache. That makes 362 slices of 352 x 352 per CPU-s, against 23 by
+scipy's `affine_transform` and `map_coordinates` one after another (`bench.augment`).
 """
 
 from dataclasses import dataclass

@@ -16,5 +16,5 @@ def test_what_is_stored_is_read_and_stored_alike(stored):
 
 
 def test_certainty_is_the_highest_number_that_fits():
-    assert to_stored(np.array([0.0, 1.0])).tolist() == [0, ONE]
+    assert to_stored(np.array([0.0, 0.5, 1.0])).tolist() == [0, 32768, ONE]
     assert np.iinfo(np.uint16).max == ONE
