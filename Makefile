@@ -2,8 +2,9 @@
 PYTHON ?= python3.11
 BIN := .venv/bin
 JOBS ?= 2
+RUNS ?= 20
 
-.PHONY: docs help demo test check fix bench lock test-backends clean
+.PHONY: docs help demo test test-random check fix bench lock test-backends clean
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -24,6 +25,12 @@ test: .venv/ready  ## lint, types and all tests
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/pytest -n $(JOBS) --dist worksteal
+
+test-random: .venv/ready  ## the laws with fresh random examples, RUNS=20 times
+	for run in $$(seq $(RUNS)); do \
+	    echo "run $$run of $(RUNS)"; \
+	    HYPOTHESIS_PROFILE=random $(BIN)/pytest -q -m hypothesis || exit 1; \
+	done
 
 check: .venv/ready  ## lint and types only
 	$(BIN)/ruff check .

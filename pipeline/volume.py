@@ -138,7 +138,7 @@ class Volume(Generic[T]):
             raise ValueError(f"shape {array.shape} is not this volume's {self.array.shape}")
         return Volume(array, self.geometry)
 
-    def crop(self, box: tuple[slice, slice, slice]) -> "Volume[T]":
+    def crop(self, box: Box) -> "Volume[T]":
         """The part inside `box` (plain slices with start and stop), where it lies in the world."""
         first = [s.start or 0 for s in box]
         return Volume(self.array[box], self.geometry.moved(first))

@@ -1,9 +1,17 @@
-"""Fixtures that every room's tests share."""
+"""Fixtures that every room's tests share, and how hypothesis looks for counterexamples."""
 
 import os
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
+
+# The first example of a test may import scipy or skimage, so its time says nothing: no deadline.
+# The same examples every time where CI is set, so that a build fails for what changed in it alone;
+# "random" (`make test-random`) takes fresh ones everywhere.
+settings.register_profile("lungseg", deadline=None, derandomize="CI" in os.environ)
+settings.register_profile("random", deadline=None, derandomize=False, print_blob=True)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "lungseg"))
 
 DATA = Path(
     os.environ.get("LUNGSEG_TEST_DATA", Path(__file__).parents[2] / "shared" / "data")

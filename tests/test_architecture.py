@@ -44,7 +44,7 @@ NEIGHBOURS = {
     "io.volumes": {"hdf5"},
     "ops.grid": set(),
     "ops.hu": set(),
-    "ops.lungs": {"grid"},
+    "ops.lungs": {"grid", "hu"},
     "ops.nodules": {"grid"},
     "ops.samples": set(),
     "ops.scores": {"grid", "nodules"},

@@ -3,12 +3,11 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-
 from lungseg.core.errors import ConfigError, DataError
 from lungseg.core.plan import REUSE
 from lungseg.io.volumes import formats, volume_file
 from lungseg.ops.grid.resample import labels_to_grid, to_grid
+from lungseg.ops.nodules.probability import from_stored
 from lungseg.session.work_folder import Session
 from lungseg.volume import AnyVolume
 
@@ -72,7 +71,7 @@ def _on_grid(session: Session, scan: str, what: str, grid: str) -> AnyVolume:
     cached = WORKING[what]
     volume = volume_file.read(_path(session, scan, cached))
     if what == "probability":
-        volume = volume.like(volume.array.astype(np.float32) / np.iinfo(np.uint16).max)
+        volume = volume.like(from_stored(volume.array))
     if grid == "working":
         return volume
     shape, geometry = volume_file.read_geometry(_path(session, scan, SOURCE["ct"]))

@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from lungseg.core.errors import ConfigError, DataError
 from lungseg.io.pictures.png import write_picture
@@ -25,11 +24,10 @@ from lungseg.ops.grid.picture_size import placed, resized
 from lungseg.ops.hu.padding import AIR_HU
 from lungseg.ops.overlay import Outline, Picture, outlined, windowed
 from lungseg.ops.samples.context import neighbours
+from lungseg.volume import F32, MaskArray
 
 log = logging.getLogger(__name__)
 
-Floats = npt.NDArray[np.float32]
-Mask = npt.NDArray[np.bool_]
 
 FIT = ("auto", "resize", "tiles")
 OUTLINE = (255, 64, 64)
@@ -152,7 +150,7 @@ def net_file(model: Path) -> Path:
     return max(trained, key=lambda file: file.stat().st_mtime_ns, default=model / NET)
 
 
-def probability_of(image: SingleImage, net: Any, record: ModelRecord, fit: str = "auto") -> Floats:
+def probability_of(image: SingleImage, net: Any, record: ModelRecord, fit: str = "auto") -> F32:
     """Probability ``(y, x)`` of what the net finds, on the image's own grid.
 
     Raises
@@ -172,7 +170,7 @@ def probability_of(image: SingleImage, net: Any, record: ModelRecord, fit: str =
     return np.clip(resized(found, (y, x)), 0, 1)
 
 
-def _as_in_training(image: SingleImage, record: ModelRecord) -> Floats:
+def _as_in_training(image: SingleImage, record: ModelRecord) -> F32:
     """Grey 0..255 for a net of pictures; HU at the distance of pixels of its training for CT."""
     if record.kind != "ct":
         if not image.in_hu:
@@ -190,14 +188,14 @@ def _as_in_training(image: SingleImage, record: ModelRecord) -> Floats:
     return resized(image.values, (y, x))
 
 
-def _net_input(values: Floats, record: ModelRecord) -> Floats:
+def _net_input(values: F32, record: ModelRecord) -> F32:
     """One slice as the net's input ``(y, x, channels)``, by the code that training uses."""
     # A slice that comes alone has no neighbours, and so is shown in their places.
     stack = values[np.newaxis][neighbours([0], record.context, z_index=[0])]
     return np.asarray(scaled(stack, record.input_spec, None)[0])
 
 
-def _in_tiles(values: Floats, net: Any, record: ModelRecord) -> Floats:
+def _in_tiles(values: F32, net: Any, record: ModelRecord) -> F32:
     tile = record.crop_px
     return inference.predict_tiled(
         lambda tiles: inference.predict(net, tiles, batch_size=4),
@@ -207,7 +205,7 @@ def _in_tiles(values: Floats, net: Any, record: ModelRecord) -> Floats:
     )
 
 
-def _whole(values: Floats, net: Any, record: ModelRecord) -> Floats:
+def _whole(values: F32, net: Any, record: ModelRecord) -> F32:
     size = record.crop_px
     inner, corner = placed(values.shape, size, record.picture_fit)
     box = tuple(slice(first, first + n) for first, n in zip(corner, inner, strict=True))
@@ -218,7 +216,7 @@ def _whole(values: Floats, net: Any, record: ModelRecord) -> Floats:
 
 
 def _written(
-    path: Path, image: SingleImage, probability: Floats, mask: Mask, out: Path
+    path: Path, image: SingleImage, probability: F32, mask: MaskArray, out: Path
 ) -> dict[str, Path]:
     files = {what: out / f"{path.stem}_{what}.png" for what in ("mask", "probability", "overlay")}
     write_picture(mask.astype(np.uint8) * np.uint8(255), files["mask"])
@@ -227,7 +225,7 @@ def _written(
     return files
 
 
-def overlay(image: SingleImage, mask: Mask) -> Picture:
+def overlay(image: SingleImage, mask: MaskArray) -> Picture:
     """The image as RGB with the mask's outline in red and its inside tinted."""
     grey = windowed(image.values, CT_SHOWN_HU if image.in_hu else (0.0, 255.0))
     picture = np.repeat(grey[..., None], 3, -1)

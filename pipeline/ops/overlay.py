@@ -9,6 +9,7 @@ import numpy.typing as npt
 
 from lungseg.ops.grid.boxes import bounding_box
 from lungseg.ops.grid.picture_size import resized, resized_mask
+from lungseg.ops.lungs.left_right import LEFT, RIGHT
 from lungseg.volume import HU, MaskArray, Volume
 
 Picture = npt.NDArray[np.uint8]
@@ -17,8 +18,8 @@ Colour = tuple[int, int, int]
 LUNG_WINDOW_HU = (-1350.0, 150.0)
 # Sky blue, green, then yellow to red by votes, white for what was detected: told apart by the
 # colour-blind too (after Okabe and Ito 2008).
-RIGHT: Colour = (86, 180, 233)
-LEFT: Colour = (0, 200, 120)
+RIGHT_LUNG: Colour = (86, 180, 233)
+LEFT_LUNG: Colour = (0, 200, 120)
 BY_VOTES: tuple[Colour, ...] = ((240, 228, 66), (245, 175, 20), (235, 105, 0), (225, 0, 60))
 DETECTED: Colour = (255, 255, 255)
 
@@ -30,7 +31,7 @@ class Outline:
     values: npt.NDArray[Any]
     colour: Colour
     low: int = 1
-    high: int = 65535
+    high: int = int(np.iinfo(np.uint16).max)
 
     @property
     def mask(self) -> MaskArray:
@@ -54,7 +55,7 @@ def outlines(
     """What to draw, in fixed colours: right and left lung, nodules by votes, detections."""
     lines = []
     if lungs is not None:
-        lines += [Outline(lungs, RIGHT, 1, 1), Outline(lungs, LEFT, 2, 2)]
+        lines += [Outline(lungs, RIGHT_LUNG, RIGHT, RIGHT), Outline(lungs, LEFT_LUNG, LEFT, LEFT)]
     if votes is not None:
         lines += [Outline(votes, colour, k) for k, colour in enumerate(BY_VOTES, 1)]
     if detected is not None:

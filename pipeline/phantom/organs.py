@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from lungseg.ops.hu.hounsfield import PURE_AIR_HU
 from lungseg.phantom.anatomy import HEART, trunk_depth
 from lungseg.phantom.shapes import Frame, cover, draw_tubes, edge, ellipsoid, join, paint
 from lungseg.volume import F32, FloatArray
@@ -153,5 +154,5 @@ def tracheostoma(frame: Frame, ct: F32) -> F32:
     """Paint a tracheostoma: the trachea opens to the outside air; return its occupancy."""
     way = np.zeros(frame.shape, np.float32)
     draw_tubes(frame, way, np.array([[0, 16, 148, 0, -100, 160, 6.5, 7.5]], float))
-    cover(ct, way, -1000.0)
+    cover(ct, way, PURE_AIR_HU)
     return way

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from lungseg.ops.hu.hounsfield import PURE_AIR_HU
 from lungseg.ops.lungs.left_right import LEFT, RIGHT
 from lungseg.phantom import bones, organs, scanner
 from lungseg.phantom.anatomy import (
@@ -126,7 +127,7 @@ class _Slab:
     ) -> None:
         self.chest, self.shape, self.geometry, self.first = chest, shape, geometry, first
         self.frame = Frame.of(shape, geometry, chest.centre_xyz_mm, chest.scale_xyz)
-        self.ct: F32 = np.full(shape, -1000.0, np.float32)
+        self.ct: F32 = np.full(shape, PURE_AIR_HU, np.float32)
         self.lung: F32 = np.zeros((1, 1, 1), np.float32)
         self.airways = self.airless = self.vessels = np.zeros((1, 1, 1), bool)
         self.lungs: npt.NDArray[np.uint8] = np.zeros((1, 1, 1), np.uint8)

@@ -8,6 +8,7 @@ from lungseg.core.config import describe_range
 from lungseg.core.json_file import write_text
 from lungseg.flow import FLOW
 
+
 def reference() -> str:
     """The page in Markdown: a table of the stages, then one of parameters for each stage."""
     lines = [

@@ -33,21 +33,28 @@ from lungseg.volume import HU, Geometry, Volume
 class Ingest(Params):
     """Parameters of this stage."""
 
-    min_slices: int = param(3, "series with fewer slices are refused", ge=2)
+    min_slices: int = param(SliceRules.min_slices, "series with fewer slices are refused", ge=2)
     position_tolerance_mm: float = param(
-        0.05, "largest distance of a slice from its place on an even, orthogonal grid", gt=0, le=5
+        SliceRules.position_tolerance_mm,
+        "largest distance of a slice from its place on an even, orthogonal grid",
+        gt=0,
+        le=5,
     )
     angle_tolerance_degrees: float = param(
-        0.1, "largest deviation of axes from right angles, and of slices from parallel", gt=0, le=5
+        SliceRules.angle_tolerance_degrees,
+        "largest deviation of axes from right angles, and of slices from parallel",
+        gt=0,
+        le=5,
     )
     fill_missing_slices: bool = param(
-        False, "interpolate missing slices (false: refuse the series)"
+        SliceRules.fill_missing_slices, "interpolate missing slices (false: refuse the series)"
     )
     correct_tilt: bool = param(
-        True, "shear a series taken with gantry tilt upright (false: refuse it)"
+        SliceRules.correct_tilt, "shear a series taken with gantry tilt upright (false: refuse it)"
     )
     resample_uneven: bool = param(
-        True, "resample unevenly spaced slices to an even grid (false: refuse the series)"
+        SliceRules.resample_uneven,
+        "resample unevenly spaced slices to an even grid (false: refuse the series)",
     )
     accept_missing_rescale: bool = param(
         False, "take stored values as HU where DICOM files state no slope and intercept"

@@ -31,7 +31,7 @@ from lungseg.model.model_record import ModelRecord, read_model_record
 from lungseg.model.samples import scaled
 from lungseg.ops.grid.crop import crop_corner, cut, uncut
 from lungseg.ops.hu.padding import AIR_HU
-from lungseg.ops.nodules.candidates import ONE
+from lungseg.ops.nodules.probability import to_stored
 from lungseg.ops.samples.context import neighbours
 from lungseg.volume import HU, Volume
 
@@ -80,7 +80,7 @@ def run(params: Predict, inputs: Mapping[str, Path], out: Path) -> Facts:
     )
     seconds = time.perf_counter() - begin
     write_json(net_told(model, record), out / "net.json")
-    volume_file.write(ct.like(np.rint(probability * ONE).astype(np.uint16)), out / "probability.h5")
+    volume_file.write(ct.like(to_stored(probability)), out / "probability.h5")
     return {
         "part": part,
         "slices": slices,

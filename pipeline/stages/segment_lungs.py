@@ -13,7 +13,7 @@ blocks of 2 mm; the outline is then found voxel by voxel.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 
 import numpy as np
@@ -38,34 +38,39 @@ class SegmentLungs(Params):
         choices=("volume3d", "slice2d"),
     )
     threshold_min_hu: float = param(
-        -600.0,
+        LungSettings.threshold_min_hu,
         "the air threshold that 2-means finds is not taken below this",
         ge=-900,
         le=0,
         was="threshold_from_hu",
     )
     threshold_max_hu: float = param(
-        -300.0,
+        LungSettings.threshold_max_hu,
         "the air threshold that 2-means finds is not taken above this",
         ge=-900,
         le=0,
         was="threshold_to_hu",
     )
     rim_mm: float = param(
-        0.8,
+        LungSettings.rim_mm,
         "how far the lung reaches beyond the point half-way between lung and tissue",
         ge=0,
         le=3,
     )
-    coarse_mm: float = param(2.0, "edge of the blocks on which shapes are worked out", gt=0, le=4)
+    coarse_mm: float = param(
+        LungSettings.coarse_mm, "edge of the blocks on which shapes are worked out", gt=0, le=4
+    )
     vessel_mm: float = param(
-        4.0, "radius of the ball that closes the lung over vessels", ge=0, le=30
+        LungSettings.vessel_mm, "radius of the ball that closes the lung over vessels", ge=0, le=30
     )
     wall_mm: float = param(
-        18.0, "radius of the ball that closes it over nodules on the chest wall", ge=0, le=40
+        LungSettings.wall_mm,
+        "radius of the ball that closes it over nodules on the chest wall",
+        ge=0,
+        le=40,
     )
     smallest_lung_ml: float = param(
-        150.0, "with less lung than this in the scan there is none", ge=0
+        LungSettings.smallest_lung_ml, "with less lung than this in the scan there is none", ge=0
     )
 
     def __post_init__(self) -> None:
@@ -79,15 +84,8 @@ class SegmentLungs(Params):
     @property
     def settings(self) -> LungSettings:
         """What `find_lungs` is told."""
-        return LungSettings(
-            threshold_min_hu=self.threshold_min_hu,
-            threshold_max_hu=self.threshold_max_hu,
-            rim_mm=self.rim_mm,
-            coarse_mm=self.coarse_mm,
-            vessel_mm=self.vessel_mm,
-            wall_mm=self.wall_mm,
-            smallest_lung_ml=self.smallest_lung_ml,
-        )
+        told = {spec.name: getattr(self, spec.name) for spec in fields(LungSettings)}
+        return LungSettings(**told)
 
 
 def segment(

@@ -5,7 +5,7 @@ import pytest
 
 from lungseg.commands.peek import peek
 from lungseg.core.errors import DataError
-from lungseg.ops.overlay import BY_VOTES, LEFT, RIGHT
+from lungseg.ops.overlay import BY_VOTES, LEFT_LUNG, RIGHT_LUNG
 from lungseg.steps.picture_table import build_picture_table
 from tests.io.pictures.picture_files import read_rgb
 from tests.io.tables.table_rows import AREAS, SIZE, scan_rows, write_table
@@ -42,7 +42,7 @@ def panels(paths):
     count = 0
     for path in paths:
         picture = read_rgb(path)
-        green = (picture == np.asarray(LEFT, np.uint8)).all(axis=-1)
+        green = (picture == np.asarray(LEFT_LUNG, np.uint8)).all(axis=-1)
         columns = np.flatnonzero(green.sum(axis=0) >= 20).size // 2
         count += green.sum() // (2 * 11 + 2 * 22) if columns else 0
     return count
@@ -53,8 +53,8 @@ def test_rows_are_shown_with_their_outlines_on_several_sheets(table, tmp_path):
     assert [path.name for path in paths] == ["1.2.31-01.png", "1.2.31-02.png"]
     assert panels(paths) == 24
     first = read_rgb(paths[0])
-    assert has(first, RIGHT)
-    assert has(first, LEFT)
+    assert has(first, RIGHT_LUNG)
+    assert has(first, LEFT_LUNG)
     assert has(first, BY_VOTES[3])
     assert not has(read_rgb(paths[1]), BY_VOTES[3])
 
@@ -84,4 +84,4 @@ def test_pictures_are_shown_in_all_their_greys(tmp_path):
     (path,) = peek(tmp_path / "t.h5", "a", tmp_path / "out")
     picture = read_rgb(path)
     assert has(picture, (100, 100, 100))
-    assert has(picture, RIGHT)
+    assert has(picture, RIGHT_LUNG)

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from lungseg.ops.overlay import BY_VOTES, DETECTED, LEFT, RIGHT, Outline, outlines, sheet
+from lungseg.ops.overlay import BY_VOTES, DETECTED, LEFT_LUNG, RIGHT_LUNG, Outline, outlines, sheet
 from lungseg.volume import Geometry, Volume
 
 
@@ -44,11 +44,12 @@ def test_the_window_goes_from_black_to_white_and_the_head_is_up(body):
 def test_lungs_are_outlined_right_at_the_left_of_the_picture(body):
     ct, lungs = body
     (axial, *_), _ = sheet(ct, outlines(lungs), region=lungs, width_px=80)
-    right, left = pixels(axial, RIGHT), pixels(axial, LEFT)
+    right, left = pixels(axial, RIGHT_LUNG), pixels(axial, LEFT_LUNG)
     assert (right.min(axis=0).tolist(), right.max(axis=0).tolist()) == ([10, 10], [29, 29])
     assert left[:, 1].min() == 50
     assert len(right) == len(left) == 4 * 19  # a line of one pixel, not a filled square
     assert (axial.picture[20, 20] == axial.picture[35, 40]).all()
+    assert [line.mask.sum() for line in outlines(lungs)] == [12 * 20 * 20] * 2
 
 
 def test_votes_nest_and_detections_lie_on_top(body):
@@ -70,5 +71,5 @@ def test_votes_nest_and_detections_lie_on_top(body):
 
 def test_a_focus_at_the_corner_and_an_empty_region_are_no_trouble(body):
     ct, lungs = body
-    rows = sheet(ct, [Outline(lungs, RIGHT)], region=np.zeros_like(lungs), focus=(0, 0, 79))
+    rows = sheet(ct, [Outline(lungs, RIGHT_LUNG)], region=np.zeros_like(lungs), focus=(0, 0, 79))
     assert [len(row) for row in rows] == [5, 5]

@@ -8,7 +8,7 @@ from lungseg.io.annotations.nodule_list import NoduleList, write_nodules
 from lungseg.io.results.candidate_list import read_detections
 from lungseg.io.volumes import volume_file
 from lungseg.ops.grid.resample import labels_to_grid
-from lungseg.ops.overlay import BY_VOTES, DETECTED, LEFT, RIGHT
+from lungseg.ops.overlay import BY_VOTES, DETECTED, LEFT_LUNG, RIGHT_LUNG
 from lungseg.phantom.small_chest import chest
 from lungseg.stages import find_nodules, resample
 from lungseg.steps.pictures_of_scan import write_overlays
@@ -68,13 +68,14 @@ def test_a_picture_shows_lungs_votes_and_detections(scan, tmp_path):
     (path,) = write_overlays(folders, tmp_path / "pictures")
     assert path.name == "1.2.3.png"
     picture = read_rgb(path)
-    for colour in (RIGHT, LEFT, DETECTED):
+    for colour in (RIGHT_LUNG, LEFT_LUNG, DETECTED):
         assert np.count_nonzero((picture == colour).all(axis=-1)) > 50
     # The right lung lies at the left in the first panel.
     column = {
-        c: np.argwhere((picture[:, :370] == c).all(axis=-1))[:, 1].mean() for c in (RIGHT, LEFT)
+        c: np.argwhere((picture[:, :370] == c).all(axis=-1))[:, 1].mean()
+        for c in (RIGHT_LUNG, LEFT_LUNG)
     }
-    assert column[RIGHT] < column[LEFT]
+    assert column[RIGHT_LUNG] < column[LEFT_LUNG]
 
 
 def test_a_picture_needs_no_more_than_the_resampled_scan(scan, tmp_path):

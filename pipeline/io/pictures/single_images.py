@@ -11,6 +11,7 @@ import numpy.typing as npt
 from lungseg.core.errors import DataError, ScanError
 from lungseg.io.pictures.pairs import ENDINGS, MASK_SUFFIX, read_grey
 from lungseg.ops.grid.picture_size import Grey
+from lungseg.ops.nodules.probability import to_stored
 
 
 @dataclass(frozen=True, eq=False)
@@ -88,8 +89,7 @@ def write_probability(probability: Grey, path: Path) -> None:
     """Write a probability ``(y, x)`` as a PNG of 16 bits, in which 65535 is 1."""
     from PIL import Image
 
-    deep = np.rint(probability * 65535).astype(np.uint16)
-    Image.fromarray(np.ascontiguousarray(deep)).save(path, format="PNG")
+    Image.fromarray(np.ascontiguousarray(to_stored(probability))).save(path, format="PNG")
 
 
 def _read_dicom(path: Path) -> SingleImage:

@@ -49,13 +49,14 @@ def highest_ranked(
     [False, True, False]
     """
     allowed: MaskArray = rank > above
-    if count >= np.count_nonzero(allowed):
+    ranks = rank[allowed]
+    if count >= ranks.size:
         return allowed
     best = np.zeros(rank.shape, bool)
     if count < 1:
         return best
     # The rank of the last one taken: all above it are in, and so many of its equals as are left.
-    lowest = np.partition(rank, rank.size - count, axis=None)[rank.size - count]
+    lowest = np.partition(ranks, ranks.size - count)[ranks.size - count]
     np.greater(rank, lowest, out=best)
     equals = np.flatnonzero(rank == lowest)
     if distance is not None:

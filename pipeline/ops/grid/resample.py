@@ -2,7 +2,9 @@
 
 The working grid is the scan's own, turned so that its axes run closest to world axes and sampled
 evenly; between two such grids interpolation is separable, so a scan takes two small matrix
-products a slice and one weighted sum of slices, and the positions are exact to rounding.
+products a slice and one weighted sum of slices, and the positions are exact to rounding. A scan of
+275 x 512 x 512 takes 0.19 CPU-s with its clipping, against 0.84 by SimpleITK's filters
+(`bench.resample`).
 """
 
 from collections.abc import Callable

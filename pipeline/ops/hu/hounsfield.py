@@ -4,6 +4,8 @@ import numpy as np
 
 from lungseg.volume import HuArray
 
+PURE_AIR_HU = -1000.0
+"""HU of air, by the scale's definition; water is 0."""
 _BIN = 10
 _SAMPLE = 2_000_000
 _MOST_LABELS = 32

@@ -6,6 +6,7 @@ import numpy as np
 
 from lungseg.ops.grid.boxes import bounding_box
 from lungseg.ops.grid.morphology import axial_components, components, dilate_mm, sizes
+from lungseg.ops.hu.hounsfield import PURE_AIR_HU
 from lungseg.volume import Box, HuArray, MaskArray, Triple
 
 # A trachea's or main bronchus's cross-section, cut straight or along, mm2.
@@ -134,7 +135,7 @@ def _shell_hu(ct: HuArray, tube: MaskArray, box: Box, spacing_mm: Triple) -> flo
     # So far apart that no ball reaches the next slice.
     flat = (1e6, spacing_mm[1], spacing_mm[2])
     shell = dilate_mm(around, SHELL_MM[1], flat) & ~dilate_mm(around, SHELL_MM[0], flat)
-    return float(ct[box[0], rows, columns][shell].mean()) if shell.any() else -1000.0
+    return float(ct[box[0], rows, columns][shell].mean()) if shell.any() else PURE_AIR_HU
 
 
 def _middle(inside: MaskArray) -> float:

@@ -7,6 +7,7 @@ import numpy.typing as npt
 
 from lungseg.ops.grid.blocks import Zoom, block_factors, block_mean
 from lungseg.ops.grid.morphology import Components, axial_components, largest, open_mm, sizes
+from lungseg.ops.hu.hounsfield import PURE_AIR_HU
 from lungseg.volume import FloatArray, HuArray, MaskArray, Triple
 
 # Table tops, tubes and blankets are thinner than twice this; limbs and chest walls are not; the
@@ -19,8 +20,10 @@ NECK_MM = 3.0
 SMALLEST_CUT_MM2 = 200.0
 # Air beyond a bottleneck of outside air is judged by itself from this size on, mm2.
 SMALLEST_POCKET_MM2 = 600.0
+# A pixel and its four neighbours within the slice.
+FOUR_SIDES = np.array([[[0, 1, 0], [1, 1, 1], [0, 1, 0]]], bool)
 # Clinical scanners give air -1000; an estimate beyond these bounds is something else.
-AIR_HU = (-1024, -950)
+AIR_BETWEEN_HU = (-1024, -950)
 
 
 @dataclass(frozen=True)
@@ -62,6 +65,8 @@ def separate_body_air(
     field_of_view : (z, y, x) bool, optional
         False where there is no image (padding).
     """
+    from scipy.ndimage import binary_dilation
+
     air: MaskArray = ct < threshold_hu
     framed = np.zeros(ct.shape, bool)
     framed[:, [0, -1], :] = True
@@ -70,7 +75,7 @@ def separate_body_air(
     if field_of_view is not None:
         unseen = ~field_of_view
         air &= field_of_view
-        framed |= spread(unseen)
+        framed |= binary_dilation(unseen, FOUR_SIDES)
     air_hu = _air_hu(ct[air & framed])
     surrounded = _within_body(ct, threshold_hu, spacing_mm)
     pixel_mm2 = spacing_mm[1] * spacing_mm[2]
@@ -89,6 +94,8 @@ def _behind_necks(
     outside: MaskArray, surrounded: MaskArray, unseen: MaskArray | None, spacing_mm: Triple
 ) -> MaskArray:
     """Lungs open to the outside, which hide in pieces of air that are outside as a whole."""
+    from scipy.ndimage import binary_dilation, binary_erosion
+
     pixel_mm2 = spacing_mm[1] * spacing_mm[2]
     found = np.zeros_like(outside)
     suspects = np.count_nonzero(outside & surrounded, axis=(1, 2)) * pixel_mm2
@@ -99,15 +106,12 @@ def _behind_necks(
     rest, around = outside[slices], surrounded[slices]
     core = rest if unseen is None else rest | unseen[slices]
     steps = max(1, round(NECK_MM / min(spacing_mm[1:])))
-    for _ in range(steps):
-        core = ~spread(~core)
-    core &= rest
+    # What lies beyond the slice counts as air: a lung at the picture's border has no neck there.
+    core = binary_erosion(core, FOUR_SIDES, iterations=steps, border_value=1) & rest
     cores, count = axial_components(core)
     voxels = sizes(cores, count)
     lost = (_share(cores, voxels, around & core) > 0.8) & (voxels * pixel_mm2 > SMALLEST_POCKET_MM2)
-    regained: MaskArray = lost[cores] & core
-    for _ in range(steps):
-        regained = spread(regained)
+    regained: MaskArray = binary_dilation(lost[cores] & core, FOUR_SIDES, iterations=steps)
     found[slices] = regained & rest
     return found
 
@@ -151,16 +155,6 @@ def _share(labels: Components, voxels: npt.NDArray[np.generic], where: MaskArray
 
 def _air_hu(at_frame: HuArray) -> float:
     if len(at_frame) == 0:
-        return -1000.0
+        return PURE_AIR_HU
     # The frame may run through a lung; the darker part of what it shows is outside air.
-    return float(np.clip(np.percentile(at_frame, 25), *AIR_HU))
-
-
-def spread(mask: MaskArray) -> MaskArray:
-    """`mask` grown by one pixel to its four sides within each slice."""
-    grown = mask.copy()
-    grown[:, 1:] |= mask[:, :-1]
-    grown[:, :-1] |= mask[:, 1:]
-    grown[:, :, 1:] |= mask[:, :, :-1]
-    grown[:, :, :-1] |= mask[:, :, 1:]
-    return grown
+    return float(np.clip(np.percentile(at_frame, 25), *AIR_BETWEEN_HU))

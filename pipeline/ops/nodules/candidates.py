@@ -9,14 +9,9 @@ import numpy.typing as npt
 
 from lungseg.ops.grid.boxes import widened
 from lungseg.ops.grid.histogram import two_means
+from lungseg.ops.nodules.probability import ONE, Probability
 from lungseg.ops.nodules.sizes import ball_mm3, equivalent_diameter_mm
 from lungseg.volume import Box, MaskArray, Triple, Volume
-
-# Probabilities are stored as whole parts of this.
-ONE = 65535
-
-Probability = npt.NDArray[np.uint16]
-Labels = npt.NDArray[np.uint16]
 
 
 @dataclass(frozen=True, kw_only=True)

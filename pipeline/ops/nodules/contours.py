@@ -4,6 +4,11 @@ LIDC's contours run on the first pixels *outside* the nodule (Armato et al. 2011
 section II.C), so a pixel belongs to the nodule only where it lies strictly inside the polygon. A
 contour with ``inclusion = False`` outlines what is not nodule, by the same rule: its own pixels
 are not nodule either.
+
+Libraries that fill polygons let some pixels on the line count as inside and tell nothing of the
+line. All in whole numbers, and all contours of a reading at once, is exact and takes 0.06 CPU-s for
+the 2,320 contours of every 20th LIDC scan, against 0.32 by `skimage.draw.polygon`, whose pixels are
+the same once the line is taken out (`bench.masks`).
 """
 
 from collections.abc import Mapping, Sequence

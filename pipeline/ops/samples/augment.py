@@ -8,7 +8,8 @@ its area in the mean.
 
 The map is the sum of few products of a function of the row and a function of the column, so
 the positions of all pixels are two small matrix products; the reading goes in blocks of rows
-that stay in the processor's cache.
+that stay in the processor's cache. That makes 362 slices of 352 x 352 per CPU-s, against 23 by
+scipy's `affine_transform` and `map_coordinates` one after another (`bench.augment`).
 """
 
 from dataclasses import dataclass
@@ -19,8 +20,6 @@ import numpy as np
 import numpy.typing as npt
 
 from lungseg.volume import F32, FloatArray
-
-Labels = npt.NDArray[np.uint8]
 
 # 64 rows of a slice: the half dozen arrays of such a block fit into a level-2 cache.
 BLOCK_PIXELS = 1 << 15
@@ -125,12 +124,12 @@ def draw(amounts: Augmentation, rng: np.random.Generator) -> Draw:
 def warp(  # noqa: PLR0913 - what surrounds the source is named, not positional
     change: Draw,
     image: npt.NDArray[np.generic],
-    labels: Labels | None,
+    labels: npt.NDArray[np.uint8] | None,
     *,
     outside: float,
     outside_label: int = 0,
     window: tuple[float, float, int, int] | None = None,
-) -> tuple[F32, Labels | None]:
+) -> tuple[F32, npt.NDArray[np.uint8] | None]:
     """Image and labels after the geometric part of `change`, each read once.
 
     Parameters
@@ -197,7 +196,7 @@ def _framed(channel: npt.NDArray[np.generic], outside: float) -> F32:
     return framed.ravel()
 
 
-def _framed_labels(labels: Labels, outside: int) -> Labels:
+def _framed_labels(labels: npt.NDArray[np.uint8], outside: int) -> npt.NDArray[np.uint8]:
     ny, nx = labels.shape
     framed = np.full((ny + 3, nx + 3), outside, np.uint8)
     framed[1 : ny + 1, 1 : nx + 1] = labels
@@ -228,7 +227,7 @@ def _linear(source: list[F32], y: F32, x: F32, stride: int, out: F32) -> None:
         np.add(top, bottom, out=result)
 
 
-def _nearest(labels: Labels, y: F32, x: F32, stride: int) -> Labels:
+def _nearest(labels: npt.NDArray[np.uint8], y: F32, x: F32, stride: int) -> npt.NDArray[np.uint8]:
     half = np.float32(0.5)
     index = (y + half).astype(np.int32)
     index *= stride

@@ -4,7 +4,7 @@ import contextlib
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from pydicom.uid import JPEG2000Lossless, JPEGLSLossless, RLELossless
@@ -25,7 +25,6 @@ def read(path):
     return out, fill(plane, out)
 
 
-@settings(max_examples=60, deadline=None)
 @given(
     st.sampled_from([np.int16, np.uint16, np.int8, np.uint8]).flatmap(
         lambda kind: hnp.arrays(kind, (3, 4))

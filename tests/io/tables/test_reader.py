@@ -55,7 +55,7 @@ def test_context_stays_in_the_scan_and_repeats_where_a_slice_is_missing(table):
     ]
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=20)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(rows=st.lists(st.integers(0, 7), max_size=6), context=st.integers(0, 3))
 def test_images_are_those_of_the_neighbours(table, rows, context):
     images = table.images(rows, context)

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 
@@ -21,7 +21,6 @@ def blocks(shape, factors):
         yield index, tuple(slice(i * f, (i + 1) * f) for i, f in zip(index, factors, strict=True))
 
 
-@settings(max_examples=60, deadline=None)
 @given(VOLUMES, FACTORS)
 def test_each_block_is_the_mean_of_its_voxels_also_where_it_is_cut_short(ct, factors):
     coarse = block_mean(ct, factors)
@@ -31,7 +30,6 @@ def test_each_block_is_the_mean_of_its_voxels_also_where_it_is_cut_short(ct, fac
         assert found[index] == (ct[box] > 0).any()
 
 
-@settings(max_examples=40, deadline=None)
 @given(VOLUMES, FACTORS)
 def test_enlarged_voxels_have_the_value_of_their_block(ct, factors):
     zoom = Zoom(ct.shape, factors)

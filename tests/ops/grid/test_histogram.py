@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
@@ -18,7 +18,6 @@ def within(values):
 
 
 @given(COUNTS, st.integers(-1024, 100))
-@settings(max_examples=80, deadline=None)
 def test_no_cut_is_better(counts, first):
     values = np.repeat(np.arange(len(counts)) + float(first), counts)
     found = two_means(counts, first)

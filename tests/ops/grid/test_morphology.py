@@ -1,7 +1,7 @@
 """Laws of growing and shrinking in mm, with a distance transform as the oracle."""
 
 import numpy as np
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 from scipy import ndimage
@@ -22,7 +22,6 @@ SHAPES = array_shapes(min_dims=3, max_dims=3, min_side=1, max_side=9)
 MASKS = arrays(np.bool_, SHAPES)
 SPACINGS = st.sampled_from([(1.0, 1.0, 1.0), (2.0, 1.0, 1.0), (2.5, 0.7, 0.9), (3.0, 3.0, 3.0)])
 RADII = st.sampled_from([0.0, 0.5, 1.0, 1.5, 2.3, 4.0, 7.1])
-FEW = settings(max_examples=60, deadline=None)
 
 
 def distance(mask, spacing):
@@ -32,7 +31,6 @@ def distance(mask, spacing):
     return ndimage.distance_transform_edt(~mask, sampling=spacing)
 
 
-@FEW
 @given(MASKS, RADII, SPACINGS)
 def test_dilation_is_what_lies_within_the_radius(mask, radius, spacing):
     near = distance(mask, spacing)
@@ -41,7 +39,6 @@ def test_dilation_is_what_lies_within_the_radius(mask, radius, spacing):
     assert not grown[near > radius + 1e-3].any()
 
 
-@FEW
 @given(MASKS, RADII, SPACINGS)
 def test_erosion_is_dilation_of_the_rest(mask, radius, spacing):
     wide = np.pad(mask, 12)
@@ -53,14 +50,12 @@ def test_erosion_is_dilation_of_the_rest(mask, radius, spacing):
     )
 
 
-@FEW
 @given(MASKS, RADII, SPACINGS, st.sampled_from(["empty", "repeat"]))
 def test_closing_only_adds_and_opening_only_takes_away(mask, radius, spacing, border):
     assert close_mm(mask, radius, spacing, border=border)[mask].all()
     assert mask[open_mm(mask, radius, spacing)].all()
 
 
-@FEW
 @given(MASKS, RADII, SPACINGS)
 def test_closing_is_growing_and_shrinking_on_a_grid_without_end(mask, radius, spacing):
     wide = np.pad(mask, 16)
@@ -92,14 +87,12 @@ def test_a_ball_is_a_ball_whatever_the_grid():
     assert abs(volume / (4 / 3 * np.pi * 8**3) - 1) < 0.03
 
 
-@FEW
 @given(MASKS)
 def test_fill_adds_only_what_no_path_leads_out_of(mask):
     filled = fill(mask)
     np.testing.assert_array_equal(filled, ndimage.binary_fill_holes(mask))
 
 
-@FEW
 @given(MASKS, st.sampled_from([6, 18, 26]))
 def test_components_are_those_of_scipy(mask, connectivity):
     rank = {6: 1, 18: 2, 26: 3}[connectivity]
@@ -116,7 +109,6 @@ def test_components_are_those_of_scipy(mask, connectivity):
     assert mask[kept].all()
 
 
-@FEW
 @given(MASKS)
 def test_axial_components_never_join_slices(mask):
     labels, found = axial_components(mask)

@@ -4,7 +4,7 @@ from itertools import permutations, product
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from lungseg.ops.grid.resample import labels_to_grid, mask_to_grid, to_grid, working_grid
@@ -176,7 +176,6 @@ def test_oblique_grids_are_refused():
     st.floats(0.4, 3.0),
     st.tuples(*[st.floats(0.5, 3.0)] * 3),
 )
-@settings(max_examples=30, deadline=None)
 def test_a_ramp_is_kept_exactly_in_the_world(turn, spacing_mm, spacing_in):
     geometry = Geometry(spacing_in, (5.0, -3.0, 2.0), TURNS[turn])
     index = np.moveaxis(np.indices((6, 7, 8)), 0, -1)

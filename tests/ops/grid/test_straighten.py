@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from scipy import ndimage
 
@@ -47,7 +47,6 @@ def test_an_even_stack_is_left_as_it_is():
     assert (first_mm.tolist(), padding) == ([0, 0], -2000)
 
 
-@settings(max_examples=30, deadline=None)
 @given(
     st.lists(st.integers(1, 3), min_size=4, max_size=9),
     st.floats(-0.6, 0.6),

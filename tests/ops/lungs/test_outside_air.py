@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from lungseg.ops.lungs.outside_air import separate_body_air, spread
+from lungseg.ops.lungs.outside_air import separate_body_air
 from tests.ops.lungs.lung_shapes import SPACING, torso
 
 THRESHOLD = -450
@@ -68,10 +68,3 @@ def test_scans_without_air_at_their_frame_have_the_air_of_physics():
     air = separate_body_air(ct, THRESHOLD, SPACING)
     assert air.air_hu == -1000
     np.testing.assert_array_equal(air.inside, lungs > 0)
-
-
-def test_spread_stays_in_its_slice():
-    mask = np.zeros((3, 3, 3), bool)
-    mask[1, 1, 1] = True
-    assert spread(mask).sum() == 5
-    assert spread(mask)[1].sum() == 5

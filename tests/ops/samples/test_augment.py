@@ -4,7 +4,7 @@ import dataclasses
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from scipy import ndimage
 
@@ -153,7 +153,6 @@ def test_a_window_turns_about_its_own_centre():
 
 
 @given(seed=st.integers(0, 2**32), channels=st.integers(1, 3))
-@settings(max_examples=25, deadline=None)
 def test_nothing_new_comes_out_of_a_warp(seed, channels):
     rng = np.random.default_rng(seed)
     image = slice_of((24, 33), channels, seed)
@@ -184,7 +183,6 @@ def test_amounts_of_nothing_draw_no_change():
 
 
 @given(st.integers(0, 2**32))
-@settings(max_examples=25, deadline=None)
 def test_draws_stay_within_their_amounts(seed):
     drawn = draw(EVERYTHING, np.random.default_rng(seed))
     assert abs(drawn.degrees) <= 15

@@ -4,7 +4,7 @@ import re
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from lungseg.core.errors import DataError
@@ -21,7 +21,6 @@ PATIENTS = st.dictionaries(
     st.text("abcdefgh0123456789", min_size=1, max_size=4), st.integers(0, 6), min_size=3
 )
 SEEDS = st.integers(0, 1000)
-FAST = settings(max_examples=60, deadline=None)
 
 
 def everyone(parts):
@@ -33,7 +32,6 @@ def many(n, seed=0):
     return {f"P{k:04}": int(c) for k, c in enumerate(counts)}
 
 
-@FAST
 @given(nodules=PATIENTS, seed=SEEDS)
 def test_each_patient_is_in_exactly_one_part_and_no_part_is_empty(nodules, seed):
     parts = random_split(nodules, 0.1, 0.2, seed)
@@ -41,7 +39,6 @@ def test_each_patient_is_in_exactly_one_part_and_no_part_is_empty(nodules, seed)
     assert all(parts[part] for part in PARTS)
 
 
-@FAST
 @given(nodules=PATIENTS, seed=SEEDS, order=st.randoms(use_true_random=False))
 def test_the_order_of_the_patients_does_not_matter(nodules, seed, order):
     names = list(nodules)
@@ -50,7 +47,6 @@ def test_the_order_of_the_patients_does_not_matter(nodules, seed, order):
     assert random_split(shuffled, 0.1, 0.2, seed) == random_split(nodules, 0.1, 0.2, seed)
 
 
-@FAST
 @given(nodules=PATIENTS, seed=SEEDS)
 def test_each_part_has_nodules_when_there_are_three_patients_with_some(nodules, seed):
     parts = random_split(nodules, 0.1, 0.2, seed)
@@ -60,7 +56,6 @@ def test_each_part_has_nodules_when_there_are_three_patients_with_some(nodules, 
     assert rich == 0 or "train" in with_nodules
 
 
-@FAST
 @given(nodules=PATIENTS, new=PATIENTS, seed=SEEDS)
 def test_patients_of_an_earlier_split_keep_their_part(nodules, new, seed):
     before = random_split(nodules, 0.1, 0.2, seed)
@@ -77,7 +72,6 @@ def test_new_patients_make_up_the_shares():
     assert [len(after[part]) for part in PARTS] == [700, 100, 200]
 
 
-@FAST
 @given(nodules=PATIENTS, seed=SEEDS, folds=st.integers(2, 3))
 def test_the_folds_are_a_partition(nodules, seed, folds):
     if len(nodules) - -(-len(nodules) // folds) < 2:
