@@ -14,6 +14,7 @@ from lungseg.core.interrupt import StoppedError, exit_status, stoppable
 from lungseg.core.json_file import json_text
 from lungseg.session.options import (
     detect_options,
+    export_options,
     hand_out_options,
     pairs_option,
     peek_options,
@@ -36,6 +37,14 @@ class _Group(click.Group):
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(self.commands)
+
+    def resolve_command(self, ctx: click.Context, args: list[str]) -> Any:
+        try:
+            return super().resolve_command(ctx, args)
+        except click.UsageError as error:
+            from lungseg.session.messages import not_a_command
+
+            raise click.UsageError(f"{error.message} {not_a_command(args[0])}".strip()) from error
 
     def invoke(self, ctx: click.Context) -> Any:
         try:
@@ -65,7 +74,7 @@ def main() -> None:
 
 @main.command()
 @sources_option
-@click.option("--pictures", is_flag=True, help="A PNG a scan into WORK/pictures.")
+@click.option("--pictures", is_flag=True, help="A PNG a scan into WORK/results/pictures.")
 @run_options
 def preprocess(roots: tuple[Path, ...], pictures: bool, **options: Any) -> None:
     """Read, resample, find lungs, mark nodules: scan by scan, in parallel."""
@@ -169,7 +178,17 @@ def models_saw(model: str, places: tuple[Path, ...], as_json: bool) -> None:
     sys.exit(status)
 
 
-@main.command("run")
+class _OneStage(click.Command):
+    """A command whose help lists the stages."""
+
+    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        from lungseg.flow import FLOW
+
+        with formatter.section("Stages"):
+            formatter.write_dl([(stage.name, stage.help) for stage in FLOW])
+
+
+@main.command("run", cls=_OneStage)
 @click.argument("stage")
 @sources_option
 @run_options
@@ -228,15 +247,10 @@ def params(reset: str | None, why: bool, **options: Any) -> None:
 @main.command()
 @work_option
 def status(**options: Any) -> None:
-    """Say what is done, what is not, and why it would be run."""
-    from lungseg.session import messages
+    """Say what is done, what is not and why, which settings and net hold, and where results lie."""
+    from lungseg.commands.run_stages import status as told
 
-    session = _session(options)
-    actions = session.state()
-    if options["as_json"]:
-        click.echo(messages.status_json(session.sources, session.left_out, actions))
-    else:
-        click.echo(messages.status_text(session.sources, session.left_out, actions))
+    click.echo(told(_session(options), as_json=options["as_json"]))
 
 
 @main.command()
@@ -254,33 +268,24 @@ def verify(**options: Any) -> None:
 
 
 @main.command()
-@click.option("--scan", required=True, help="Scan id, its end, or its patient.")
-@click.option(
-    "--what",
-    required=True,
-    type=click.Choice(["ct", "lungs", "votes", "nodules", "probability", "detections"]),
-    help="HU; lungs; readers per voxel; nodules' labels; the net's answer; nodules it found.",
-)
-@click.option(
-    "--grid",
-    type=click.Choice(["source", "working"]),
-    default="source",
-    show_default=True,
-    help="The scan's own grid, or the resampled one.",
-)
-@click.option(
-    "--out",
-    required=True,
-    type=click.Path(dir_okay=False, path_type=Path),
-    help="The file; its ending (.nii.gz, .nrrd, .mha) is its format.",
-)
+@export_options
 @work_option
-def export(scan: str, what: str, grid: str, out: Path, **options: Any) -> None:
-    """Write one volume of a scan as .nii.gz, .nrrd or .mha."""
+def export(out: Path, every_scan: bool, ending: str, scan: str | None, **options: Any) -> None:
+    """Write a volume of a scan, or of every scan, as .nii.gz, .nrrd or .mha."""
+    from lungseg.commands.export import Wanted, export_all
     from lungseg.commands.export import export as write
 
-    session = _session({**options, "scans": (scan,)})
-    click.echo(write(session, what, grid, out))
+    names = ("what", "grid", "force", "min_readers", "consensus_level")
+    wanted = Wanted(**{name: options.pop(name) for name in names})
+    if every_scan == (scan is not None):
+        raise ConfigError("name one scan with --scan, or take --all")
+    session = _session({**options, "scans": (scan,) if scan else ()})
+    if not every_scan:
+        click.echo(write(session, wanted, out))
+        return
+    done = export_all(session, wanted, out, ending)
+    click.echo("\n".join(done.lines))
+    sys.exit(1 if done.failed else 0)
 
 
 @main.command()
@@ -295,6 +300,7 @@ def peek(scan: str | None, out: Path | None, every: int | None, **options: Any) 
     from lungseg.core.errors import DataError
 
     session = _session(options)
+    session.check_scans()
     folder = session.folders()[""].get("build-tables")
     if folder is None:
         raise DataError(
@@ -341,14 +347,14 @@ def manifest(what: str, out: Path, luna16: Path | None) -> None:
 
 @main.command()
 @click.option("--yes", is_flag=True, help="Do it; otherwise only say what would go.")
+@click.option("--models", is_flag=True, help="Nets and scores, too; never the current net.")
 @work_option
-def prune(yes: bool, **options: Any) -> None:
+def prune(yes: bool, models: bool, **options: Any) -> None:
     """Remove outputs that the present settings and scans do not use."""
     from lungseg.commands.prune import prune as remove
 
-    session = _session(options)
-    for line in remove(session, really=yes):
-        click.echo(line)
+    pruned = remove(_session(options), really=yes, models=models)
+    click.echo(json_text(pruned.as_dict()) if options["as_json"] else pruned.as_text())
 
 
 @main.command()

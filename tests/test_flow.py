@@ -235,8 +235,8 @@ def test_a_stage_runs_twice_to_equal_arrays_and_leaves_its_inputs_alone(work, tm
 
 def test_pictures_are_written_for_every_scan(work):
     told = lungseg("preprocess", "--work", work, "--pictures", "--quiet", *settings())
-    pictures = sorted(work.glob("pictures/*.png"))
-    assert len(pictures) == 3
+    pictures = sorted(work.glob("results/pictures/*.png"))
+    assert [path.stem for path in pictures] == sorted(PATIENTS)
     assert all(f"picture  {path}" in told for path in pictures)
 
 

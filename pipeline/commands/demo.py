@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+from lungseg.commands.results import look_in, update_results, write_pictures
 from lungseg.commands.verify import verify
 from lungseg.core.errors import ConfigError
 from lungseg.core.executor import EngineOptions
@@ -19,7 +20,6 @@ from lungseg.phantom.demo import DICOM, DemoScan, write_demo
 from lungseg.session import messages
 from lungseg.session.settings import CommandOptions
 from lungseg.session.work_folder import Session, open_session
-from lungseg.steps.pictures_of_scan import write_overlays
 
 SCANS = 8
 PRESET = "small"
@@ -59,13 +59,10 @@ def run_demo(out: Path, jobs: int, say: Say, scans: int = SCANS) -> int:
             say(line)
     checked = verify(work)
     say(f"\n$ lungseg-cli verify --work {work}\n{checked.as_text()}\n\nwhere to look:")
-    outputs = session.folders()
-    for scan in session.sources:
-        for picture in write_overlays(outputs[scan], out / "pictures"):
-            say(f"  {picture}")
-    evaluated = outputs[""].get("evaluate")
-    if evaluated:
-        say(f"  {evaluated / 'scores.json'}\n  {evaluated / 'froc.png'}")
+    for picture in write_pictures(session):
+        say(f"  {picture}")
+    for line in (*update_results(session), *look_in(work)):
+        say(f"  {line}")
     say(f"the demo took {time.perf_counter() - start:.0f} s")
     return 1 if failed or checked.faults else 0
 

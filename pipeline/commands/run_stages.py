@@ -1,24 +1,29 @@
 """Run stages in a work folder, and say what came of it: what most commands do."""
 
+import json
 import logging
 import os
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import click
 
+from lungseg.commands.results import look_in, update_results, write_pictures
 from lungseg.core.errors import ConfigError
 from lungseg.core.executor import EngineOptions
+from lungseg.core.fingerprint import digest_of
+from lungseg.core.json_file import write_json
 from lungseg.flow import COMMANDS
 from lungseg.session import messages
 from lungseg.session.settings import CommandOptions
 from lungseg.session.work_folder import Session, open_session
-from lungseg.steps.pictures_of_scan import write_overlays
 
 _NOTES_SHOWN = 10
+# Digests of the notes that a command has told.
+_TOLD = "told.json"
 
 
 @dataclass(frozen=True)
@@ -65,8 +70,11 @@ def session_of(
     return open_session(options["work"], command_options(options), roots, look=look)
 
 
-def run_stages(session: Session, command: str, how: HowToRun) -> int:
-    """Run a command's stages, or one stage; print what came of it; return the exit status."""
+def run_stages(session: Session, command: str, how: HowToRun, *, pictures: bool = False) -> int:
+    """Run a command's stages, or one stage; print what came of it; return the exit status.
+
+    With `pictures`, a picture of every scan is written among the results.
+    """
     asked = COMMANDS.get(command, (command,))
     targets, not_run = session.targets(asked)
     if how.dry_run:
@@ -81,8 +89,16 @@ def run_stages(session: Session, command: str, how: HowToRun) -> int:
         progress.close()
     render = messages.summary_json if how.as_json else messages.summary_text
     click.echo(render(summary, session.sources, session.left_out, time.perf_counter() - start))
+    if pictures:
+        for path in write_pictures(session):
+            click.echo(f"picture  {path}", err=how.as_json)
+    notes = update_results(session)
+    for line in notes:
+        click.echo(f"results  {line}", err=how.as_json)
     if not how.as_json:
         for line in messages.after_run(session, targets, not_run):
+            click.echo(line)
+        for line in look_in(session.work):
             click.echo(line)
     return 1 if summary.failed or summary.dataset_failed else 0
 
@@ -92,15 +108,31 @@ def preprocess(session: Session, roots: Sequence[Path], how: HowToRun, *, pictur
     if roots and not session.all_sources and not session.left_out:
         where = " and ".join(str(root) for root in roots)
         raise ConfigError(f"there are no scans in {where}: name a folder of chest CT with --src")
-    notes = session.notes()
-    for note in notes[:_NOTES_SHOWN]:
-        click.echo(f"note     {note}", err=True)
-    if len(notes) > _NOTES_SHOWN:
-        click.echo(f"note     ... and {len(notes) - _NOTES_SHOWN} more of the kind", err=True)
-    status = run_stages(session, "preprocess", how)
-    if pictures and not how.dry_run:
-        for folders in session.folders().values():
-            if "resample" in folders:
-                for path in write_overlays(folders, session.work / "pictures"):
-                    click.echo(f"picture  {path}", err=how.as_json)
-    return status
+    for line in _notes(session, told_once=True, keep=not how.dry_run):
+        click.echo(line, err=True)
+    return run_stages(session, "preprocess", how, pictures=pictures)
+
+
+def status(session: Session, *, as_json: bool) -> str:
+    """What is done, what is not and why, with which settings and net, and where results lie."""
+    actions = session.state()
+    if as_json:
+        return messages.status_json(session.sources, session.left_out, actions)
+    lines = [messages.status_text(session.sources, session.left_out, actions)]
+    lines += _notes(session, told_once=False, keep=False)
+    lines += [f"net      {line}" for line in session.net_notes()]
+    lines += [line for line in [messages.settings_line(session)] if line]
+    return "\n".join([*lines, *look_in(session.work)])
+
+
+def _notes(session: Session, *, told_once: bool, keep: bool) -> Iterator[str]:
+    """Notes on the lists of nodules; with `told_once`, those that no command has told before."""
+    file = session.work / _TOLD
+    notes = {digest_of(note): note for note in session.notes()}
+    before = json.loads(file.read_text("utf-8")) if told_once and file.is_file() else []
+    new = [note for digest, note in notes.items() if digest not in before]
+    yield from (f"note     {note}" for note in new[:_NOTES_SHOWN])
+    if len(new) > _NOTES_SHOWN:
+        yield f"note     ... and {len(new) - _NOTES_SHOWN} more of the kind"
+    if keep and sorted(notes) != before:
+        write_json(sorted(notes), file)

@@ -6,11 +6,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lungseg.core import record as records
-from lungseg.core.errors import LungsegError
+from lungseg.core.errors import ConfigError, LungsegError
 from lungseg.core.fingerprint import digest_of_file
 from lungseg.core.record import Record, read_record
 from lungseg.io.tables import reader
 from lungseg.io.volumes import volume_file
+from lungseg.session.scans import remembered_roots
+from lungseg.session.work_folder import NO_SCANS
 
 _VOLUMES = {"ingest", "resample", "segment-lungs", "annotate-nodules", "predict", "find-nodules"}
 
@@ -40,6 +42,11 @@ def verify(work: Path) -> Checked:
     Faults are: a file that is missing, or differs in size or SHA-256 from its record; an array
     that cannot be read; an output whose folder is not named after its fingerprint; and a table
     whose rows are inconsistent.
+
+    Raises
+    ------
+    ConfigError
+        If the folder holds neither outputs nor scans.
     """
     outputs = files = 0
     faults: list[str] = []
@@ -53,6 +60,8 @@ def verify(work: Path) -> Checked:
         files += len(record.files)
         damaged = list(_damaged_files(folder, record))
         faults += damaged or _unreadable(folder, record)
+    if not outputs and not remembered_roots(work):
+        raise ConfigError(NO_SCANS)
     return Checked(outputs, files, tuple(faults))
 
 

@@ -12,10 +12,13 @@ from lungseg.core.plan import Action
 from lungseg.core.runner import Summary, Watch, scan_state
 from lungseg.core.stage import Scalar
 from lungseg.core.worker import Result
+from lungseg.flow import FLOW
 from lungseg.io.sources.index import LeftOut, Source
 from lungseg.session.settings import Difference
 from lungseg.session.work_folder import NO_SCANS, Session
 
+# What `status` tells of a scan; nodules are those of the truth.
+_OF_SCAN = {"slices", "lung_ml", "verdict", "truth", "nodules", "candidates"}
 _STATES = ("ran", "reused", "failed", "blocked", "skipped")
 
 
@@ -220,7 +223,7 @@ def status_text(
             for a in mine.values()
             if a.record
             for name, value in a.record.facts.items()
-            if name in {"slices", "lung_ml", "verdict", "truth", "nodules", "candidates"}
+            if name in _OF_SCAN and (a.stage, name) != ("find-nodules", "nodules")
         }
         done = sum(a.do == "reuse" for a in mine.values())
         told = "  ".join(f"{name} {value}" for name, value in facts.items())
@@ -253,6 +256,13 @@ def status_json(
     dataset = {a.stage: told(a) for a in actions if not a.scan}
     left = [left_out_json(item) for item in left_out]
     return json_text({"scans": scans, "dataset": dataset, "left_out": left})
+
+
+def not_a_command(word: str) -> str:
+    """What may have been meant by a word that is no command; empty if nothing is known."""
+    stages = {stage.name for stage in FLOW}
+    name = word.replace("_", "-")
+    return f"It is a stage: `lungseg-cli run {name}` runs it." if name in stages else ""
 
 
 def differences_text(differences: Sequence[Difference]) -> str:

@@ -236,3 +236,53 @@ def peek_options(command: Command) -> Command:
         ),
     ]
     return _with_options(command, options)
+
+
+def export_options(command: Command) -> Command:
+    """Which volume of which scans, on which grid, and where to: what `export` takes."""
+    options = [
+        click.option("--scan", help="A scan's id or an end of it, or a patient or a part of one."),
+        click.option("--all", "every_scan", is_flag=True, help="Every scan, into the folder OUT."),
+        click.option(
+            "--what",
+            required=True,
+            type=click.Choice(
+                ["ct", "lungs", "votes", "nodules", "target", "probability", "detections"]
+            ),
+            help="HU; lungs; readers per voxel; nodules' labels on every voxel any reader drew; "
+            "the truth by which detections are scored; the net's answer; nodules it found.",
+        ),
+        click.option(
+            "--grid",
+            type=click.Choice(["source", "working"]),
+            default="source",
+            show_default=True,
+            help="The scan's own grid, or the resampled one.",
+        ),
+        click.option(
+            "--out",
+            required=True,
+            type=click.Path(path_type=Path),
+            help="The file; its ending (.nii.gz, .nrrd, .mha) is its format. With --all a folder.",
+        ),
+        click.option(
+            "--format",
+            "ending",
+            default="nii.gz",
+            show_default=True,
+            metavar="nii.gz|nrrd|mha",
+            help="With --all, the format.",
+        ),
+        click.option(
+            "--min-readers",
+            type=click.IntRange(1, 255),
+            help="Of the target: readers of a nodule.  [default: evaluate.min_readers]",
+        ),
+        click.option(
+            "--consensus-level",
+            type=click.FloatRange(0, 1, min_open=True),
+            help="Of the target: share of them at a voxel.  [default: evaluate.consensus_level]",
+        ),
+        click.option("--force", is_flag=True, help="Overwrite files that are there already."),
+    ]
+    return _with_options(command, options)

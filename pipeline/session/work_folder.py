@@ -123,6 +123,17 @@ class Session:
                 found[action.scan][action.stage] = place
         return found
 
+    def check_scans(self) -> None:
+        """See that there is something to work on.
+
+        Raises
+        ------
+        ConfigError
+            If there is none.
+        """
+        if not (self.all_sources or self.left_out or self.has_pictures):
+            raise ConfigError(NO_SCANS)
+
     def targets(self, asked: Sequence[str]) -> tuple[list[str], list[str]]:
         """Which of the stages asked for are run, and which are not because of ``--scan``.
 
@@ -135,8 +146,7 @@ class Session:
             there is none.
         """
         wanted = stages_for(flow.FLOW, asked)
-        if not (self.all_sources or self.left_out or self.has_pictures):
-            raise ConfigError(NO_SCANS)
+        self.check_scans()
         run, not_run = list(asked), []
         if self.options.scans:
             whole = {stage.name for stage in wanted if isinstance(stage, DatasetStage)}

@@ -12,12 +12,12 @@ from lungseg.cli import main
 from lungseg.commands import detect as command
 from lungseg.commands.detect import COLUMNS
 from lungseg.core import worker
-from lungseg.io.pictures.png import read_picture
 from lungseg.io.volumes.formats import write_volume
 from lungseg.phantom.small_chest import chest
 from lungseg.session import nets
 from tests.commands.bright_net import write_bright_net
 from tests.commands.test_lungs import array_of, read_image
+from tests.io.pictures.picture_files import read_rgb
 from tests.test_flow import write_scan
 
 STEP = (5.0, 3.0, 3.0)
@@ -123,8 +123,8 @@ def test_every_scan_has_a_picture_and_the_likeliest_candidates_a_close_up(done):
     assert rows[0]["picture"] == "ras_nodule01.png"
     assert [bool(row["picture"]) for row in rows] == [int(row["rank"]) <= 20 for row in rows]
     assert all((out / row["picture"]).is_file() for row in rows if row["picture"])
-    assert read_picture(out / "ras.png").shape[1] > 700
-    assert (read_picture(out / "ras_nodule01.png") == 255).all(axis=2).any()
+    assert read_rgb(out / "ras.png").shape[1] > 700
+    assert (read_rgb(out / "ras_nodule01.png") == 255).all(axis=2).any()
 
 
 def test_a_scan_that_the_net_has_seen_is_done_marked_and_named(done, mixed, net, tmp_path):

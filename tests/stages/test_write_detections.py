@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
-from lungseg.io.pictures.png import read_picture
 from lungseg.io.results.candidate_list import Detection
 from lungseg.stages.write_detections import described, nearest_voxel, write_close_ups
 from lungseg.volume import Geometry, Volume
+from tests.io.pictures.picture_files import read_rgb
 
 TURNED = Geometry((2.0, 1.0, 1.0), (10.0, 20.0, 30.0), (-1.0, 0, 0, 0, -1.0, 0, 0, 0, 1.0))
 
@@ -58,7 +58,7 @@ def test_a_close_up_shows_the_place_without_and_with_its_outline(tmp_path):
         Detection("s", (15.0, 15.0, 9.0), 0.2, 6),
     ]
     write_close_ups(Volume(hu, grid), Volume(labels, grid), found, "who", tmp_path)
-    first, second = (read_picture(tmp_path / f"nodule0{k}.png") for k in (1, 2))
+    first, second = (read_rgb(tmp_path / f"nodule0{k}.png") for k in (1, 2))
     white, yellow = (255, 255, 255), (240, 228, 66)
     for picture, colour, other in ((first, white, yellow), (second, yellow, white)):
         drawn = (picture == colour).all(axis=2)
