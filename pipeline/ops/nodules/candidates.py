@@ -9,6 +9,7 @@ import numpy.typing as npt
 
 from lungseg.ops.grid.boxes import widened
 from lungseg.ops.grid.histogram import two_means
+from lungseg.ops.grid.morphology import Components, components
 from lungseg.ops.nodules.probability import ONE, Probability
 from lungseg.ops.nodules.sizes import ball_mm3, equivalent_diameter_mm
 from lungseg.volume import Box, MaskArray, Triple, Volume
@@ -123,16 +124,7 @@ def _voxels(diameter_mm: float, on: Volume[Any]) -> float:
     return ball_mm3(diameter_mm) / on.geometry.voxel_mm3
 
 
-def _connected(mask: MaskArray) -> npt.NDArray[Any]:
-    import cc3d
-
-    parts: npt.NDArray[Any] = cc3d.connected_components(
-        np.ascontiguousarray(mask).view(np.uint8), connectivity=26
-    )
-    return parts
-
-
-def _boxes(parts: npt.NDArray[Any], least: float) -> Iterator[tuple[int, Box]]:
+def _boxes(parts: Components, least: float) -> Iterator[tuple[int, Box]]:
     """Label and box of the parts that are large enough."""
     import cc3d
 
@@ -148,7 +140,7 @@ def _parts(
     """Box and voxels of every part above the lower threshold, in or near the lungs."""
     lower = min(search.threshold, search.candidate_threshold)
     # An empty map has no parts at any threshold.
-    parts = _connected(probability.array >= max(1, np.ceil(lower * ONE)))
+    parts, _ = components(probability.array >= max(1, np.ceil(lower * ONE)))
     for k, box in _boxes(parts, least):
         part = (parts[box] == k) & _near(lungs, box, search.margin_mm, probability.spacing_mm)
         if np.count_nonzero(part) >= least:
@@ -176,7 +168,7 @@ def _nodules(
     values: Probability, part: MaskArray, search: Search, least: float
 ) -> Iterator[tuple[MaskArray, bool]]:
     """Voxels of each candidate in a part, and whether they are its mask."""
-    cores = _connected(values >= max(1, np.ceil(search.threshold * ONE)))
+    cores, _ = components(values >= max(1, np.ceil(search.threshold * ONE)))
     counts = np.bincount(cores.ravel())[1:]
     if not counts.size:
         yield part, False
