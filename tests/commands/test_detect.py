@@ -187,7 +187,7 @@ def test_a_run_that_is_broken_off_leaves_its_tables_and_goes_on(mixed, net, tmp_
 
     places = [mixed[0] / "ras.nii.gz", mixed[0] / "oblique.mha", "--out", tmp_path]
     monkeypatch.setattr(worker, "run_scan_step", broken)
-    detect(*places, "--model", net, status=1)
+    detect(*places, "--model", net, status=130)
     states = {row["scan"]: row["state"] for row in read_table(tmp_path / "scans.csv")}
     assert states == {"oblique": "done", "ras": "not done"}
     assert {r["seriesuid"] for r in read_table(tmp_path / "candidates.csv")} == {"oblique"}
