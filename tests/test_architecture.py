@@ -20,7 +20,10 @@ ALLOWED = {
     "steps": {"core", "io", "model", "ops", "steps", "volume"},
     "stages": {"core", "io", "model", "ops", "steps", "volume"},
     "phantom": {"core", "io", "ops", "phantom", "volume"},
-    "session": {"core", "flow", "io", "model.model_record", "session", "stages"},
+    "session": {
+        "core", "flow", "io", "model.devices", "model.model_record", "model.nets", "session",
+        "stages",
+    },
     "commands": {
         "commands", "core", "flow", "io", "model", "ops", "phantom", "session", "steps", "volume",
     },

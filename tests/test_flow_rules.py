@@ -8,8 +8,8 @@ from click.testing import CliRunner
 
 from lungseg.cli import main
 from lungseg.core.store import Store
+from lungseg.model.nets import current_net
 from lungseg.session.kept import read_kept
-from lungseg.session.nets import current_net
 from tests.test_flow import PATIENTS, lungseg, settings, tree, work, write_scan
 
 __all__ = ["tree", "work"]

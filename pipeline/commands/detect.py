@@ -30,8 +30,8 @@ from lungseg.core.json_file import json_text
 from lungseg.flow import HANDED_OUT
 from lungseg.io.volumes.formats import FORMATS
 from lungseg.model.model_record import ModelRecord, read_model_record
+from lungseg.model.nets import current_net, find_net, shipped_nets
 from lungseg.session import messages
-from lungseg.session.nets import current_net, find_net, shipped_nets
 from lungseg.session.settings import CommandOptions
 from lungseg.session.work_folder import NO_NET, Session
 

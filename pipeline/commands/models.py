@@ -12,7 +12,7 @@ from lungseg.core.fingerprint import digest_of_file
 from lungseg.core.json_file import json_text
 from lungseg.io.sources.index import index
 from lungseg.model.model_record import ModelRecord, read_model_record
-from lungseg.session.nets import NET, current_net, find_net, shipped_nets
+from lungseg.model.nets import NET, current_net, find_net, shipped_nets
 
 SCAN_NAMES = ("seriesuid", "scan", "seriesinstanceuid", "series_uid")
 PATIENT_NAMES = ("patient", "patientid", "patient_id")

@@ -12,7 +12,7 @@ from lungseg.commands.results import update_results
 from lungseg.core.errors import DataError
 from lungseg.core.plan import Action, why_stale
 from lungseg.core.record import NAME, Record, read_record
-from lungseg.session.nets import current_net
+from lungseg.model.nets import current_net
 from lungseg.session.work_folder import Session
 
 # What took hours to make, or is what it was all for.

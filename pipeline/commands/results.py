@@ -27,7 +27,7 @@ from lungseg.io.annotations.nodule_list import UNANNOTATED, read_nodules
 from lungseg.io.results import candidate_list
 from lungseg.io.results.plain_names import plain_names
 from lungseg.io.volumes import volume_file
-from lungseg.session.nets import current_net
+from lungseg.model.nets import current_net
 from lungseg.session.work_folder import Session
 from lungseg.steps.pictures_of_scan import write_picture_of_scan
 

@@ -15,9 +15,9 @@ from lungseg.core.stage import DatasetStage, Params
 from lungseg.core.store import Store
 from lungseg.io.annotations.coordinates import read_coordinates, unknown_scans
 from lungseg.io.sources.index import LeftOut, Source
+from lungseg.model.nets import NET, CurrentNet, choose_net, current_net, find_net
 from lungseg.session import scans as of_folder
 from lungseg.session.kept import write_kept
-from lungseg.session.nets import NET, CurrentNet, choose_net, current_net, find_net
 from lungseg.session.settings import CommandOptions, Difference, Settled, differences, settle
 
 NO_SCANS = "no scans here yet: name a folder of chest CT with `lungseg-cli preprocess --src FOLDER`"

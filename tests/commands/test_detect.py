@@ -13,8 +13,8 @@ from lungseg.commands import detect as command
 from lungseg.commands.detect import COLUMNS
 from lungseg.core import worker
 from lungseg.io.volumes.formats import write_volume
+from lungseg.model import nets
 from lungseg.phantom.small_chest import chest
-from lungseg.session import nets
 from tests.commands.bright_net import write_bright_net
 from tests.commands.test_lungs import array_of, read_image
 from tests.io.pictures.picture_files import read_rgb

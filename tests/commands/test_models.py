@@ -11,9 +11,9 @@ from lungseg.core.fingerprint import digest_of_file
 from lungseg.core.record import Record
 from lungseg.core.store import Store
 from lungseg.io.volumes.formats import write_volume
+from lungseg.model import nets
 from lungseg.model.model_record import FILE, NET, write_model_record
 from lungseg.phantom.small_chest import chest
-from lungseg.session import nets
 from tests.commands.bright_net import RECORD
 from tests.test_flow import write_scan
 

@@ -1,4 +1,4 @@
-"""Nets: which one a work folder predicts with, and what a name for one means."""
+"""Nets: what a name for one means, and which one a work folder predicts with."""
 
 import json
 from dataclasses import asdict, dataclass
@@ -75,7 +75,7 @@ def find_net(name: str) -> Path:
         found = current_net(path)
         if found is None and not beside.is_file():
             raise ConfigError(
-                f"--model {name}: there is no trained net in this folder; name a {SUFFIX} file, or "
+                f"net {name}: there is no trained net in this folder; name a {SUFFIX} file, or "
                 "a work folder in which `lungseg-cli train` has come to its end"
             )
         return found.file if found else beside
@@ -84,7 +84,7 @@ def find_net(name: str) -> Path:
         return shipped
     known = ", ".join(shipped_nets()) or "none"
     raise ConfigError(
-        f"--model {name}: there is no such file or folder, and no net of this name comes with the "
+        f"net {name}: there is no such file or folder, and no net of this name comes with the "
         f"package (it has {known})"
     )
 

@@ -5,8 +5,8 @@ import pytest
 from lungseg.core.errors import ConfigError
 from lungseg.core.record import Record
 from lungseg.core.store import Store
-from lungseg.session import nets
-from lungseg.session.nets import choose_net, current_net, find_net
+from lungseg.model import nets
+from lungseg.model.nets import choose_net, current_net, find_net
 
 
 def trained(work, fingerprint, finished):
