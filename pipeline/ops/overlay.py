@@ -52,7 +52,14 @@ def outlines(
     votes: npt.NDArray[np.uint8] | None = None,
     detected: npt.NDArray[Any] | None = None,
 ) -> list[Outline]:
-    """What to draw, in fixed colours: right and left lung, nodules by votes, detections."""
+    """What to draw, in fixed colours: right and left lung, nodules by votes, detections.
+
+    Examples
+    --------
+    >>> lines = outlines(lungs=np.zeros((2, 2, 2), np.uint8))
+    >>> [(line.low, line.high, line.colour == RIGHT) for line in lines]
+    [(1, 1, True), (2, 2, False)]
+    """
     lines = []
     if lungs is not None:
         lines += [Outline(lungs, RIGHT_LUNG, RIGHT, RIGHT), Outline(lungs, LEFT_LUNG, LEFT, LEFT)]
@@ -88,6 +95,16 @@ def sheet(  # noqa: PLR0913
         HU shown as black and as white.
     width_px
         Width of every full plane, pixels; heights follow the voxels' true proportions.
+
+    Examples
+    --------
+    >>> from lungseg.volume import Geometry
+    >>> ct = Volume(np.zeros((8, 8, 8), HU), Geometry((1.0, 1.0, 1.0)))
+    >>> axial, coronal = sheet(ct, [], width_px=16)
+    >>> [panel.caption for panel in axial]
+    ['axial z 2.0 mm', 'axial z 4.0 mm', 'axial z 5.0 mm']
+    >>> coronal[0].picture.shape
+    (16, 16, 3)
     """
     quarters = _quarters(region, ct.shape)
     px_per_mm = width_px / (ct.shape[2] * ct.spacing_mm[2])
