@@ -2,12 +2,15 @@
 
     python -m bench.lung_constants [--jobs 2] [--only NAME ...] [--json]
 
-Every constant of `lungseg.ops.lungs` and every default of `LungSettings` is changed by itself;
-the rest stays. Lengths, areas, volumes, ratios, costs and differences of HU are halved and
-doubled; shares above one half are halved and doubled in what they leave of the whole; values on
-the HU scale, whose zero means water and not nothing, move 100 HU down and up (`AIR_HU` 50, which
-would turn over else). Scans: the four with lungs drawn by hand, and two phantoms. Dice is on the
-drawing's own grid, and where the truth tells right from left a voxel on the wrong side is wrong.
+Each constant of `lungseg.ops.lungs` and each default of `SegmentLungs` is changed by itself:
+
+- lengths, areas, volumes, ratios, costs and differences of HU are halved and doubled;
+- of shares above one half, what they leave of the whole is halved and doubled;
+- values on the HU scale move 100 HU down and up, since its zero means water and not nothing
+  (`AIR_BETWEEN_HU` 50, because its two bounds would cross).
+
+Scans: the four with lungs drawn by hand, and two phantoms. Dice is taken on the drawing's own grid;
+where the truth tells right from left, a voxel on the wrong side counts as wrong.
 """
 
 import argparse
@@ -37,20 +40,17 @@ from lungseg.ops.lungs import (
     shape,
     verdict,
 )
-from lungseg.phantom.anatomy import Build
-from lungseg.phantom.chest import Chest
-from lungseg.phantom.nodules import place
-from lungseg.phantom.render import render
+from lungseg.phantom.small_chest import chest
 from lungseg.stages.ingest import Ingest, ct_of_source
 from lungseg.stages.resample import Resample, on_working_grid
 from lungseg.stages.segment_lungs import SegmentLungs
-from lungseg.volume import AnyVolume, Geometry
+from lungseg.volume import AnyVolume
 
 MODULES = (outside_air, airways, find, dense_lung, left_right, shape, outline, verdict)
-# Labels, and lengths in blocks that follow from the grid and not from anatomy.
-NO_ANATOMY = {"RIGHT", "LEFT", "FACES", "EDGES", "UNIT"}
+# Labels, lengths in blocks that follow from the grid, and what defines HU.
+NO_ANATOMY = {"RIGHT", "LEFT", "FACES", "EDGES", "UNIT", "PURE_AIR_HU"}
 ON_THE_HU_SCALE = {
-    "AIR_HU": 50,
+    "AIR_BETWEEN_HU": 50,
     "SHELL_ABOVE_HU": 100,
     "COUNTED_HU": 100,
     "BELOW_HU": 100,
@@ -63,20 +63,20 @@ ON_THE_HU_SCALE = {
 }
 # Thresholds in a row, which keep their order only if they are changed together.
 CHANGED_AS_ONE = {"GROW_HU"}
-# Nuisances, and what the scanner leaves outside its circle, HU.
-PHANTOMS: dict[str, tuple[Build, dict[str, Any]]] = {
-    "phantom, lungs touch, open trachea": (
-        Build(junction=True),
-        {"open_trachea": True, "contrast": True},
-    ),
-    "phantom, arms down, effusion, padding": (
-        Build(),
-        {"arms_down": True, "effusion": True, "padding_hu": -2000, "noise_hu": 30.0},
-    ),
+PHANTOMS: dict[str, dict[str, Any]] = {
+    "phantom, lungs touch, open trachea, contrast": {
+        "junction": True,
+        "open_trachea": True,
+        "contrast": True,
+    },
+    "phantom, arms down, effusion, padding, noise": {
+        "arms_down": True,
+        "effusion": True,
+        "padding_hu": -2000,
+        "noise_hu": 30.0,
+    },
 }
 PHANTOM_SPACING_MM = (2.5, 1.5, 1.5)
-PHANTOM_SHAPE = (140, 200, 256)
-NODULES = ("isolated", "juxtapleural", "vessel_attached", "ground_glass")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -139,7 +139,7 @@ def _changed(name: str, value: float, up: bool) -> float:
         step = ON_THE_HU_SCALE[name]
         return value + step if up else value - step
     if "SHARE" in name and value > 0.5:
-        return 1 - (1 - value) / 2 if up else 1 - 2 * (1 - value)
+        return round(1 - (1 - value) / 2 if up else 1 - 2 * (1 - value), 6)
     changed = 2 * value if up else value / 2
     return max(1, round(changed)) if isinstance(value, int) else changed
 
@@ -180,12 +180,8 @@ def _drawn() -> Iterator[Scan]:
 
 
 def _phantoms() -> Iterator[Scan]:
-    length_mm = np.multiply(PHANTOM_SHAPE, PHANTOM_SPACING_MM)
-    z0, y0, x0 = (float(mm) for mm in (-190.0, 10 - length_mm[1] / 2, -length_mm[2] / 2))
-    grid = Geometry(PHANTOM_SPACING_MM, (x0, y0, z0))
-    for name, (build, nuisances) in PHANTOMS.items():
-        nodules = place(build, NODULES, 0, (-190.0, 160.0))
-        phantom = render(Chest(build=build, nodules=nodules, **nuisances), PHANTOM_SHAPE, grid)
+    for name, nuisances in PHANTOMS.items():
+        phantom = chest(PHANTOM_SPACING_MM, **nuisances)
         padding = float(nuisances.get("padding_hu", "nan"))
         working, view = on_working_grid(phantom.ct, padding, Resample())
         yield Scan(
@@ -283,10 +279,9 @@ def main() -> None:
     if not DATA.is_dir():
         print(f"no scans to measure: {DATA} is absent; set LUNGSEG_TEST_DATA")
         return
-    chosen = [c for c in constants() if not asked.only or c.name in asked.only]
-    tasks = [(constant, up) for constant in chosen for up in (False, True)]
+    chosen = [k for k, c in enumerate(constants()) if not asked.only or c.name in asked.only]
     with ProcessPoolExecutor(asked.jobs) as pool:
-        running = [pool.submit(_row, k, up) for k, up in _places(tasks)]
+        running = [pool.submit(_row, k, up) for k in chosen for up in (False, True)]
         for row in (future.result() for future in running):
             if asked.json:
                 print(json.dumps(row), flush=True)
@@ -300,13 +295,8 @@ def main() -> None:
             )
 
 
-def _places(tasks: list[tuple[Constant, bool]]) -> Iterator[tuple[int, bool]]:
-    """Modules cannot be sent to a process: a constant goes by its place among all."""
-    every = list(constants())
-    yield from ((every.index(constant), up) for constant, up in tasks)
-
-
 def _row(k: int, up: bool) -> dict[str, Any]:
+    # A module cannot be sent to another process: a constant goes by its place among all.
     return measure(list(constants())[k], up)
 
 

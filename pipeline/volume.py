@@ -156,7 +156,13 @@ class Volume(Generic[T]):
         return self.geometry.voxel_mm3 / 1000.0
 
     def like(self, array: npt.NDArray[U]) -> "Volume[U]":
-        """`array`, of the same shape, on this grid."""
+        """`array`, of the same shape, on this grid.
+
+        Raises
+        ------
+        ValueError
+            If the shapes differ.
+        """
         if array.shape != self.array.shape:
             raise ValueError(f"shape {array.shape} is not this volume's {self.array.shape}")
         return Volume(array, self.geometry)

@@ -32,7 +32,7 @@ def dense_lung(ct: HuArray, lungs: MaskArray, blocked: MaskArray, spacing_mm: Tr
     --------
     Lung at -850 HU, and 12 mm of ground glass at -400 HU between it and the wall:
 
-    >>> ct = np.full((20, 20, 20), 40, HU)
+    >>> ct = np.full((20, 20, 20), 40, np.int16)
     >>> ct[:, :, :14] = -400
     >>> ct[:, :, :8] = -850
     >>> lungs = ct < -600

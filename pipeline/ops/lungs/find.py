@@ -70,6 +70,11 @@ def air_and_tissue(
 ) -> tuple[float, float]:
     """HU that parts air from tissue, within the bounds set, and the mean HU of tissue.
 
+    Raises
+    ------
+    ScanError
+        If all voxels have the same value.
+
     Examples
     --------
     >>> ct = np.array([[[-900, -900, 50, 50]]], HU)

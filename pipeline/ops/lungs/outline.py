@@ -59,7 +59,7 @@ def outlined(  # noqa: PLR0913, PLR0917 - two grids, and what an edge is
     --------
     With blocks of one voxel and no rim, the outline is the threshold's:
 
-    >>> ct = np.full((8, 8, 8), 40, HU)
+    >>> ct = np.full((8, 8, 8), 40, np.int16)
     >>> ct[2:6, 2:6, 2:6] = -850
     >>> dark = ct < -400
     >>> coarse = CoarseLungs(dark=dark, closed=dark.astype(np.uint8), airways=np.zeros_like(dark))

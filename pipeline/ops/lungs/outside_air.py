@@ -67,7 +67,7 @@ def separate_body_air(
 
     Examples
     --------
-    >>> ct = np.full((2, 60, 60), -1000, HU)
+    >>> ct = np.full((2, 60, 60), -1000, np.int16)
     >>> ct[:, 10:50, 10:50] = 40
     >>> ct[:, 20:40, 20:40] = -850
     >>> air = separate_body_air(ct, -500.0, (2.0, 2.0, 2.0))

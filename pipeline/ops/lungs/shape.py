@@ -78,7 +78,7 @@ def wall_bulges(  # noqa: PLR0913, PLR0917 - three masks, and where the chest's 
     >>> lung = np.zeros((40, 60, 60), bool)
     >>> lung[5:35, 5:55, 10:50] = True
     >>> lung[16:24, 26:34, 10:14] = False
-    >>> ct = np.where(lung, HU(-850), HU(40))
+    >>> ct = np.where(lung, np.int16(-850), np.int16(40))
     >>> middle_yx = np.tile([30.0, 70.0], (40, 1))
     >>> bulge = wall_bulges(lung, ~lung, ct, middle_yx, 18.0, (2.0, 2.0, 2.0))
     >>> bool(bulge[16:24, 26:34, 10:14].all())

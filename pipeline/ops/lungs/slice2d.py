@@ -27,7 +27,7 @@ def lungs_slice_by_slice(ct: HuArray) -> MaskArray:
 
     Examples
     --------
-    >>> ct = np.full((1, 128, 128), 40, HU)
+    >>> ct = np.full((1, 128, 128), 40, np.int16)
     >>> ct[0, 30:98, 30:60] = -850
     >>> mask = lungs_slice_by_slice(ct)
     >>> bool(mask[0, 30:98, 30:60].all()), bool(mask[0, :, 70:].any())

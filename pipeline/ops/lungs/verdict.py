@@ -28,7 +28,13 @@ MOST_PARTS = 4
 
 @dataclass(frozen=True)
 class Verdict:
-    """Facts of one mask, as they go into the record, and the reasons for doubt."""
+    """Facts of one mask, as they go into the record, and the reasons for doubt.
+
+    Examples
+    --------
+    >>> Verdict({"lung_ml": 4000.0}, ()).as_facts()
+    {'lung_ml': 4000.0, 'verdict': 'good', 'reasons': ''}
+    """
 
     facts: dict[str, Scalar]
     reasons: tuple[str, ...]
