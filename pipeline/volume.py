@@ -48,6 +48,18 @@ class Geometry:
     direction_xyz
         3x3 matrix, row by row; column *k* is the world direction in which the index of axis
         x, y, z (k = 0, 1, 2) grows. Orthonormal; it may be flipped or oblique.
+
+    Examples
+    --------
+    >>> grid = Geometry(spacing_mm=(2.0, 0.5, 0.5), origin_xyz_mm=(10.0, 20.0, 30.0))
+    >>> grid.voxel_mm3
+    0.5
+    >>> grid.to_world((1, 0, 4)).tolist()
+    [12.0, 20.0, 32.0]
+    >>> grid.to_index((12.0, 20.0, 32.0)).tolist()
+    [1.0, 0.0, 4.0]
+    >>> grid.moved((1, 0, 0)).origin_xyz_mm
+    (10.0, 20.0, 32.0)
     """
 
     spacing_mm: Triple
@@ -105,6 +117,17 @@ class Volume(Generic[T]):
     ------
     ValueError
         If the array is not 3-D or has an empty axis.
+
+    Examples
+    --------
+    >>> ct = Volume(np.zeros((4, 4, 4), HU), Geometry((2.0, 1.0, 1.0)))
+    >>> ct.shape, ct.spacing_mm, ct.voxel_ml
+    ((4, 4, 4), (2.0, 1.0, 1.0), 0.002)
+    >>> ct.like(ct.array < 0).geometry == ct.geometry
+    True
+    >>> part = ct.crop((slice(1, 3), slice(0, 2), slice(0, 4)))
+    >>> part.shape, part.geometry.origin_xyz_mm
+    ((2, 2, 4), (0.0, 0.0, 2.0))
     """
 
     array: npt.NDArray[T]
@@ -133,7 +156,13 @@ class Volume(Generic[T]):
         return self.geometry.voxel_mm3 / 1000.0
 
     def like(self, array: npt.NDArray[U]) -> "Volume[U]":
-        """`array`, of the same shape, on this grid."""
+        """`array`, of the same shape, on this grid.
+
+        Raises
+        ------
+        ValueError
+            If the shapes differ.
+        """
         if array.shape != self.array.shape:
             raise ValueError(f"shape {array.shape} is not this volume's {self.array.shape}")
         return Volume(array, self.geometry)

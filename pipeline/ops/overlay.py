@@ -26,7 +26,13 @@ DETECTED: Colour = (255, 255, 255)
 
 @dataclass(frozen=True, eq=False)
 class Outline:
-    """What to draw a line around: the voxels of a volume with a value in ``low .. high``."""
+    """What to draw a line around: the voxels of a volume with a value in ``low .. high``.
+
+    Examples
+    --------
+    >>> Outline(np.array([0, 1, 2]), DETECTED, low=2).mask.tolist()
+    [False, False, True]
+    """
 
     values: npt.NDArray[Any]
     colour: Colour
@@ -52,7 +58,14 @@ def outlines(
     votes: npt.NDArray[np.uint8] | None = None,
     detected: npt.NDArray[Any] | None = None,
 ) -> list[Outline]:
-    """What to draw, in fixed colours: right and left lung, nodules by votes, detections."""
+    """What to draw, in fixed colours: right and left lung, nodules by votes, detections.
+
+    Examples
+    --------
+    >>> lines = outlines(lungs=np.zeros((2, 2, 2), np.uint8))
+    >>> [(line.low, line.high, line.colour == RIGHT_LUNG) for line in lines]
+    [(1, 1, True), (2, 2, False)]
+    """
     lines = []
     if lungs is not None:
         lines += [Outline(lungs, RIGHT_LUNG, RIGHT, RIGHT), Outline(lungs, LEFT_LUNG, LEFT, LEFT)]
@@ -88,6 +101,16 @@ def sheet(  # noqa: PLR0913
         HU shown as black and as white.
     width_px
         Width of every full plane, pixels; heights follow the voxels' true proportions.
+
+    Examples
+    --------
+    >>> from lungseg.volume import Geometry
+    >>> ct = Volume(np.zeros((8, 8, 8), HU), Geometry((1.0, 1.0, 1.0)))
+    >>> axial, coronal = sheet(ct, [], width_px=16)
+    >>> [panel.caption for panel in axial]
+    ['axial z 2.0 mm', 'axial z 4.0 mm', 'axial z 5.0 mm']
+    >>> coronal[0].picture.shape
+    (16, 16, 3)
     """
     quarters = _quarters(region, ct.shape)
     px_per_mm = width_px / (ct.shape[2] * ct.spacing_mm[2])
@@ -223,14 +246,27 @@ def _masks(lines: Sequence[Outline], axis: int, k: int) -> Iterator[tuple[Colour
 
 
 def windowed(values: npt.NDArray[Any], window: tuple[float, float]) -> Picture:
-    """Grey picture ``(rows, columns)`` of HU or greys, from black to white over the window."""
+    """Grey picture ``(rows, columns)`` of HU or greys, from black to white over the window.
+
+    Examples
+    --------
+    >>> windowed(np.array([[-2000, -1350, 150, 400]]), LUNG_WINDOW_HU).tolist()
+    [[0, 0, 255, 255]]
+    """
     low, high = window
     shade = (values.astype(np.float32) - low).clip(0, high - low)
     return np.rint(shade * (255.0 / (high - low))).astype(np.uint8)
 
 
 def outlined(picture: Picture, lines: Sequence[Outline]) -> Picture:
-    """The picture, grey or RGB, as RGB with the outlines of masks of its size, later on top."""
+    """The picture, grey or RGB, as RGB with the outlines of masks of its size, later on top.
+
+    Examples
+    --------
+    >>> mask = np.array([[False, True]])
+    >>> outlined(np.zeros((1, 2), np.uint8), [Outline(mask, DETECTED)]).tolist()
+    [[[0, 0, 0], [255, 255, 255]]]
+    """
     drawn = picture.copy() if picture.ndim == 3 else np.repeat(picture[:, :, None], 3, axis=2)
     for line in lines:
         mask = line.mask
@@ -240,7 +276,16 @@ def outlined(picture: Picture, lines: Sequence[Outline]) -> Picture:
 
 
 def edge_of(mask: MaskArray) -> MaskArray:
-    """Pixels of a mask that have one of their four neighbours outside of it."""
+    """Pixels of a mask that have one of their four neighbours outside of it.
+
+    Examples
+    --------
+    >>> mask = np.zeros((5, 5), bool)
+    >>> mask[1:4, 1:4] = True
+    >>> edge = edge_of(mask)
+    >>> int(edge.sum()), bool(edge[2, 2])
+    (8, False)
+    """
     from skimage.segmentation import find_boundaries
 
     return np.asarray(find_boundaries(mask, connectivity=1, mode="inner"), bool)

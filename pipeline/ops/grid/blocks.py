@@ -11,7 +11,13 @@ Factors = tuple[int, int, int]
 
 
 def block_factors(spacing_mm: Triple, coarse_mm: float) -> Factors:
-    """Voxels along (z, y, x) that together come closest to `coarse_mm`; at least 1 each."""
+    """Voxels along (z, y, x) that together come closest to `coarse_mm`; at least 1 each.
+
+    Examples
+    --------
+    >>> block_factors((3.0, 0.7, 0.7), coarse_mm=2.0)
+    (1, 3, 3)
+    """
     z, y, x = (max(1, round(coarse_mm / step)) for step in spacing_mm)
     return z, y, x
 
@@ -20,6 +26,11 @@ def block_mean(ct: HuArray, factors: Factors) -> HuArray:
     """Mean HU of every block of voxels, rounded down.
 
     A last block that the array cuts short is the mean of what there is of it.
+
+    Examples
+    --------
+    >>> block_mean(np.array([[[0, 10, 20, 30, 40]]], HU), (1, 1, 2)).tolist()
+    [[[5, 25, 40]]]
     """
     if factors == (1, 1, 1):
         return ct.copy()
@@ -64,7 +75,13 @@ def _block_sum(
 
 
 def block_any(mask: MaskArray, factors: Factors) -> MaskArray:
-    """Blocks with any voxel of `mask`."""
+    """Blocks with any voxel of `mask`.
+
+    Examples
+    --------
+    >>> block_any(np.array([[[False, False, True]]]), (1, 1, 2)).tolist()
+    [[[False, True]]]
+    """
     found = mask
     for axis, factor in enumerate(factors):
         if factor > 1:
@@ -75,7 +92,16 @@ def block_any(mask: MaskArray, factors: Factors) -> MaskArray:
 
 @dataclass(frozen=True)
 class Zoom:
-    """How boxes of a coarse grid lie on the fine grid of `shape` it was made from."""
+    """How boxes of a coarse grid lie on the fine grid of `shape` it was made from.
+
+    Examples
+    --------
+    >>> zoom, block = Zoom((4, 4, 5), (2, 2, 2)), (slice(0, 1), slice(0, 1), slice(2, 3))
+    >>> zoom.fine_box(block)
+    (slice(0, 2, None), slice(0, 2, None), slice(4, 5, None))
+    >>> zoom.enlarged(np.array([[[7]]], np.uint8), block).tolist()
+    [[[7], [7]], [[7], [7]]]
+    """
 
     shape: tuple[int, int, int]
     factors: Factors

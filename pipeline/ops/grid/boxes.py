@@ -12,6 +12,8 @@ def bounding_box(mask: MaskArray, margin: Sequence[int] = (0, 0, 0)) -> Box | No
 
     None if the mask is empty.
 
+    Examples
+    --------
     >>> mask = np.zeros((4, 5, 6), bool)
     >>> mask[1, 2:4, 5] = True
     >>> bounding_box(mask)
@@ -34,7 +36,13 @@ def bounding_box(mask: MaskArray, margin: Sequence[int] = (0, 0, 0)) -> Box | No
 
 
 def widened(box: Box, margin: Sequence[int], shape: Sequence[int]) -> Box:
-    """`box` with `margin` voxels more a side, as far as an array of this `shape` goes."""
+    """`box` with `margin` voxels more a side, as far as an array of this `shape` goes.
+
+    Examples
+    --------
+    >>> widened((slice(2, 4), slice(0, 1), slice(5, 6)), (1, 1, 2), shape=(9, 9, 6))
+    (slice(1, 5, None), slice(0, 2, None), slice(3, 6, None))
+    """
     z, y, x = (
         slice(max(0, s.start - m), min(n, s.stop + m))
         for s, m, n in zip(box, margin, shape, strict=True)

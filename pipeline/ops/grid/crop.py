@@ -23,6 +23,8 @@ T = TypeVar("T", bound=np.generic)
 def size_for(crop_mm: float, spacing_mm: float) -> int:
     """Voxels that `crop_mm` takes, rounded up to the next multiple of 32.
 
+    Examples
+    --------
     >>> size_for(352, 1.0), size_for(352, 0.7)
     (352, 512)
     """
@@ -31,7 +33,13 @@ def size_for(crop_mm: float, spacing_mm: float) -> int:
 
 
 def footprint(array: npt.NDArray[np.generic]) -> MaskArray:
-    """What an array ``(z, y, x)`` covers seen along z: ``(y, x)``, True where any slice is."""
+    """What an array ``(z, y, x)`` covers seen along z: ``(y, x)``, True where any slice is.
+
+    Examples
+    --------
+    >>> footprint(np.array([[[0, 1, 0]], [[0, 0, 2]]])).tolist()
+    [[False, True, True]]
+    """
     whole = array.view(np.uint8) if array.dtype == np.bool_ else array
     return np.asarray(np.bitwise_or.reduce(whole, axis=0) != 0)
 
@@ -55,6 +63,13 @@ def crop_corner(lungs: npt.NDArray[np.generic], size: int) -> Corner:
     ------
     ScanError
         If there is no lung, or it is larger than the square.
+
+    Examples
+    --------
+    >>> lungs = np.zeros((100, 100), bool)
+    >>> lungs[30:50, 40:80] = True
+    >>> crop_corner(lungs, size=64)
+    (8, 28)
     """
     seen = lungs != 0 if lungs.ndim == 2 else footprint(lungs)
     corner = _centred(seen, size)
@@ -70,6 +85,13 @@ def size_needed(lungs: npt.NDArray[np.generic], keep: npt.NDArray[np.generic]) -
     """Smallest multiple of 32 whose square around `lungs` also holds all of `keep`.
 
     Both are ``(z, y, x)`` of the same grid, or footprints ``(y, x)``.
+
+    Examples
+    --------
+    >>> lungs, nodule = np.zeros((2, 100, 100), bool)
+    >>> lungs[30:50, 40:80] = nodule[30, 99] = True
+    >>> size_needed(lungs, lungs), size_needed(lungs, nodule)
+    (64, 96)
     """
     seen = lungs != 0 if lungs.ndim == 2 else footprint(lungs)
     kept = keep != 0 if keep.ndim == 2 else footprint(keep)
@@ -84,6 +106,11 @@ def cut(array: npt.NDArray[T], corner: Corner, size: int, fill: int) -> npt.NDAr
     """Square ``(..., size, size)`` of `array` ``(..., y, x)`` from `corner`, padded with `fill`.
 
     A new array; `uncut` is the way back.
+
+    Examples
+    --------
+    >>> cut(np.array([[1, 2], [3, 4]]), corner=(-1, 0), size=2, fill=0).tolist()
+    [[0, 0], [1, 2]]
     """
     inner, outer = _overlap(corner, size, array.shape[-2:])
     if inner == (slice(0, size), slice(0, size)):
@@ -99,6 +126,11 @@ def uncut(
     """`square` ``(..., size, size)`` put back at `corner` of a grid ``(..., *shape)``.
 
     What the square does not cover is `fill`; what of it lies outside the grid is dropped.
+
+    Examples
+    --------
+    >>> uncut(np.array([[0, 0], [1, 2]]), corner=(-1, 0), shape=(2, 2), fill=9).tolist()
+    [[1, 2], [9, 9]]
     """
     target = _filled((*square.shape[:-2], *shape), fill, square.dtype)
     inner, outer = _overlap(corner, square.shape[-1], shape)

@@ -9,7 +9,13 @@ from lungseg.volume import HuArray, IntArray, MaskArray
 
 @dataclass(frozen=True)
 class TwoMeans:
-    """The two centres of a 2-means clustering, and the value half-way between them."""
+    """The two centres of a 2-means clustering, and the value half-way between them.
+
+    Examples
+    --------
+    >>> TwoMeans(low=-850.0, high=50.0).threshold
+    -400.0
+    """
 
     low: float
     high: float
@@ -29,9 +35,19 @@ def hu_counts(
     ----------
     ct : (z, y, x) int16
     lowest_hu, highest_hu
-        First and last value counted; `lowest_hu` may not be above `highest_hu`.
+        First and last value counted.
     inside : (z, y, x) bool, optional
         Only voxels where it is True count.
+
+    Raises
+    ------
+    ValueError
+        If `lowest_hu` is above `highest_hu`.
+
+    Examples
+    --------
+    >>> hu_counts(np.array([[[-2000, -1, 0, 1, 1]]], np.int16), -1, 1).tolist()
+    [2, 1, 2]
     """
     if lowest_hu > highest_hu:
         raise ValueError(f"lowest_hu {lowest_hu} is above highest_hu {highest_hu}")
@@ -67,6 +83,11 @@ def two_means(counts: IntArray, first_value: float = 0.0) -> TwoMeans:
     ------
     ValueError
         If fewer than two different values occur.
+
+    Examples
+    --------
+    >>> two_means(np.array([3, 0, 3, 0, 0, 0, 6]), first_value=-1000)
+    TwoMeans(low=-999.0, high=-994.0)
     """
     occurring = np.flatnonzero(counts)
     if len(occurring) < 2:

@@ -31,6 +31,12 @@ def components(mask: MaskArray, connectivity: int = 26) -> tuple[Components, int
     mask : (z, y, x) bool
     connectivity
         6, 18 or 26 neighbours.
+
+    Examples
+    --------
+    >>> corner_to_corner = np.eye(2, dtype=bool)[np.newaxis]
+    >>> components(corner_to_corner, 26)[1], components(corner_to_corner, 6)[1]
+    (1, 2)
     """
     import cc3d
 
@@ -44,7 +50,14 @@ def components(mask: MaskArray, connectivity: int = 26) -> tuple[Components, int
 
 
 def axial_components(mask: MaskArray) -> tuple[Components, int]:
-    """Labels 1..n of the 4-connected parts of each slice by itself, and n."""
+    """Labels 1..n of the 4-connected parts of each slice by itself, and n.
+
+    Examples
+    --------
+    >>> mask = np.ones((2, 1, 1), bool)
+    >>> axial_components(mask)[0].ravel().tolist(), components(mask)[0].ravel().tolist()
+    ([1, 2], [1, 1])
+    """
     import cc3d
 
     # Two values in turn: labels of unlike values never join, so slices stay apart in one pass.
@@ -57,7 +70,14 @@ def axial_components(mask: MaskArray) -> tuple[Components, int]:
 
 
 def sizes(labels: Components, count: int) -> IntArray:
-    """Voxels of each label 0..count."""
+    """Voxels of each label 0..count.
+
+    Examples
+    --------
+    >>> labels, count = components(np.array([[[True, True, False, True]]]))
+    >>> sizes(labels, count).tolist()
+    [1, 2, 1]
+    """
     import cc3d
 
     voxels = np.zeros(count + 1, np.int64)
@@ -67,7 +87,13 @@ def sizes(labels: Components, count: int) -> IntArray:
 
 
 def largest(mask: MaskArray, connectivity: int = 26) -> MaskArray:
-    """The largest connected part of `mask` (the first of equals); empty if the mask is."""
+    """The largest connected part of `mask` (the first of equals); empty if the mask is.
+
+    Examples
+    --------
+    >>> largest(np.array([[[True, True, False, True]]])).tolist()
+    [[[True, True, False, False]]]
+    """
     labels, count = components(mask, connectivity)
     if count == 0:
         return np.zeros_like(mask)
@@ -78,7 +104,15 @@ def largest(mask: MaskArray, connectivity: int = 26) -> MaskArray:
 
 
 def fill(mask: MaskArray) -> MaskArray:
-    """`mask` with its holes: what no path of face neighbours joins to the array's border."""
+    """`mask` with its holes: what no path of face neighbours joins to the array's border.
+
+    Examples
+    --------
+    >>> shell = np.ones((3, 3, 3), bool)
+    >>> shell[1, 1, 1] = False
+    >>> int(fill(shell).sum())
+    27
+    """
     box = bounding_box(mask)
     if box is None:
         return mask.copy()
@@ -89,7 +123,16 @@ def fill(mask: MaskArray) -> MaskArray:
 
 
 def dilate_mm(mask: MaskArray, radius_mm: float, spacing_mm: Sequence[float]) -> MaskArray:
-    """Voxels whose centre lies within `radius_mm` of the centre of a voxel of `mask`."""
+    """Voxels whose centre lies within `radius_mm` of the centre of a voxel of `mask`.
+
+    Examples
+    --------
+    >>> mask = np.array([[[False, False, True, False, False]]])
+    >>> dilate_mm(mask, 1.0, (1.0, 1.0, 1.0)).astype(int).tolist()
+    [[[0, 1, 1, 1, 0]]]
+    >>> dilate_mm(mask, 1.0, (1.0, 1.0, 0.5)).astype(int).tolist()
+    [[[1, 1, 1, 1, 1]]]
+    """
     grown = mask.copy()
     margin = [_reach(radius_mm, step) for step in spacing_mm]
     box = bounding_box(mask, margin)
@@ -104,6 +147,14 @@ def erode_mm(
     """Voxels of `mask` farther than `radius_mm` from every voxel that is not in it.
 
     With `border`, all beyond the array counts as not in it; without, it counts for nothing.
+
+    Examples
+    --------
+    >>> mask = np.array([[[False, True, True, True, True]]])
+    >>> erode_mm(mask, 1.0, (1.0, 1.0, 1.0), border=False).astype(int).tolist()
+    [[[0, 0, 1, 1, 1]]]
+    >>> bool(erode_mm(mask, 1.0, (1.0, 1.0, 1.0)).any())
+    False
     """
     box = bounding_box(mask)
     margin = [_reach(radius_mm, step) for step in spacing_mm]
@@ -122,7 +173,14 @@ def erode_mm(
 
 
 def open_mm(mask: MaskArray, radius_mm: float, spacing_mm: Sequence[float]) -> MaskArray:
-    """`mask` without what no ball of `radius_mm` fits in; what is cut by the border stays."""
+    """`mask` without what no ball of `radius_mm` fits in; what is cut by the border stays.
+
+    Examples
+    --------
+    >>> mask = np.array([[[True, True, True, False, True, False]]])
+    >>> open_mm(mask, 1.0, (1.0, 1.0, 1.0)).astype(int).tolist()
+    [[[1, 1, 1, 0, 0, 0]]]
+    """
     core = erode_mm(mask, radius_mm, spacing_mm, border=False)
     return dilate_mm(core, radius_mm, spacing_mm) & mask
 
@@ -140,6 +198,15 @@ def close_mm(
     border
         What lies beyond the array: "empty", nothing, or "repeat", the outermost voxels again
         (for a mask that the end of the scan cuts).
+
+    Examples
+    --------
+    A crack of one voxel is closed but for its mouth:
+
+    >>> mask = np.ones((5, 5, 5), bool)
+    >>> mask[2, 2, :3] = False
+    >>> close_mm(mask, 1.0, (1.0, 1.0, 1.0))[2, 2].tolist()
+    [False, True, True, True, True]
     """
     inner = bounding_box(mask)
     if inner is None or not any(_reach(radius_mm, step) for step in spacing_mm):

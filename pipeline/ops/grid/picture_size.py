@@ -9,7 +9,13 @@ Grey = F32
 
 
 def resized(grey: Grey, shape: tuple[int, int]) -> Grey:
-    """`grey` at another ``(y, x)`` size; shrinking averages, so that thin lines do not break."""
+    """`grey` at another ``(y, x)`` size; shrinking averages, so that thin lines do not break.
+
+    Examples
+    --------
+    >>> resized(np.array([[0, 0, 4, 4]], np.float32), (1, 1)).tolist()
+    [[2.0]]
+    """
     if grey.shape == shape:
         return grey
     picture = Image.fromarray(np.ascontiguousarray(grey, np.float32))
@@ -18,7 +24,13 @@ def resized(grey: Grey, shape: tuple[int, int]) -> Grey:
 
 
 def resized_mask(mask: MaskArray, shape: tuple[int, int]) -> MaskArray:
-    """A mask at another ``(y, x)`` size: each pixel as the nearest one was."""
+    """A mask at another ``(y, x)`` size: each pixel as the nearest one was.
+
+    Examples
+    --------
+    >>> resized_mask(np.array([[True, False]]), (1, 4)).tolist()
+    [[True, True, False, False]]
+    """
     picture = Image.fromarray(mask.astype(np.uint8))
     return np.asarray(picture.resize((shape[1], shape[0]), Image.Resampling.NEAREST)) > 0
 

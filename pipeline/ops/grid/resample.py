@@ -48,6 +48,12 @@ def working_grid(shape: Shape, geometry: Geometry, spacing_mm: float) -> tuple[S
         The source grid's.
     spacing_mm
         Distance of voxel centres on the working grid, all three axes, mm; above 0.
+
+    Examples
+    --------
+    >>> shape, grid = working_grid((3, 5, 5), Geometry((5.0, 1.0, 1.0)), spacing_mm=2.0)
+    >>> shape, grid.spacing_mm
+    ((6, 3, 3), (2.0, 2.0, 2.0))
     """
     direction = np.asarray(geometry.direction_xyz).reshape(3, 3)
     size_xyz = np.asarray(shape[::-1])
@@ -105,6 +111,12 @@ def to_grid(  # noqa: PLR0913 - two grids and how to go from one to the other
     ------
     ValueError
         If the two grids are oblique to each other.
+
+    Examples
+    --------
+    >>> ct = Volume(np.array([[[0, 10]]], np.int16), Geometry((1.0, 1.0, 1.0)))
+    >>> to_grid(ct, (1, 1, 3), Geometry((1.0, 1.0, 0.5))).array.tolist()
+    [[[0, 5, 10]]]
     """
     axes = _axes(volume, shape, geometry, order, anti_alias=anti_alias, reach=0.5)
     return Volume(_sampled(volume.array, axes, outside, clip), geometry)
@@ -123,6 +135,14 @@ def labels_to_grid(labels: Volume[T], shape: Shape, geometry: Geometry) -> Volum
     ------
     ValueError
         If the two grids are oblique to each other.
+
+    Examples
+    --------
+    >>> labels = Volume(np.zeros((6, 6, 6), np.uint8), Geometry((1.0, 1.0, 1.0)))
+    >>> labels.array[1:5, 1:5, 1:5] = 7
+    >>> moved = labels_to_grid(labels, (3, 6, 6), Geometry((2.0, 1.0, 1.0)))
+    >>> int((moved.array == 7).sum()) * moved.voxel_ml == 64 * labels.voxel_ml
+    True
     """
     moved = np.zeros(shape, labels.array.dtype)
     ratio = labels.geometry.voxel_mm3 / geometry.voxel_mm3
@@ -146,7 +166,15 @@ def labels_to_grid(labels: Volume[T], shape: Shape, geometry: Geometry) -> Volum
 
 
 def mask_to_grid(mask: Volume[Mask], shape: Shape, geometry: Geometry) -> Volume[Mask]:
-    """Mask on another grid, every connected part with the volume it had; see `labels_to_grid`."""
+    """Mask on another grid, every connected part with the volume it had; see `labels_to_grid`.
+
+    Examples
+    --------
+    >>> mask = Volume(np.zeros((6, 6, 6), bool), Geometry((1.0, 1.0, 1.0)))
+    >>> mask.array[1:5, 1:5, 1:5] = True
+    >>> int(mask_to_grid(mask, (3, 3, 3), Geometry((2.0, 2.0, 2.0))).array.sum())
+    8
+    """
     import cc3d
 
     parts = cc3d.connected_components(mask.array.view(np.uint8), connectivity=26)

@@ -54,6 +54,11 @@ class Axes:
     matrix_xyz
         3x3; its columns are the world directions in which the column index, the row index and the
         slice index grow.
+
+    Examples
+    --------
+    >>> Axes(np.eye(3)).along((1.0, 2.0, 3.0)).tolist()
+    [1.0, 2.0, 3.0]
     """
 
     matrix_xyz: FloatArray
@@ -65,7 +70,13 @@ class Axes:
 
 @dataclass(frozen=True)
 class Gap:
-    """A place where slices are missing, between two that are there (counted from 0)."""
+    """A place where slices are missing, between two that are there (counted from 0).
+
+    Examples
+    --------
+    >>> print(Gap(after=1, from_mm=2.0, to_mm=6.0, missing=1))
+    4 mm between 2.00 and 6.00 mm
+    """
 
     after: int
     from_mm: float
@@ -100,6 +111,12 @@ class StackGeometry:
         Largest distance of a slice from an even grid, where `kind` is even.
     gaps
         Where slices are missing.
+
+    Examples
+    --------
+    >>> z_mm = np.array([0.0, 2.0, 4.0])
+    >>> StackGeometry(2.0, z_mm, z_mm, np.zeros((3, 2)), 0.0, "even").is_plain
+    True
     """
 
     step_mm: float
@@ -131,6 +148,13 @@ def axes_of(directions: Sequence[Sequence[float]], rules: SliceRules) -> Axes:
     ------
     ScanError
         If rows and columns are no right angle, or slices are turned against each other.
+
+    Examples
+    --------
+    Coronal slices: columns run to the patient's left, rows to the feet.
+
+    >>> axes_of([(1, 0, 0, 0, 0, -1)] * 3, SliceRules()).matrix_xyz[:, 2].tolist()
+    [0.0, 1.0, 0.0]
     """
     every = np.asarray(directions, float).reshape(-1, 2, 3)
     lengths = np.linalg.norm(every, axis=2)
@@ -164,14 +188,26 @@ def axes_of(directions: Sequence[Sequence[float]], rules: SliceRules) -> Axes:
 
 
 def orthonormal(matrix: npt.ArrayLike) -> FloatArray:
-    """Nearest orthonormal 3x3 matrix (polar decomposition), mirrored if `matrix` is."""
+    """Nearest orthonormal 3x3 matrix (polar decomposition), mirrored if `matrix` is.
+
+    Examples
+    --------
+    >>> orthonormal(np.diag([2.0, 1.0, -3.0])).tolist()
+    [[1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, -1.0]]
+    """
     left, _, right = np.linalg.svd(np.asarray(matrix, float))
     # Adding 0 makes -0 into 0.
     return np.asarray(left @ right) + 0.0
 
 
 def skew_degrees(matrix: npt.ArrayLike) -> float:
-    """How far the columns of a 3x3 matrix are from right angles, degrees, at most."""
+    """How far the columns of a 3x3 matrix are from right angles, degrees, at most.
+
+    Examples
+    --------
+    >>> round(skew_degrees([[1, 1, 0], [0, 1, 0], [0, 0, 1]]), 6)
+    45.0
+    """
     unit = np.asarray(matrix, float)
     lengths = np.linalg.norm(unit, axis=0)
     if not (np.isfinite(lengths).all() and lengths.min() > 0):
@@ -194,6 +230,11 @@ def same_places(coordinates_mm: FloatArray, rules: SliceRules) -> list[list[int]
         Of each slice's first pixel, along columns, rows and normal, ``(n, 3)``.
     rules
         Tolerances: slices closer than the position tolerance are at one place.
+
+    Examples
+    --------
+    >>> same_places(np.array([[0, 0, 5.0], [0, 0, 0.0], [0, 0, 5.01]]), SliceRules())
+    [[1], [0, 2]]
     """
     z = coordinates_mm[:, 2]
     groups: list[list[int]] = []
@@ -221,6 +262,13 @@ def stack_geometry_of(coordinates_mm: FloatArray, rules: SliceRules) -> StackGeo
     ScanError
         If there are too few, if some are missing, or if they are uneven or tilted and that is not
         accepted.
+
+    Examples
+    --------
+    >>> places = np.array([[0, 0, z] for z in (0.0, 2.0, 4.0, 8.0)])
+    >>> stack = stack_geometry_of(places, SliceRules(fill_missing_slices=True))
+    >>> stack.kind, stack.grid_z_mm.tolist()
+    ('holes', [0.0, 2.0, 4.0, 6.0, 8.0])
     """
     count = len(coordinates_mm)
     if count < max(rules.min_slices, 2):

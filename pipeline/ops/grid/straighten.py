@@ -41,6 +41,16 @@ def straighten(
         Place of the grid's first pixel from the stack's first pixel, along columns and rows.
     padding_hu
         As given, or the value that marks what the canvas of a tilted gantry adds.
+
+    Examples
+    --------
+    >>> z_mm = np.array([0.0, 2.0, 4.0, 8.0])
+    >>> even = np.linspace(0.0, 8.0, 5)
+    >>> geometry = StackGeometry(2.0, even, z_mm, np.zeros((4, 2)), 0.0, "holes")
+    >>> stack = np.array([0, 10, 20, 40], np.int16).reshape(4, 1, 1)
+    >>> grid, first_xy_mm, _ = straighten(stack, geometry, (1.0, 1.0), None)
+    >>> grid.ravel().tolist(), first_xy_mm.tolist()
+    ([0, 10, 20, 30, 40], [0.0, 0.0])
     """
     if stack_geometry.is_plain:
         return stack, np.zeros(2), padding_hu

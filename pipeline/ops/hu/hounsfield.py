@@ -15,9 +15,10 @@ OK = "ok"
 def hu_check(stack: HuArray, padding_hu: int | None = None) -> str:
     """``ok``, or what looks wrong about the HU of a chest CT.
 
-    HU fixes air at -1000 and water at 0, so a scan has a peak of air or lung between -1050 and
-    -600 and one of fat, muscle or blood between -150 and 150. A shift of a peak is a lost intercept
-    or a scale of another kind; it is told, not mended.
+    HU fixes air at -1000 and water at 0. So the commonest value below -500 must be that of air or
+    lung, between -1060 and -500, and the commonest above that of fat, muscle or blood, between -200
+    and 200; each side must hold at least 0.5 % of the voxels. A shifted peak means a lost intercept
+    or another scale; it is reported, not corrected.
 
     Parameters
     ----------
@@ -25,6 +26,15 @@ def hu_check(stack: HuArray, padding_hu: int | None = None) -> str:
         ``(z, y, x) int16``.
     padding_hu
         Voxels of this value or less are left out.
+
+    Examples
+    --------
+    >>> ct = np.full((4, 32, 32), 40, np.int16)
+    >>> ct[:, :16] = -1000
+    >>> hu_check(ct)
+    'ok'
+    >>> hu_check(ct + np.int16(1024))
+    'no air below -500 HU: is the rescale intercept right, is it cropped to tissue?'
     """
     values = _sample(stack)
     if padding_hu is not None:
@@ -62,6 +72,13 @@ def look_like_labels(stack: HuArray) -> bool:
     """Whether a volume is a mask or a label map: nothing below 0 and few different values.
 
     A CT of anything in air has air below 0, and its noise takes hundreds of values.
+
+    Examples
+    --------
+    >>> look_like_labels(np.array([[[0, 1, 2]]], np.int16))
+    True
+    >>> look_like_labels(np.array([[[-1000, 40]]], np.int16))
+    False
     """
     if not stack.size or stack.min() < 0:
         return False

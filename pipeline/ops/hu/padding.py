@@ -25,6 +25,15 @@ def find_padding(stack: HuArray, least_share: float = 0.002) -> int | None:
         ``(z, y, x) int16`` HU.
     least_share
         Less than this of an edge's pixels is no padding but a fault of single pixels.
+
+    Examples
+    --------
+    >>> ct = np.full((3, 40, 40), -1000, np.int16)
+    >>> ct[:, :2] = -2000
+    >>> find_padding(ct)
+    -2000
+    >>> print(find_padding(np.maximum(ct, -1024)))
+    None
     """
     edge = _edges(stack)
     low = edge[edge < LOWEST_AIR_HU]

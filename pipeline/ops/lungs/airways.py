@@ -60,6 +60,17 @@ def find_airways(ct: HuArray, inside: MaskArray, air_hu: float, spacing_mm: Trip
     air_hu
         HU of pure air in this scan.
     spacing_mm
+
+    Examples
+    --------
+    A tube of air, 10 mm by 10 mm by 40 mm, in the tissue between two lungs:
+
+    >>> ct = np.full((40, 60, 60), 40, np.int16)
+    >>> ct[:, 25:35, 25:35] = -1000
+    >>> ct[:, 10:50, :15] = ct[:, 10:50, 45:] = -850
+    >>> airways = find_airways(ct, ct < -500, -1000.0, (1.0, 1.0, 1.0))
+    >>> int(airways.lumen.sum()), bool(airways.wall[0, 23, 30]), bool(airways.wall[0, 22, 30])
+    (4000, True, False)
     """
     nothing = np.zeros_like(inside)
     box = bounding_box(inside)

@@ -68,7 +68,19 @@ class Lungs:
 def air_and_tissue(
     ct: HuArray, field_of_view: MaskArray | None, settings: LungSettings
 ) -> tuple[float, float]:
-    """HU that parts air from tissue, within the bounds set, and the mean HU of tissue."""
+    """HU that parts air from tissue, within the bounds set, and the mean HU of tissue.
+
+    Raises
+    ------
+    ScanError
+        If all voxels have the same value.
+
+    Examples
+    --------
+    >>> ct = np.array([[[-900, -900, 50, 50]]], HU)
+    >>> air_and_tissue(ct, None, LungSettings())
+    (-425.0, 50.0)
+    """
     counts = hu_counts(ct, *COUNTED_HU, inside=field_of_view)
     if np.count_nonzero(counts) < 2:
         raise ScanError(
@@ -99,6 +111,18 @@ def find_lungs(
     ------
     ScanError
         If there are no lungs.
+
+    Examples
+    --------
+    Two boxes of lung, 240 ml each, in a block of tissue with air around:
+
+    >>> from lungseg.volume import Geometry
+    >>> array = np.full((40, 80, 100), -1000, HU)
+    >>> array[:, 10:70, 10:90] = 40
+    >>> array[5:35, 20:60, 20:45] = array[5:35, 20:60, 55:80] = -850
+    >>> lungs = find_lungs(Volume(array, Geometry((2.0, 2.0, 2.0))))
+    >>> [int((lungs.labels.array == side).sum()) for side in (RIGHT, LEFT)], lungs.airways_ml
+    ([30000, 30000], 0.0)
     """
     settings = settings or LungSettings()
     threshold, tissue_hu = air_and_tissue(ct.array, field_of_view, settings)

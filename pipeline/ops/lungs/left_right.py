@@ -40,6 +40,15 @@ def part_sides(ct: HuArray, lungs: MaskArray, spacing_mm: Triple) -> Sides:
     ct : (z, y, x) int16
     lungs : (z, y, x) bool
     spacing_mm
+
+    Examples
+    --------
+    >>> lungs = np.zeros((4, 20, 60), bool)
+    >>> lungs[:, 5:15, 10:25] = lungs[:, 5:15, 35:50] = True
+    >>> ct = np.where(lungs, np.int16(-850), np.int16(40))
+    >>> sides = part_sides(ct, lungs, (2.0, 2.0, 2.0))
+    >>> int(sides[0, 10, 12]), int(sides[0, 10, 48]), int((sides == RIGHT).sum())
+    (1, 2, 600)
     """
     sides = np.zeros(lungs.shape, np.uint8)
     box = bounding_box(lungs)

@@ -54,6 +54,19 @@ def outlined(  # noqa: PLR0913, PLR0917 - two grids, and what an edge is
     of the dark blocks' surface, voxels count that are darker than `edge_hu`, and those denser
     ones whose distance from where HU pass `edge_hu` is at most `rim_mm`. (A distance in mm, not a
     second threshold: in a blurred image the same HU lie much farther out.)
+
+    Examples
+    --------
+    With blocks of one voxel and no rim, the outline is the threshold's:
+
+    >>> ct = np.full((8, 8, 8), 40, np.int16)
+    >>> ct[2:6, 2:6, 2:6] = -850
+    >>> dark = ct < -400
+    >>> coarse = CoarseLungs(dark=dark, closed=dark.astype(np.uint8), airways=np.zeros_like(dark))
+    >>> zoom = Zoom((8, 8, 8), (1, 1, 1))
+    >>> labels = outlined(ct, coarse, zoom, edge_hu=-400, rim_mm=0.0, spacing_mm=(1.0, 1.0, 1.0))
+    >>> bool((labels == dark).all())
+    True
     """
     labels = np.zeros(ct.shape, np.uint8)
     box = bounding_box(lungs.closed > 0, (2, 2, 2))

@@ -64,6 +64,15 @@ def separate_body_air(
     spacing_mm
     field_of_view : (z, y, x) bool, optional
         False where there is no image (padding).
+
+    Examples
+    --------
+    >>> ct = np.full((2, 60, 60), -1000, np.int16)
+    >>> ct[:, 10:50, 10:50] = 40
+    >>> ct[:, 20:40, 20:40] = -850
+    >>> air = separate_body_air(ct, -500.0, (2.0, 2.0, 2.0))
+    >>> int(air.inside.sum()), air.air_hu
+    (800, -1000.0)
     """
     from scipy.ndimage import binary_dilation
 

@@ -32,6 +32,14 @@ def filled_lung(
     lung, free : (z, y, x) bool
         One lung, and what may become part of it (no airway, not the other lung).
     vessel_mm, spacing_mm
+
+    Examples
+    --------
+    >>> lung = np.ones((9, 9, 9), bool)
+    >>> lung[4, 4, :5] = False
+    >>> whole = filled_lung(lung, np.ones_like(lung), 2.0, (1.0, 1.0, 1.0))
+    >>> bool(whole.all())
+    True
     """
     closed = fill(close_mm(lung, vessel_mm, spacing_mm, border="repeat"))
     whole: MaskArray = lung | (closed & free)
@@ -62,6 +70,19 @@ def wall_bulges(  # noqa: PLR0913, PLR0917 - three masks, and where the chest's 
     wall_mm
         Radius of the ball, mm.
     spacing_mm
+
+    Examples
+    --------
+    A bulge of the wall, 16 mm wide and 8 mm deep, at the outer side of a lung:
+
+    >>> lung = np.zeros((40, 60, 60), bool)
+    >>> lung[5:35, 5:55, 10:50] = True
+    >>> lung[16:24, 26:34, 10:14] = False
+    >>> ct = np.where(lung, np.int16(-850), np.int16(40))
+    >>> middle_yx = np.tile([30.0, 70.0], (40, 1))
+    >>> bulge = wall_bulges(lung, ~lung, ct, middle_yx, 18.0, (2.0, 2.0, 2.0))
+    >>> bool(bulge[16:24, 26:34, 10:14].all())
+    True
     """
     found = np.zeros_like(lung)
     box = bounding_box(lung, [int(wall_mm / step) + 1 for step in spacing_mm])

@@ -23,7 +23,16 @@ LAST_ROW_PX = 472
 
 
 def lungs_slice_by_slice(ct: HuArray) -> MaskArray:
-    """Mask of every axial slice by itself, ``(z, y, x)`` bool."""
+    """Mask of every axial slice by itself, ``(z, y, x)`` bool.
+
+    Examples
+    --------
+    >>> ct = np.full((1, 128, 128), 40, np.int16)
+    >>> ct[0, 30:98, 30:60] = -850
+    >>> mask = lungs_slice_by_slice(ct)
+    >>> bool(mask[0, 30:98, 30:60].all()), bool(mask[0, :, 70:].any())
+    (True, False)
+    """
     return np.stack([_lungs_of_slice(axial) for axial in ct])
 
 

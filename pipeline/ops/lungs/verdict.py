@@ -28,7 +28,13 @@ MOST_PARTS = 4
 
 @dataclass(frozen=True)
 class Verdict:
-    """Facts of one mask, as they go into the record, and the reasons for doubt."""
+    """Facts of one mask, as they go into the record, and the reasons for doubt.
+
+    Examples
+    --------
+    >>> Verdict({"lung_ml": 4000.0}, ()).as_facts()
+    {'lung_ml': 4000.0, 'verdict': 'good', 'reasons': ''}
+    """
 
     facts: dict[str, Scalar]
     reasons: tuple[str, ...]
@@ -42,7 +48,21 @@ class Verdict:
 def judge(
     ct: Volume[HU], labels: Volume[np.uint8], threshold_hu: float, trachea_ml: float
 ) -> Verdict:
-    """Facts about the mask `labels` (1 right, 2 left) of `ct`, and reasons to doubt it."""
+    """Facts about the mask `labels` (1 right, 2 left) of `ct`, and reasons to doubt it.
+
+    Examples
+    --------
+    >>> from lungseg.volume import Geometry
+    >>> grid = Geometry((10.0, 10.0, 10.0))
+    >>> labels = Volume(np.zeros((10, 10, 20), np.uint8), grid)
+    >>> labels.array[:, :, :10] = RIGHT
+    >>> ct = labels.like(np.full(labels.shape, -850, HU))
+    >>> verdict = judge(ct, labels, threshold_hu=-400.0, trachea_ml=20.0)
+    >>> verdict.facts["lung_ml"], verdict.reasons
+    (1000.0, ('only a right lung was found (1000 ml)',))
+    >>> verdict.as_facts()["verdict"]
+    'suspect'
+    """
     box = bounding_box(labels.array > 0)
     if box is None:
         return Verdict({"lung_ml": 0.0}, ("the mask is empty",))

@@ -86,6 +86,19 @@ def find_candidates(
         Not 0 inside the lungs.
     search
         What counts.
+
+    Examples
+    --------
+    >>> from lungseg.volume import Geometry
+    >>> probability = Volume(np.zeros((9, 9, 9), np.uint16), Geometry((1.0, 1.0, 1.0)))
+    >>> probability.array[3:6, 3:6, 3:6] = ONE
+    >>> search = Search(
+    ...     threshold=0.5, candidate_threshold=0.1, min_diameter_mm=3, max_diameter_mm=30,
+    ...     margin_mm=3, most=10,
+    ... )
+    >>> labels, (candidate,) = find_candidates(probability, np.ones((9, 9, 9), bool), search)
+    >>> candidate.xyz_mm, candidate.probability, candidate.voxels
+    ((4.0, 4.0, 4.0), 1.0, 27)
     """
     labels = np.zeros(probability.shape, np.uint16)
     least = _voxels(search.min_diameter_mm, probability)
@@ -110,6 +123,14 @@ def two_means_threshold(probability: Probability, lungs: npt.NDArray[Any], floor
 
     On a map in which nothing stands out, the two clusters are both noise and halfway between
     them lies in the middle of it; the floor is what keeps such a map empty.
+
+    Examples
+    --------
+    >>> lungs = np.ones((1, 1, 3), bool)
+    >>> two_means_threshold(np.array([[[0, 0, ONE]]], np.uint16), lungs, floor=0.2)
+    0.5
+    >>> two_means_threshold(np.array([[[0, 0, 100]]], np.uint16), lungs, floor=0.2)
+    0.2
     """
     counts = np.zeros(ONE + 1, np.int64)
     for plane, inside in zip(probability, lungs, strict=True):

@@ -34,6 +34,14 @@ def cluster(
         Slice thickness of the scan, mm.
     slice_spacing_mm
         Distance of its slices, mm.
+
+    Examples
+    --------
+    >>> from lungseg.ops.nodules.contours import Contour
+    >>> square = np.array([(0, 0), (4, 0), (4, 4), (0, 4)])
+    >>> readings = [Reading(str(at), (Contour(0.0, square + at),)) for at in (0, 30, 1)]
+    >>> cluster(readings, tolerance=2.5, slice_spacing_mm=1.0)
+    [[0, 2], [1]]
     """
     from scipy.sparse.csgraph import connected_components
 

@@ -17,7 +17,15 @@ MOST_READERS = 4
 
 
 def count_votes(patches: Sequence[Patch]) -> tuple[Votes, tuple[int, int, int]]:
-    """How many of the masks hold each voxel, in the box of them all, and where that box lies."""
+    """How many of the masks hold each voxel, in the box of them all, and where that box lies.
+
+    Examples
+    --------
+    >>> two = np.ones((1, 1, 2), bool)
+    >>> votes, first_zyx = count_votes([Patch(two, (5, 0, 0)), Patch(two, (5, 0, 1))])
+    >>> votes.tolist(), first_zyx
+    ([[[1, 2, 1]]], (5, 0, 0))
+    """
     low = np.min([p.first_zyx for p in patches], axis=0)
     high = np.max([np.add(p.first_zyx, p.mask.shape) for p in patches], axis=0)
     votes = np.zeros(high - low, np.uint8)
@@ -36,6 +44,11 @@ def votes_needed(readers: npt.ArrayLike, level: float = 0.5) -> IntArray:
 
     A nodule with more readings than LIDC had radiologists per scan counts as read by all four:
     some of them drew it in parts, so a voxel never gets all its readings' votes.
+
+    Examples
+    --------
+    >>> votes_needed([1, 2, 3, 4, 5]).tolist()
+    [1, 1, 2, 2, 2]
     """
     counted = np.minimum(np.asarray(readers, np.int64), MOST_READERS)
     return np.maximum(1, np.ceil(level * counted - 1e-9)).astype(np.int64)
@@ -88,6 +101,13 @@ def consensus(
     -------
     target, ignore
         Bool. `ignore` is every other voxel with a vote.
+
+    Examples
+    --------
+    >>> votes, labels = np.array([0, 1, 2, 3], np.uint8), np.array([0, 1, 1, 1], np.uint16)
+    >>> target, ignore = consensus(votes, labels, readers={1: 4})
+    >>> target.tolist(), ignore.tolist()
+    ([False, False, True, True], [False, True, False, False])
     """
     ignore = votes > 0
     # a handful of voxels of tens of millions has a vote

@@ -96,6 +96,12 @@ def interiors(polygons: Sequence[IntArray]) -> tuple[MaskArray, MaskArray]:
     inside, line
         ``(polygons, rows, columns)`` bool in the bounding box of them all; pixel ``[0, 0]`` is at
         the smallest row and column.
+
+    Examples
+    --------
+    >>> inside, line = interiors([np.array([(0, 0), (4, 0), (4, 4), (0, 4)])])
+    >>> int(inside.sum()), int(line.sum())
+    (9, 16)
     """
     counts = np.asarray([len(points) for points in polygons])
     points = np.concatenate(polygons).astype(np.int64)
@@ -133,7 +139,13 @@ def _each(counts: IntArray) -> tuple[IntArray, IntArray]:
 
 
 def slice_z_mm(shape: Sequence[int], geometry: Geometry) -> FloatArray:
-    """World z of the first pixel of every slice of a grid, mm: DICOM's ImagePositionPatient."""
+    """World z of the first pixel of every slice of a grid, mm: DICOM's ImagePositionPatient.
+
+    Examples
+    --------
+    >>> slice_z_mm((3, 1, 1), Geometry((2.5, 1.0, 1.0), (0.0, 0.0, -10.0))).tolist()
+    [-10.0, -7.5, -5.0]
+    """
     index = np.zeros((shape[0], 3))
     index[:, 0] = np.arange(shape[0])
     return np.asarray(geometry.to_world(index)[:, 2])
@@ -154,6 +166,14 @@ def on_slices(contours: Sequence[Contour], z_mm: FloatArray) -> tuple[IntArray, 
     slice_index, within
         A contour is within if some slice is no further than half the distance of neighbouring
         slices (1 mm for a single slice); the rest of a rounding error is let pass.
+
+    Examples
+    --------
+    >>> square = np.array([(0, 0), (4, 0), (4, 4), (0, 4)])
+    >>> contours = [Contour(0.9, square), Contour(9.0, square)]
+    >>> slice_index, within = on_slices(contours, np.array([0.0, 1.0, 2.0]))
+    >>> slice_index.tolist(), within.tolist()
+    ([1, 2], [True, False])
     """
     wanted = np.asarray([contour.z_mm for contour in contours])
     away = np.abs(wanted[:, None] - z_mm[None, :])
@@ -182,6 +202,14 @@ def rasterise(reading: Reading, z_mm: FloatArray) -> tuple[Patch | None, int]:
     -----
     A reading whose lines enclose no pixel at all (strokes one or two pixels wide) is drawn by
     its lines: somebody saw a nodule there, and it must not vanish.
+
+    Examples
+    --------
+    >>> square = np.array([(10, 20), (14, 20), (14, 24), (10, 24)])
+    >>> reading = Reading("1", (Contour(1.0, square),))
+    >>> patch, outside = rasterise(reading, np.array([0.0, 1.0, 2.0]))
+    >>> patch.first_zyx, int(patch.mask.sum()), outside
+    ((1, 20, 10), 9, 0)
     """
     nearest, within = on_slices(reading.contours, z_mm)
     outside = int((~within).sum())
@@ -218,6 +246,12 @@ def flipped(reading: Reading, flips: tuple[bool, bool], size_xy: tuple[int, int]
         Whether the order of the columns, of the rows, is the other way round.
     size_xy
         Columns and rows of the image.
+
+    Examples
+    --------
+    >>> reading = Reading("1", (Contour(0.0, np.array([(10, 20), (14, 20), (14, 24)])),))
+    >>> flipped(reading, (True, False), (512, 512)).contours[0].points_xy.tolist()
+    [[501, 20], [497, 20], [497, 24]]
     """
     lines = tuple(
         replace(line, points_xy=_flip(line.points_xy, flips, size_xy)) for line in reading.contours
@@ -226,7 +260,14 @@ def flipped(reading: Reading, flips: tuple[bool, bool], size_xy: tuple[int, int]
 
 
 def flipped_mark(mark: Mark, flips: tuple[bool, bool], size_xy: tuple[int, int]) -> Mark:
-    """The same for a point."""
+    """The same for a point.
+
+    Examples
+    --------
+    >>> mark = Mark("non-nodule", "1", (10.0, 20.0), z_mm=0.0)
+    >>> flipped_mark(mark, (True, False), (512, 512)).pixel_xy
+    (501.0, 20.0)
+    """
     x, y = _flip(np.asarray([mark.pixel_xy]), flips, size_xy)[0]
     return replace(mark, pixel_xy=(float(x), float(y)))
 

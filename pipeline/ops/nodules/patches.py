@@ -20,6 +20,11 @@ class Patch:
         ``(z, y, x)`` bool.
     first_zyx
         Index of the box's voxel ``[0, 0, 0]`` on the whole grid; may be negative.
+
+    Examples
+    --------
+    >>> Patch(np.ones((1, 2, 3), bool), (4, 5, 6)).box
+    (slice(4, 5, None), slice(5, 7, None), slice(6, 9, None))
     """
 
     mask: MaskArray
@@ -58,6 +63,15 @@ def resample_mask(patch: Patch, source: Geometry, target: Geometry) -> Patch:
     -------
     Patch
         On the grid `target`, which is taken to go on without end: clip it with `clipped`.
+
+    Examples
+    --------
+    Eight voxels of 1 mm3 are four of 2 mm3:
+
+    >>> patch = Patch(np.ones((2, 2, 2), bool), (0, 0, 0))
+    >>> thick = Geometry((2.0, 1.0, 1.0))
+    >>> int(resample_mask(patch, Geometry((1.0, 1.0, 1.0)), thick).mask.sum())
+    4
     """
     from scipy.ndimage import map_coordinates
 
@@ -92,7 +106,14 @@ def _trimmed(patch: Patch) -> Patch:
 
 
 def clipped(patch: Patch, shape: Sequence[int]) -> Patch | None:
-    """The part of a mask on a grid of this `shape`; None if there is none."""
+    """The part of a mask on a grid of this `shape`; None if there is none.
+
+    Examples
+    --------
+    >>> part = clipped(Patch(np.ones((1, 1, 3), bool), (0, 0, -1)), (4, 4, 4))
+    >>> part.first_zyx, part.mask.shape
+    ((0, 0, 0), (1, 1, 2))
+    """
     box = [
         slice(max(0, -first), max(0, min(size, n - first)))
         for first, size, n in zip(patch.first_zyx, patch.mask.shape, shape, strict=True)

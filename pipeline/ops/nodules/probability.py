@@ -16,6 +16,8 @@ ONE = 65535
 def to_stored(probability: npt.NDArray[np.floating[Any]]) -> Probability:
     """Probabilities from 0 to 1 as they are stored, rounded; `from_stored` is the way back.
 
+    Examples
+    --------
     >>> to_stored(np.array([0.0, 0.5, 1.0])).tolist()
     [0, 32768, 65535]
     """
@@ -23,5 +25,11 @@ def to_stored(probability: npt.NDArray[np.floating[Any]]) -> Probability:
 
 
 def from_stored(stored: Probability) -> F32:
-    """Stored probabilities as numbers from 0 to 1."""
+    """Stored probabilities as numbers from 0 to 1.
+
+    Examples
+    --------
+    >>> from_stored(np.array([0, 65535], np.uint16)).tolist()
+    [0.0, 1.0]
+    """
     return np.asarray(stored.astype(np.float32) / ONE)

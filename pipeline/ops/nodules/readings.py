@@ -28,6 +28,16 @@ def nodule_masks(
     ------
     members, masks
         A reading without a voxel inside has no mask, so there may be fewer masks than members.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from lungseg.ops.nodules.contours import Contour
+    >>> square = np.array([(0, 0), (4, 0), (4, 4), (0, 4)])
+    >>> readings = [Reading(str(at), (Contour(0.0, square + at),)) for at in (0, 30, 1)]
+    >>> nodules = nodule_masks(readings, np.array([0.0, 1.0]), 2.5, slice_spacing_mm=1.0)
+    >>> [[reading.key for reading in members] for members, _ in nodules]
+    [['0', '1'], ['30']]
     """
     for group in cluster(readings, tolerance_mm, slice_spacing_mm):
         members = [readings[k] for k in group]

@@ -8,12 +8,24 @@ from lungseg.volume import MaskArray
 
 
 def ball_mm3(diameter_mm: float) -> float:
-    """Volume of a ball, mm3; `equivalent_diameter_mm` is the way back."""
+    """Volume of a ball, mm3; `equivalent_diameter_mm` is the way back.
+
+    Examples
+    --------
+    >>> round(ball_mm3(10.0), 1)
+    523.6
+    """
     return float(np.pi / 6 * diameter_mm**3)
 
 
 def equivalent_diameter_mm(volume_mm3: float) -> float:
-    """Diameter of the ball of this volume, mm."""
+    """Diameter of the ball of this volume, mm.
+
+    Examples
+    --------
+    >>> round(equivalent_diameter_mm(523.6), 3)
+    10.0
+    """
     return float(np.cbrt(6.0 * volume_mm3 / np.pi))
 
 
@@ -22,6 +34,13 @@ def axes_mm(mask: MaskArray, spacing_mm: Sequence[float]) -> tuple[float, float]
 
     A voxel is a box and not a point, so its own second moment (a twelfth of its edge squared) is
     added along each axis.
+
+    Examples
+    --------
+    Two voxels in a row are twice as long as wide:
+
+    >>> [round(mm, 2) for mm in axes_mm(np.ones((2, 1, 1), bool), (1.0, 1.0, 1.0))]
+    [1.24, 2.48]
     """
     spacing = np.asarray(spacing_mm, float)
     points = np.argwhere(mask) * spacing

@@ -23,6 +23,16 @@ def ball(centre_xyz_mm: Triple, diameter_mm: float, geometry: Geometry) -> Patch
         Above 0.
     geometry
         The grid; any direction and spacing.
+
+    Raises
+    ------
+    ValueError
+        If the diameter is not above 0.
+
+    Examples
+    --------
+    >>> int(ball((0.0, 0.0, 0.0), 10.0, Geometry((1.0, 1.0, 1.0))).mask.sum())
+    524
     """
     if not diameter_mm > 0:
         raise ValueError(f"a ball needs a diameter above 0 mm, not {diameter_mm:g}")

@@ -28,6 +28,14 @@ class VotedNodule:
         As known from elsewhere; None: measure them.
     names, ratings, ratings_median
         The readings' names, and the mean and the median of their ratings.
+
+    Examples
+    --------
+    >>> nodule = VotedNodule(np.array([[[1, 2, 2]]], np.uint8), (0, 0, 0), readers=4)
+    >>> nodule.consensus.mask.tolist()
+    [[[False, True, True]]]
+    >>> nodule.centroid_xyz_mm(Geometry((1.0, 1.0, 1.0)))
+    (1.5, 0.0, 0.0)
     """
 
     votes: Votes
@@ -86,6 +94,16 @@ def voted(
     -------
     VotedNodule or None
         None if none of it lies on the grid.
+
+    Examples
+    --------
+    >>> from lungseg.ops.nodules.contours import Contour
+    >>> square = np.array([(10, 20), (14, 20), (14, 24), (10, 24)])
+    >>> readings = [Reading(key, (Contour(1.0, square),)) for key in ("1", "2")]
+    >>> grid, z_mm = Geometry((1.0, 1.0, 1.0)), np.array([0.0, 1.0, 2.0])
+    >>> nodule = voted(readings, z_mm, grid, (3, 40, 40), grid)
+    >>> nodule.readers, int((nodule.votes == 2).sum()), nodule.first_zyx
+    (2, 9, (1, 21, 11))
     """
     drawn = [rasterise(reading, z_mm)[0] for reading in readings]
     moved = [clipped(resample_mask(patch, source, geometry), shape) for patch in drawn if patch]
@@ -104,12 +122,26 @@ def voted(
 
 
 def mean_ratings(readings: Sequence[Reading]) -> dict[str, float]:
-    """Mean of each rating over the readings that have it."""
+    """Mean of each rating over the readings that have it.
+
+    Examples
+    --------
+    >>> ratings = [{"malignancy": 2}, {"malignancy": 5}]
+    >>> mean_ratings([Reading(str(k), (), given) for k, given in enumerate(ratings)])
+    {'malignancy': 3.5}
+    """
     return {name: float(np.mean(given)) for name, given in _given(readings).items()}
 
 
 def median_ratings(readings: Sequence[Reading]) -> dict[str, float]:
-    """Median of each rating over the readings that have it; of two in the middle, their mean."""
+    """Median of each rating over the readings that have it; of two in the middle, their mean.
+
+    Examples
+    --------
+    >>> ratings = [{"malignancy": 1}, {"malignancy": 2}, {"malignancy": 5}]
+    >>> median_ratings([Reading(str(k), (), given) for k, given in enumerate(ratings)])
+    {'malignancy': 2.0}
+    """
     return {name: float(np.median(given)) for name, given in _given(readings).items()}
 
 
@@ -123,6 +155,16 @@ def paint(nodules: Sequence[VotedNodule], shape: Sequence[int]) -> tuple[Votes, 
 
     Where two nodules share a voxel it goes to the one with more votes there, to the first of
     equals: a voxel has one label, and its votes are that nodule's.
+
+    Examples
+    --------
+    >>> nodules = [
+    ...     VotedNodule(np.array([[[1, 1]]], np.uint8), (0, 0, 0), readers=1),
+    ...     VotedNodule(np.array([[[3, 3]]], np.uint8), (0, 0, 1), readers=3),
+    ... ]
+    >>> votes, labels = paint(nodules, (1, 1, 4))
+    >>> votes.tolist(), labels.tolist()
+    ([[[1, 3, 3, 0]]], [[[1, 2, 2, 0]]])
     """
     votes = np.zeros(tuple(shape), np.uint8)
     labels = np.zeros(tuple(shape), np.uint16)

@@ -134,6 +134,17 @@ def wand(  # noqa: PLR0913 - a position, three lengths, and where to look
     ValueError
         If the diameters are not above 0 and in order, the position lies outside the CT, or the lung
         mask is on another grid.
+
+    Examples
+    --------
+    A ball of 10 mm; its volume, 523.6 mm3, is met:
+
+    >>> ct = np.full((24, 24, 24), -850, HU)
+    >>> ct[((np.indices(ct.shape) - 12) ** 2).sum(axis=0) <= 25] = 0
+    >>> ct = Volume(ct, Geometry((1.0, 1.0, 1.0)))
+    >>> found = wand(ct, (12.0, 12.0, 12.0), 6.0, 14.0, diameter_mm=10.0)
+    >>> int(found.patch.mask.sum()), found.fallback
+    (524, '')
     """
     size = diameter_mm or float(np.sqrt(max(min_diameter_mm * max_diameter_mm, 0.0)))
     _check(ct, lungs, centre_xyz_mm, (min_diameter_mm, size, max_diameter_mm))

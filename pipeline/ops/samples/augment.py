@@ -98,7 +98,17 @@ class Draw:
 
 
 def draw(amounts: Augmentation, rng: np.random.Generator) -> Draw:
-    """Draw one change within `amounts`; the same generator state gives the same change."""
+    """Draw one change within `amounts`; the same generator state gives the same change.
+
+    Examples
+    --------
+    >>> amounts = Augmentation(rotate_degrees=6.0)
+    >>> change = draw(amounts, np.random.default_rng(85))
+    >>> -6.0 <= change.degrees <= 6.0, change.zoom, change.flip_x
+    (True, 1.0, False)
+    >>> change == draw(amounts, np.random.default_rng(85))
+    True
+    """
     # Every number is drawn whether it is used or not: switching one change off must not
     # alter the others.
     flips = rng.random(2)
@@ -149,6 +159,15 @@ def warp(  # noqa: PLR0913 - what surrounds the source is named, not positional
     Returns
     -------
     (channels, height, width) float32, (height, width) uint8 or None
+
+    Examples
+    --------
+    >>> image, labels = np.array([[[5, 6, 7]]]), np.array([[0, 0, 1]], np.uint8)
+    >>> image, labels = warp(Draw(flip_x=True), image, labels, outside=0)
+    >>> image.tolist(), labels.tolist()
+    ([[[7.0, 6.0, 5.0]]], [[1, 0, 0]])
+    >>> warp(Draw(shift_px=(0.0, 1.0)), image, None, outside=-1)[0].tolist()
+    [[[-1.0, 7.0, 6.0]]]
     """
     _, ny, nx = image.shape
     cy, cx, height, width = window or ((ny - 1) / 2, (nx - 1) / 2, ny, nx)
@@ -171,7 +190,14 @@ def warp(  # noqa: PLR0913 - what surrounds the source is named, not positional
 
 
 def shade(change: Draw, image: F32) -> F32:
-    """`image`, scaled to 0..1, after the brightness, contrast and noise of `change`, in place."""
+    """`image`, scaled to 0..1, after the brightness, contrast and noise of `change`, in place.
+
+    Examples
+    --------
+    >>> image = np.array([[0.0, 0.5]], np.float32)
+    >>> shade(Draw(contrast=2.0, brightness=0.25), image).tolist()
+    [[-0.25, 0.75]]
+    """
     if change.contrast != 1.0 or change.brightness:
         image *= np.float32(change.contrast)
         image += np.float32(0.5 + change.brightness - 0.5 * change.contrast)

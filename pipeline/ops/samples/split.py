@@ -20,6 +20,13 @@ def split_hash(parts: Mapping[str, Sequence[str]]) -> str:
     """SHA-256 of who is in train, validation and test; it travels into models and scores.
 
     Patients outside the three do not count: a scan that nobody read may come or go.
+
+    Examples
+    --------
+    >>> split_hash({"train": ["a", "b"], "test": ["c"]})[:8]
+    'c0786215'
+    >>> split_hash({"test": ["c"], "train": ["b", "a"], "unannotated": ["d"]})[:8]
+    'c0786215'
     """
     canonical = {part: sorted(parts.get(part, ())) for part in PARTS}
     text = json.dumps(canonical, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
@@ -50,6 +57,13 @@ def random_split(
     ------
     DataError
         If there are fewer patients than parts, or the shares leave nothing to train on.
+
+    Examples
+    --------
+    >>> nodules = {f"patient {k}": k % 3 for k in range(10)}
+    >>> split = random_split(nodules, validation_share=0.2, test_share=0.2, seed=85)
+    >>> {part: len(patients) for part, patients in split.items()}
+    {'train': 6, 'validation': 2, 'test': 2}
     """
     shares = {
         "train": 1.0 - validation_share - test_share,
@@ -117,6 +131,13 @@ def fold_split(
     ------
     DataError
         If there are too few patients, or no such fold.
+
+    Examples
+    --------
+    >>> nodules = {"a": 1, "b": 0, "c": 2, "d": 1}
+    >>> splits = [fold_split(nodules, 2, fold, validation_share=0.5, seed=85) for fold in (0, 1)]
+    >>> sorted(splits[0]["test"] + splits[1]["test"])
+    ['a', 'b', 'c', 'd']
     """
     if not 0 <= fold < folds:
         raise DataError(f"fold {fold} of {folds}: folds are counted from 0 to {folds - 1}")
@@ -153,6 +174,12 @@ def assigned_split(
     ------
     DataError
         If names and numbers are mixed, no patient is listed, or a part stays empty.
+
+    Examples
+    --------
+    >>> nodules = {"a": 1, "b": 0, "not listed": 2}
+    >>> assigned_split(nodules, {"a": "train", "b": "test"}, fold=0, validation_share=0, seed=0)
+    {'train': ['a'], 'validation': [], 'test': ['b']}
     """
     listed = {patient: assigned[patient] for patient in nodules if patient in assigned}
     if not listed:

@@ -40,7 +40,15 @@ class Agreement:
 
 
 def agreement(masks: Sequence[Patch], grid: Geometry) -> Agreement:
-    """How well the masks of one nodule's readings agree, on the grid they were drawn on."""
+    """How well the masks of one nodule's readings agree, on the grid they were drawn on.
+
+    Examples
+    --------
+    >>> masks = [Patch(np.ones((1, 1, 2), bool), (0, 0, at)) for at in (0, 0, 1)]
+    >>> found = agreement(masks, Geometry((1.0, 1.0, 1.0)))
+    >>> found.between_readers, found.with_consensus
+    ((1.0, 0.5, 0.5), (1.0, 1.0, 0.5))
+    """
     votes, first = count_votes(masks)
     consensus = Patch(agreed(votes, len(masks)), first)
     index = np.argwhere(consensus.mask) + first

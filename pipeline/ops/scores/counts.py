@@ -19,7 +19,13 @@ from lungseg.volume import IntArray, MaskArray
 
 
 def quotient(above: float, below: float, empty: float = float("nan")) -> float:
-    """`above` / `below`, or `empty` where `below` is 0."""
+    """`above` / `below`, or `empty` where `below` is 0.
+
+    Examples
+    --------
+    >>> quotient(1, 4), quotient(0, 0), quotient(0, 0, empty=1.0)
+    (0.25, nan, 1.0)
+    """
     return above / below if below else empty
 
 
@@ -31,6 +37,14 @@ class Counts:
     ----------
     true_positive, false_positive, false_negative, true_negative
         Numbers of voxels; those ignored are in none of them.
+
+    Examples
+    --------
+    >>> counts = Counts(true_positive=2, false_positive=1, false_negative=1, true_negative=6)
+    >>> counts.iou, counts.accuracy, round(counts.dice, 3), round(counts.sensitivity, 3)
+    (0.5, 0.8, 0.667, 0.667)
+    >>> (counts + counts).true_negative
+    12
     """
 
     true_positive: int = 0
@@ -89,6 +103,11 @@ def count(marked: MaskArray, target: MaskArray, counted: MaskArray | None = None
     ------
     ValueError
         If the shapes differ.
+
+    Examples
+    --------
+    >>> count(np.array([True, True, False]), np.array([True, False, False]))
+    Counts(true_positive=1, false_positive=1, false_negative=0, true_negative=1)
     """
     table = slice_counts(marked[np.newaxis], target[np.newaxis], _first_axis(counted))
     return Counts(*(int(n) for n in table[0]))
@@ -97,7 +116,18 @@ def count(marked: MaskArray, target: MaskArray, counted: MaskArray | None = None
 def slice_counts(
     marked: MaskArray, target: MaskArray, counted: MaskArray | None = None
 ) -> IntArray:
-    """Counts ``(n, 4)`` of each slice of ``(n, ...)``, in the order of the fields of `Counts`."""
+    """Counts ``(n, 4)`` of each slice of ``(n, ...)``, in the order of the fields of `Counts`.
+
+    Raises
+    ------
+    ValueError
+        If the shapes differ.
+
+    Examples
+    --------
+    >>> slice_counts(np.array([[True, False]]), np.array([[True, True]])).tolist()
+    [[1, 0, 1, 0]]
+    """
     shapes = {marked.shape, target.shape} | ({counted.shape} if counted is not None else set())
     if len(shapes) > 1:
         raise ValueError(f"marks, truth and counted voxels differ in shape: {sorted(shapes)}")

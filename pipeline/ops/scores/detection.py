@@ -45,7 +45,13 @@ class ScanHits:
 
 
 def radius_mm(diameter_mm: float | None) -> float:
-    """Radius within which a candidate hits; 5 mm where the diameter is unknown or negative."""
+    """Radius within which a candidate hits; 5 mm where the diameter is unknown or negative.
+
+    Examples
+    --------
+    >>> radius_mm(8.0), radius_mm(None), radius_mm(-1.0)
+    (4.0, 5.0, 5.0)
+    """
     known = diameter_mm is not None and np.isfinite(diameter_mm) and diameter_mm >= 0
     return (diameter_mm if known and diameter_mm is not None else UNKNOWN_DIAMETER_MM) / 2
 
@@ -67,6 +73,13 @@ def hits(
     nodules, ignore
         Centre (world mm) and diameter (mm; None or negative if unknown) of each nodule, and of
         each finding on which a candidate is neither right nor wrong.
+
+    Examples
+    --------
+    >>> candidates = [(0, 0, 0), (1, 0, 0), (50, 0, 0)]
+    >>> found = hits(candidates, [0.8, 0.9, 0.3], nodules=[((0, 0, 0), 10.0)])
+    >>> found.best.tolist(), found.duplicates, found.false.tolist()
+    ([1], 1, [0.3])
     """
     xyz = np.asarray(candidates_xyz, float).reshape(-1, 3)
     p = np.asarray(probability, float).reshape(-1)
@@ -107,6 +120,12 @@ class Froc:
         Candidates at least this probable count; infinite at the first point, where none does.
     fp_per_scan, sensitivity
         Of those; sensitivity is NaN if there is no nodule.
+
+    Examples
+    --------
+    >>> curve = Froc(np.array([np.inf, 0.9]), np.array([0.0, 8.0]), np.array([0.0, 1.0]))
+    >>> curve.at([4.0]).tolist()
+    [0.5]
     """
 
     threshold: FloatArray
@@ -128,7 +147,17 @@ class Froc:
 
 
 class ScoredCandidates:
-    """Hits and false positives of many scans, in the order of their probability."""
+    """Hits and false positives of many scans, in the order of their probability.
+
+    Examples
+    --------
+    One scan with one nodule, which is found first, and then a false positive:
+
+    >>> scan = hits([(0, 0, 0), (50, 0, 0)], [0.9, 0.3], nodules=[((0, 0, 0), 10.0)])
+    >>> curve = ScoredCandidates([scan]).froc()
+    >>> curve.fp_per_scan.tolist(), curve.sensitivity.tolist(), curve.cpm
+    ([0.0, 0.0, 1.0], [0.0, 1.0, 1.0], 1.0)
+    """
 
     def __init__(self, scans: Sequence[ScanHits]) -> None:
         parts: list[tuple[int, bool, FloatArray]] = []
@@ -169,6 +198,12 @@ def bootstrap(
 
     Scans are drawn and not nodules, because the nodules of a scan are found or missed together.
     A draw without any nodule has no sensitivity and is NaN.
+
+    Examples
+    --------
+    >>> scan = hits([(0, 0, 0)], [0.9], nodules=[((0, 0, 0), 10.0)])
+    >>> bootstrap(ScoredCandidates([scan, scan]), rounds=2, seed=85, rates=(1.0,)).tolist()
+    [[1.0], [1.0]]
     """
     rng = np.random.default_rng(seed)
     n = len(marks.nodules)
@@ -180,7 +215,13 @@ def bootstrap(
 
 
 def interval(drawn: FloatArray, level: float = 0.95) -> tuple[float, float] | None:
-    """Bounds that leave out equal shares of the draws on both sides; None if there are none."""
+    """Bounds that leave out equal shares of the draws on both sides; None if there are none.
+
+    Examples
+    --------
+    >>> interval(np.linspace(0.0, 1.0, 101), level=0.5)
+    (0.25, 0.75)
+    """
     known = drawn[~np.isnan(drawn)]
     if not known.size:
         return None

@@ -43,6 +43,12 @@ class ScanOverlap:
         slice, cut to a window that holds all marks and votes.
     nodules
         One entry for each nodule that enough readers drew.
+
+    Examples
+    --------
+    >>> yes, no = np.array([[[True, True]]]), np.array([[[True, False]]])
+    >>> ScanOverlap(marked=no, target=yes, counted=yes, nodules=()).counts().false_negative
+    1
     """
 
     marked: MaskArray
@@ -74,6 +80,14 @@ def overlap(  # noqa: PLR0913, PLR0917 - what was found, what was drawn, and by 
     min_readers, level
         A nodule with fewer readers is ignored; of the others, voxels that at least this share of
         the readers included are nodule, every other voxel with a vote is ignored.
+
+    Examples
+    --------
+    >>> marks, labels = np.array([[[3, 3, 0]]], np.uint16), np.array([[[1, 1, 1]]], np.uint16)
+    >>> votes = np.array([[[4, 4, 2]]], np.uint8)
+    >>> found = overlap(marks, votes, labels, {1: 4}, min_readers=3, level=0.5)
+    >>> found.nodules[0].dice, round(found.nodules[0].sensitivity, 3)
+    (0.8, 0.667)
     """
     seen = bounding_box(np.asarray(marks.any(axis=0) | votes.any(axis=0))[np.newaxis])
     _, rows, columns = seen or (slice(0, 1),) * 3
@@ -108,7 +122,14 @@ def _one(
 
 
 def patch_dice(one: Patch, other: Patch) -> float:
-    """Dice of two masks on the same grid, each in a box of its own."""
+    """Dice of two masks on the same grid, each in a box of its own.
+
+    Examples
+    --------
+    >>> two = np.ones((1, 1, 2), bool)
+    >>> patch_dice(Patch(two, (0, 0, 0)), Patch(two, (0, 0, 1)))
+    0.5
+    """
     votes, _ = count_votes([one, other])
     both = int(np.count_nonzero(votes == 2))
     return Counts(both, int(one.mask.sum()) - both, int(other.mask.sum()) - both).dice
