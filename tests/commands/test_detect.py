@@ -7,7 +7,6 @@ import shutil
 import numpy as np
 import pytest
 from click.testing import CliRunner
-from PIL import Image
 
 from lungseg.cli import main
 from lungseg.commands import detect as command
@@ -29,11 +28,6 @@ def detect(*arguments, status=0):
     done = CliRunner().invoke(main, ["detect", *map(str, arguments), *FEW])
     assert done.exit_code == status, f"{done.output}\n{done.exception!r}"
     return done
-
-
-def read_picture(path):
-    with Image.open(path) as image:
-        return np.asarray(image.convert("RGB"))
 
 
 def read_table(path):
