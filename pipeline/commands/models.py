@@ -124,7 +124,8 @@ def _people(patients: Sequence[str], scans: Sequence[str]) -> str:
 
 
 def _told(values: Mapping[str, Any]) -> str:
-    return ", ".join(f"{name} {value}" for name, value in values.items()) or "not told"
+    short = {k: f"{v:.4g}" if isinstance(v, float) else v for k, v in values.items()}
+    return ", ".join(f"{name} {value}" for name, value in short.items()) or "not told"
 
 
 def saw(name: str, places: Sequence[Path], *, as_json: bool) -> tuple[str, int]:

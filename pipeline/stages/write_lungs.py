@@ -7,8 +7,8 @@ writes  lungs.nii.gz            (or .nrrd, .mha) uint8 on the scan's own grid: 1
         picture.png             if `pictures` asks for it
 
 Volumes are those of the mask that is written, and HU are measured in it on the scan's own grid:
-resampling smooths noise away, and with it a third and more of the voxels that are darker than
--950 HU. Voxels that the scanner did not see are left out.
+resampling smooths noise away, and with it 4 to 87 per cent of the voxels below -950 HU of nine
+real scans. Voxels that the scanner did not see are left out.
 """
 
 from collections.abc import Mapping

@@ -184,7 +184,7 @@ def test_a_run_that_is_broken_off_leaves_its_table_and_goes_on(mixed, tmp_path, 
 
     src = [mixed[0] / name for name in ("ras.nii.gz", "oblique.nrrd", "plain.mha")]
     monkeypatch.setattr(worker, "run_chain", broken)
-    lungs(*src, "--out", tmp_path, status=1)
+    lungs(*src, "--out", tmp_path, status=130)
     verdicts = {scan: row["verdict"] for scan, row in rows_of(tmp_path).items()}
     assert verdicts == {"oblique": "good", "plain": "suspect", "ras": "not done"}
     assert (tmp_path / "oblique_lungs.nii.gz").is_file()
