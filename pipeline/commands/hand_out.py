@@ -270,12 +270,19 @@ def opened(place: Place, roots: Sequence[Path], options: CommandOptions) -> Sess
     Raises
     ------
     ConfigError
-        If a root does not exist, or there is nothing in them.
+        If a root does not exist, or there is nothing in them, or `out` cannot be made.
     """
     for root in roots:
         if not root.exists():
             raise ConfigError(f"{root}: there is no such file or folder")
     work, out = place.work_folder, place.out
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigError(
+            f"--out {out} cannot be made ({error.strerror or error}); name a folder that you may "
+            "write to"
+        ) from error
     made = not place.work and not work.exists()
     ours = {out.resolve() / name for name in _ours(out)}
     session = open_for(

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from lungseg.core.errors import ConfigError
+from lungseg.core.errors import ConfigError, DataError
 from lungseg.core.fingerprint import digest_of_file
 from lungseg.core.json_file import json_text
 from lungseg.io.sources.index import index
@@ -40,10 +40,15 @@ def listed(work: Path | None, *, as_json: bool) -> str:
             f"no net comes with the package{where}: train one with `lungseg-cli train`; "
             "`lungseg-cli models --work WORK` lists those of a work folder"
         )
-    return "\n".join(
+    return "\n".join(_line(row) for row in rows)
+
+
+def _line(row: dict[str, Any]) -> str:
+    if row["error"]:
+        return f"{row['name']}  not usable: {row['error']}"
+    return (
         f"{row['name']}  {row['target']} in {row['kind']}, {row['patients']} patients, "
         f"{row['megabytes']:.1f} MB  {row['origin']}"
-        for row in rows
     )
 
 
@@ -57,11 +62,12 @@ def _of_folder(work: Path) -> Iterator[dict[str, Any]]:
 
 
 def _row(name: str, file: Path, origin: str) -> dict[str, Any]:
-    record = read_model_record(file)
-    return {
-        "name": name,
-        "file": str(file),
-        "origin": origin,
+    row: dict[str, Any] = {"name": name, "file": str(file), "origin": origin, "error": ""}
+    try:
+        record = read_model_record(file)
+    except DataError as error:
+        return row | {"error": str(error)}
+    return row | {
         "target": record.target,
         "kind": record.kind,
         "patients": len(record.train_patients),

@@ -291,6 +291,12 @@ def test_a_usage_error_leaves_nothing_behind(mixed, tmp_path, arguments, message
     assert not (tmp_path / "out" / hand_out.WORK).exists()
 
 
+def test_a_folder_that_cannot_be_made_is_a_usage_error(mixed, tmp_path):
+    (tmp_path / "file").touch()
+    told = lungs(mixed[0] / "ras.nii.gz", "--out", tmp_path / "file" / "out", status=2)
+    assert "cannot be made (Not a directory); name a folder" in " ".join(told.output.split())
+
+
 def test_a_dry_run_says_what_would_be_done(mixed, tmp_path):
     told = lungs(mixed[0] / "ras.nii.gz", "--out", tmp_path, "--dry-run")
     assert "write-lungs       run          1  ingest runs" in told.stdout

@@ -75,6 +75,14 @@ def test_the_list_has_the_packages_nets_and_those_of_the_work_folder(shipped, ne
     assert rows[0]["scores"] == {"dice": 0.5}
 
 
+def test_a_net_that_cannot_be_read_does_not_hide_the_others(shipped):
+    (shipped.parent / "broken.keras").write_text("no net")
+    lines = models().splitlines()
+    assert lines[0].startswith("broken  not usable: ")
+    assert "has no record of a trained net" in lines[0]
+    assert lines[1].startswith("nodules  nodules in ct")
+
+
 def test_a_card_tells_what_made_the_net_and_its_file(shipped):
     told = models("show", "nodules")
     assert f"sha256 {digest_of_file(shipped)}" in told
