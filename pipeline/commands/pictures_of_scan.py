@@ -1,4 +1,4 @@
-"""One PNG a scan: what the stages found in it, drawn on axial and coronal planes."""
+"""Pictures of a scan: what the stages found in it, drawn on axial and coronal planes, as PNG."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -16,7 +16,7 @@ from lungseg.ops.overlay import outlines, sheet
 
 
 def write_overlays(folders: Mapping[str, Path], out: Path) -> list[Path]:
-    """Write a picture of one scan into the folder `out`; what it is called.
+    """Write a picture of one scan into the folder `out`, and return the name of the PNG.
 
     Parameters
     ----------
@@ -24,7 +24,7 @@ def write_overlays(folders: Mapping[str, Path], out: Path) -> list[Path]:
         Folders of the scan's outputs by stage name; ``resample`` at least. What
         ``segment-lungs``, ``annotate-nodules`` and ``find-nodules`` found is drawn if it is there.
     out
-        Is made if need be.
+        Folder for the PNG; it is made if it is not there.
     """
     record = read_record(folders["resample"])
     ct = volume_file.read_hu(folders["resample"] / "ct.h5")
