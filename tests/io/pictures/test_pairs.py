@@ -125,5 +125,7 @@ def test_the_edge_of_a_mask_is_kept_to_a_fraction_of_a_pixel():
     line[0, 21:] = 255
     # The edge lies at 2.1 pixels of ten: the third is nearly all within.
     assert as_mask(line, (1, 6)).tolist() == [[False, False, True, True, True, True]]
+    line[0, :21] = 100  # a soft edge that stays below half
+    assert as_mask(line, (1, 6)).tolist() == [[False, False, True, True, True, True]]
     line[0, 21:27] = 0
     assert as_mask(line, (1, 6)).tolist() == [[False, False, False, True, True, True]]
