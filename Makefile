@@ -20,10 +20,11 @@ help:  ## list the targets
 demo: .venv/ready  ## make phantoms of real LIDC scans, run all four commands on them
 	$(BIN)/lungseg-cli demo --out lungseg-demo --jobs $(JOBS)
 
-test: .venv/ready  ## lint, types and all tests
+test: .venv/ready  ## lint, types, unused code and all tests
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/vulture
 	$(BIN)/pytest -n $(JOBS) --dist worksteal
 
 test-random: .venv/ready  ## the laws with fresh random examples, RUNS=20 times
@@ -32,10 +33,11 @@ test-random: .venv/ready  ## the laws with fresh random examples, RUNS=20 times
 	    HYPOTHESIS_PROFILE=random $(BIN)/pytest -q -m hypothesis || exit 1; \
 	done
 
-check: .venv/ready  ## lint and types only
+check: .venv/ready  ## lint, types and unused code only
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/vulture
 
 fix: .venv/ready  ## format, and apply the linter's fixes
 	$(BIN)/ruff format .

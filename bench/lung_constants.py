@@ -18,7 +18,7 @@ import json
 import tempfile
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from functools import cache
 from pathlib import Path
 from types import ModuleType
@@ -40,11 +40,15 @@ from lungseg.ops.lungs import (
     shape,
     verdict,
 )
-from lungseg.phantom.small_chest import chest
+from lungseg.phantom.anatomy import Build
+from lungseg.phantom.chest import Chest
+from lungseg.phantom.nodules import place
+from lungseg.phantom.render import render
+from lungseg.phantom.small_chest import NODULES
 from lungseg.stages.ingest import Ingest, ct_of_source
 from lungseg.stages.resample import Resample, on_working_grid
 from lungseg.stages.segment_lungs import SegmentLungs
-from lungseg.volume import AnyVolume
+from lungseg.volume import AnyVolume, Geometry
 
 MODULES = (outside_air, airways, find, dense_lung, left_right, shape, outline, verdict)
 # Labels, lengths in blocks that follow from the grid, and what defines HU.
@@ -63,20 +67,16 @@ ON_THE_HU_SCALE = {
 }
 # Thresholds in a row, which keep their order only if they are changed together.
 CHANGED_AS_ONE = {"GROW_HU"}
-PHANTOMS: dict[str, dict[str, Any]] = {
-    "phantom, lungs touch, open trachea, contrast": {
-        "junction": True,
-        "open_trachea": True,
-        "contrast": True,
-    },
-    "phantom, arms down, effusion, padding, noise": {
-        "arms_down": True,
-        "effusion": True,
-        "padding_hu": -2000,
-        "noise_hu": 30.0,
-    },
+PHANTOMS = {
+    "phantom, lungs touch, open trachea, contrast": Chest(
+        build=Build(junction=True), open_trachea=True, contrast=True
+    ),
+    "phantom, arms down, effusion, padding, noise": Chest(
+        arms_down=True, effusion=True, padding_hu=-2000, noise_hu=30.0
+    ),
 }
-PHANTOM_SPACING_MM = (2.5, 1.5, 1.5)
+PHANTOM_SHAPE = (140, 200, 256)
+PHANTOM_GRID = Geometry((2.5, 1.5, 1.5), origin_xyz_mm=(-192.0, -140.0, -190.0))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -180,9 +180,10 @@ def _drawn() -> Iterator[Scan]:
 
 
 def _phantoms() -> Iterator[Scan]:
-    for name, nuisances in PHANTOMS.items():
-        phantom = chest(PHANTOM_SPACING_MM, **nuisances)
-        padding = float(nuisances.get("padding_hu", "nan"))
+    for name, chest in PHANTOMS.items():
+        nodules = place(chest.build, NODULES, chest.seed, (-190.0, 160.0))
+        phantom = render(replace(chest, nodules=nodules), PHANTOM_SHAPE, PHANTOM_GRID)
+        padding = float("nan") if chest.padding_hu is None else float(chest.padding_hu)
         working, view = on_working_grid(phantom.ct, padding, Resample())
         yield Scan(
             name=name,

@@ -1,4 +1,4 @@
-"""Peek: rows of the tables as pictures, for a person to see what the net will see."""
+"""Peek: rows of the table as pictures, so that a person sees what the net will see."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -29,21 +29,21 @@ def peek(
     every: int | None = None,
     window_hu: tuple[float, float] = LUNG_WINDOW_HU,
 ) -> list[Path]:
-    """Write contact sheets of rows with the outlines of their masks; the PNGs' names.
+    """Write sheets of rows with the outlines of their masks, and return the names of the PNGs.
 
     Parameters
     ----------
     tables
         The file ``tables.h5``.
     scan
-        A scan's id or its end, or a patient; None for rows from all over the file.
+        A scan's id, the end of one, or a patient; None for rows from the whole file.
     out
-        Folder for the PNGs; is made if need be.
+        Folder for the PNGs; it is made if it is not there.
     every
-        One row in so many, besides all that hold a nodule; None shows about 24 rows, nodules
-        among them.
+        Show every n-th row, and all rows that hold a nodule; None shows about 24 rows, half of
+        them with nodules if there are enough.
     window_hu
-        HU shown as black and as white (of pictures, all their greys are shown).
+        HU shown as black and as white; pictures are shown with all their greys.
 
     Raises
     ------
@@ -92,7 +92,7 @@ def _chosen(wanted: Rows, slices: Records, every: int | None) -> Rows:
 
 
 def _spread(n: int, most: int) -> Rows:
-    """At most so many indices below `n`, evenly apart, from the middle of each stretch."""
+    """At most `most` indices below `n`, evenly spaced, each from the middle of its stretch."""
     count = min(n, most)
     return ((np.arange(count) + 0.5) * n / max(count, 1)).astype(np.int64)
 

@@ -1,7 +1,7 @@
 """Score images: masks that a net made against masks drawn by hand.
 
-Images of patients that the net was trained on, and of those on whom its best epoch was chosen,
-are told apart from those that it never saw: only the last ones say how good it is.
+Three parts are scored apart: images of patients that the net was trained on, of patients on whom
+its best epoch was chosen, and of all others. Only the last say how good the net is.
 """
 
 from collections.abc import Sequence
@@ -34,7 +34,7 @@ def score_images(done: Sequence[Segmented], masks: Path, model: Path, out: Path)
     Parameters
     ----------
     done
-        Its answer; images that could not be done are left out, and named.
+        What `segment_images` returned; images with an error are left out, and named.
     masks
         Folder of the masks drawn by hand: that of ``a.png`` is called ``a`` or ``a_mask``.
     model
@@ -89,16 +89,16 @@ def score_images(done: Sequence[Segmented], masks: Path, model: Path, out: Path)
 
 
 def part_of(name: str, record: ModelRecord) -> str:
-    """What the net knows of the patient of the image `name`: train, validation or unseen.
+    """Part of the net's training that the patient of the image `name` was in, or ``unseen``.
 
-    A net that was trained on CT knows its patients by other names; there it is for the user to
-    know.
+    The patient is found in the name as it was for the table of pictures. A net that was trained
+    on CT knows its patients by other names: there every image counts as unseen.
     """
     expression = patient_pattern(record.picture_patient)
     try:
         patient = patient_of(name, expression)
     except DataError:
-        # A file that is named unlike those of the training is of none of its patients.
+        # A file with a name of another form than those of the training is of none of its patients.
         return UNSEEN
     if patient in record.train_patients:
         return TRAIN
@@ -106,7 +106,7 @@ def part_of(name: str, record: ModelRecord) -> str:
 
 
 def as_text(scores: dict[str, Any]) -> str:
-    """The scores of each part, a line each."""
+    """The scores as a table for people, one line for each part."""
     lines = [f"{'':<10}  images  {'mean':^22}  {'pooled':^22}  mean"]
     lines.append(
         f"{'':<10}          {'Dice':>8} {'IoU':>8}      {'Dice':>8} {'IoU':>8}       accuracy"

@@ -1,8 +1,9 @@
 """Segment images: a trained net on new pictures, DICOM X-rays or CT slices of any size.
 
-A net that learnt from whole pictures is shown whole pictures, scaled to its input as the table's
-were, and its answer is scaled back. A net that learnt from CT is shown the slice at the spacing
-of its training, in overlapping tiles where that is larger than its input.
+A net that was trained on pictures is shown the whole picture at the size of its input, as in
+the table, and its answer is resized to the picture. A net that was trained on CT is shown the
+slice at the spacing of its training, in overlapping tiles. Grey values and HU become the net's
+input by `lungseg.model.samples.scaled`, the code that training uses.
 """
 
 import logging
@@ -36,20 +37,20 @@ CT_SHOWN_HU = (-1000.0, 400.0)
 
 @dataclass(frozen=True, kw_only=True)
 class Segmented:
-    """What came of one image.
+    """The result for one image.
 
     Attributes
     ----------
     image
         The file.
     error
-        Why it could not be done; empty if it was.
+        Why it could not be segmented; empty if it was.
     files
-        ``mask``, ``probability`` and ``overlay``: what was written.
+        What was written, by ``mask``, ``probability`` and ``overlay``.
     size_px
         Rows and columns.
     share
-        Part of the image that is marked.
+        Share of the pixels that are marked, 0 to 1.
     ms
         Time in the net, milliseconds.
     """
@@ -84,16 +85,16 @@ def segment_images(
     out
         Folder; made if absent.
     fit
-        ``resize`` shows the net the whole image at its own size, ``tiles`` shows it overlapping
-        tiles; ``auto`` takes the way of its training.
+        ``resize`` shows the net the whole image at the size of its input, ``tiles`` shows it
+        overlapping tiles of that size; ``auto`` does as in its training.
     threshold
-        A pixel of at least this probability is marked.
+        Pixels of this probability or more are marked.
 
     Returns
     -------
     list of Segmented
-        One an image, in their order; one that cannot be done has an error, and the others are
-        done.
+        One for each image, in their order. An image that cannot be segmented has an error; the
+        others are segmented all the same.
 
     Raises
     ------
@@ -104,7 +105,7 @@ def segment_images(
     """
     if fit not in FIT or not 0 < threshold <= 1:
         raise ConfigError(
-            f"fit = {fit!r} must be one of {', '.join(FIT)}, threshold = {threshold:g} above 0 "
+            f"fit = {fit!r} must be one of {', '.join(FIT)}, and threshold = {threshold:g} above 0 "
             "and at most 1"
         )
     _distinct(images)
@@ -112,7 +113,7 @@ def segment_images(
     if not file.is_file():
         raise ConfigError(
             f"there is no trained net in {model}; name a model.keras, or a work folder in which "
-            "`lungseg-cli train` has come to its end"
+            "`lungseg-cli train` has finished"
         )
     record = read_model_record(file)
     net = inference.load_net(file)
@@ -143,7 +144,7 @@ def segment_images(
 
 
 def net_file(model: Path) -> Path:
-    """The file of a net: that which is named, a folder's, or of a work folder the last trained."""
+    """The file of a net: `model` itself, the one in that folder, or a work folder's newest."""
     if model.is_file():
         return model
     trained = (model / "dataset" / "train").glob(f"*/{NET}")

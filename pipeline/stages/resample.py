@@ -1,14 +1,14 @@
 """Resample: HU on the scan's own grid -> HU on the working grid, even and upright.
 
-reads   ingest/ct.h5            HU; its attribute padding_hu tells what is outside the view
+reads   ingest/ct.h5            HU; voxels at or below its attribute padding_hu are padding
 writes  ct.h5                   HU, clipped to the window
         field_of_view.h5        bool, only if the scan has padding
 
-Axes are turned to be nearest to the world's, the first voxel centre is kept, and the grid ends
-at or before the last one, so no voxel is extrapolated. Padding is air before anything is
-interpolated: a value of -2000 that is averaged with a chest wall would make a rim of lung. The
-window is applied before interpolation as well, so that metal cannot bleed into its
-surroundings. A position on the field of view's edge belongs to it if its nearest voxel does.
+Axes are permuted and flipped to be nearest to the world's, the first voxel centre is kept, and the
+grid ends at or before the last one, so nothing is extrapolated. Padding is set to air before
+interpolation: -2000 HU averaged with a chest wall would look like a rim of lung. The window is
+also applied before interpolation, so that metal cannot bleed into its surroundings. A voxel belongs
+to the field of view if the nearest voxel of the scan does.
 """
 
 from collections.abc import Mapping
@@ -31,9 +31,11 @@ class Resample(Params):
 
     hu_low: int = param(-1024, "darker voxels are raised to this", ge=-32768, le=32767)
     hu_high: int = param(400, "brighter voxels are lowered to this", ge=-32768, le=32767)
-    spacing_mm: float = param(1.0, "distance of voxels on the working grid", ge=0.1, le=10)
+    spacing_mm: float = param(
+        1.0, "distance of voxel centres on the working grid, along all axes", ge=0.1, le=10
+    )
     anti_alias: bool = param(
-        False, "average what lies between coarser voxels instead of skipping it"
+        False, "where voxels become coarser, average all voxels in between instead of skipping some"
     )
 
     def __post_init__(self) -> None:

@@ -4,12 +4,12 @@ reads   resample/ct.h5              HU
         resample/field_of_view.h5   bool, if the scan has padding
 writes  lungs.h5                    uint8: 0, 1 right lung, 2 left lung
 
-Two means of the HU histogram part air from tissue. Air with the body around it in its own axial
-slice is inside, so neither a trachea open at the top nor a lung cut by the picture's border
-matters. Trachea and main bronchi are grown from tubes between the lungs and taken out; what is
-left and is not gas is lung, parted along the path of least lung from front to back. Closing with
-a small ball gives back vessels, with a large one nodules on the chest wall. All of it happens on
-blocks of 2 mm; the outline is then found voxel by voxel.
+2-means on the HU histogram separates air from tissue. Air with the body around it in its own axial
+slice is inside the patient, so neither a trachea open at the top nor a lung cut by the picture's
+border does harm. Trachea and main bronchi are grown from tubes between the lungs and removed; what
+remains and is not bowel gas is lung. Right and left are separated along the path of least lung from
+front to back. Closing with a small ball adds vessels, with a large one nodules on the chest wall.
+All this is done on blocks of 2 mm; the outline is then found voxel by voxel.
 """
 
 from collections.abc import Mapping
@@ -22,7 +22,7 @@ from lungseg.core.errors import ConfigError, ScanError
 from lungseg.core.stage import Facts, Params, ScanStage, param
 from lungseg.io.volumes import volume_file
 from lungseg.ops.lungs.find import Lungs, LungSettings, air_and_tissue, find_lungs
-from lungseg.ops.lungs.left_right import part_sides
+from lungseg.ops.lungs.left_right import separate_sides
 from lungseg.ops.lungs.slice2d import lungs_slice_by_slice
 from lungseg.ops.lungs.verdict import Verdict, judge
 from lungseg.volume import HU, MaskArray, Volume
@@ -34,19 +34,19 @@ class SegmentLungs(Params):
 
     method: str = param(
         "volume3d",
-        "volume3d: in three dimensions; slice2d: a recipe slice by slice, for comparison",
+        "volume3d: in three dimensions; slice2d: an older method slice by slice, for comparison",
         choices=("volume3d", "slice2d"),
     )
     threshold_min_hu: float = param(
         LungSettings.threshold_min_hu,
-        "the air threshold that 2-means finds is not taken below this",
+        "lower bound of the air threshold that 2-means finds",
         ge=-900,
         le=0,
         was="threshold_from_hu",
     )
     threshold_max_hu: float = param(
         LungSettings.threshold_max_hu,
-        "the air threshold that 2-means finds is not taken above this",
+        "upper bound of the air threshold that 2-means finds",
         ge=-900,
         le=0,
         was="threshold_to_hu",
@@ -58,19 +58,24 @@ class SegmentLungs(Params):
         le=3,
     )
     coarse_mm: float = param(
-        LungSettings.coarse_mm, "edge of the blocks on which shapes are worked out", gt=0, le=4
+        LungSettings.coarse_mm, "edge of the blocks on which the lungs' shape is found", gt=0, le=4
     )
     vessel_mm: float = param(
-        LungSettings.vessel_mm, "radius of the ball that closes the lung over vessels", ge=0, le=30
+        LungSettings.vessel_mm,
+        "radius of the ball whose closing adds vessels to the lung",
+        ge=0,
+        le=30,
     )
     wall_mm: float = param(
         LungSettings.wall_mm,
-        "radius of the ball that closes it over nodules on the chest wall",
+        "radius of the ball whose closing adds nodules on the chest wall",
         ge=0,
         le=40,
     )
     smallest_lung_ml: float = param(
-        LungSettings.smallest_lung_ml, "with less lung than this in the scan there is none", ge=0
+        LungSettings.smallest_lung_ml,
+        "less lung than this in the scan is an error: no lungs found",
+        ge=0,
     )
 
     def __post_init__(self) -> None:
@@ -83,7 +88,7 @@ class SegmentLungs(Params):
 
     @property
     def settings(self) -> LungSettings:
-        """What `find_lungs` is told."""
+        """These parameters, as `find_lungs` takes them."""
         told = {spec.name: getattr(self, spec.name) for spec in fields(LungSettings)}
         return LungSettings(**told)
 
@@ -91,7 +96,7 @@ class SegmentLungs(Params):
 def segment(
     ct: Volume[HU], field_of_view: MaskArray | None, params: SegmentLungs
 ) -> tuple[Volume[np.uint8], Verdict]:
-    """Lungs of a chest CT, 1 right and 2 left, and what is to be thought of them.
+    """Lungs of a chest CT, 1 right and 2 left, and whether they can be trusted.
 
     Parameters
     ----------
@@ -121,7 +126,7 @@ def _slice_by_slice(ct: Volume[HU], field_of_view: MaskArray | None, params: Seg
             f"no lungs found: {found_ml:.0f} ml slice by slice, against at least "
             f"{params.smallest_lung_ml:g} ml; is this a chest CT? Try method = volume3d"
         )
-    labels = part_sides(ct.array, mask, ct.spacing_mm)
+    labels = separate_sides(ct.array, mask, ct.spacing_mm)
     threshold, _ = air_and_tissue(ct.array, field_of_view, params.settings)
     return Lungs(ct.like(labels), threshold, 0.0)
 

@@ -1,4 +1,4 @@
-"""One PNG a scan: what the stages found in it, drawn on axial and coronal planes."""
+"""Pictures of a scan: what the stages found in it, drawn on axial and coronal planes, as PNG."""
 
 from collections.abc import Mapping
 from pathlib import Path

@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 
-from lungseg.commands.peek import peek
+from lungseg.commands.peek import _chosen, _spread, _wanted, peek
 from lungseg.core.errors import DataError
+from lungseg.io.tables.reader import Tables
 from lungseg.ops.overlay import BY_VOTES, LEFT_LUNG, RIGHT_LUNG
 from lungseg.steps.picture_table import build_picture_table
 from tests.io.pictures.picture_files import read_rgb
@@ -85,3 +86,26 @@ def test_pictures_are_shown_in_all_their_greys(tmp_path):
     picture = read_rgb(path)
     assert has(picture, (100, 100, 100))
     assert has(picture, RIGHT_LUNG)
+
+
+def test_a_whole_id_stands_before_the_end_of_another(tmp_path):
+    path = write_table(tmp_path / "t.h5", scan_rows("1.2.1", (1, 2, 3)), scan_rows("2.1", (5,)))
+    with Tables(path) as table:
+        assert _wanted(table, "2.1").tolist() == [3]
+        assert _wanted(table, ".1").tolist() == [0, 1, 2, 3]
+
+
+@pytest.mark.parametrize(("nodules", "shown"), [(2, 2), (12, 12), (50, 12), (60, 24)])
+def test_half_of_what_is_shown_is_left_for_rows_without_nodule(nodules, shown):
+    slices = np.zeros(60, [("nodule_mm2_1", "f4")])
+    slices["nodule_mm2_1"][:nodules] = 1
+    rows = _chosen(np.arange(60), slices, None)
+    # Of 50 with a nodule and 10 without, the 10 are all shown.
+    assert len(rows) == 24
+    assert np.count_nonzero(rows < nodules) == (14 if nodules == 50 else shown)
+
+
+def test_rows_are_spread_from_the_middle_of_each_stretch():
+    assert _spread(60, 3).tolist() == [10, 30, 50]
+    assert _spread(2, 3).tolist() == [0, 1]
+    assert _spread(0, 3).tolist() == []

@@ -92,3 +92,19 @@ def test_a_patient_is_known_by_the_expression_of_the_table():
     assert part_of("p4_left", RECORD) == "unseen"
     assert part_of("no patient", RECORD) == "unseen"
     assert part_of("1", dataclasses.replace(RECORD, picture_patient="")) == "train"
+
+
+def test_each_image_has_its_own_scores_and_large_ones_weigh_more_in_the_pooled(model, tmp_path):
+    drawn, all_ = tmp_path / "drawn", slice(None)
+    for name, found, rows in (("p8", 8, 4), ("p9", 1, 1)):
+        done = segmented(tmp_path, name, slice(0, found), all_)
+        picture(drawn / f"{name}.png", slice(0, rows), all_)
+    images = [Segmented(image=tmp_path / f"{name}.png",
+                        files={"mask": done.files["mask"].with_name(f"{name}_mask.png")})
+              for name in ("p8", "p9")]  # fmt: skip
+    scores = score_images(images, drawn, model, tmp_path)
+    assert [row["iou"] for row in scores["images"]] == [0.5, 1.0]
+    assert [row["dice"] for row in scores["images"]] == pytest.approx([2 / 3, 1.0])
+    unseen = scores["parts"]["unseen"]
+    assert unseen["mean"]["iou"] == 0.75
+    assert unseen["pooled"]["iou"] == pytest.approx(5 / 9)

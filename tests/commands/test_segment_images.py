@@ -102,7 +102,7 @@ def test_one_that_cannot_be_read_does_not_stop_the_others(model, tmp_path):
     files = [tmp_path / name for name in ("bad.png", "notes.txt", "absent.png", "good.png")]
     done = segment_images(model, files, tmp_path / "out")
     assert "cannot be read as a picture" in done[0].error
-    assert "no DICOM file and no picture" in done[1].error
+    assert "neither a DICOM file nor a picture" in done[1].error
     assert "there is no file" in done[2].error
     assert not done[3].error
     assert len(list((tmp_path / "out").iterdir())) == 3
@@ -130,6 +130,52 @@ def test_a_negative_radiograph_is_turned(tmp_path):
     assert positive.values.min() == 0
     assert positive.values.max() == 255
     assert not positive.in_hu
+
+
+def test_a_radiograph_without_a_window_is_shown_without_its_extremes(tmp_path):
+    grey = np.arange(4000).reshape(40, 100)
+    shown = read_single_image(write_radiograph(tmp_path / "a.dcm", grey)).values.ravel()
+    assert [(shown == 0).sum(), (shown == 255).sum()] == [20, 20]
+    assert shown[1000] == pytest.approx(255 * (1000 - 20) / 3960, abs=0.1)
+
+
+@pytest.mark.parametrize(
+    ("elements", "expected"),
+    [
+        ({"PixelSpacing": [0.5, 0.25]}, (0.5, 0.25)),
+        ({"ImagerPixelSpacing": [0.2, 0.1]}, (0.2, 0.1)),
+        ({"PixelSpacing": [0.5, 0.25], "ImagerPixelSpacing": [0.2, 0.1]}, (0.5, 0.25)),
+        ({"PixelSpacing": [0, 0.25]}, None),
+        ({}, None),
+    ],
+)
+def test_spacing_is_that_of_rows_then_columns(tmp_path, elements, expected):
+    path = write_radiograph(tmp_path / "a.dcm", np.arange(80).reshape(8, 10), **elements)
+    assert read_single_image(path).spacing_mm == expected
+
+
+def test_a_deep_picture_has_the_greys_of_a_shallow_one(tmp_path):
+    grey = chest_picture((40, 50))
+    grey[0, 0] = 255
+    Image.fromarray(grey).save(tmp_path / "a.png")
+    Image.fromarray(grey.astype(np.uint16) * 257).save(tmp_path / "b.png")
+    shallow, deep = (read_single_image(tmp_path / name).values for name in ("a.png", "b.png"))
+    np.testing.assert_allclose(deep, shallow, atol=1e-4)
+    np.testing.assert_array_equal(shallow, grey)
+
+
+def test_a_pixel_of_just_the_threshold_is_marked(model, tmp_path):
+    Image.fromarray(np.zeros((64, 64), np.uint8)).save(tmp_path / "black.png")
+    (done,) = segment_images(model, [tmp_path / "black.png"], tmp_path / "out", threshold=1.0)
+    assert done.share == 1
+
+
+def test_a_wide_ct_slice_that_is_shown_whole_lies_in_air():
+    net = Dark()
+    hu = np.full((16, 32), 400, np.float32)
+    probability_of(SingleImage(hu, in_hu=True), net, CT, fit="resize")
+    assert (net.seen[0, 8:24] == 1).all()
+    assert (net.seen[0, [0, 7, 24, 31]] == 0).all()
 
 
 def test_a_radiograph_is_shown_as_its_window_says(tmp_path):
@@ -261,7 +307,7 @@ def test_the_overlay_is_red_on_the_outline_and_grey_outside():
     picture = overlay(image, mask)
     assert (picture[5, 5:15] == (255, 64, 64)).all()
     assert (picture[:4] == 100).all()
-    assert picture[10, 10, 0] > picture[10, 10, 1]
+    assert picture[10, 10].tolist() == [131, 92, 92]  # a fifth of the outline's colour
 
 
 def test_of_a_work_folder_the_net_trained_last_is_taken(tmp_path):

@@ -2,8 +2,22 @@
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
 
-from lungseg.ops.overlay import BY_VOTES, DETECTED, LEFT_LUNG, RIGHT_LUNG, Outline, outlines, sheet
+from lungseg.ops.overlay import (
+    BY_VOTES,
+    DETECTED,
+    LEFT_LUNG,
+    RIGHT_LUNG,
+    Outline,
+    edge_of,
+    outlined,
+    outlines,
+    sheet,
+    windowed,
+)
 from lungseg.volume import Geometry, Volume
 
 
@@ -73,3 +87,31 @@ def test_a_focus_at_the_corner_and_an_empty_region_are_no_trouble(body):
     ct, lungs = body
     rows = sheet(ct, [Outline(lungs, RIGHT_LUNG)], region=np.zeros_like(lungs), focus=(0, 0, 79))
     assert [len(row) for row in rows] == [5, 5]
+
+
+def test_outlines_are_drawn_of_the_values_asked_for_on_grey_or_rgb():
+    labels = np.zeros((9, 20), np.uint8)
+    labels[2:7, 2:8], labels[2:7, 12:18] = 1, 2
+    grey = np.full(labels.shape, 90, np.uint8)
+    drawn = outlined(grey, [Outline(labels, LEFT_LUNG, 2, 2)])
+    where = (drawn == LEFT_LUNG).all(axis=-1)
+    assert where.sum() == 18
+    assert where[2:7, 12:18].sum() == 18
+    assert (drawn[labels < 2] == 90).all()
+    np.testing.assert_array_equal(outlined(drawn, [Outline(labels, LEFT_LUNG, 2, 2)]), drawn)
+    assert (grey == 90).all()
+
+
+@pytest.mark.parametrize(
+    ("value", "shade"),
+    [(-2000, 0), (-1000, 0), (-299, 128), (397, 254), (400, 255), (3000, 255)],
+)
+def test_a_window_runs_from_black_to_white(value, shade):
+    assert windowed(np.array([[value]]), (-1000.0, 400.0)).item() == shade
+
+
+@given(mask=arrays(bool, st.tuples(st.integers(1, 7), st.integers(1, 7))))
+def test_the_edge_is_what_has_a_neighbour_outside(mask):
+    around = np.pad(mask, 1, mode="edge")
+    inner = around[2:, 1:-1] & around[:-2, 1:-1] & around[1:-1, 2:] & around[1:-1, :-2]
+    np.testing.assert_array_equal(edge_of(mask), mask & ~inner)

@@ -14,6 +14,7 @@ from lungseg.core.record import Record, write_record
 from lungseg.io.volumes import volume_file
 from lungseg.model import inference
 from lungseg.model.model_record import ModelRecord, write_model_record
+from lungseg.model.training_heads import SLICE
 from lungseg.stages.predict import Predict, check_fits, probability_of, run
 from lungseg.volume import Geometry, Volume
 
@@ -179,3 +180,35 @@ def test_a_scan_it_learnt_from_is_known_under_another_patients_name(folders):
     net, inputs, out = folders("renamed", scan="1.9")
     with pytest.raises(ScanSkipped, match="one of the net's train patients"):
         run(Predict(model=net), inputs, out)
+
+
+def test_beyond_the_scans_border_the_net_sees_air(scan):
+    ct, lungs = scan
+    narrow = Volume(ct.array[:, :, :20].copy(), GEOMETRY)
+    net = Middle()
+    found, _ = probability_of(narrow, lungs[:, :, :20], net, RECORD, batch_size=5)
+    seen = net.seen[0]
+    beyond = (seen == 0).all(axis=(0, 1, 3))
+    assert beyond.sum() == 32 - 20
+    assert found.shape == narrow.shape
+
+
+def test_a_slices_own_probability_counts_to_its_power(folders, monkeypatch):
+    class TwoHeads(Middle):
+        def predict_on_batch(self, x):
+            whole = np.full((len(x), 1), 0.5, np.float32)
+            return {"mask": super().predict_on_batch(x), SLICE: whole}
+
+    monkeypatch.setattr(inference, "load_net", lambda _: TwoHeads())
+    net, inputs, out = folders("c")
+    highest = [
+        run(Predict(model=net, slice_power=p), inputs, out)["max_probability"]
+        for p in (0.0, 1.0, 2.0)
+    ]
+    assert highest == pytest.approx([highest[0], highest[0] / 2, highest[0] / 4], abs=2e-4)
+
+
+def test_spacing_may_differ_by_rounding_and_no_more():
+    check_fits(RECORD, (1.0, 1.0005, 1.0))
+    with pytest.raises(DataError, match="trained on voxels of"):
+        check_fits(RECORD, (1.0, 1.002, 1.0))

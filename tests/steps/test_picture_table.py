@@ -134,3 +134,39 @@ def test_the_real_x_rays_are_tabulated(data, tmp_path):
         share = table.slices["lung_mm2"] / 256**2
         assert share.min() > 0.05
         assert share.max() < 0.6
+
+
+def test_greys_are_rounded_not_cut_off(tmp_path):
+    rng = np.random.default_rng(0)
+    deep = rng.integers(0, 65536, (64, 64)).astype(np.uint16)
+    deep[0, 0] = 65535
+    folders = two_folders(tmp_path, a=(deep, np.ones((64, 64), np.uint8)))
+    build_picture_table(*folders, tmp_path / "t.h5", 64)
+    with Tables(tmp_path / "t.h5") as table:
+        np.testing.assert_array_equal(table.images([0])[0, 0], np.rint(deep / 257))
+
+
+@pytest.mark.parametrize(("columns", "left_out"), [(200, 0), (201, 0), (203, 1)])
+def test_a_mask_of_another_size_has_the_same_shape_but_for_rounding(tmp_path, columns, left_out):
+    folders = two_folders(
+        tmp_path, a=(grey((50, 100)), np.ones((100, columns), np.uint8)), b=(grey(), ROUND)
+    )
+    assert build_picture_table(*folders, tmp_path / "t.h5", 64)["left_out"] == left_out
+
+
+def test_a_stretched_picture_has_a_spacing_of_its_own_on_each_axis(tmp_path):
+    folders = two_folders(tmp_path, a=(grey((128, 32)), np.ones((128, 32), np.uint8)))
+    build_picture_table(*folders, tmp_path / "t.h5", 64, fit="stretch")
+    with Tables(tmp_path / "t.h5") as table:
+        assert table.scans["spacing_mm"][0].tolist() == [1.0, 2.0, 0.5]
+
+
+def test_another_mask_makes_another_table(tmp_path):
+    made = []
+    for k, mask in enumerate((ROUND, ~ROUND)):
+        folders = two_folders(tmp_path / str(k), a=(grey(), mask))
+        build_picture_table(*folders, tmp_path / f"{k}.h5", 64)
+        with Tables(tmp_path / f"{k}.h5") as table:
+            made.append((table.attributes["fingerprint"], bytes(table.scans["fingerprint"][0])))
+    assert made[0][0] != made[1][0]
+    assert made[0][1] != made[1][1]

@@ -1,5 +1,8 @@
 """One PNG per scan, and candidates, on the phantom: what is drawn lies where it should."""
 
+import re
+import shutil
+
 import numpy as np
 import pytest
 
@@ -11,6 +14,7 @@ from lungseg.ops.grid.resample import labels_to_grid
 from lungseg.ops.overlay import BY_VOTES, DETECTED, LEFT_LUNG, RIGHT_LUNG
 from lungseg.phantom.small_chest import chest
 from lungseg.stages import find_nodules, resample
+from lungseg.steps import pictures_of_scan
 from lungseg.steps.pictures_of_scan import write_overlays
 from tests.io.pictures.picture_files import read_rgb
 
@@ -84,3 +88,49 @@ def test_a_picture_needs_no_more_than_the_resampled_scan(scan, tmp_path):
     picture = read_rgb(path)
     assert not (picture == BY_VOTES[0]).all(axis=-1).any()
     assert picture.shape[1] > 1000
+
+
+def test_a_picture_cuts_the_largest_known_nodule_and_tells_the_lungs_volume(
+    scan, tmp_path, monkeypatch
+):
+    phantom, folders = scan
+    told = {}
+    draw = pictures_of_scan.sheet
+    monkeypatch.setattr(
+        pictures_of_scan,
+        "sheet",
+        lambda ct, lines, **how: told.update(how) or draw(ct, lines, **how),
+    )
+    monkeypatch.setattr(
+        pictures_of_scan, "write_sheet", lambda _rows, title, _path: told.update(title=title)
+    )
+    write_overlays(folders, tmp_path)
+    nodules = volume_file.read(folders["annotate-nodules"] / "nodules.h5").array
+    assert nodules[told["focus"]] == np.bincount(nodules[nodules > 0]).argmax()
+    ml = np.count_nonzero(phantom.lungs.array) * phantom.ct.voxel_ml
+    said = float(re.search(r"lungs (\d+) ml, good", told["title"])[1])
+    assert said == pytest.approx(ml, rel=0.02)
+    # What was detected is cut only where nothing is known.
+    only = {name: folder for name, folder in folders.items() if name != "annotate-nodules"}
+    write_overlays(only, tmp_path)
+    found = volume_file.read(folders["find-nodules"] / "nodules.h5").array
+    assert found[told["focus"]] == np.bincount(found[found > 0]).argmax()
+
+
+def test_known_nodules_are_cut_before_detected_ones(scan, tmp_path, monkeypatch):
+    _, folders = scan
+    told = {}
+    draw = pictures_of_scan.sheet
+    monkeypatch.setattr(
+        pictures_of_scan,
+        "sheet",
+        lambda ct, lines, **how: told.update(how) or draw(ct, lines, **how),
+    )
+    known = volume_file.read(folders["annotate-nodules"] / "nodules.h5")
+    elsewhere = known.like(np.zeros_like(known.array))
+    elsewhere.array[3, 4, 5] = 1
+    other = tmp_path / "annotate-nodules"
+    shutil.copytree(folders["annotate-nodules"], other)
+    volume_file.write(elsewhere, other / "nodules.h5")
+    write_overlays({**folders, "annotate-nodules": other}, tmp_path)
+    assert told["focus"] == (3, 4, 5)

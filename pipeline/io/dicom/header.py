@@ -1,8 +1,9 @@
 """DICOM headers, read fast: the few elements a CT needs, and where the pixels begin.
 
 Little-endian files without compression of the header, which is nearly all there are, are walked
-here byte by byte (PS3.5, section 7) at about a tenth of pydicom's cost, so that a tree of 250,000
-files is a matter of seconds and not of minutes. Whatever looks unusual goes to pydicom.
+here byte by byte (PS3.5, section 7). That takes a fifth of the time of pydicom's ``dcmread`` up to
+the pixels: 63 against 313 microseconds a file (mean of 314 LIDC slices in the disk cache, best of
+five rounds), so 250,000 files take 16 s and not 78 s. Whatever looks unusual goes to pydicom.
 """
 
 import struct
@@ -19,26 +20,25 @@ BIG_ENDIAN, DEFLATED = "1.2.840.10008.1.2.2", "1.2.840.10008.1.2.1.99"
 MEDIA_CLASS, TRANSFER_SYNTAX = 0x00020002, 0x00020010
 IMAGE_TYPE, SOP_CLASS, SOP_INSTANCE = 0x00080008, 0x00080016, 0x00080018
 MODALITY, MANUFACTURER, PATIENT_ID = 0x00080060, 0x00080070, 0x00100020
-PATIENT_POSITION, SERIES_UID, INSTANCE_NUMBER = 0x00185100, 0x0020000E, 0x00200013
-POSITION, ORIENTATION = 0x00200032, 0x00200037
+SERIES_UID, POSITION, ORIENTATION = 0x0020000E, 0x00200032, 0x00200037
 SAMPLES, PHOTOMETRIC, FRAMES = 0x00280002, 0x00280004, 0x00280008
 ROWS, COLUMNS, PIXEL_SPACING = 0x00280010, 0x00280011, 0x00280030
 BITS_ALLOCATED, BITS_STORED, SIGNED = 0x00280100, 0x00280101, 0x00280103
-PADDING, INTERCEPT, SLOPE, RESCALE_TYPE = 0x00280120, 0x00281052, 0x00281053, 0x00281054
+INTERCEPT, SLOPE, RESCALE_TYPE = 0x00281052, 0x00281053, 0x00281054
 LOSSY = 0x00282110
-SHARED_GROUPS, FRAME_GROUPS = 0x52009229, 0x52009230
+FRAME_GROUPS = 0x52009230
 FLOAT_PIXELS, DOUBLE_PIXELS, PIXELS = 0x7FE00008, 0x7FE00009, 0x7FE00010
 
 WANTED = frozenset(
     {
-        *(IMAGE_TYPE, SOP_CLASS, SOP_INSTANCE, MODALITY, MANUFACTURER, PATIENT_ID),
-        *(PATIENT_POSITION, SERIES_UID, INSTANCE_NUMBER, POSITION, ORIENTATION, SAMPLES),
-        *(PHOTOMETRIC, FRAMES, ROWS, COLUMNS, PIXEL_SPACING, BITS_ALLOCATED, BITS_STORED),
-        *(SIGNED, PADDING, INTERCEPT, SLOPE, RESCALE_TYPE, LOSSY, FRAME_GROUPS),
+        *(IMAGE_TYPE, SOP_CLASS, SOP_INSTANCE, MODALITY, MANUFACTURER, PATIENT_ID, SERIES_UID),
+        *(POSITION, ORIENTATION, SAMPLES, PHOTOMETRIC, FRAMES, ROWS, COLUMNS, PIXEL_SPACING),
+        *(BITS_ALLOCATED, BITS_STORED, SIGNED, INTERCEPT, SLOPE, RESCALE_TYPE, LOSSY),
+        FRAME_GROUPS,
     }
 )
 OVERLAY_BIT = 0x60000102  # (60xx,0102), one group an overlay
-_BINARY = {SAMPLES, ROWS, COLUMNS, BITS_ALLOCATED, BITS_STORED, SIGNED, PADDING}
+_BINARY = {SAMPLES, ROWS, COLUMNS, BITS_ALLOCATED, BITS_STORED, SIGNED}
 _LONG_VR = {b"OB", b"OD", b"OF", b"OL", b"OV", b"OW", b"SQ", b"SV", b"UC", b"UN", b"UR", b"UT"} | {
     b"UV"
 }
@@ -52,7 +52,7 @@ _DEEPEST = 12
 
 
 class NotDicomError(Exception):
-    """The file is no DICOM file at all."""
+    """The file is not a DICOM file at all."""
 
 
 class _UnusualError(Exception):
@@ -77,9 +77,10 @@ class Header:
         Raw bytes by tag, of the `WANTED` elements that are there; numbers of two bytes are
         little-endian.
     pixels_at
-        Offset of the first pixel byte in the file; -1 if there are no plain pixels to read.
+        Offset of the first pixel byte in the file; -1 if there are no uncompressed, little-endian
+        pixels to read there.
     pixel_bytes
-        Length of the pixel element; -1 if it has none or is encapsulated.
+        Length of the pixel element as it states it; -1 where `pixels_at` is.
     has_pixels
         True if the file has any pixel element.
     overlay_bits

@@ -1,4 +1,4 @@
-"""Planes of a CT: one for each classic slice or enhanced frame, with all that HU and place need."""
+"""Planes of a CT: one for each classic slice or enhanced frame, with what its HU and place need."""
 
 import math
 import warnings
@@ -139,7 +139,7 @@ def _rescale(
     if not (math.isfinite(slope[0]) and math.isfinite(intercept[0]) and slope[0] != 0):
         raise ScanError(
             f"rescale: {header.path} has slope {slope[0]:g} and intercept {intercept[0]:g}; "
-            "no HU come of that"
+            "HU cannot be computed from them"
         )
     return slope[0], intercept[0]
 
@@ -161,8 +161,8 @@ def _plane(  # noqa: PLR0913, PLR0917 - the parts come from different places in 
             if value is None
         ]
         raise ScanError(
-            f"position: {where} has no {', no '.join(missing)}; without it nobody knows where the "
-            "slice lies"
+            f"position: {where} has no {', no '.join(missing)}; without it the place "
+            "of the slice is unknown"
         )
     if not all(math.isfinite(value) for value in (*position, *axes, *spacing)):
         raise ScanError(f"position: {where} has a position or spacing that is not a number")
@@ -172,7 +172,15 @@ def _plane(  # noqa: PLR0913, PLR0917 - the parts come from different places in 
     allocated = header.whole(dh.BITS_ALLOCATED)
     at = header.pixels_at
     if at >= 0:
-        at += frame * rows * columns * allocated // 8
+        size = rows * columns * allocated // 8
+        # What follows the pixel element in the file would else be read as pixels.
+        if header.pixel_bytes < (frame + 1) * size:
+            raise ScanError(
+                f"truncated: {where} needs {(frame + 1) * size} bytes of pixels, and the pixel "
+                f"element has {header.pixel_bytes}; copy the file again from where it came, or "
+                "take it out of the series"
+            )
+        at += frame * size
     return Plane(
         path=header.path,
         frame=frame,
@@ -207,7 +215,7 @@ def _enhanced(header: Header, accept_missing_rescale: bool) -> list[Plane]:
     except Exception as error:  # a damaged file makes pydicom raise nearly anything
         raise ScanError(
             f"frame-positions: the groups of {header.path}'s frames cannot be read ({error}); "
-            "the file is damaged, or no enhanced CT"
+            "the file is damaged, or is not an enhanced CT"
         ) from error
     if len(parts) != header.frames:
         raise ScanError(

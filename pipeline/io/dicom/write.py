@@ -79,7 +79,7 @@ def write_series(ct: Volume[HU], root: Path, header: SeriesHeader) -> list[Path]
     for k, (pixels, number) in enumerate(zip(stored, order, strict=True)):
         path = folder / f"{number:06d}.dcm"
         _place(dataset, ct, k, header.series)
-        dataset.PixelData = pixels.tobytes()
+        dataset.update({"PixelData": pixels.tobytes()})
         dataset.save_as(path, enforce_file_format=True)
         paths.append(path)
     return paths
@@ -120,47 +120,82 @@ def _common(ct: Volume[HU], header: SeriesHeader) -> Any:
     from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian, generate_uid
 
     meta = FileMetaDataset()
-    meta.MediaStorageSOPClassUID = CTImageStorage
-    meta.TransferSyntaxUID = ExplicitVRLittleEndian
-    _, rows, columns = ct.shape
+    meta.update(
+        {
+            "MediaStorageSOPClassUID": CTImageStorage,
+            "TransferSyntaxUID": ExplicitVRLittleEndian,
+        }
+    )
+    dataset = FileDataset("", {}, file_meta=meta, preamble=b"\0" * 128)
+    dataset.update(
+        {
+            "SpecificCharacterSet": "ISO_IR 100",
+            "ImageType": ["ORIGINAL", "PRIMARY", "AXIAL"],
+            "SOPClassUID": CTImageStorage,
+            "StudyDate": "20000101",
+            "SeriesDate": "20000101",
+            "AcquisitionDate": "20000101",
+            "ContentDate": "20000101",
+            "StudyTime": "",
+            "AccessionNumber": "",
+            "Modality": "CT",
+            "Manufacturer": header.manufacturer,
+            "SeriesDescription": "digital phantom, no patient",
+            "ReferringPhysicianName": "",
+            "PatientName": "",
+            "PatientBirthDate": "",
+            "PatientSex": "",
+            "PatientID": header.patient,
+            "PatientIdentityRemoved": "YES",
+            "DeidentificationMethod": "digital phantom",
+            **({"ContrastBolusAgent": "IV"} if header.contrast else {}),
+            "BodyPartExamined": "CHEST",
+            "KVP": "120",
+            "GantryDetectorTilt": "0",
+            "ConvolutionKernel": header.kernel,
+            "PatientPosition": "HFS",
+            "StudyInstanceUID": header.study,
+            "SeriesInstanceUID": header.series,
+            "StudyID": "",
+            "SeriesNumber": "1",
+            "FrameOfReferenceUID": generate_uid(entropy_srcs=[header.study, "frame"]),
+            "WindowCenter": "-600",
+            "WindowWidth": "1600",
+        }
+    )
+    dataset.update(_geometry(ct, header.slice_thickness_mm))
+    dataset.update(_encoding(ct, header))
+    return dataset
+
+
+def _geometry(ct: Volume[HU], slice_thickness_mm: float | None) -> dict[str, Any]:
     dz, dy, dx = ct.spacing_mm
-    d = FileDataset("", {}, file_meta=meta, preamble=b"\0" * 128)
-    d.SpecificCharacterSet = "ISO_IR 100"
-    d.ImageType = ["ORIGINAL", "PRIMARY", "AXIAL"]
-    d.SOPClassUID = CTImageStorage
-    d.StudyDate = d.SeriesDate = d.AcquisitionDate = d.ContentDate = "20000101"
-    d.StudyTime = d.AccessionNumber = ""
-    d.Modality = "CT"
-    d.Manufacturer = header.manufacturer
-    d.SeriesDescription = "digital phantom, no patient"
-    d.ReferringPhysicianName = d.PatientName = d.PatientBirthDate = d.PatientSex = ""
-    d.PatientID = header.patient
-    d.PatientIdentityRemoved = "YES"
-    d.DeidentificationMethod = "digital phantom"
-    if header.contrast:
-        d.ContrastBolusAgent = "IV"
-    d.BodyPartExamined = "CHEST"
-    d.SliceThickness = _ds(header.slice_thickness_mm or dz)
-    d.KVP = "120"
-    d.ReconstructionDiameter = _ds(dx * columns)
-    d.GantryDetectorTilt = "0"
-    d.ConvolutionKernel = header.kernel
-    d.PatientPosition = "HFS"
-    d.StudyInstanceUID, d.SeriesInstanceUID = header.study, header.series
-    d.StudyID, d.SeriesNumber = "", "1"
-    d.FrameOfReferenceUID = generate_uid(entropy_srcs=[header.study, "frame"])
     axes = np.asarray(ct.geometry.direction_xyz).reshape(3, 3)
-    d.ImageOrientationPatient = [_ds(v) for v in (*axes[:, 0], *axes[:, 1])]
-    d.SamplesPerPixel, d.PhotometricInterpretation = 1, "MONOCHROME2"
-    d.Rows, d.Columns = rows, columns
-    d.PixelSpacing = [_ds(dy), _ds(dx)]
-    d.BitsAllocated, d.BitsStored, d.HighBit = 16, 16, 15
-    d.PixelRepresentation = int(header.signed)
+    return {
+        "SliceThickness": _ds(slice_thickness_mm or dz),
+        "ReconstructionDiameter": _ds(dx * ct.shape[2]),
+        "ImageOrientationPatient": [_ds(v) for v in (*axes[:, 0], *axes[:, 1])],
+        "PixelSpacing": [_ds(dy), _ds(dx)],
+    }
+
+
+def _encoding(ct: Volume[HU], header: SeriesHeader) -> dict[str, Any]:
+    _, rows, columns = ct.shape
+    encoding: dict[str, Any] = {
+        "SamplesPerPixel": 1,
+        "PhotometricInterpretation": "MONOCHROME2",
+        "Rows": rows,
+        "Columns": columns,
+        "BitsAllocated": 16,
+        "BitsStored": 16,
+        "HighBit": 15,
+        "PixelRepresentation": int(header.signed),
+        "RescaleIntercept": str(header.intercept_hu),
+        "RescaleSlope": "1",
+    }
     if header.padding_hu is not None:
-        d.PixelPaddingValue = header.padding_hu - header.intercept_hu
-    d.RescaleIntercept, d.RescaleSlope = str(header.intercept_hu), "1"
-    d.WindowCenter, d.WindowWidth = "-600", "1600"
-    return d
+        encoding["PixelPaddingValue"] = header.padding_hu - header.intercept_hu
+    return encoding
 
 
 def _place(dataset: Any, ct: Volume[HU], k: int, series: str) -> None:
@@ -168,17 +203,19 @@ def _place(dataset: Any, ct: Volume[HU], k: int, series: str) -> None:
 
     x, y, z = ct.geometry.to_world((k, 0, 0))
     uid = generate_uid(entropy_srcs=[series, str(k)])
-    dataset.file_meta.MediaStorageSOPInstanceUID = dataset.SOPInstanceUID = uid
-    # Slices are counted from the head down, as scanners do.
-    dataset.InstanceNumber = str(ct.shape[0] - k)
-    dataset.ImagePositionPatient = [_ds(x), _ds(y), _ds(z)]
-    dataset.SliceLocation = _ds(z)
+    dataset.file_meta.update({"MediaStorageSOPInstanceUID": uid})
+    dataset.update(
+        {
+            "SOPInstanceUID": uid,
+            # Slices are counted from the head down, as scanners do.
+            "InstanceNumber": str(ct.shape[0] - k),
+            "ImagePositionPatient": [_ds(x), _ds(y), _ds(z)],
+            "SliceLocation": _ds(z),
+        }
+    )
 
 
 def _ds(value: float) -> str:
-    """A decimal string of at most 16 characters (DICOM PS3.5, 6.2), as exact as it can be."""
-    for digits in range(16, 5, -1):
-        text = f"{float(value):.{digits}g}"
-        if len(text) <= 16:
-            return text
-    return f"{float(value):.5g}"
+    from pydicom.valuerep import format_number_as_ds
+
+    return str(format_number_as_ds(float(value)))

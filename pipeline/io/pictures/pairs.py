@@ -37,8 +37,8 @@ def find_pairs(images: Path, masks: Path) -> Pairs:
     if not paired:
         raise DataError(
             f"none of {len(pictures)} pictures in {images} has a mask in {masks} "
-            f"({len(outlines)} files): a mask is called as its picture, or `name{MASK_SUFFIX}`; "
-            f"read are {', '.join(ENDINGS)}"
+            f"({len(outlines)} files): the mask of `a.png` is called `a` or `a{MASK_SUFFIX}`; "
+            f"files are read that end in {', '.join(ENDINGS)}"
         )
     alone = [pictures[name] for name in sorted(set(pictures) - set(outlines))]
     alone += [outlines[name] for name in sorted(set(outlines) - set(pictures))]
@@ -57,10 +57,10 @@ def find_masks(folder: Path) -> dict[str, Path]:
 
 
 def as_mask(grey: Grey, shape: tuple[int, int] | None = None) -> npt.NDArray[np.bool_]:
-    """Where a picture of a mask is set: half of its brightest value and above.
+    """The mask that a picture of it shows: half of its brightest value and above.
 
-    Masks come as 0/255, as 0/1, and with soft edges. With a `shape` the picture is scaled to it
-    first, so that the outline moves by fractions of a pixel.
+    Masks come as 0/255, as 0/1, and with soft edges. With a `shape` the picture is resized first,
+    so that the outline is kept to a fraction of a pixel.
     """
     values = grey if shape is None else resized(grey, shape)
     return np.asarray(values >= max(float(grey.max()), 1.0) / 2)

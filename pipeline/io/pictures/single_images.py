@@ -34,9 +34,9 @@ class SingleImage:
 
 
 def find_images(places: Iterable[Path]) -> list[Path]:
-    """Files as they are named, and of each folder the pictures and DICOM files in it, by name.
+    """The files named, and for each folder the pictures and DICOM files in it, sorted by name.
 
-    Masks (``a_mask.png``) and hidden files of a folder are passed over.
+    Masks (``a_mask.png``) and hidden files of a folder are left out.
 
     Raises
     ------
@@ -51,7 +51,7 @@ def find_images(places: Iterable[Path]) -> list[Path]:
         inside = [file for file in sorted(place.iterdir()) if _is_image(file)]
         if not inside:
             raise DataError(
-                f"there is no image in {place}; read are {', '.join(ENDINGS)} and DICOM files"
+                f"there is no image in {place}; {', '.join(ENDINGS)} and DICOM files are read"
             )
         found += inside
     return found
@@ -69,8 +69,9 @@ def _is_image(file: Path) -> bool:
 def read_single_image(path: Path) -> SingleImage:
     """Read a picture, a DICOM X-ray or a DICOM CT slice.
 
-    An X-ray is shown as its own window says (DICOM PS3.3 C.11.2), or else from its darkest to
-    its brightest half percent, and never as a negative: MONOCHROME1 is turned.
+    The greys of an X-ray are those of its own window (DICOM PS3.3 C.11.2); without one they run
+    from the darkest to the brightest half percent of its pixels. MONOCHROME1, in which low values
+    are bright, is inverted.
 
     Raises
     ------
@@ -100,7 +101,7 @@ def _read_dicom(path: Path) -> SingleImage:
         dataset = pydicom.dcmread(path)
     except InvalidDicomError as error:
         raise DataError(
-            f"{path} is no DICOM file and no picture ({', '.join(ENDINGS)} are read)"
+            f"{path} is neither a DICOM file nor a picture ({', '.join(ENDINGS)} are read)"
         ) from error
     except Exception as error:
         raise DataError(f"{path} is a damaged DICOM file ({_first_line(error)})") from error

@@ -1,4 +1,4 @@
-"""The table file: every slice of every scan in one HDF5 file, and its reader.
+"""Reader of the table file: every slice of every scan in one HDF5 file.
 
 ``/image``, ``/lungs``, ``/votes`` and ``/nodule`` hold one cropped slice a row and a chunk, so
 that a row is one read, and the rows of a scan lie together with z ascending, so that the
@@ -244,7 +244,7 @@ def _check(file: Any, path: Path, again: str) -> None:
 
 
 def inconsistencies(path: Path) -> list[str]:
-    """What does not add up in a table file, in words; every row of every array is read.
+    """What is inconsistent in a table file, in words; every row of every array is read.
 
     Raises
     ------
@@ -295,7 +295,7 @@ def _rows(file: Any, name: str) -> int:
 
 
 def attributes_of(file: Any) -> dict[str, Any]:
-    """Attributes that the writer gave the file, as plain Python values."""
+    """Attributes of the file as plain Python values."""
     names = file.root._v_attrs._f_list("user")
     values = {name: file.root._v_attrs[name] for name in names}
     return {name: v.item() if isinstance(v, np.generic) else v for name, v in values.items()}

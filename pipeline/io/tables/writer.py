@@ -1,7 +1,7 @@
-"""Writing of table files: anew, or onto a copy of an older one.
+"""Writer of table files: a new file, or a copy of an older one with more scans.
 
-One scan at a time is in memory. A file counts only once it is marked complete, which is the
-last thing written.
+One scan at a time is in memory. The mark that a file is complete is written last, and the
+reader refuses a file without it.
 """
 
 import os
@@ -41,11 +41,11 @@ class ScanRows:
     Attributes
     ----------
     scan, patient, fingerprint
-        Ids, and what the rows were made of.
+        Ids, and a digest of what the rows were made from.
     geometry, shape_zyx, corner_zyx
-        The grid that was cropped, and the index on it where the crop begins.
+        Grid of the scan before the crop, and the voxel of it where the crop begins.
     truth, verdict
-        Kind of the nodules' truth; what segment-lungs thought of its mask.
+        Kind of truth about the nodules; verdict on the lung mask.
     z_index
         Slice of the grid of each row, ascending.
     arrays
@@ -79,7 +79,7 @@ class TableWriter:
     def __init__(self, file: Any, attributes: Mapping[str, Any]) -> None:
         self._file = file
         self.final = dict(attributes)
-        """Attributes that are written when all scans are; may be added to until then."""
+        """Attributes of the file, written after the last scan; more may be added until then."""
         self.rows = int(file.root.slices.nrows)
         self.scans = int(file.root.scans.nrows)
 
@@ -237,7 +237,7 @@ def _short(text: str, column: np.dtype[Any]) -> bytes:
 
 
 def fingerprints(path: Path) -> dict[str, str]:
-    """What each scan of a table file was made of, by scan id, in the file's order."""
+    """Digest of what each scan's rows were made from, by scan id, in the file's order."""
     with reader.LOCK, reader.open_checked(path) as file:
         scans = file.root.scans.read()
     ids: Sequence[str] = decoded(scans["scan"])

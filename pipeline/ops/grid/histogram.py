@@ -22,7 +22,7 @@ class TwoMeans:
 
     @property
     def threshold(self) -> float:
-        """Value that parts the two clusters."""
+        """Value that separates the two clusters."""
         return (self.low + self.high) / 2
 
 

@@ -11,7 +11,7 @@ from lungseg.volume import Box, HuArray, MaskArray, Triple
 
 # A trachea's or main bronchus's cross-section, cut straight or along, mm2.
 SECTION_MM2 = (25.0, 800.0)
-# How far from the middle of the chest a piece of tube may lie, mm.
+# Farthest distance of a tube from the middle of the chest, mm; the long tubes below are exempt.
 MIDDLE_MM = 45.0
 # Shortest tube, mm, unless the scan itself is shorter.
 SHORTEST_MM = 12.0
@@ -24,15 +24,16 @@ LUMEN_HU = 120
 CORE_HU = 95
 # The wall that is taken out with the lumen, mm.
 WALL_MM = 2.0
-# What lies around a tube, from one to the other distance, mm, is tissue, HU in the mean.
+# Around a tube, from the one to the other distance, mm, lies tissue: its mean HU is above the first
+# value, or above the second around a long tube, which may border on lung.
 SHELL_MM = (3.0, 6.0)
-# (a long tube's may be lung in part).
 SHELL_ABOVE_HU = (-450, -650)
-# A piece whose upper end is covered by lung to a larger share is the lung's lower tip.
+# A tube with lung over more than this share of its upper end is the lower tip of a lung.
 COVERED_SHARE = 0.3
-# Lung lumen joined in 3-D is larger than this; the throat is smaller, ml.
+# Dark air connected in 3-D is lung if it is larger than this; the throat is smaller, ml.
 LUNG_ML = 150.0
-# Thresholds above pure air to grow at, HU, and how much growth is no leak into a lung yet, ml.
+# Thresholds to grow at, HU above pure air; growth beyond LEAK_RATIO times the volume before, plus
+# LEAK_ML, is a leak into a lung.
 GROW_HU = (50, 75, 100, 125, 150, 175, 200)
 LEAK_ML = 15.0
 LEAK_RATIO = 1.5
@@ -40,7 +41,7 @@ LEAK_RATIO = 1.5
 
 @dataclass(frozen=True)
 class Airways:
-    """What was found of the airways, ``lumen`` ``(z, y, x)`` bool, and the wall around it."""
+    """Trachea and main bronchi: the lumen, and the lumen with its wall; both ``(z, y, x)`` bool."""
 
     lumen: MaskArray
     wall: MaskArray
@@ -51,7 +52,7 @@ def find_airways(ct: HuArray, inside: MaskArray, air_hu: float, spacing_mm: Trip
 
     Seeds are lengths of tube: pieces of lumen in consecutive axial slices, of the size of a
     trachea, near the middle of the chest, and with tissue around. They are grown at rising
-    thresholds, and the last before the volume leaps, which is a leak into the lung, holds.
+    thresholds; the last result before the volume leaps, which means a leak into a lung, is kept.
 
     Parameters
     ----------

@@ -8,12 +8,12 @@ from lungseg.volume import HuArray, MaskArray, Triple
 
 # Fat begins at about -130 HU, ground glass and dependent lung end well below it.
 BELOW_HU = -150
-# How far from the lung it is followed, mm.
+# Largest distance from the lung that is known already, mm.
 REACH_MM = 12.0
 # Largest difference between a block and those around it, HU. Where the lung borders on tissue,
 # blur makes the same values, but steeply.
 FLAT_HU = 250
-# It is thicker than twice this, in blocks.
+# Dense lung is thicker than twice this, in blocks.
 THICK_BLOCKS = 1.75
 
 
@@ -25,7 +25,7 @@ def dense_lung(ct: HuArray, lungs: MaskArray, blocked: MaskArray, spacing_mm: Tr
     ct : (z, y, x) int16
         Means of blocks of about 2 mm.
     lungs, blocked : (z, y, x) bool
-        Lung that is known, and what is none (airways).
+        Lung that is known already, and what cannot be lung (airways).
     spacing_mm
 
     Examples

@@ -11,7 +11,7 @@ from lungseg.ops.grid.histogram import hu_counts, two_means
 from lungseg.ops.grid.morphology import Components, components, erode_mm
 from lungseg.ops.lungs.airways import Airways, find_airways
 from lungseg.ops.lungs.dense_lung import dense_lung
-from lungseg.ops.lungs.left_right import LEFT, RIGHT, Sides, part_sides
+from lungseg.ops.lungs.left_right import LEFT, RIGHT, Sides, separate_sides
 from lungseg.ops.lungs.outline import CoarseLungs, outlined
 from lungseg.ops.lungs.outside_air import separate_body_air
 from lungseg.ops.lungs.shape import filled_lung, wall_bulges
@@ -19,23 +19,23 @@ from lungseg.volume import HU, FloatArray, HuArray, MaskArray, Triple, Volume
 
 # What the histogram counts: from vacuum to dense bone; beyond is padding and metal.
 COUNTED_HU = (-1024, 400)
-# A part of the lungs other than the largest has at least this share of its volume, or this, ml.
+# A part smaller than PART_ML is never lung; one with more than PART_SHARE of the largest part's
+# volume is; between them, one whose centre lies above BASES_SHARE of the largest part's height is.
 PART_SHARE = 0.1
 PART_ML = 15.0
-# Smaller parts lie above this share of its height.
 BASES_SHARE = 0.25
-# Room around the air in the patient that is looked at, mm.
+# Margin around the air inside the patient within which the search goes on, mm; wall_mm if larger.
 ROOM_MM = 14.0
-# Gas fills a bowel but not a lung: share of pure air in the core of a part, and what is pure, HU.
+# A part is bowel gas if at least GAS_SHARE of its core is less than GAS_HU above pure air.
 GAS_SHARE = 0.6
 GAS_HU = 60
-# Where nothing else is found, gas of so much is lung, ml.
+# If all parts look like gas, those larger than this are lung, ml.
 LUNG_OF_GAS_ML = 1000.0
 
 
 @dataclass(frozen=True, kw_only=True)
 class LungSettings:
-    """What `find_lungs` can be told; see `SegmentLungs` for each one's meaning."""
+    """Settings of `find_lungs`; `SegmentLungs` explains each."""
 
     threshold_min_hu: float = -600.0
     threshold_max_hu: float = -300.0
@@ -48,14 +48,14 @@ class LungSettings:
 
 @dataclass(frozen=True)
 class Lungs:
-    """Lungs, and what was seen on the way.
+    """Lungs, with the air threshold and the volume of the airways.
 
     Attributes
     ----------
     labels
         0, 1 right, 2 left; on the scan's grid.
     threshold_hu
-        What is darker is air.
+        Voxels darker than this are air.
     airways_ml
         Volume of trachea and main bronchi.
     """
@@ -68,7 +68,7 @@ class Lungs:
 def air_and_tissue(
     ct: HuArray, field_of_view: MaskArray | None, settings: LungSettings
 ) -> tuple[float, float]:
-    """HU that parts air from tissue, within the bounds set, and the mean HU of tissue.
+    """HU that separates air from tissue, within the bounds set, and the mean HU of tissue.
 
     Raises
     ------
@@ -142,7 +142,9 @@ def find_lungs(
     dark = _lungs_of(parts, settings.smallest_lung_ml)
     edge_hu = max(threshold, (float(np.median(coarse[dark])) + tissue_hu) / 2)
     dark |= dense_lung(coarse, dark, airways.wall, spacing_mm)
-    closed = _closed(coarse, part_sides(coarse, dark, spacing_mm), airways, spacing_mm, settings)
+    closed = _closed(
+        coarse, separate_sides(coarse, dark, spacing_mm), airways, spacing_mm, settings
+    )
     found = CoarseLungs(dark=dark, closed=closed, airways=airways.lumen)
     zoom = Zoom(ct.shape, factors)
     fine = zoom.fine_box(box)
@@ -178,7 +180,7 @@ class _Parts:
 
 
 def _parts(ct: HuArray, inside: MaskArray, air_hu: float, spacing_mm: Triple) -> _Parts:
-    """Parts of the air `inside`, told from gas by the share of pure air in their core."""
+    """Parts of the air `inside`; bowel gas is known by the share of pure air in the core."""
     import cc3d
 
     labels, _ = components(inside, connectivity=6)
@@ -196,7 +198,7 @@ def _parts(ct: HuArray, inside: MaskArray, air_hu: float, spacing_mm: Triple) ->
         gas = float((values < air_hu + GAS_HU).mean()) >= GAS_SHARE
         (gas_ml if gas else lung_ml)[label] = ml[label]
     if not lung_ml.any():
-        # No bowel holds as much: these are lungs of emphysema, or of a scanner out of tune.
+        # No bowel holds as much: these lungs have emphysema, or the scanner is badly calibrated.
         lung_ml = np.where(gas_ml > LUNG_OF_GAS_ML, gas_ml, 0.0)
     z_box = [(int(box[0].start), int(box[0].stop)) for box in boxes]
     return _Parts(labels, lung_ml, z_box, stats["centroids"][:, 0])

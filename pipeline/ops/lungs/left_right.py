@@ -1,4 +1,4 @@
-"""Right lung told from left, also where both touch at a junction line."""
+"""Right and left lung separated, also where they touch at a junction line."""
 
 import numpy as np
 import numpy.typing as npt
@@ -19,16 +19,16 @@ SLOPE = 3
 OFF_MIDDLE = 0.002
 # Cutting through a voxel of tissue costs this, against 1 for one of mean lung.
 TISSUE_COST = 0.02
-# A part that lies on one side by more than this is not cut for the rest.
+# A part with more than this share of its voxels on one side of the line goes to that side whole.
 WHOLE_SHARE = 0.93
-# A lung is alone if it holds this share of all, and slices that show more than SLICE_SHARE of
-# their lung to either side of the line hold less than BOTH_SHARE of it.
+# There is only one lung if its largest part holds SINGLE_PART_SHARE of all, and the slices with
+# more than SLICE_SHARE of their lung on each side of the line hold less than BOTH_SHARE of it.
 SINGLE_PART_SHARE = 0.9
 SLICE_SHARE = 0.1
 BOTH_SHARE = 0.4
 
 
-def part_sides(ct: HuArray, lungs: MaskArray, spacing_mm: Triple) -> Sides:
+def separate_sides(ct: HuArray, lungs: MaskArray, spacing_mm: Triple) -> Sides:
     """Label map of `lungs`: 1 the patient's right lung (low column), 2 the left.
 
     In every axial slice a line is laid from front to back where it passes least lung: through
@@ -46,7 +46,7 @@ def part_sides(ct: HuArray, lungs: MaskArray, spacing_mm: Triple) -> Sides:
     >>> lungs = np.zeros((4, 20, 60), bool)
     >>> lungs[:, 5:15, 10:25] = lungs[:, 5:15, 35:50] = True
     >>> ct = np.where(lungs, np.int16(-850), np.int16(40))
-    >>> sides = part_sides(ct, lungs, (2.0, 2.0, 2.0))
+    >>> sides = separate_sides(ct, lungs, (2.0, 2.0, 2.0))
     >>> int(sides[0, 10, 12]), int(sides[0, 10, 48]), int((sides == RIGHT).sum())
     (1, 2, 600)
     """
@@ -75,7 +75,7 @@ def part_sides(ct: HuArray, lungs: MaskArray, spacing_mm: Triple) -> Sides:
 
 
 def _is_single(lungs: MaskArray, right_of_line: MaskArray, voxels: IntArray) -> bool:
-    """Whether all there is is one lung: one part that the line passes by, on either side."""
+    """Whether only one lung is there: a single part that the dividing line does not cut in two."""
     if voxels[1:].max() < SINGLE_PART_SHARE * voxels[1:].sum():
         return False
     area = lungs.sum(axis=(1, 2))
@@ -85,10 +85,10 @@ def _is_single(lungs: MaskArray, right_of_line: MaskArray, voxels: IntArray) -> 
 
 
 def _side_of_single(lung: MaskArray) -> int:
-    """Side of a lung alone in the picture: its hollow faces the heart, in the middle.
+    """Side of a single lung: its hollow faces the heart, in the middle of the chest.
 
-    In each row the lung's run is compared with the slice's: the outer, costal side is the one
-    along which the outline bulges.
+    The outer, costal side bulges: over the rows, its edge stays closer to the slice's outermost
+    column of lung than the inner edge does.
     """
     columns = np.arange(lung.shape[2])
     filled = lung.any(axis=2)

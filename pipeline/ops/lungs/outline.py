@@ -10,10 +10,10 @@ from lungseg.ops.grid.morphology import dilate_mm, erode_mm
 from lungseg.ops.lungs.left_right import LEFT, RIGHT, Sides
 from lungseg.volume import F32, HuArray, IndexArray, MaskArray, Triple
 
-# Beyond the threshold by more than this a voxel is tissue, however near the edge lies, HU.
+# A voxel brighter than the edge's HU by more than this is tissue, however near the edge is.
 MOST_RIM_HU = 350
-# Where HU rises at less than this share of its usual rise, no edge but denser lung is seen, as
-# long as it is darker than this, HU.
+# Where HU rise less steeply than SOFT_SHARE of the usual rise at an edge, and stay below
+# SOFT_BELOW_HU, there is no edge but denser lung.
 SOFT_SHARE = 0.5
 SOFT_BELOW_HU = -250
 # Lengths in blocks: to the six neighbours, and to all but the eight corners.
@@ -28,11 +28,11 @@ class CoarseLungs:
     Attributes
     ----------
     dark
-        Blocks that the threshold made lung, ``(z, y, x)`` bool.
+        Blocks found dark enough for lung, ``(z, y, x)`` bool.
     closed
-        0, 1, 2: with all that closing gave back, ``(z, y, x)``.
+        Labels 0, 1, 2, with all that closing added, ``(z, y, x)``.
     airways
-        Blocks of airway, which are no lung.
+        Blocks of airway, which are not lung.
     """
 
     dark: MaskArray
@@ -50,10 +50,10 @@ def outlined(  # noqa: PLR0913, PLR0917 - two grids, and what an edge is
 ) -> Sides:
     """Labels of `lungs` on the fine grid of `ct`.
 
-    Blocks deep inside, and blocks that closing added, are taken whole. One block to either side
-    of the dark blocks' surface, voxels count that are darker than `edge_hu`, and those denser
-    ones whose distance from where HU pass `edge_hu` is at most `rim_mm`. (A distance in mm, not a
-    second threshold: in a blurred image the same HU lie much farther out.)
+    Blocks deep inside, and blocks that closing added, are taken whole. Within one block of the dark
+    blocks' surface, voxels darker than `edge_hu` are lung, and so are denser ones at most `rim_mm`
+    from where HU pass `edge_hu`. (A distance in mm, not a second threshold: in a blurred image
+    the same HU lie much farther out.)
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""Air around the patient, told from air inside: slice by slice, so that no trachea leads in."""
+"""Air inside the patient separated from air around, slice by slice: no trachea joins them."""
 
 from dataclasses import dataclass
 
@@ -14,11 +14,11 @@ from lungseg.volume import FloatArray, HuArray, MaskArray, Triple
 # blocks in which this is seen, mm.
 BODY_OPEN_MM = 5.0
 BODY_BLOCK_MM = 4.0
-# Bottlenecks at which a lung open to the outside is parted from it are narrower than twice this.
+# A lung open to the outside is separated at a bottleneck narrower than twice this.
 NECK_MM = 3.0
-# Air at the frame that is smaller than this is no cut lung, mm2.
+# Air at the picture's frame that is smaller than this is not a lung cut by the frame, mm2.
 SMALLEST_CUT_MM2 = 200.0
-# Air beyond a bottleneck of outside air is judged by itself from this size on, mm2.
+# Air behind a bottleneck is looked at by itself if it is larger than this, mm2.
 SMALLEST_POCKET_MM2 = 600.0
 # A pixel and its four neighbours within the slice.
 FOUR_SIDES = np.array([[[0, 1, 0], [1, 1, 1], [0, 1, 0]]], bool)
@@ -48,19 +48,19 @@ def separate_body_air(
     spacing_mm: Triple,
     field_of_view: MaskArray | None = None,
 ) -> Air:
-    """Part air darker than `threshold_hu` into what is outside the patient and what is inside.
+    """Air darker than `threshold_hu` inside the patient, and the HU of pure air.
 
-    Inside is what has the body on at least three of its four sides within its axial slice; so a
-    lung stays that the border of the image or of the field of view cuts, and air under the table
-    goes, although both touch the border. Where a gap joins a lung to outside air (a thin chest
-    wall, a drain), the two are parted at their bottleneck. A trachea open to the world at the
-    top slice or through the mouth has no part in this, since slices are looked at one by one.
+    Inside is air with the body on at least three of its four sides within its axial slice. So a
+    lung cut by the border of the image or of the field of view is kept, and air under the table is
+    not, although both touch the border. Where a gap joins a lung to outside air (a thin chest wall,
+    a drain), the two are separated at the bottleneck. A trachea that is open to the outside at the
+    top slice or through the mouth does no harm, because each slice is looked at by itself.
 
     Parameters
     ----------
     ct : (z, y, x) int16
     threshold_hu
-        What is darker is air.
+        Voxels darker than this are air.
     spacing_mm
     field_of_view : (z, y, x) bool, optional
         False where there is no image (padding).

@@ -1,4 +1,4 @@
-"""What a threshold cuts out of a lung, given back: vessels, and nodules on the chest wall."""
+"""What a threshold cuts out of a lung is added again: vessels, and nodules on the chest wall."""
 
 import numpy as np
 
@@ -6,15 +6,16 @@ from lungseg.ops.grid.boxes import bounding_box
 from lungseg.ops.grid.morphology import close_mm, components, dilate_mm, erode_mm, fill, sizes
 from lungseg.volume import FloatArray, HuArray, IndexArray, MaskArray, Triple
 
-# What bulges less than this into the lung is no nodule but a rib, mm.
+# What bulges less than this into the lung is a rib, not a nodule, mm.
 BULGE_MM = 3.0
-# How far a bulge goes on beyond what the ball closes, mm; one block at least.
+# How far a bulge reaches beyond what the ball closes, mm; one block at least.
 CAP_MM = 2.0
-# Darker than this is no muscle, brighter is bone, HU; and how much bone makes a rib of a bulge.
+# Below LIGHT_HU it is not muscle, above BONE_HU it is bone; a bulge with more than BONE_SHARE of
+# bone is a rib.
 LIGHT_HU = -150
 BONE_HU = 180
 BONE_SHARE = 0.1
-# What is farther from the chest wall is a vessel of the hilum, mm.
+# Farther from the chest wall than this it is a vessel of the hilum, mm.
 WALL_WITHIN_MM = 30.0
 # Nearer than this to the middle of the chest is the mediastinum, mm.
 MIDDLE_MM = 30.0

@@ -11,24 +11,24 @@ from lungseg.volume import HU, Volume
 
 Scalar = str | int | float | bool | None
 
-# Right over left volume of healthy lungs is about 1.1; beyond this one of them is ill or cut.
+# Right over left volume; about 1.1 in healthy lungs, beyond these bounds one is ill or cut.
 RATIO = (0.5, 2.2)
-# Share of a mask that is no air; vessels and rim make 0.05 to 0.12.
+# Largest share of a mask that is not air; vessels and rim make 0.05 to 0.12.
 MOST_SOFT_SHARE = 0.25
 # Mean HU of a mask; lungs lie between -880 (deep breath, emphysema) and -650.
 MEAN_HU = (-960.0, -550.0)
-# Two lungs together, ml.
+# Largest volume of two lungs, ml.
 MOST_ML = 11_000.0
-# A scan this high that shows lungs whole shows the trachea too, mm.
+# Lungs this high in the scan show the trachea too, mm.
 TRACHEA_ABOVE_MM = 120.0
-# Parts smaller than this are crumbs and do not count, ml; and how many parts lungs may have.
+# Most parts that two lungs may have; those smaller than CRUMB_ML do not count.
 CRUMB_ML = 2.0
 MOST_PARTS = 4
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """Facts of one mask, as they go into the record, and the reasons for doubt.
+    """Facts about one mask, as the record holds them, and the reasons to doubt it.
 
     Examples
     --------
@@ -72,7 +72,7 @@ def judge(
     right_ml, left_ml = (
         int(np.count_nonzero(part == side)) * labels.voxel_ml for side in (RIGHT, LEFT)
     )
-    # Density is told from every other slice: the same to the digits given, in half the time.
+    # Density is measured on every other slice: the same to the digits given, in half the time.
     values = hu[::2][mask[::2]]
     values = values if len(values) else hu[mask]
     soft = int(np.count_nonzero(values > threshold_hu)) / len(values)

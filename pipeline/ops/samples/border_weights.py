@@ -25,7 +25,7 @@ def border_weights(
     Parameters
     ----------
     labels
-        ``(h, w)``; a number per object, 0 background. A bool mask is parted into its connected
+        ``(h, w)``; a number per object, 0 background. A bool mask is split into its connected
         pieces, corners counting as contact.
     w0, sigma_px
         Height of the ridge between two objects and its half-width, px.

@@ -63,7 +63,7 @@ def test_a_header_is_as_pydicom_has_it(tmp_path, syntax):
     assert (header.whole(dh.ROWS), header.whole(dh.COLUMNS), header.frames) == (3, 4, 1)
     if syntax in {IMPLICIT, EXPLICIT}:
         stored = path.read_bytes()[header.pixels_at :]
-        assert stored[: header.pixel_bytes] == PIXELS.tobytes()
+        assert (stored, header.pixel_bytes) == (PIXELS.tobytes(), PIXELS.nbytes)
 
 
 def test_a_header_longer_than_the_first_read_is_read_on(tmp_path):

@@ -153,9 +153,11 @@ def test_pixels_cut_short_are_refused(tmp_path):
         read(path)
 
 
-def test_a_pixel_element_shorter_than_the_matrix_is_refused(tmp_path):
+@pytest.mark.parametrize("follows", [b"", b"\xfc\xff\xfc\xffOB\0\0\x40\0\0\0" + bytes(64)])
+def test_a_pixel_element_shorter_than_the_matrix_is_refused(tmp_path, follows):
     path = write_slice(tmp_path / "a.dcm", np.zeros((8, 8), np.int16), Rows=9)
-    with pytest.raises(ScanError, match=r"truncated: .*a.dcm holds 128 of the 144 bytes"):
+    path.write_bytes(path.read_bytes() + follows)
+    with pytest.raises(ScanError, match=r"truncated: .*a.dcm needs 144 bytes of .* has 128;"):
         read(path)
 
 

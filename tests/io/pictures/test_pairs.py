@@ -5,11 +5,11 @@ import pytest
 from PIL import Image
 
 from lungseg.core.errors import DataError
-from lungseg.io.pictures.pairs import find_pairs, read_grey
+from lungseg.io.pictures.pairs import as_mask, find_pairs, read_grey
 
 
 def save(path, array, **how):
-    path.parent.mkdir(exist_ok=True)
+    path.parent.mkdir(exist_ok=True, parents=True)
     Image.fromarray(np.asarray(array)).save(path, **how)
     return path
 
@@ -42,7 +42,7 @@ def test_pairs_are_found_in_one_folder(tmp_path):
 def test_no_pair_at_all(tmp_path):
     touch(tmp_path / "i", "a.png")
     touch(tmp_path / "m", "b.png")
-    with pytest.raises(DataError, match=r"none of 1 pictures .* called as its picture, or `name_m"):
+    with pytest.raises(DataError, match=r"none of 1 pictures .* is called `a` or `a_mask`; files"):
         find_pairs(tmp_path / "i", tmp_path / "m")
 
 
@@ -66,6 +66,7 @@ def test_a_folder_that_is_none(tmp_path):
         (np.array([[0, 4000], [9, 300]], np.uint16), "tiff", [[0, 4000], [9, 300]], 4095),
         (np.array([[0.5, 7.0]], np.float32), "tiff", [[0.5, 7.0]], 255),
         (np.array([[0.5, 0.25]], np.float32), "tiff", [[0.5, 0.25]], 1),
+        (np.array([[0, 1]], np.uint8), "png", [[0, 1]], 255),
         (np.array([[True, False]]), "png", [[255, 0]], 255),
         (np.array([[[255, 255, 255], [0, 0, 0]]], np.uint8), "png", [[255, 0]], 255),
         (np.array([[[255, 255, 255, 0], [0, 0, 0, 255]]], np.uint8), "png", [[255, 0]], 255),
@@ -107,3 +108,24 @@ def test_hounsfield_units_are_no_picture(tmp_path):
     path = save(tmp_path / "a.tiff", np.full((4, 4), -1000.0, np.float32))
     with pytest.raises(DataError, match="negative or undefined grey values"):
         read_grey(path)
+
+
+@pytest.mark.parametrize("brightest", [1, 255, 65535])
+def test_a_mask_is_half_of_the_brightest_value_and_above(brightest):
+    soft = np.array([[0, 0.26, 0.49, 0.5, 1]], np.float32) * brightest
+    assert as_mask(soft).tolist() == [[False, False, False, True, True]]
+
+
+def test_a_black_mask_is_empty():
+    assert not as_mask(np.zeros((3, 3), np.float32)).any()
+
+
+def test_the_edge_of_a_mask_is_kept_to_a_fraction_of_a_pixel():
+    line = np.zeros((1, 60), np.float32)
+    line[0, 21:] = 255
+    # The edge lies at 2.1 pixels of ten: the third is nearly all within.
+    assert as_mask(line, (1, 6)).tolist() == [[False, False, True, True, True, True]]
+    line[0, :21] = 100  # a soft edge that stays below half
+    assert as_mask(line, (1, 6)).tolist() == [[False, False, True, True, True, True]]
+    line[0, 21:27] = 0
+    assert as_mask(line, (1, 6)).tolist() == [[False, False, False, True, True, True]]

@@ -265,3 +265,10 @@ def test_every_damaged_block_is_named(tmp_path):
     raw[where.offset + where.size // 2] ^= 0x55
     path.write_bytes(raw)
     assert any("row 2 of /nodule" in fault for fault in inconsistencies(path))
+
+
+def test_an_id_may_take_all_the_bytes_but_not_end_in_a_zero():
+    longest = "1." * 32
+    assert decoded(np.array([encoded(longest, "scan")], "S64")) == [longest]
+    with pytest.raises(DataError, match=r"scan id .* takes 4 bytes"):
+        encoded("1.2\0", "scan")

@@ -1,5 +1,6 @@
 """The writer of the table file."""
 
+import math
 import os
 import shutil
 
@@ -12,6 +13,7 @@ from lungseg.io.tables import writer
 from lungseg.io.tables.reader import Tables
 from lungseg.io.tables.schema import ARRAYS
 from lungseg.io.tables.writer import TableWriter, copy_file, fingerprints
+from lungseg.volume import Geometry
 from tests.io.tables.table_rows import SIZE, scan_rows, write_table
 
 ONE, TWO, THREE = scan_rows("1.1", (1, 2)), scan_rows("1.2", (5,)), scan_rows("1.3", (0, 1, 2))
@@ -167,3 +169,13 @@ def test_words_too_long_for_their_column_leave_the_file_as_it_was(tmp_path, what
         writer.add(ONE)
     with Tables(tmp_path / "t.h5") as table:
         assert len(table) == 2
+
+
+def test_z_of_a_row_is_that_of_the_middle_of_its_square_on_an_oblique_grid(tmp_path):
+    c, s = math.cos(0.5), math.sin(0.5)
+    tilted = Geometry((2.0, 1.5, 1.0), (10.0, 20.0, 30.0), (1, 0, 0, 0, c, -s, 0, s, c))
+    rows = scan_rows("1.1", (0, 4), geometry=tilted, corner_zyx=(0, 3, -2))
+    with Tables(write_table(tmp_path / "t.h5", rows)) as table:
+        y_px = 3 + (SIZE - 1) / 2
+        expected = [30.0 + s * 1.5 * y_px + c * 2.0 * z for z in (0, 4)]
+        np.testing.assert_allclose(table.slices["z_mm"], expected)

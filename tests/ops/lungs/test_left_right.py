@@ -3,13 +3,13 @@
 import numpy as np
 import pytest
 
-from lungseg.ops.lungs.left_right import LEFT, RIGHT, part_sides
+from lungseg.ops.lungs.left_right import LEFT, RIGHT, separate_sides
 from tests.ops.lungs.lung_shapes import SHAPE, SPACING, ellipsoid, torso
 
 
 def test_separate_lungs_are_labelled_by_their_side():
     ct, lungs = torso()
-    np.testing.assert_array_equal(part_sides(ct, lungs > 0, SPACING), lungs)
+    np.testing.assert_array_equal(separate_sides(ct, lungs > 0, SPACING), lungs)
 
 
 def test_lungs_that_touch_are_parted_at_the_junction_line():
@@ -20,7 +20,7 @@ def test_lungs_that_touch_are_parted_at_the_junction_line():
     ct[lungs > 0] = -850
     # The line itself is off the middle, and denser.
     ct[14:26, 10:24, 49] = -600
-    sides = part_sides(ct, lungs > 0, SPACING)
+    sides = separate_sides(ct, lungs > 0, SPACING)
     assert ((sides > 0) == (lungs > 0)).all()
     for side in (RIGHT, LEFT):
         assert (sides[lungs == side] == side).mean() > 0.995
@@ -36,7 +36,7 @@ def test_a_lung_alone_in_the_picture_is_not_cut(side):
     kept &= ~ellipsoid(SHAPE, (18, 26, 45), (14, 12, 14))
     ct[(lungs > 0) & ~kept] = 40
     columns = slice(8, 50) if side == RIGHT else slice(40, 82)
-    sides = part_sides(ct[:, :, columns], kept[:, :, columns], SPACING)
+    sides = separate_sides(ct[:, :, columns], kept[:, :, columns], SPACING)
     np.testing.assert_array_equal(sides, kept[:, :, columns] * np.uint8(side))
 
 
@@ -49,10 +49,10 @@ def test_a_lung_that_reaches_across_the_middle_stays_whole():
     lungs[tongue & (lungs == 0)] = RIGHT
     assert tongue.sum() < 0.05 * (lungs == RIGHT).sum()
     ct[lungs > 0] = -850
-    sides = part_sides(ct, lungs > 0, SPACING)
+    sides = separate_sides(ct, lungs > 0, SPACING)
     np.testing.assert_array_equal(sides, lungs)
 
 
 def test_nothing_has_no_sides():
     ct, _ = torso()
-    assert not part_sides(ct, np.zeros(SHAPE, bool), SPACING).any()
+    assert not separate_sides(ct, np.zeros(SHAPE, bool), SPACING).any()
