@@ -282,10 +282,14 @@ def _candidates(state: _State, scans: Sequence[str]) -> Rows:
 
 def _picture_names(state: _State) -> dict[str, str]:
     wanted = {
-        scan: [source.patient, f"{source.patient}_{scan[-_UID_END:]}", f"{source.patient}_{scan}"]
+        scan: [source.patient, f"{source.patient}_{_uid_end(scan)}", f"{source.patient}_{scan}"]
         for scan, source in state.session.all_sources.items()
     }
     return {scan: f"{name}.png" for scan, name in plain_names(wanted, [".png"]).items()}
+
+
+def _uid_end(scan: str) -> str:
+    return scan[-_UID_END:].lstrip(".")
 
 
 def _pictured(state: _State, scan: str) -> dict[str, str]:
