@@ -93,7 +93,7 @@ def update_results(session: Session) -> list[str]:
     """
     try:
         # While it lasts, nothing that it reads is removed.
-        with session.store.in_use("the end of a command"):
+        with session.store.in_use("a run"):
             state = _state_of(session)
             return _update(state, session.work / FOLDER)
     except (LungsegError, OSError) as error:
@@ -102,7 +102,7 @@ def update_results(session: Session) -> list[str]:
 
 def write_pictures(session: Session) -> Iterator[Path]:
     """Write a picture of every scan selected that has none or an older one; all their names."""
-    with session.store.in_use("the pictures of scans"):
+    with session.store.in_use("a run"):
         yield from _write_pictures(_state_of(session), session)
 
 
