@@ -10,6 +10,7 @@ import pytest
 from click.testing import CliRunner
 
 from lungseg.cli import main
+from lungseg.flow import FLOW
 
 ROOT = Path(__file__).parents[1]
 
@@ -81,6 +82,54 @@ def test_stages_lists_the_flow():
     assert len(lines) == 24
     assert lines[1].strip() == "needs the source files"
     assert lines[3].strip() == "needs ingest"
+
+
+@pytest.mark.parametrize(
+    ("command", "status"),
+    [
+        (["status"], 0),
+        (["train"], 2),
+        (["postprocess"], 2),
+        (["run", "resample"], 2),
+        (["export", "--all", "--what", "ct", "--out", "x"], 2),
+        (["peek"], 2),
+        (["prune"], 2),
+        (["prune", "--yes"], 2),
+        (["verify"], 2),
+    ],
+    ids=str,
+)
+def test_an_empty_work_folder_says_how_to_begin_and_is_not_made(tmp_path, command, status):
+    done = invoke(*command, "--work", tmp_path / "w")
+    assert "no scans here yet: name a folder of chest CT with `lungseg-cli preprocess --src" in (
+        " ".join(done.output.split())
+    )
+    assert done.exit_code == status
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("word", "message"),
+    [
+        (
+            "evaluate",
+            "No such command 'evaluate'. It is a stage: `lungseg-cli run evaluate` runs it.",
+        ),
+        ("find_nodules", "It is a stage: `lungseg-cli run find-nodules` runs it."),
+        ("predikt", "No such command 'predikt'."),
+    ],
+)
+def test_a_stage_named_as_a_command_is_pointed_to_run(word, message):
+    done = invoke(word)
+    assert done.exit_code == 2
+    assert message in " ".join(done.output.split())
+
+
+def test_the_help_of_run_lists_the_stages():
+    told = invoke("run", "--help").output
+    for stage in FLOW:
+        assert f"  {stage.name} " in told
+        assert stage.help.split(",")[0][:30] in told
 
 
 def test_status_of_an_empty_work_folder_says_how_to_begin(tmp_path):

@@ -93,7 +93,7 @@ def update_results(session: Session) -> list[str]:
     """
     try:
         # While it lasts, nothing that it reads is removed.
-        with session.store.in_use("the end of a command"):
+        with session.store.in_use("a run"):
             state = _state_of(session)
             return _update(state, session.work / FOLDER)
     except (LungsegError, OSError) as error:
@@ -102,7 +102,7 @@ def update_results(session: Session) -> list[str]:
 
 def write_pictures(session: Session) -> Iterator[Path]:
     """Write a picture of every scan selected that has none or an older one; all their names."""
-    with session.store.in_use("the pictures of scans"):
+    with session.store.in_use("a run"):
         yield from _write_pictures(_state_of(session), session)
 
 
@@ -282,10 +282,14 @@ def _candidates(state: _State, scans: Sequence[str]) -> Rows:
 
 def _picture_names(state: _State) -> dict[str, str]:
     wanted = {
-        scan: [source.patient, f"{source.patient}_{scan[-_UID_END:]}", f"{source.patient}_{scan}"]
+        scan: [source.patient, f"{source.patient}_{_uid_end(scan)}", f"{source.patient}_{scan}"]
         for scan, source in state.session.all_sources.items()
     }
     return {scan: f"{name}.png" for scan, name in plain_names(wanted, [".png"]).items()}
+
+
+def _uid_end(scan: str) -> str:
+    return scan[-_UID_END:].lstrip(".")
 
 
 def _pictured(state: _State, scan: str) -> dict[str, str]:
