@@ -1,0 +1,53 @@
+"""docs/lung-constants.md lists every constant of the lung segmentation with the value it has."""
+
+from dataclasses import fields
+from pathlib import Path
+
+import pytest
+
+from lungseg.ops.lungs import (
+    airways,
+    dense_lung,
+    find,
+    left_right,
+    outline,
+    outside_air,
+    shape,
+    verdict,
+)
+
+PAGE = Path(__file__).parents[3] / "docs" / "lung-constants.md"
+MODULES = (outside_air, airways, find, dense_lung, left_right, shape, outline, verdict)
+# Labels, lengths in blocks that follow from the grid, and what defines HU.
+NO_ANATOMY = {"RIGHT", "LEFT", "FACES", "EDGES", "UNIT", "PURE_AIR_HU"}
+
+
+def named():
+    for spec in fields(find.LungSettings):
+        yield spec.name, "find", f"{spec.default:g}"
+    for module in MODULES:
+        room = module.__name__.rpartition(".")[2]
+        for name, value in vars(module).items():
+            if not name.isupper() or name in NO_ANATOMY:
+                continue
+            if name == "GROW_HU":
+                yield name, room, ", ".join(f"{one:g}" for one in value)
+            elif isinstance(value, tuple):
+                yield from ((f"{name}[{k}]", room, f"{one:g}") for k, one in enumerate(value))
+            elif isinstance(value, int | float):
+                yield name, room, f"{value:g}"
+
+
+def rows():
+    lines = [line.split("|") for line in PAGE.read_text().splitlines() if line.startswith("| `")]
+    return {(cells[1].strip(" `"), cells[2].strip(" `")): cells[3].strip() for cells in lines}
+
+
+@pytest.mark.parametrize(("name", "room", "value"), list(named()))
+def test_the_page_gives_the_value_of(name, room, value):
+    shown = rows()[name, room]
+    assert shown == value or shown.startswith(f"{value} "), shown
+
+
+def test_the_page_lists_nothing_else():
+    assert set(rows()) == {(name, room) for name, room, _ in named()}
