@@ -8,7 +8,6 @@ import numpy as np
 import numpy.typing as npt
 
 from lungseg.core.record import read_record
-from lungseg.core.store import folder_name
 from lungseg.io.annotations.nodule_list import read_nodules
 from lungseg.io.pictures.png import write_sheet
 from lungseg.io.volumes import volume_file
@@ -16,14 +15,6 @@ from lungseg.ops.overlay import outlines, sheet
 
 # What a stage calls the picture that it writes.
 PICTURE = "picture.png"
-
-
-def write_overlays(folders: Mapping[str, Path], out: Path) -> list[Path]:
-    """Write a picture of one scan into the folder `out`, made if need be; what it is called."""
-    out.mkdir(parents=True, exist_ok=True)
-    path = out / f"{folder_name(read_record(folders['resample']).scan)}.png"
-    write_picture_of_scan(folders, path)
-    return [path]
 
 
 def write_picture_of_scan(folders: Mapping[str, Path], path: Path) -> None:
@@ -50,7 +41,7 @@ def write_picture_of_scan(folders: Mapping[str, Path], path: Path) -> None:
             words.append(f"({facts['reasons']})")
     if "find-nodules" in folders:
         detected = volume_file.read(folders["find-nodules"] / "nodules.h5").array
-        focus = _focus(detected)
+        focus = _focus(detected == _likeliest(detected))
         words.append(f"found: {read_record(folders['find-nodules']).facts.get('candidates')}")
     if "annotate-nodules" in folders:
         votes = volume_file.read(folders["annotate-nodules"] / "votes.h5").array
@@ -68,6 +59,11 @@ def write_picture_of_scan(folders: Mapping[str, Path], path: Path) -> None:
         if drawn is not None
     ]
     write_sheet(rows, "   ".join(words) + "\n" + "; ".join(legend), path)
+
+
+def _likeliest(labels: npt.NDArray[Any]) -> int:
+    """The first label that has a voxel: labels are ranks."""
+    return int(np.min(labels, initial=np.iinfo(labels.dtype).max, where=labels > 0))
 
 
 def _focus(labels: npt.NDArray[Any]) -> tuple[int, int, int] | None:
