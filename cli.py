@@ -14,6 +14,7 @@ from lungseg.core.interrupt import StoppedError, exit_status, stoppable
 from lungseg.core.json_file import json_text
 from lungseg.session.options import (
     detect_options,
+    device_option,
     export_options,
     hand_out_options,
     pairs_option,
@@ -95,6 +96,7 @@ def build_tables(**options: Any) -> None:
 
 @main.command()
 @pairs_option
+@device_option
 @run_options
 def train(**options: Any) -> None:
     """Train the net on the tables, on a GPU where there is one."""
@@ -102,6 +104,7 @@ def train(**options: Any) -> None:
 
 
 @main.command()
+@device_option
 @run_options
 def postprocess(**options: Any) -> None:
     """Predict, find nodules, score them, in each scan's own coordinates."""
@@ -191,6 +194,7 @@ class _OneStage(click.Command):
 @main.command("run", cls=_OneStage)
 @click.argument("stage")
 @sources_option
+@device_option
 @run_options
 def run_stage(stage: str, roots: tuple[Path, ...], **options: Any) -> None:
     """Run one STAGE, and what it needs and is not there yet."""

@@ -162,7 +162,7 @@ class HandOut:
 
     def run(self, how: HowToRun) -> None:
         """Run the stages on every scan; copy out what each leaves as soon as it is there."""
-        progress = messages.Progress(quiet=how.quiet)
+        progress = messages.Progress(how.quiet, self.session.patients)
         shown = progress.watch()
 
         def take(result: Result) -> None:

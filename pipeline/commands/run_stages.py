@@ -81,7 +81,7 @@ def run_stages(session: Session, command: str, how: HowToRun, *, pictures: bool 
         actions = session.plan(targets)
         click.echo(messages.plan_json(actions) if how.as_json else messages.plan_text(actions))
         return 0
-    progress = messages.Progress(quiet=how.quiet)
+    progress = messages.Progress(how.quiet, session.patients)
     start = time.perf_counter()
     try:
         summary = session.run(targets, how.engine, progress.watch())

@@ -1,9 +1,13 @@
 """Segment images: a trained net on new pictures, DICOM X-rays or CT slices of any size.
 
 A net that was trained on pictures is shown the whole picture at the size of its input, as in
-the table, and its answer is resized to the picture. A net that was trained on CT is shown the
-slice at the spacing of its training, in overlapping tiles. Grey values and HU become the net's
-input by `lungseg.model.samples.scaled`, the code that training uses.
+the table, and its answer is resized to the picture. A net that was trained on CT was trained on
+crops around the lungs: it is shown the slice at the spacing of its training, in overlapping tiles
+of the size of those crops. Of tiles beside the lungs it knows little; what it marks outside the
+lungs should be ignored. A slice alone has no lung mask and no neighbours, so nets that were
+trained with these are refused: `detect` takes whole scans and prepares them as training did.
+Grey values and HU become the net's input by `lungseg.model.samples.scaled`, the code that
+training uses.
 """
 
 import logging
@@ -18,6 +22,7 @@ import numpy as np
 from lungseg.core.errors import ConfigError, DataError
 from lungseg.io.pictures.png import write_picture
 from lungseg.io.pictures.single_images import SingleImage, read_single_image, write_probability
+from lungseg.io.volumes.headers import SUFFIXES, suffix_of
 from lungseg.model import inference
 from lungseg.model.model_record import NET, ModelRecord, read_model_record
 from lungseg.model.samples import scaled
@@ -99,7 +104,8 @@ def segment_images(
     Raises
     ------
     ConfigError
-        If there is no net, two images would write the same files, or a setting is wrong.
+        If there is no net, it needs more than single images, two images would write the same
+        files, or a setting is wrong.
     DataError
         If the net or its record cannot be read.
     """
@@ -116,12 +122,13 @@ def segment_images(
             "`lungseg-cli train` has finished"
         )
     record = read_model_record(file)
+    check_fits(file, record)
     net = inference.load_net(file)
     out.mkdir(parents=True, exist_ok=True)
     done = []
     for path in images:
         try:
-            image = read_single_image(path)
+            image = read_single_image(_no_volume(path))
             begin = time.perf_counter()
             probability = probability_of(image, net, record, fit)
             ms = 1000 * (time.perf_counter() - begin)
@@ -151,18 +158,59 @@ def net_file(model: Path) -> Path:
     return max(trained, key=lambda file: file.stat().st_mtime_ns, default=model / NET)
 
 
+def check_fits(file: Path, record: ModelRecord) -> None:
+    """See that single images can be prepared as those were that the net learnt from.
+
+    Raises
+    ------
+    ConfigError
+        If it learnt from CT inside the lungs alone, or from slices with their neighbours.
+    """
+    if record.kind != "ct":
+        return
+    lacks = []
+    if record.inside_lungs:
+        lacks.append("with everything outside the lungs blanked, and a slice has no lung mask")
+    if record.context:
+        lacks.append(
+            f"with {record.context} neighbouring slices on each side, and a slice comes alone"
+        )
+    if lacks:
+        raise ConfigError(
+            f"{file} was trained on slices {'; and '.join(lacks)}: give the whole scan to "
+            f"`lungseg-cli detect SCAN --model {file} --out FOLDER`, which prepares it as "
+            "training did"
+        )
+
+
+def _no_volume(path: Path) -> Path:
+    if suffix_of(path) in SUFFIXES:
+        raise DataError(
+            f"{path} is a volume, and segment is for single pictures and slices; "
+            f"`lungseg-cli detect {path} --out FOLDER` finds nodules in it, `lungseg-cli lungs` "
+            "its lungs"
+        )
+    return path
+
+
 def probability_of(image: SingleImage, net: Any, record: ModelRecord, fit: str = "auto") -> F32:
     """Probability ``(y, x)`` of what the net finds, on the image's own grid.
 
     Raises
     ------
     DataError
-        If the net needs HU and the image has none.
+        If the net needs HU and the image has none, or does not say how large its pixels are.
     """
     if record.kind == "ct" and not image.in_hu:
         raise DataError(
             "the net was trained on CT in HU and this image has grey values; give a DICOM CT "
             "slice, or a net trained on pictures (preset xray)"
+        )
+    if record.kind == "ct" and image.spacing_mm is None:
+        y, x = record.spacing_mm[1:]
+        raise DataError(
+            f"the net was trained on pixels of {y:g} x {x:g} mm and the file does not say how "
+            "large its pixels are (PixelSpacing)"
         )
     values = _as_in_training(image, record)
     tiles = fit == "tiles" or (fit == "auto" and record.kind == "ct")
@@ -178,13 +226,10 @@ def _as_in_training(image: SingleImage, record: ModelRecord) -> F32:
             return image.values
         low, high = CT_SHOWN_HU
         return np.asarray(np.clip((image.values - low) / (high - low), 0, 1) * np.float32(255))
-    if image.spacing_mm is None:
-        return image.values
+    has_mm = image.spacing_mm or record.spacing_mm[1:]
     y, x = (
         max(1, round(n * has / asked))
-        for n, has, asked in zip(
-            image.values.shape, image.spacing_mm, record.spacing_mm[1:], strict=True
-        )
+        for n, has, asked in zip(image.values.shape, has_mm, record.spacing_mm[1:], strict=True)
     )
     return resized(image.values, (y, x))
 

@@ -1,9 +1,11 @@
 """Devices: what the nets run on, and what is particular to one of Keras's backends."""
 
 import importlib
+import itertools
 import logging
 import math
 import os
+import re
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
@@ -51,6 +53,94 @@ def backend() -> str:
     import keras
 
     return str(keras.backend.backend())
+
+
+def use(device: str) -> None:
+    """Have this process compute on `device` alone; to be called before Keras is imported.
+
+    All backends look at the same variables of the environment when they start.
+
+    Parameters
+    ----------
+    device
+        ``auto``: a GPU where there is one; ``cpu``; ``gpu``: the GPUs that there are; ``gpu:N``:
+        the one of this number, from 0, as nvidia-smi counts them, or of those that
+        CUDA_VISIBLE_DEVICES lists.
+
+    Raises
+    ------
+    ConfigError
+        If it is none of these, there is no such GPU, or Keras has started on GPUs already.
+    """
+    found = re.fullmatch(r"auto|cpu|gpu(?::(\d+))?", device)
+    if found is None:
+        raise ConfigError(f"--device {device}: must be auto, cpu, gpu or gpu:N, N from 0")
+    if device == "auto":
+        return
+    started = "keras" in sys.modules
+    if device == "cpu":
+        os.environ.update(
+            CUDA_VISIBLE_DEVICES="-1",
+            HIP_VISIBLE_DEVICES="-1",
+            JAX_PLATFORMS="cpu",
+            KERAS_TORCH_DEVICE="cpu",
+        )
+        if started and gpus():
+            raise ConfigError("--device cpu comes too late: Keras has started on a GPU already")
+        return
+    if found[1] is not None:
+        os.environ.setdefault("CUDA_DEVICE_ORDER", "PCI_BUS_ID")
+        os.environ["CUDA_VISIBLE_DEVICES"] = _of_visible(int(found[1]), device)
+        if started and len(gpus()) > 1:
+            raise ConfigError(f"--device {device} comes too late: Keras has started already")
+    if not gpus():
+        raise ConfigError(
+            f"--device {device}: {backend()} sees no such GPU; is there one, and its driver, and "
+            "was lungseg-cli[gpu] installed? --device cpu runs without"
+        )
+
+
+def _of_visible(number: int, device: str) -> str:
+    """What CUDA_VISIBLE_DEVICES must be for the GPU of this number."""
+    listed = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if listed is None:
+        return str(number)
+    names = [name.strip() for name in listed.split(",") if name.strip()]
+    # What comes behind -1 is not seen.
+    visible = list(itertools.takewhile(lambda name: name != "-1", names))
+    if number >= len(visible):
+        raise ConfigError(
+            f"--device {device}: CUDA_VISIBLE_DEVICES={listed} shows {len(visible)} GPUs, which "
+            "are counted from 0"
+        )
+    return visible[number]
+
+
+def gpus() -> list[str]:
+    """Names of the accelerators that Keras's backend sees."""
+    name = backend()
+    if name == "jax":
+        devices = importlib.import_module("jax").devices()
+        return [str(d.device_kind) for d in devices if d.platform != "cpu"]
+    if name == "torch":
+        cuda = importlib.import_module("torch").cuda
+        return [str(cuda.get_device_name(k)) for k in range(cuda.device_count())]
+    import tensorflow as tf
+
+    told = tf.config.experimental.get_device_details
+    return [str(told(g).get("device_name", g.name)) for g in tf.config.list_physical_devices("GPU")]
+
+
+def runs_on(count: int = 1) -> str:
+    """What nets run on, for a person: the first `count` accelerators (0: all), or the processor."""
+    found = gpus()
+    used = found[: count or None]
+    if not used:
+        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+        return f"the CPU, {cores} {'core' if cores == 1 else 'cores'}"
+    if len(used) > 1:
+        return f"{len(used)} GPUs, {', '.join(dict.fromkeys(used))}"
+    return f"the GPU {used[0]}" + (f" (one of {len(found)})" if len(found) > 1 else "")
 
 
 def is_out_of_memory(error: BaseException) -> bool:

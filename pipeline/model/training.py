@@ -5,7 +5,6 @@ seed and the epoch's number decide. Between epochs the state is kept, so that a 
 on from there and ends where it would have.
 """
 
-import logging
 import math
 import time
 from collections.abc import Callable, Iterable
@@ -23,8 +22,6 @@ from lungseg.model.samples import Samples
 from lungseg.model.selection import Selection, epoch_rows, select
 from lungseg.model.training_heads import TrainingHeads
 from lungseg.model.validation import score
-
-log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -105,7 +102,8 @@ def train(  # noqa: PLR0913, PLR0917 - what, how, and whom to tell
     checkpoints
         Where the state is kept; a run that finds one there goes on from it.
     on_epoch, on_batch
-        Told of each epoch's row of the log, and of each batch (done, of how many, loss).
+        Told of each epoch's row of the log, and of each batch (done, of how many, loss); also
+        before the first, which may take minutes.
 
     Raises
     ------
@@ -123,7 +121,6 @@ def train(  # noqa: PLR0913, PLR0917 - what, how, and whom to tell
         resumed_at = len(history)
         if history:
             kept.restore(run.model, checkpoints.state())
-            log.warning("going on after epoch %d, which an earlier run had reached", resumed_at)
         while len(history) < recipe.epochs and not _stalled(recipe, history):
             row = run.epoch(history, on_batch)
             history.append(row)
@@ -253,6 +250,7 @@ def fit(
             on_batch(batch + 1, len(feed), loss)
 
     begin = done[0]
+    on_batch(0, len(feed), math.nan)
     # Not before `model.fit`, which at its first call draws some to build the net.
     reseed = keras.callbacks.LambdaCallback(on_train_begin=lambda _: devices.reseed(feed.epoch.key))
     try:

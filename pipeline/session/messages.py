@@ -25,8 +25,9 @@ _STATES = ("ran", "reused", "failed", "blocked", "skipped")
 class Progress:
     """Progress on stderr: a bar where it is a terminal, plain lines elsewhere."""
 
-    def __init__(self, quiet: bool = False) -> None:
+    def __init__(self, quiet: bool = False, patients: Mapping[str, str] | None = None) -> None:
         self.quiet = quiet
+        self.patients = patients or {}
         self.bar: Any = None
         self.name = ""
         self.total = 0
@@ -42,22 +43,29 @@ class Progress:
         self.name, self.total, self.ended = name, tasks, set()
         if self.quiet or not tasks:
             return
-        if sys.stderr.isatty():
+        if name == "train":  # has its own bar, and says what it runs on
+            click.echo("train", err=True)
+        elif sys.stderr.isatty():
             from tqdm import tqdm
 
             self.bar = tqdm(total=tasks, desc=name, unit="scan", file=sys.stderr, leave=True)
         else:
             click.echo(f"{name}: {tasks} to do", err=True)
+        if "predict" in name.split(" + "):
+            from lungseg.model.devices import runs_on
+
+            self._line(f"predict runs on {runs_on()}")
 
     def result(self, result: Result) -> None:
         """One stage ended on one scan."""
         if self.quiet or result.state not in {"ran", "failed"}:
             return
         if result.state == "failed":
-            self._line(f"{result.stage} failed on {result.scan or 'the data set'}: {result.error}")
+            whose = self._named(result.scan) if result.scan else "the data set"
+            self._line(f"{result.stage} failed on {whose}: {result.error}")
         if self.bar is None and result.state == "ran":
             seconds = result.record.seconds if result.record else 0.0
-            self._line(f"  {result.stage} {result.scan} {seconds:.1f} s")
+            self._line(f"  {result.stage} {self._named(result.scan)} {seconds:.1f} s")
         if self.bar is not None and result.scan not in self.ended:
             last = result.state == "failed" or self.name.endswith(result.stage)
             if last:
@@ -70,11 +78,19 @@ class Progress:
             self.bar.close()
             self.bar = None
 
+    def _named(self, scan: str) -> str:
+        return named(scan, self.patients.get(scan, ""))
+
     def _line(self, text: str) -> None:
         if self.bar is not None:
             self.bar.write(text, file=sys.stderr)
         else:
             click.echo(text, err=True)
+
+
+def named(scan: str, patient: str) -> str:
+    """A scan for a person: its patient, then its id; the id alone where it says both."""
+    return f"{patient} {scan}" if patient not in {"", scan} else scan
 
 
 def summary_text(
@@ -84,11 +100,11 @@ def summary_text(
     lines = [stage_table(summary.results)]
     for (stage, scan), result in summary.results.items():
         if result.state == "failed":
-            whose = f"{scan} ({sources[scan].patient})" if scan else "the data set"
+            whose = named(scan, sources[scan].patient) if scan else "the data set"
             lines.append(f"failed   {whose}\n         {stage}: {result.error}")
     why = {scan: r.error for (_, scan), r in summary.results.items() if r.state == "skipped"}
     lines += [f"skipped  {n} scans: {reason}" for reason, n in Counter(why.values()).most_common()]
-    lines += _suspects(summary)
+    lines += _suspects(summary, sources)
     for (stage, scan), result in summary.results.items():
         if not scan and result.record and result.state in {"ran", "reused"}:
             told = ", ".join(f"{k} {_told(v)}" for k, v in result.record.facts.items())
@@ -115,9 +131,10 @@ def _told(value: Scalar) -> str:
     return value[:12] if isinstance(value, str) else "none" if value is None else str(value)
 
 
-def _suspects(summary: Summary) -> list[str]:
+def _suspects(summary: Summary, sources: Mapping[str, Source]) -> list[str]:
     return [
-        f"suspect  {scan}\n         {stage}: {result.record.facts.get('reasons', '')}"
+        f"suspect  {named(scan, sources[scan].patient)}\n"
+        f"         {stage}: {result.record.facts.get('reasons', '')}"
         for (stage, scan), result in summary.results.items()
         if result.record and result.record.facts.get("verdict") == "suspect"
     ]

@@ -50,6 +50,25 @@ def _settings_options(command: Command) -> Command:
     return _with_options(command, options)
 
 
+def device_option(command: Command) -> Command:
+    """What nets run on; it is decided here, before anything imports Keras."""
+
+    def use(_ctx: click.Context, _param: click.Parameter, device: str) -> None:
+        if device != "auto":
+            from lungseg.model import devices
+
+            devices.use(device)
+
+    return click.option(
+        "--device",
+        default="auto",
+        metavar="auto|cpu|gpu|gpu:N",
+        help="What the net runs on.  [default: auto, a GPU where there is one]",
+        expose_value=False,
+        callback=use,
+    )(command)
+
+
 def run_options(command: Command) -> Command:
     """How to run: what every command that runs stages takes."""
     options = [
@@ -187,7 +206,7 @@ def detect_options(command: Command) -> Command:
             "--max-candidates", type=int, help="Of a scan, the likeliest.  [default: 100]"
         ),
     ]
-    return _with_options(command, options)
+    return device_option(_with_options(command, options))
 
 
 def segment_options(command: Command) -> Command:
@@ -217,7 +236,7 @@ def segment_options(command: Command) -> Command:
             help="Folder of masks drawn by hand: score against them, into scores.json.",
         ),
     ]
-    return _with_options(command, options)
+    return device_option(_with_options(command, options))
 
 
 def peek_options(command: Command) -> Command:

@@ -75,6 +75,11 @@ class Session:
         return params
 
     @property
+    def patients(self) -> Mapping[str, str]:
+        """The patient of each scan that is selected."""
+        return {scan: source.patient for scan, source in self.sources.items()}
+
+    @property
     def has_pictures(self) -> bool:
         """True if tables are made of pictures, and no scans are needed."""
         tables: Any = self.settings["build-tables"]

@@ -17,8 +17,6 @@ import dataclasses
 import json
 import logging
 import math
-import sys
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -32,11 +30,12 @@ from lungseg.io.annotations.nodule_list import UNANNOTATED
 from lungseg.io.results.tensorboard import EventFile
 from lungseg.io.tables.reader import Tables
 from lungseg.io.tables.schema import decoded
-from lungseg.model.devices import backend, quiet_keras
+from lungseg.model.devices import backend, quiet_keras, runs_on
 from lungseg.model.model_record import LAST, NET, ModelRecord, write_model_record
 from lungseg.model.networks import NetworkSettings
 from lungseg.model.samples import InputSpec, Samples
 from lungseg.ops.samples.augment import Augmentation
+from lungseg.steps.training_progress import TrainingProgress
 
 log = logging.getLogger(__name__)
 
@@ -137,9 +136,10 @@ def run(params: Train, inputs: DatasetInputs, out: Path) -> Facts:
     recipe = recipe_of(params, samples.tables)
     patients = (split["parts"]["train"], split["parts"]["validation"])
     board = EventFile(out / "tensorboard") if params.tensorboard else None
-    progress = _Progress(params.epochs, board)
+    progress = TrainingProgress(params.epochs, board)
     digest = _digest(params, learnt_from(params, inputs.stages))
     with resumable(out.parent, digest) as checkpoints:
+        progress.begin(runs_on(params.devices), len(checkpoints.history))
         done = train(recipe, samples, patients, checkpoints, progress.epoch, progress.batch)
         done.best.save(out / NET)
         done.last.save(out / LAST)
@@ -239,51 +239,6 @@ def recipe_of(params: Train, tables: Tables) -> Any:
     )
     same = {spec.name for spec in dataclasses.fields(Recipe)} - {"network"}
     return Recipe(network=network, **{name: getattr(params, name) for name in same})
-
-
-class _Progress:
-    """Tells of a run on stderr: a bar for each epoch on a terminal, a line elsewhere."""
-
-    def __init__(self, epochs: int, board: EventFile | None) -> None:
-        self.epochs, self.board = epochs, board
-        self.begun, self.done_here = time.perf_counter(), 0
-        self.bar: Any = None
-
-    def batch(self, done: int, batches: int, loss: float) -> None:
-        from tqdm import tqdm
-
-        if self.bar is None:
-            self.bar = tqdm(total=batches, unit="batch", leave=False, disable=None)
-        self.bar.update(done - self.bar.n)
-        self.bar.set_postfix(loss=f"{loss:.4f}", refresh=False)
-
-    def epoch(self, row: Mapping[str, float]) -> None:
-        if self.bar is not None:
-            self.bar.close()
-            self.bar = None
-        told = [f"loss {row['loss']:.4f}"]
-        if "val_dice" in row:
-            told.append(f"validation Dice {row['val_dice']:.4f}")
-        told.append(f"{row['images_per_second']:.1f} images/s")
-        told.append(f"waited {row['waiting']:.1%} of {row['seconds']:.0f} s for data")
-        self.done_here += 1
-        left = self.epochs - int(row["epoch"])
-        if left:
-            each = (time.perf_counter() - self.begun) / self.done_here
-            told.append(f"{_duration(left * each)} left")
-        from tqdm import tqdm
-
-        line = f"  epoch {row['epoch']:.0f} of {self.epochs}: {', '.join(told)}"
-        tqdm.write(line, file=sys.stderr)
-        if self.board is not None:
-            numbers = {name: row[name] for name in row if name not in {"epoch", "score"}}
-            self.board.add(int(row["epoch"]), numbers)
-
-
-def _duration(seconds: float) -> str:
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
 
 
 def learnt_from(params: Train, folders: Mapping[str, Path]) -> str:

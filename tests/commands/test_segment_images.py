@@ -233,12 +233,37 @@ def test_a_ct_slice_is_shown_at_the_spacing_of_training(monkeypatch):
     np.testing.assert_array_equal(found < 0.5, hu < 0)
 
 
-def test_a_ct_slice_without_spacing_is_shown_as_it_is():
-    net = Dark()
-    hu = np.full((32, 32), -1000, np.float32)
-    probability_of(SingleImage(hu, in_hu=True), net, CT, fit="resize")
-    assert net.seen.shape == (1, 32, 32, 1)
-    assert (net.seen == 0).all()
+def test_a_ct_slice_without_spacing_is_refused():
+    image = SingleImage(np.full((32, 32), -1000, np.float32), in_hu=True)
+    with pytest.raises(DataError, match=r"pixels of 1 x 1 mm and the file does not say"):
+        probability_of(image, Dark(), CT)
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"inside_lungs": True}, "outside the lungs blanked, and a slice has no lung mask: give"),
+        ({"context": 2}, "with 2 neighbouring slices on each side, and a slice comes alone: give"),
+        ({"inside_lungs": True, "context": 1}, "lung mask; and with 1 neighbouring"),
+    ],
+)
+def test_a_net_of_ct_that_needs_more_than_a_slice_is_refused(model, tmp_path, change, reason):
+    (model / NET).write_bytes(b"")
+    write_model_record(dataclasses.replace(CT, **change), model)
+    with pytest.raises(ConfigError, match=reason) as refused:
+        segment_images(model, [tmp_path / "a.dcm"], tmp_path / "out")
+    assert f"`lungseg-cli detect SCAN --model {model / NET} --out FOLDER`" in str(refused.value)
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("name", ["a.nii.gz", "a.nii", "a.mha", "a.mhd", "a.nrrd", "a.NII.GZ"])
+def test_a_volume_is_pointed_to_detect_and_the_others_are_done(model, tmp_path, name):
+    Image.fromarray(chest_picture((64, 64))).save(tmp_path / "good.png")
+    (tmp_path / name).touch()
+    volume, good = segment_images(model, [tmp_path / name, tmp_path / "good.png"], tmp_path / "out")
+    assert f"{name} is a volume" in volume.error
+    assert f"`lungseg-cli detect {tmp_path / name} --out FOLDER`" in volume.error
+    assert not good.error
 
 
 def test_a_ct_net_is_shown_tiles_and_a_net_of_pictures_the_whole(monkeypatch):
@@ -247,7 +272,7 @@ def test_a_ct_net_is_shown_tiles_and_a_net_of_pictures_the_whole(monkeypatch):
         inference, "predict_tiled",
         lambda _net, image, *how: ways.append(how) or image[..., 0],
     )  # fmt: skip
-    ct = SingleImage(np.zeros((40, 50), np.float32), in_hu=True)
+    ct = SingleImage(np.zeros((40, 50), np.float32), in_hu=True, spacing_mm=(1.0, 1.0))
     grey = SingleImage(np.zeros((40, 50), np.float32), in_hu=False)
     probability_of(ct, Dark(), CT)
     assert ways == [(32, 8)]
@@ -281,12 +306,20 @@ def test_a_ct_slice_is_shown_to_a_net_of_pictures_in_its_window():
 
 
 @pytest.mark.parametrize("context", [0, 2])
-def test_a_slice_alone_stands_for_its_neighbours(context):
-    hu = np.random.default_rng(0).uniform(-900, 300, (32, 32)).astype(np.float32)
-    record = dataclasses.replace(CT, context=context)
+def test_a_picture_alone_stands_for_its_neighbours(context):
+    grey = np.random.default_rng(0).uniform(0, 255, (64, 64)).astype(np.float32)
     net = Dark()
-    probability_of(SingleImage(hu, in_hu=True), net, record, fit="resize")
-    expected = np.repeat((hu[..., None] + 1000) / 1400, 2 * context + 1, axis=-1)
+    record = dataclasses.replace(PICTURES, context=context)
+    probability_of(SingleImage(grey, in_hu=False), net, record)
+    expected = np.repeat(np.floor(grey[..., None]) / 255, 2 * context + 1, axis=-1)
+    np.testing.assert_allclose(net.seen[0], expected, atol=1 / 255)
+
+
+def test_a_slice_of_the_nets_own_size_and_spacing_is_shown_as_the_tables_row():
+    hu = np.random.default_rng(0).uniform(-1200, 600, (32, 32)).astype(np.float32)
+    net = Dark()
+    probability_of(SingleImage(hu, in_hu=True, spacing_mm=(1.0, 1.0)), net, CT, fit="resize")
+    expected = np.clip((hu[..., None] + 1000) / 1400, 0, 1)
     np.testing.assert_allclose(net.seen[0], expected, atol=1e-6)
 
 

@@ -1,5 +1,6 @@
 """Devices: data-parallel training equals training on one; impossible requests are refused."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -128,3 +129,92 @@ def test_global_random_numbers_and_the_policy_are_put_back():
         assert keras.config.dtype_policy().name == "mixed_bfloat16"
     assert (random.random(), np.random.random()) == expected  # noqa: NPY002
     assert keras.config.dtype_policy().name == before
+
+
+def alone(code, **environment):
+    """Run in a process of its own: what a backend starts with cannot be taken back."""
+    ran = subprocess.run(
+        [sys.executable, "-c", f"from lungseg.model import devices\n{code}"],
+        capture_output=True, text=True, check=True, env=os.environ | environment,
+    )  # fmt: skip
+    return ran.stdout.strip()
+
+
+def test_cpu_hides_every_gpu_before_the_backend_starts():
+    told = alone(
+        "import os, sys; devices.use('cpu'); assert 'keras' not in sys.modules\n"
+        "print(os.environ['CUDA_VISIBLE_DEVICES'], os.environ['JAX_PLATFORMS'],"
+        " os.environ['KERAS_TORCH_DEVICE'], devices.gpus(), devices.runs_on())"
+    )
+    assert told.startswith("-1 cpu cpu [] the CPU, ")
+    assert told.endswith((" core", " cores"))
+
+
+@pytest.mark.parametrize("device", ["gpu", "gpu:0", "gpu:7"])
+def test_a_gpu_that_is_not_there_is_refused(monkeypatch, device):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES")
+    monkeypatch.setenv("CUDA_DEVICE_ORDER", "PCI_BUS_ID")
+    monkeypatch.setattr(devices, "gpus", list)
+    with pytest.raises(ConfigError, match=rf"--device {device}: \w+ sees no such GPU; .*cpu runs"):
+        devices.use(device)
+
+
+@pytest.mark.parametrize(
+    ("visible", "device", "chosen"),
+    [
+        (None, "gpu:2", "2"),
+        ("4,5", "gpu:1", "5"),
+        ("GPU-ab-1, MIG-cd-2", "gpu:1", "MIG-cd-2"),
+        ("4,5", "gpu", "4,5"),
+        ("3,4", "auto", "3,4"),
+    ],
+)
+def test_a_gpu_is_chosen_by_its_number_among_those_that_are_visible(
+    monkeypatch, visible, device, chosen
+):
+    monkeypatch.setenv("CUDA_DEVICE_ORDER", "PCI_BUS_ID")
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible or "")
+    if visible is None:
+        monkeypatch.delenv("CUDA_VISIBLE_DEVICES")
+    monkeypatch.setattr(devices, "gpus", lambda: ["X"])
+    devices.use(device)
+    assert os.environ["CUDA_VISIBLE_DEVICES"] == chosen
+
+
+@pytest.mark.parametrize("visible", ["4,5", "4,5,-1,6", ""])
+def test_a_number_beyond_the_visible_gpus_is_refused(monkeypatch, visible):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
+    with pytest.raises(ConfigError, match=r"gpu:2: CUDA_VISIBLE_DEVICES=.* shows [02] GPUs"):
+        devices.use("gpu:2")
+
+
+@pytest.mark.parametrize("device", ["cpu", "gpu:0"])
+def test_a_choice_after_keras_has_started_on_gpus_comes_too_late(monkeypatch, device):
+    for name in ("CUDA_VISIBLE_DEVICES", "HIP_VISIBLE_DEVICES", "JAX_PLATFORMS",
+                 "KERAS_TORCH_DEVICE", "CUDA_DEVICE_ORDER"):  # fmt: skip
+        monkeypatch.setenv(name, "0")
+    monkeypatch.setattr(devices, "gpus", lambda: ["X", "Y"])
+    devices.quiet_keras()
+    with pytest.raises(ConfigError, match=f"--device {device} comes too late"):
+        devices.use(device)
+
+
+@pytest.mark.parametrize("device", ["tpu", "gpu:", "gpu:-1", "CPU", "cpu:0"])
+def test_any_other_device_is_refused(device):
+    with pytest.raises(ConfigError, match="must be auto, cpu, gpu or gpu:N"):
+        devices.use(device)
+
+
+@pytest.mark.parametrize(
+    ("found", "count", "text"),
+    [
+        (["H100"], 1, "the GPU H100"),
+        (["H100", "H100"], 1, "the GPU H100 (one of 2)"),
+        (["H100", "H100"], 0, "2 GPUs, H100"),
+        (["H100", "A100", "A100"], 3, "3 GPUs, H100, A100"),
+    ],
+)
+def test_what_nets_run_on_is_named(monkeypatch, found, count, text):
+    monkeypatch.setattr(devices, "gpus", lambda: found)
+    assert devices.runs_on(count) == text

@@ -1,0 +1,72 @@
+"""What a command says of scans: their patients beside their ids, and what nets run on."""
+
+import pytest
+from click.testing import CliRunner
+
+from lungseg.cli import main
+from lungseg.core.record import Record
+from lungseg.core.runner import Summary
+from lungseg.core.worker import FAILED, RAN, Result
+from lungseg.io.sources.index import Source
+from lungseg.model import devices
+from lungseg.session import messages
+
+SOURCES = {
+    "1.2.3": Source("1.2.3", "LIDC-IDRI-0003", "dicom", (), "x"),
+    "case7": Source("case7", "case7", "nifti", (), "y"),
+}
+PATIENTS = {scan: source.patient for scan, source in SOURCES.items()}
+
+
+def ran(stage, scan, **facts):
+    record = Record(stage=stage, version=1, fingerprint="f", scan=scan, seconds=1.5, facts=facts)
+    return Result(stage, scan, RAN, "f", record=record)
+
+
+def test_progress_names_the_patient_beside_the_id(capsys):
+    progress = messages.Progress(patients=PATIENTS)
+    progress.begin("ingest", 2)
+    progress.result(ran("ingest", "1.2.3"))
+    progress.result(ran("ingest", "case7"))
+    progress.result(Result("ingest", "1.2.3", FAILED, "f", "slices are missing"))
+    progress.result(Result("build-tables", "", FAILED, "f", "no scans"))
+    assert capsys.readouterr().err.splitlines() == [
+        "ingest: 2 to do",
+        "  ingest LIDC-IDRI-0003 1.2.3 1.5 s",
+        "  ingest case7 1.5 s",
+        "ingest failed on LIDC-IDRI-0003 1.2.3: slices are missing",
+        "build-tables failed on the data set: no scans",
+    ]
+
+
+def test_suspects_and_failures_name_the_patient_beside_the_id():
+    doubt = ran("segment-lungs", "1.2.3", verdict="suspect", reasons="one is small")
+    results = {("segment-lungs", "1.2.3"): doubt,
+               ("ingest", "case7"): Result("ingest", "case7", FAILED, "f", "broken")}  # fmt: skip
+    text = messages.summary_text(Summary(results, 2, 1, 1, 0), SOURCES, [], 3.0)
+    assert "suspect  LIDC-IDRI-0003 1.2.3\n         segment-lungs: one is small" in text
+    assert "failed   case7\n         ingest: broken" in text
+
+
+def test_prediction_says_what_it_runs_on_before_it_begins(capsys, monkeypatch):
+    monkeypatch.setattr(devices, "runs_on", lambda: "the GPU X")
+    messages.Progress().begin("predict", 3)
+    assert capsys.readouterr().err.splitlines() == ["predict: 3 to do", "predict runs on the GPU X"]
+    messages.Progress().begin("predict", 0)
+    messages.Progress(quiet=True).begin("predict", 3)
+    messages.Progress().begin("ingest", 1)
+    assert capsys.readouterr().err == "ingest: 1 to do\n"
+
+
+@pytest.mark.parametrize(
+    "command",
+    [["train"], ["postprocess"], ["run", "predict"], ["detect", ".", "--out", "x"],
+     ["segment", ".", "a.png"]],
+)  # fmt: skip
+def test_a_gpu_where_there_is_none_ends_a_command_before_it_begins(command, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(devices, "gpus", list)
+    done = CliRunner().invoke(main, [*command, "--device", "gpu"])
+    assert done.exit_code == 2
+    assert "--device gpu: tensorflow sees no such GPU" in " ".join(done.output.split())
+    assert not list(tmp_path.iterdir())
