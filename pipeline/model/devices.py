@@ -74,7 +74,7 @@ def use(device: str) -> None:
     """
     found = re.fullmatch(r"auto|cpu|gpu(?::(\d+))?", device)
     if found is None:
-        raise ConfigError(f"--device {device}: must be auto, cpu, gpu or gpu:N, N from 0")
+        raise ConfigError(f"device {device}: must be auto, cpu, gpu or gpu:N, N from 0")
     if device == "auto":
         return
     started = "keras" in sys.modules
@@ -86,17 +86,17 @@ def use(device: str) -> None:
             KERAS_TORCH_DEVICE="cpu",
         )
         if started and gpus():
-            raise ConfigError("--device cpu comes too late: Keras has started on a GPU already")
+            raise ConfigError("device cpu comes too late: Keras has started on a GPU already")
         return
     if found[1] is not None:
         os.environ.setdefault("CUDA_DEVICE_ORDER", "PCI_BUS_ID")
         os.environ["CUDA_VISIBLE_DEVICES"] = _of_visible(int(found[1]), device)
         if started and len(gpus()) > 1:
-            raise ConfigError(f"--device {device} comes too late: Keras has started already")
+            raise ConfigError(f"device {device} comes too late: Keras has started already")
     if not gpus():
         raise ConfigError(
-            f"--device {device}: {backend()} sees no such GPU; is there one, and its driver, and "
-            "was lungseg-cli[gpu] installed? --device cpu runs without"
+            f"device {device}: {backend()} sees no such GPU; is there one, and its driver, and "
+            "was lungseg-cli[gpu] installed? device cpu runs without one"
         )
 
 
@@ -110,7 +110,7 @@ def _of_visible(number: int, device: str) -> str:
     visible = list(itertools.takewhile(lambda name: name != "-1", names))
     if number >= len(visible):
         raise ConfigError(
-            f"--device {device}: CUDA_VISIBLE_DEVICES={listed} shows {len(visible)} GPUs, which "
+            f"device {device}: CUDA_VISIBLE_DEVICES={listed} shows {len(visible)} GPUs, which "
             "are counted from 0"
         )
     return visible[number]

@@ -24,7 +24,7 @@ class CurrentNet:
     file
         The net's own file.
     origin
-        How it came to be the current one, for a person: ``trained here``, ``--model nodules``.
+        How it came to be the current one, for a person: ``trained here``, or what named it.
     """
 
     file: Path
@@ -32,7 +32,7 @@ class CurrentNet:
 
 
 def current_net(work: Path) -> CurrentNet | None:
-    """The net that ``train`` completed last in `work`, or that ``--model`` named since; or None."""
+    """The net that ``train`` completed last in `work`, or that was named since; or None."""
     path = work / FILE
     try:
         raw = json.loads(path.read_text(encoding="utf-8"))
@@ -47,7 +47,7 @@ def current_net(work: Path) -> CurrentNet | None:
         gone = f"the net that {path} named"
     trained = _last_trained(work)
     if gone and trained is None:
-        raise ConfigError(f"{gone} is gone; name another with --model, or train")
+        raise ConfigError(f"{gone} is gone; name another, or train one")
     return CurrentNet(trained, "trained here") if trained else None
 
 
@@ -76,7 +76,7 @@ def find_net(name: str) -> Path:
         if found is None and not beside.is_file():
             raise ConfigError(
                 f"net {name}: there is no trained net in this folder; name a {SUFFIX} file, or "
-                "a work folder in which `lungseg-cli train` has come to its end"
+                "a work folder in which training has come to its end"
             )
         return found.file if found else beside
     shipped = TRAINED / f"{name}{SUFFIX}"

@@ -156,7 +156,7 @@ def test_a_gpu_that_is_not_there_is_refused(monkeypatch, device):
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES")
     monkeypatch.setenv("CUDA_DEVICE_ORDER", "PCI_BUS_ID")
     monkeypatch.setattr(devices, "gpus", list)
-    with pytest.raises(ConfigError, match=rf"--device {device}: \w+ sees no such GPU; .*cpu runs"):
+    with pytest.raises(ConfigError, match=rf"device {device}: \w+ sees no such GPU; .*cpu runs"):
         devices.use(device)
 
 
@@ -196,7 +196,7 @@ def test_a_choice_after_keras_has_started_on_gpus_comes_too_late(monkeypatch, de
         monkeypatch.setenv(name, "0")
     monkeypatch.setattr(devices, "gpus", lambda: ["X", "Y"])
     devices.quiet_keras()
-    with pytest.raises(ConfigError, match=f"--device {device} comes too late"):
+    with pytest.raises(ConfigError, match=f"device {device} comes too late"):
         devices.use(device)
 
 

@@ -68,5 +68,5 @@ def test_a_gpu_where_there_is_none_ends_a_command_before_it_begins(command, tmp_
     monkeypatch.setattr(devices, "gpus", list)
     done = CliRunner().invoke(main, [*command, "--device", "gpu"])
     assert done.exit_code == 2
-    assert "--device gpu: tensorflow sees no such GPU" in " ".join(done.output.split())
+    assert "device gpu: tensorflow sees no such GPU" in " ".join(done.output.split())
     assert not list(tmp_path.iterdir())
