@@ -173,7 +173,7 @@ def test_a_pixel_of_just_the_threshold_is_marked(model, tmp_path):
 def test_a_wide_ct_slice_that_is_shown_whole_lies_in_air():
     net = Dark()
     hu = np.full((16, 32), 400, np.float32)
-    probability_of(SingleImage(hu, in_hu=True), net, CT, fit="resize")
+    probability_of(SingleImage(hu, in_hu=True, spacing_mm=(1.0, 1.0)), net, CT, fit="resize")
     assert (net.seen[0, 8:24] == 1).all()
     assert (net.seen[0, [0, 7, 24, 31]] == 0).all()
 
