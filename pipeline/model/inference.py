@@ -75,8 +75,8 @@ def predict(net: Any, x: Floats, batch_size: int, slice_power: float = 0.0) -> F
             if not is_out_of_memory(error):
                 raise
             raise DeviceMemoryError(
-                f"the device ran out of memory with {batch_size} slices of {x.shape[1]} x "
-                f"{x.shape[2]} pixels at a time",
+                f"the device ran out of memory with a batch of {batch_size} x {x.shape[1]} x "
+                f"{x.shape[2]} pixels (slices, y, x)",
                 setting=f"batch_size={batch_size // 2}" if batch_size > 1 else (),
             ) from error
         weighted = _weighted(predicted, slice_power)

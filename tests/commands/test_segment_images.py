@@ -124,7 +124,7 @@ def test_without_memory_on_the_gpu_the_cpu_is_advised(model, tmp_path, monkeypat
     (done,) = segment_images(model, [tmp_path / "chest.png"], tmp_path / "out")
     size = PICTURES.crop_px
     assert done.error == (
-        f"the device ran out of memory with 1 slices of {size} x {size} pixels at a time; "
+        f"the device ran out of memory with a batch of 1 x {size} x {size} pixels (slices, y, x); "
         "set the environment variable CUDA_VISIBLE_DEVICES=-1 to run on the CPU"
     )
 

@@ -44,7 +44,9 @@ def test_every_batch_has_one_size_and_nothing_is_lost():
 
 @pytest.mark.parametrize(("size", "settings"), [(8, ("batch_size=4",)), (1, ())])
 def test_without_memory_the_error_says_which_batch_to_try(size, settings):
-    with pytest.raises(DeviceMemoryError, match=f"{size} slices of 4 x 5 pixels") as caught:
+    with pytest.raises(
+        DeviceMemoryError, match=rf"batch of {size} x 4 x 5 pixels \(slices"
+    ) as caught:
         predict(Full(), picture(2, 4, 5, 1), size)
     assert caught.value.settings == settings
 
