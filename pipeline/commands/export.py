@@ -6,12 +6,11 @@ from pathlib import Path
 from lungseg.core.errors import ConfigError, DataError
 from lungseg.core.plan import REUSE
 from lungseg.io.volumes import formats, volume_file
+from lungseg.io.volumes.headers import SUFFIXES
 from lungseg.ops.grid.resample import labels_to_grid, to_grid
 from lungseg.ops.nodules.probability import from_stored
 from lungseg.session.work_folder import Session
 from lungseg.volume import AnyVolume
-
-SUFFIXES = (".nii.gz", ".nii", ".nrrd", ".mha", ".mhd")
 
 
 @dataclass(frozen=True)
@@ -50,7 +49,7 @@ def export(session: Session, what: str, grid: str, out: Path) -> str:
     DataError
         If the volume has not been made yet.
     """
-    if not out.name.endswith(SUFFIXES):
+    if not out.name.endswith(tuple(SUFFIXES)):
         raise ConfigError(f"--out {out.name}: expected a name that ends in {', '.join(SUFFIXES)}")
     if len(session.sources) != 1:
         raise ConfigError(

@@ -16,7 +16,7 @@ from lungseg.core.runner import Run, Summary, Watch
 from lungseg.core.stage import Params
 from lungseg.core.store import Store, folder_name
 from lungseg.io.annotations.coordinates import read_coordinates, unknown_scans
-from lungseg.io.sources.index import LeftOut, Source, index, read_source, write_source
+from lungseg.io.sources.index import LeftOut, Source, find_scans, read_source, write_source
 from lungseg.session import presets
 
 CONFIG_NAME = "lungseg.toml"
@@ -197,7 +197,7 @@ def _look_at(work: Path, roots: Sequence[Path]) -> tuple[list[Source], list[Left
     if missing:
         raise ConfigError(f"--src {missing[0]}: there is no such file or folder")
     (work / "sources").mkdir(parents=True, exist_ok=True)
-    sources, left_out = index(roots, work / "headers.cache")
+    sources, left_out = find_scans(roots, work / "headers.cache")
     for source in sources:
         write_source(source, work / "sources" / f"{folder_name(source.scan)}.json")
     listing = {
