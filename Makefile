@@ -54,8 +54,8 @@ bench: .venv/ready  ## measure the README's figures
 test-backends: .venv-backends/ready  ## the nets' tests on TensorFlow, PyTorch and JAX (a quarter of an hour)
 	for backend in tensorflow torch jax; do \
 	    KERAS_BACKEND=$$backend .venv-backends/bin/python -m pytest -q --timeout 1500 \
-	        tests/model/test_networks.py tests/model/test_networks_export.py \
-	        tests/model/test_overfit.py tests/model/test_losses.py tests/model/test_metrics.py \
+	        tests/model/test_networks.py \
+	        tests/model/test_overfit.py tests/model/test_losses.py \
 	        tests/model/test_training_heads.py tests/model/test_training.py tests/model/test_devices.py \
 	        || exit 1; \
 	done

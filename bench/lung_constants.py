@@ -28,7 +28,7 @@ import numpy as np
 
 from bench.lungs import DATA, DRAWN, drawn_lungs
 from lungseg.core.errors import ScanError
-from lungseg.io.sources.index import index
+from lungseg.io.sources.index import find_scans
 from lungseg.ops.grid.resample import to_grid
 from lungseg.ops.lungs import (
     airways,
@@ -167,7 +167,7 @@ def scans() -> tuple[Scan, ...]:
 def _drawn() -> Iterator[Scan]:
     for name, drawing, _ in DRAWN:
         with tempfile.TemporaryDirectory() as folder:
-            (source,), _ = index([DATA / "lungs" / name], Path(folder))
+            (source,), _ = find_scans([DATA / "lungs" / name], Path(folder))
         ct, padding_hu, _ = ct_of_source(source, Ingest(min_slices=2))
         padding = float("nan") if padding_hu is None else float(padding_hu)
         working, view = on_working_grid(ct, padding, Resample())

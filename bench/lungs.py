@@ -19,7 +19,7 @@ import numpy as np
 
 from lungseg.core.errors import ScanError
 from lungseg.io.annotations.lidc_database import scans_of_patient
-from lungseg.io.sources.index import index
+from lungseg.io.sources.index import find_scans
 from lungseg.io.volumes.formats import read_volume
 from lungseg.ops.grid.resample import to_grid
 from lungseg.ops.nodules.contours import rasterise, slice_z_mm
@@ -65,7 +65,7 @@ def marked(patient: str, ct: AnyVolume) -> AnyVolume:
 def masks(path: Path) -> Iterator[tuple[AnyVolume, AnyVolume | None, dict[str, object]]]:
     """The scan, its lungs on its own grid, and facts, for each method."""
     with tempfile.TemporaryDirectory() as cache:
-        (source,), _ = index([path], Path(cache))
+        (source,), _ = find_scans([path], Path(cache))
     ct, padding_hu, _ = ct_of_source(source, Ingest(min_slices=2))
     padding = float("nan") if padding_hu is None else float(padding_hu)
     working, view = on_working_grid(ct, padding, Resample())

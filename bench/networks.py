@@ -18,12 +18,12 @@ CASES: dict[str, dict[str, object]] = {
     "nasnet_gcn_se": {"network": "nasnet_gcn_se"},
     "nasnet_gcn_se lite": {"network": "nasnet_gcn_se", "decoder": "lite"},
     "nasnet_gcn_se, 1 block": {"network": "nasnet_gcn_se", "blocks": 1},
-    "unet 64": {"network": "unet", "classes": 1},
-    "unet 32": {"network": "unet", "classes": 1, "base_width": 32},
-    "unet 16": {"network": "unet", "classes": 1, "base_width": 16},
+    "unet 64": {"network": "unet"},
+    "unet 32": {"network": "unet", "base_width": 32},
+    "unet 16": {"network": "unet", "base_width": 16},
     "unet MobileNetV2": {"network": "unet", "encoder": "MobileNetV2", "base_width": 16},
-    "unetpp 32": {"network": "unetpp", "classes": 1, "base_width": 32},
-    "unetpp 16": {"network": "unetpp", "classes": 1, "base_width": 16},
+    "unetpp 32": {"network": "unetpp", "base_width": 32},
+    "unetpp 16": {"network": "unetpp", "base_width": 16},
 }
 
 

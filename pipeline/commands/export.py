@@ -13,13 +13,12 @@ from lungseg.core.plan import FAILED, REUSE, SKIPPED, Action
 from lungseg.io.annotations.nodule_list import UNANNOTATED, read_nodules
 from lungseg.io.results.plain_names import plain_names
 from lungseg.io.volumes import formats, volume_file
+from lungseg.io.volumes.headers import SUFFIXES
 from lungseg.ops.grid.resample import labels_to_grid, to_grid
 from lungseg.ops.nodules.consensus import consensus
 from lungseg.ops.nodules.probability import from_stored
 from lungseg.session.work_folder import Session
 from lungseg.volume import AnyVolume
-
-SUFFIXES = (".nii.gz", ".nii", ".nrrd", ".mha", ".mhd")
 
 
 @dataclass(frozen=True)
@@ -123,7 +122,7 @@ def export(session: Session, wanted: Wanted, out: Path) -> str:
         If the volume has not been made yet, cannot be, or nobody annotated the scan.
     """
     session.check_scans()
-    if not out.name.endswith(SUFFIXES):
+    if not out.name.endswith(tuple(SUFFIXES)):
         raise ConfigError(f"--out {out.name}: expected a name that ends in {', '.join(SUFFIXES)}")
     if len(session.sources) != 1:
         raise ConfigError(
@@ -149,7 +148,7 @@ def export_all(session: Session, wanted: Wanted, out: Path, ending: str) -> Expo
     session.check_scans()
     if f".{ending}" not in SUFFIXES:
         raise ConfigError(f"--format {ending}: expected one of {', '.join(SUFFIXES)}")
-    if out.is_file() or out.name.endswith(SUFFIXES):
+    if out.is_file() or out.name.endswith(tuple(SUFFIXES)):
         raise ConfigError(f"--out {out}: with --all it is the folder for the files")
     actions = _actions(session, wanted)
     behind = f"_{wanted.what}.{ending}"

@@ -10,7 +10,7 @@ from typing import Any
 from lungseg.core.errors import ConfigError, DataError
 from lungseg.core.fingerprint import digest_of_file
 from lungseg.core.json_file import json_text
-from lungseg.io.sources.index import index
+from lungseg.io.sources.index import find_scans
 from lungseg.model.model_record import ModelRecord, read_model_record
 from lungseg.model.nets import NET, current_net, find_net, shipped_nets
 
@@ -204,7 +204,7 @@ def _asked(places: Sequence[Path]) -> Iterator[Asked]:
     if not roots:
         return
     with tempfile.TemporaryDirectory() as folder:
-        sources, _ = index(roots, Path(folder) / "headers.cache")
+        sources, _ = find_scans(roots, Path(folder) / "headers.cache")
     if not sources:
         where = " and ".join(str(root) for root in roots)
         raise ConfigError(f"there are no scans in {where}, so nothing can be said of them")

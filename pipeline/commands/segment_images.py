@@ -24,6 +24,7 @@ from lungseg.io.pictures.png import write_picture
 from lungseg.io.pictures.single_images import SingleImage, read_single_image, write_probability
 from lungseg.io.volumes.headers import SUFFIXES, suffix_of
 from lungseg.model import inference
+from lungseg.model.devices import DeviceMemoryError
 from lungseg.model.model_record import NET, ModelRecord, read_model_record
 from lungseg.model.samples import scaled
 from lungseg.ops.grid.picture_size import placed, resized
@@ -35,8 +36,11 @@ from lungseg.volume import F32, MaskArray
 log = logging.getLogger(__name__)
 
 
+CPU_ADVICE = "; set the environment variable CUDA_VISIBLE_DEVICES=-1 to run on the CPU"
 FIT = ("auto", "resize", "tiles")
 OUTLINE = (255, 64, 64)
+# Tiles predicted at a time.
+TILES = 4
 CT_SHOWN_HU = (-1000.0, 400.0)
 
 
@@ -133,8 +137,9 @@ def segment_images(
             probability = probability_of(image, net, record, fit)
             ms = 1000 * (time.perf_counter() - begin)
         except DataError as error:
-            log.warning("%s: %s", path, error)
-            done.append(Segmented(image=path, error=str(error)))
+            message = f"{error}{CPU_ADVICE if isinstance(error, DeviceMemoryError) else ''}"
+            log.warning("%s: %s", path, message)
+            done.append(Segmented(image=path, error=message))
             continue
         mask = probability >= threshold
         y, x = mask.shape
@@ -244,10 +249,11 @@ def _net_input(values: F32, record: ModelRecord) -> F32:
 def _in_tiles(values: F32, net: Any, record: ModelRecord) -> F32:
     tile = record.crop_px
     return inference.predict_tiled(
-        lambda tiles: inference.predict(net, tiles, batch_size=4),
+        lambda tiles: inference.predict(net, tiles, TILES),
         _net_input(values, record),
         tile,
         tile // 4,
+        TILES,
     )
 
 

@@ -1,8 +1,8 @@
-"""Checkpoints: where a training run has got to, so that it can be killed at any moment.
+"""Checkpoints: the state of a training run after each epoch, so that it can be killed at any time.
 
-The state of a run is its weights (with the state of its random numbers), its optimiser and its
-log; rates, patience and order follow from these. All of it is written beside the output, under
-a name that the settings and the inputs decide, and the file that names the rest comes last.
+The state is the weights, the random number generators in the net, the optimiser's variables and
+the log; learning rates, patience and order follow from these. It is written beside the output, in
+a folder named after the settings and the inputs, and the file that names the others comes last.
 """
 
 import fcntl
@@ -37,12 +37,22 @@ class Checkpoints:
 
     @property
     def history(self) -> History:
-        """One row for each epoch that is done and kept; empty at the start."""
+        """The log: one row for each epoch that was completed; empty at the start."""
         progress = self._progress()
         return list(progress.get("history", []))
 
     def keep(self, history: History, state: Weights, best: Weights | None) -> None:
-        """Keep an epoch: its log, the state after it, and its weights if they are the best."""
+        """Save the log, the state after its last epoch, and the best weights.
+
+        Parameters
+        ----------
+        history
+            Rows of all epochs so far.
+        state
+            As `state_of` returns it.
+        best
+            Weights of the last epoch if it is the best, else None: the earlier ones are kept.
+        """
         old = self._progress()
         epoch = len(history)
         state_file = self._write(f"state-{epoch}.npz", state)
@@ -56,7 +66,7 @@ class Checkpoints:
                 file.unlink()
 
     def state(self) -> Weights:
-        """State after the last epoch kept."""
+        """State after the last epoch that was saved."""
         return self._read("state")
 
     def best(self) -> Weights:
@@ -69,7 +79,7 @@ class Checkpoints:
         except FileNotFoundError:
             return {}
         except ValueError:
-            log.warning("%s is damaged; training starts anew", self.folder / NAME)
+            log.warning("%s is damaged; training starts again", self.folder / NAME)
             return {}
         return found
 
@@ -88,35 +98,41 @@ class Checkpoints:
 
 
 @contextmanager
-def resumable(shelf: Path, digest: str) -> Iterator[Checkpoints]:
-    """Checkpoints of the run that `digest` names, kept on `shelf` until that run is complete.
+def resumable(parent: Path, digest: str) -> Iterator[Checkpoints]:
+    """Checkpoints of the run with this `digest`, in a folder in `parent` until it is complete.
 
-    A second run of the same kind at the same time gets checkpoints of its own.
+    A second run with the same digest at the same time gets a folder of its own.
     """
-    folder = shelf / f".resume-{digest[:16]}"
+    folder = parent / f".resume-{digest[:16]}"
     folder.mkdir(parents=True, exist_ok=True)
     lock = (folder / "lock").open("w")
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
-        log.warning("another run trains this very net; this one cannot be resumed")
-        folder = shelf / f".resume-{digest[:16]}-{os.getpid()}"
+        log.warning("another run is training the same net; this one cannot be resumed")
+        folder = parent / f".resume-{digest[:16]}-{os.getpid()}"
         folder.mkdir()
     try:
         yield Checkpoints(folder)
-        # Reached when all went well: after a fault or an interruption the folder stays.
+        # Not reached after an error or an interruption: then the folder stays.
         shutil.rmtree(folder)
     finally:
         lock.close()
 
 
 def state_of(model: Any) -> Weights:
-    """All that training changes: weights, running means, random states, the optimiser's."""
+    """All variables that training changes: of the model, its random generators, its optimiser."""
     return [np.asarray(variable.numpy()) for variable in _variables(model)]
 
 
 def restore(model: Any, state: Weights) -> None:
-    """Put a state of `state_of` back into a model whose optimiser is built."""
+    """Restore what `state_of` returned into a model whose optimiser is built.
+
+    Raises
+    ------
+    ValueError
+        If the state is of a different network.
+    """
     variables = _variables(model)
     if len(variables) != len(state):
         raise ValueError(
@@ -128,6 +144,5 @@ def restore(model: Any, state: Weights) -> None:
 
 
 def _variables(model: Any) -> list[Any]:
-    # Of the random states only the seed generators' are there; `variables` has them, `weights`
-    # has not.
+    # The states of the random generators are in `variables`, not in `weights`.
     return [*model.variables, *model.optimizer.variables]

@@ -1,8 +1,8 @@
-"""Dataset: batches of the table's rows as a Keras PyDataset, made ahead by workers.
+"""Dataset: batches of the table's rows as a Keras PyDataset, made in advance by workers.
 
-Each worker, thread or process, opens the table itself, read-only, once. What a batch holds
-depends on its rows and its key alone, never on who made it or when. A fault in a worker, or the
-death of one, ends the run with its message.
+Each worker, thread or process, opens the table itself, read-only, once. A batch depends on its
+rows and its key alone, not on the worker that makes it or on when. An error in a worker, or its
+death, ends the run with a message.
 """
 
 import math
@@ -25,7 +25,7 @@ Keys = list[tuple[int, ...]]
 
 @dataclass(frozen=True, eq=False)
 class Epoch:
-    """Rows in the order they are shown, cut into batches; the last one may be smaller.
+    """Rows of the table in their order, cut into batches; the last one may be smaller.
 
     Attributes
     ----------
@@ -34,10 +34,10 @@ class Epoch:
     batch_size
         Rows in a batch.
     key
-        ``(seed, epoch)`` for augmented samples; None shows the slices as they are.
+        ``(seed, epoch)`` for augmented samples; None for slices without any change.
     multiple
-        Batches are filled up to a multiple of this by copies of weight 0, for data-parallel
-        training that can share out nothing else.
+        Batches are padded to a multiple of this with slices of weight 0: for data-parallel
+        training, in which every device gets equally many, and for batches of one size.
     """
 
     rows: Rows
@@ -49,18 +49,18 @@ class Epoch:
         return math.ceil(len(self.rows) / self.batch_size)
 
     def task(self, index: int) -> "Task":
-        """What makes batch `index`."""
+        """The task of making batch `index`."""
         first = index * self.batch_size
         rows = self.rows[first : first + self.batch_size]
         keys: Keys | None = None
         if self.key is not None:
-            keys = [(*self.key, first + place) for place in range(len(rows))]
+            keys = [(*self.key, first + i) for i in range(len(rows))]
         return Task(rows, keys, self.multiple)
 
 
 @dataclass(frozen=True, eq=False)
 class Task:
-    """One batch to be made: all that travels to a worker."""
+    """One batch to be made: all that is sent to a worker."""
 
     rows: Rows
     keys: Keys | None
@@ -83,15 +83,15 @@ class Workers:
     Parameters
     ----------
     samples
-        What they read.
+        Makes the samples.
     count
-        How many; 0 makes each batch when it is asked for, in the caller.
+        Number of workers; with 0 each batch is made in the caller, when it is needed.
     processes
-        Processes instead of threads. They are started afresh, not forked: a copy of a process
-        in which TensorFlow or HDF5 runs may hang.
+        Processes instead of threads. They are spawned, not forked: a fork of a process in which
+        TensorFlow or HDF5 runs may hang.
     """
 
-    def __init__(self, samples: Samples, count: int = 1, *, processes: bool = False) -> None:
+    def __init__(self, samples: Samples, count: int, *, processes: bool = False) -> None:
         self.samples = samples
         self.count = count
         self._executor: Executor | None = None
@@ -110,12 +110,12 @@ class Workers:
         self.close()
 
     def close(self) -> None:
-        """End the workers."""
+        """Stop the workers."""
         if self._executor is not None:
             self._executor.shutdown(wait=True, cancel_futures=True)
 
     def submit(self, task: Task) -> "Future[Batch]":
-        """Ask for one batch."""
+        """Have one batch made."""
         if self._executor is None:
             made: Future[Batch] = Future()
             made.set_result(task.make(self.samples))
@@ -142,14 +142,14 @@ def _make_in_process(task: Task) -> Batch:
 
 
 class Feed:
-    """Hands out the batches of one epoch in order, made ahead, and notes when each was ready.
+    """Delivers the batches of one epoch in order, made in advance, and records when.
 
     Attributes
     ----------
     ready
-        `time.perf_counter` when each batch was handed over.
+        `time.perf_counter` when each batch was delivered.
     failure
-        What ended the feed, or None; Keras's backends wrap it beyond recognition.
+        The error that ended the feed, or None; the error that Keras raises then hides it.
     """
 
     def __init__(self, workers: Workers, epoch: Epoch) -> None:
@@ -157,9 +157,9 @@ class Feed:
         self.epoch = epoch
         self.ready: dict[int, float] = {}
         self.failure: Exception | None = None
-        self._asked: dict[int, Future[Batch]] = {}
-        # TensorFlow's adapter looks at the first two batches to learn their shapes and then
-        # asks for them again; making them twice would cost a short epoch a fifth of its time.
+        self._submitted: dict[int, Future[Batch]] = {}
+        # TensorFlow's adapter takes the first two batches to learn their shapes and then takes
+        # them again; making them twice would cost a short epoch a fifth of its time.
         self._kept: dict[int, Batch] = {}
 
     def __len__(self) -> int:
@@ -173,8 +173,12 @@ class Feed:
             batch = self._kept.pop(index, None) or self._take(index)
         except BrokenProcessPool as error:
             self.failure = DataError(
-                f"a data worker was killed while batch {index} was made (out of memory?); lower "
-                "train.workers or train.batch_size, or set train.worker_processes = false"
+                f"a data worker was killed while batch {index} was made (out of memory?)",
+                setting=(
+                    f"workers={max(self.workers.count - 1, 0)}",
+                    f"batch_size={max(self.epoch.batch_size // 2, 1)}",
+                    "worker_processes=false",
+                ),
             )
             raise self.failure from error
         except Exception as error:
@@ -182,32 +186,32 @@ class Feed:
             raise
         if index < 2 and index not in self.ready:
             self._kept[index] = batch
-        # What is asked for twice was ready at the first time.
+        # A batch that is taken twice was ready the first time.
         self.ready.setdefault(index, time.perf_counter())
         return batch
 
     def _take(self, index: int) -> Batch:
         ahead = 2 * self.workers.count
         for coming in range(index, min(index + ahead + 1, len(self))):
-            if coming not in self._asked and (coming == index or coming not in self.ready):
-                self._asked[coming] = self.workers.submit(self.epoch.task(coming))
-        return self._asked.pop(index).result()
+            if coming not in self._submitted and (coming == index or coming not in self.ready):
+                self._submitted[coming] = self.workers.submit(self.epoch.task(coming))
+        return self._submitted.pop(index).result()
 
 
-def as_py_dataset(feed: Feed, targets: Callable[[Any], Any] = lambda y: y) -> Any:
-    """`feed` as a `keras.utils.PyDataset`, for `fit`, `evaluate` and `predict`.
+def as_py_dataset(feed: Feed, targets: Callable[[Any], Any]) -> Any:
+    """`feed` as a `keras.utils.PyDataset`, for Keras's `fit`.
 
     Parameters
     ----------
     feed
         The batches.
     targets
-        Makes of a batch's truth what a net of several outputs is told.
+        Makes the targets of a model with several outputs from a batch's ``y``.
     """
     import keras
 
     class Slices(keras.utils.PyDataset):  # type: ignore[misc]
-        """Batches of slices; the workers are the feed's own, which survive an epoch."""
+        """Batches of slices; the feed has workers of its own, which outlive an epoch."""
 
         def __len__(self) -> int:
             return len(feed)

@@ -1,8 +1,7 @@
-"""Devices: what the nets run on, and what is particular to one of Keras's backends."""
+"""Devices: where the nets run, and all code that is specific to one of Keras's backends."""
 
 import importlib
 import itertools
-import logging
 import math
 import os
 import re
@@ -14,41 +13,45 @@ from typing import Any
 
 import numpy as np
 
-from lungseg.core.errors import ConfigError
+from lungseg.core.errors import ConfigError, DataError
 
 Loss = Callable[[Any, Any], Any]
 
-log = logging.getLogger(__name__)
+PRECISIONS = ("none", "auto", "float16", "bfloat16")
 
 # Beginnings of lines that TensorFlow writes whenever it is imported.
 _NOTES = (b"WARNING: All log messages before absl", b"I0000 ", b"W0000 ")
-# How the backends say that the device's memory is full.
+# In the backends' messages when the device's memory is full.
 _FULL = ("RESOURCE_EXHAUSTED", "ResourceExhausted", "OOM when allocating", "out of memory")
 
 
+class DeviceMemoryError(DataError):
+    """A net and its batch are too large for the device's memory."""
+
+
 def quiet_keras() -> None:
-    """Import keras without TensorFlow's start-up notes on stderr; what else is told there stays."""
+    """Import keras without TensorFlow's start-up notes on stderr; other output there stays."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     if "keras" in sys.modules:
         return
-    # Some notes are written before TensorFlow reads that level, straight to the descriptor.
+    # Some notes are written before TensorFlow reads that level, directly to the descriptor.
     sys.stderr.flush()
     descriptor = os.dup(2)
-    with tempfile.TemporaryFile() as told:
-        os.dup2(told.fileno(), 2)
+    with tempfile.TemporaryFile() as written:
+        os.dup2(written.fileno(), 2)
         try:
             importlib.import_module("keras")
         finally:
             os.dup2(descriptor, 2)
             os.close(descriptor)
-            told.seek(0)
-            for line in told.read().splitlines(keepends=True):
+            written.seek(0)
+            for line in written.read().splitlines(keepends=True):
                 if not line.startswith(_NOTES):
                     os.write(2, line)
 
 
 def backend() -> str:
-    """Name of the backend that Keras runs on: tensorflow, jax or torch."""
+    """Name of Keras's backend: tensorflow, jax or torch."""
     quiet_keras()
     import keras
 
@@ -144,14 +147,14 @@ def runs_on(count: int = 1) -> str:
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Whether `error`, of any backend, says that a device has no memory left."""
+    """Whether `error`, of any backend, means that a device has no memory left."""
     text = f"{type(error).__name__}: {error}"
     return isinstance(error, MemoryError) or any(sign in text for sign in _FULL)
 
 
 @contextmanager
 def seeded(seed: int) -> Iterator[None]:
-    """Keras's global random numbers from `seed`; Python's and numpy's are as before afterwards."""
+    """Seed Keras's global random numbers; Python's and numpy's are restored afterwards."""
     import random
 
     import keras
@@ -166,9 +169,9 @@ def seeded(seed: int) -> Iterator[None]:
 
 
 def reseed(key: tuple[int, ...] | None) -> None:
-    """Have the random numbers that are no part of a model's state begin anew, by `key`.
+    """Seed, by `key`, the random numbers that are not part of a model's state.
 
-    On PyTorch Keras's drop-out takes the library's own; other backends keep theirs in the model.
+    On PyTorch Keras's dropout uses the library's own; with other backends they are in the model.
     """
     if backend() == "torch" and key is not None:
         seed = np.random.SeedSequence(key).generate_state(1)[0]
@@ -177,7 +180,7 @@ def reseed(key: tuple[int, ...] | None) -> None:
 
 @contextmanager
 def dtype_policy(name: str) -> Iterator[None]:
-    """Build layers under a policy: ``float32``, ``mixed_float16`` or ``mixed_bfloat16``."""
+    """Set Keras's policy for a while: ``float32``, ``mixed_float16`` or ``mixed_bfloat16``."""
     import keras
 
     before = keras.config.dtype_policy()
@@ -189,11 +192,11 @@ def dtype_policy(name: str) -> Iterator[None]:
 
 
 def policy_of(precision: str) -> str:
-    """Keras's policy for ``none``, ``float16``, ``bfloat16`` or ``auto``.
+    """Keras's policy for one of `PRECISIONS`.
 
-    ``auto`` is the type that the first accelerator multiplies fastest without danger: bfloat16
-    from NVIDIA's compute capability 8 and on other accelerators, float16 with 7; single precision
-    on a processor, where bfloat16 is three times slower unless it has AMX.
+    ``auto`` is the fastest type that is safe on the first accelerator: bfloat16 from NVIDIA's
+    compute capability 8 on and on accelerators of others, float16 from 7 on; single precision on a
+    CPU, where bfloat16 is three times slower unless it has AMX.
     """
     if precision != "auto":
         return "float32" if precision == "none" else f"mixed_{precision}"
@@ -204,7 +207,7 @@ def policy_of(precision: str) -> str:
 
 
 def _capability() -> float | None:
-    """NVIDIA's compute capability of the first accelerator; infinite for others, None for none."""
+    """NVIDIA's compute capability of the first accelerator; infinity for others', None without."""
     name = backend()
     if name == "jax":
         device = importlib.import_module("jax").devices()[0]
@@ -227,12 +230,12 @@ def _capability() -> float | None:
 
 @contextmanager
 def spread_over(count: int) -> Iterator[int]:
-    """Build and train a model data-parallel on `count` devices (0: all); give their number.
+    """Build and train a model data-parallel on `count` devices (0: all); yields their number.
 
     Raises
     ------
     ConfigError
-        If there are not so many, or the backend cannot do it.
+        If there are fewer, or the backend cannot do it.
     """
     import keras
 
@@ -252,16 +255,17 @@ def spread_over(count: int) -> Iterator[int]:
             yield found
     else:
         raise ConfigError(
-            f"devices = {count} needs the tensorflow or the jax backend of Keras, not {name}; "
-            "set KERAS_BACKEND, or devices = 1"
+            f"Keras trains on several devices with its backends tensorflow and jax, not {name}; "
+            "choose one by the environment variable KERAS_BACKEND",
+            setting="devices=1",
         )
 
 
 def loss_of_each(loss: Loss, devices: int) -> Loss:
-    """The loss of one of several devices, so that what the backend makes of all is the mean.
+    """The loss of one of several devices, so that the backend's sum over them is the mean.
 
-    TensorFlow's strategy adds the devices' gradients up, and Keras does not divide a loss that
-    is one number for a batch; JAX sees the whole batch as one.
+    TensorFlow's strategy sums the gradients of the devices, and Keras does not divide a loss that
+    is one number for a batch; on JAX the loss is that of the whole batch.
     """
     if devices == 1 or backend() != "tensorflow":
         return loss
@@ -286,6 +290,7 @@ def _mirrored_on_tensorflow(count: int) -> Iterator[int]:
 def _chosen(names: list[Any], count: int) -> list[Any]:
     if count > len(names):
         raise ConfigError(
-            f"devices = {count} was asked for and there are {len(names)}: {', '.join(names)}"
+            f"{count} devices were asked for and there are {len(names)}: {', '.join(names)}",
+            setting=f"devices={len(names)}",
         )
     return names[: count or None]

@@ -1,4 +1,4 @@
-"""Inference: a trained net over slices in batches, and over pictures of any size in tiles."""
+"""Inference: a trained net applied to slices in batches, and to images of any size in tiles."""
 
 from collections.abc import Callable
 from functools import lru_cache
@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from lungseg.core.errors import DataError
-from lungseg.model.devices import is_out_of_memory, quiet_keras
+from lungseg.model.devices import DeviceMemoryError, is_out_of_memory, quiet_keras
 from lungseg.model.networks import foreground
 from lungseg.model.training_heads import SLICE
 
@@ -23,10 +23,10 @@ def load_net(path: Path) -> Any:
     Raises
     ------
     DataError
-        If the file is no net of Keras's, or asks for code that is not Keras's.
+        If the file does not exist, is not a net saved by Keras, or needs code other than Keras's.
     """
     if not path.is_file():
-        raise DataError(f"there is no net {path}; `lungseg-cli train` makes one")
+        raise DataError(f"there is no net {path}; train one first")
     return _load_net(str(path), path.stat().st_mtime_ns)
 
 
@@ -44,7 +44,7 @@ def _load_net(path: str, _: int) -> Any:
         ) from error
 
 
-def predict(net: Any, x: Floats, batch_size: int = 8, slice_power: float = 0.0) -> Floats:
+def predict(net: Any, x: Floats, batch_size: int, slice_power: float = 0.0) -> Floats:
     """Foreground probability ``(n, y, x)`` of slices ``(n, y, x, channels)``.
 
     Parameters
@@ -52,68 +52,70 @@ def predict(net: Any, x: Floats, batch_size: int = 8, slice_power: float = 0.0) 
     net
         The network.
     x
-        Slices, scaled as it expects.
+        Slices, scaled as `lungseg.model.samples.scaled` does.
     batch_size
-        Slices at a time.
+        Number of slices at a time.
     slice_power
-        A slice's probabilities are multiplied with this power of what the slice head, if there
-        is one, says of the slice.
+        A slice's probabilities are multiplied by the slice head's probability to this power, if
+        the net has a slice head; 0 ignores it.
 
     Raises
     ------
-    DataError
+    DeviceMemoryError
         If the device has too little memory for the batch.
     """
-    found = np.empty(x.shape[:3], np.float32)
+    probability = np.empty(x.shape[:3], np.float32)
     for first in range(0, len(x), batch_size):
         batch = x[first : first + batch_size]
-        # Every batch has one size: another one would have the net compiled anew.
-        filled = np.concatenate([batch, np.zeros((batch_size - len(batch), *x.shape[1:]), x.dtype)])
+        # All batches have one size: for another one Keras would compile the net again.
+        padding = np.zeros((batch_size - len(batch), *x.shape[1:]), x.dtype)
         try:
-            answer = _answer(net.predict_on_batch(filled), slice_power)
+            predicted = net.predict_on_batch(np.concatenate([batch, padding]))
         except Exception as error:
             if not is_out_of_memory(error):
                 raise
-            raise DataError(
-                f"the device ran out of memory with predict.batch_size={batch_size}; try "
-                f"predict.batch_size={max(batch_size // 2, 1)}"
+            raise DeviceMemoryError(
+                f"the device ran out of memory with a batch of {batch_size} x {x.shape[1]} x "
+                f"{x.shape[2]} pixels (slices, y, x)",
+                setting=f"batch_size={batch_size // 2}" if batch_size > 1 else (),
             ) from error
-        found[first : first + batch_size] = answer[: len(batch)]
-    return found
+        weighted = _weighted(predicted, slice_power)
+        probability[first : first + batch_size] = weighted[: len(batch)]
+    return probability
 
 
-def _answer(said: Any, slice_power: float) -> Floats:
-    found = foreground(said)
-    if slice_power and isinstance(said, dict):
-        verdict = np.asarray(said[SLICE], np.float32) ** np.float32(slice_power)
-        found = found * verdict[:, :, np.newaxis]
-    return found
+def _weighted(predicted: Any, slice_power: float) -> Floats:
+    probability = foreground(predicted)
+    if slice_power and isinstance(predicted, dict):
+        weight = np.asarray(predicted[SLICE], np.float32) ** np.float32(slice_power)
+        probability = probability * weight[:, :, np.newaxis]
+    return probability
 
 
 def predict_tiled(
-    predict_tiles: Predict, image: Floats, tile: int, overlap: int, batch_size: int = 8
+    predict_tiles: Predict, image: Floats, tile: int, overlap: int, batch_size: int
 ) -> Floats:
-    """Foreground probability ``(y, x)`` of a picture ``(y, x, channels)`` of any size.
+    """Foreground probability ``(y, x)`` of an image ``(y, x, channels)`` of any size.
 
-    Overlap-tile (Ronneberger 2015): the picture is mirrored at its borders, cut into tiles that
-    overlap, and each tile counts the less the nearer a pixel lies to its border, where the net
-    sees the least around it.
+    Overlap-tile (Ronneberger et al. 2015): the image is mirrored at its borders and cut into tiles
+    that overlap. Where they do, the mean is weighted: the nearer a pixel lies to a tile's border,
+    where the net has the least context, the less the tile counts.
 
     Parameters
     ----------
     predict_tiles
-        ``(n, tile, tile, channels)`` to ``(n, tile, tile)``.
+        Predicts ``(n, tile, tile)`` from ``(n, tile, tile, channels)``.
     image
-        The picture, scaled as the net expects.
+        The image, scaled as the net expects.
     tile, overlap
-        Edge of the tiles, and pixels that neighbours share; `overlap` is below `tile` / 2.
+        Edge of the tiles, and the width that neighbours share, pixels.
     batch_size
-        Tiles at a time.
+        Number of tiles at a time.
 
     Raises
     ------
     ValueError
-        If the overlap leaves nothing of a tile.
+        If `overlap` is negative or not below half of `tile`.
     """
     if not 0 <= overlap < tile / 2:
         raise ValueError(f"overlap {overlap} must be 0 or more and below half of tile {tile}")
@@ -138,25 +140,25 @@ def predict_tiled(
 
 
 def _starts(length: int, tile: int, overlap: int) -> list[int]:
-    # The margin of half an overlap is mirrored on either side, so that every pixel of the
-    # picture has a tile in which it is not at the border.
-    wanted = length + 2 * (overlap // 2)
+    # A margin of half an overlap is mirrored on either side, so that every pixel of the image
+    # has a tile in which it is not at the border.
+    padded = length + 2 * (overlap // 2)
     step = tile - overlap
-    count = max(1, -(-(wanted - overlap) // step))
-    return [place * step for place in range(count)]
+    count = max(1, -(-(padded - overlap) // step))
+    return [i * step for i in range(count)]
 
 
 def _mirrored(image: Floats, padding: tuple[tuple[int, int], ...]) -> Floats:
-    # A picture of one line has nothing to be mirrored at.
+    # An image of one row or column cannot be mirrored.
     mode = "reflect" if min(image.shape[:2]) > 1 else "edge"
     return np.pad(image, padding, mode=mode)  # type: ignore[call-overload,no-any-return]
 
 
 def _ramp(tile: int, overlap: int) -> Floats:
-    """Weights of a tile's pixels: 1 within, falling to the border over the overlap."""
+    """Weights ``(tile, tile)`` of a tile's pixels: 1 inside, falling towards the border."""
     from_border = np.minimum(np.arange(tile), np.arange(tile)[::-1]) + 1.0
     share = np.minimum(from_border / (overlap + 1), 1.0)
-    # Squares of sines of two tiles that meet add up to 1, and next to the border weigh little.
+    # The squared sines of two tiles that overlap sum to 1 and are small near a border.
     line = (np.sin(np.pi / 2 * share) ** 2).astype(np.float32)
     return np.outer(line, line)
 

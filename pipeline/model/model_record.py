@@ -1,7 +1,7 @@
-"""Model record: what is kept with a trained net, so that nobody feeds it what it does not know.
+"""Model record: what a trained net needs as input and how it was made, saved with the net.
 
-It lies beside the net as ``model.json``, to be read, and within the net's own file, which may be
-moved alone. Keras passes over what it does not know in its archives.
+It stands beside the net as ``model.json``, for people to read, and in the net's own file, which
+may be moved alone. Keras ignores files in its archives that it does not know.
 """
 
 import dataclasses
@@ -25,36 +25,44 @@ FORMAT = 1
 
 @dataclass(frozen=True, kw_only=True)
 class ModelRecord:
-    """What made a net and what it expects.
+    """How a net was made and what it needs as input.
 
     Attributes
     ----------
     target
         ``nodules`` or ``lungs``.
     classes
-        What the outputs' channels mean, the foreground last.
+        Names of the output's channels, the foreground last.
     kind
-        ``ct`` or ``pictures``: what the table held.
+        ``ct`` or ``pictures``: what the table was made of.
     network
         Settings of the network, see `lungseg.model.networks.NetworkSettings`.
     context, low, high, inside_lungs
-        How slices are shown to it, see `lungseg.model.samples.InputSpec`.
+        How slices become its input, see `lungseg.model.samples.InputSpec`.
     crop_px, spacing_mm
-        Edge of its input and distance of its pixels ``(z, y, x)``.
+        Edge of its input, and spacing ``(z, y, x)`` of its voxels.
     table_fingerprint, split_hash
         The table and the split it was trained on.
     train_patients, validation_patients
-        Patients it was trained on, and those its best epoch was chosen on.
+        Patients it was trained on, and those on whom its best epoch was chosen.
     train_scans, validation_scans
         Ids of their scans in that table.
     scans_then
         Number of scans in that table.
+    best_epoch
+        Number of the epoch whose weights it has, from 1.
     picture_fit
         How pictures were put into the table's squares: ``pad`` or ``stretch``.
     picture_patient
-        Regular expression that found the patient in a picture's name; empty: the whole name.
+        Regular expression that finds the patient in a picture's name; empty: the whole name.
     scores
-        Of the best epoch on the validation part.
+        The best epoch's row of the log.
+    params
+        Parameters of `train`.
+    packages
+        Version of Keras and name of its backend.
+    format
+        Version of this record.
     """
 
     target: str
@@ -91,7 +99,7 @@ class ModelRecord:
 
     @property
     def input_spec(self) -> InputSpec:
-        """How slices are shown to the net; without what matters in training only."""
+        """How slices become the net's input; without what matters in training only."""
         return InputSpec(
             target=self.target,
             context=self.context,
@@ -102,7 +110,7 @@ class ModelRecord:
 
 
 def write_model_record(record: ModelRecord, folder: Path) -> None:
-    """Write ``model.json`` into `folder`, and into the nets that are there."""
+    """Write ``model.json`` into `folder`, and the same into the nets in it."""
     text = json_text(dataclasses.asdict(record)) + "\n"
     write_text(text, folder / FILE)
     for net in (folder / NET, folder / LAST):
@@ -118,7 +126,7 @@ def read_model_record(place: Path) -> ModelRecord:
     Parameters
     ----------
     place
-        The folder that `train` wrote, or a net's own file, wherever it was moved.
+        The folder that `train` wrote, or the net's file, which may have been moved.
 
     Raises
     ------
@@ -142,7 +150,7 @@ def read_model_record(place: Path) -> ModelRecord:
 
 
 def _within(net: Path) -> str:
-    """The record within a net's file; empty if there is none."""
+    """The record in a net's file; empty if there is none."""
     if not net.is_file() or not zipfile.is_zipfile(net):
         return ""
     with zipfile.ZipFile(net) as archive:

@@ -1,9 +1,9 @@
-"""Samples: rows of the table as what a net sees and what it should answer.
+"""Samples: rows of the table as a net's input and its target.
 
 A sample is ``x (y, x, channels) float32``, the HU window as 0..1 with the neighbouring slices
 as channels, and ``y (y, x, 2) float32``: channel 0 the target, channel 1 its weight, 0 where
-readers disagree and nothing is to be learnt. The same code makes them for training, for the
-choice of the best epoch and, through `scaled`, for prediction.
+readers disagree and the pixel is ignored. The same code makes them for training, for
+validation and, through `scaled`, for prediction.
 """
 
 import math
@@ -27,33 +27,34 @@ Rows = npt.NDArray[np.int64]
 Batch = tuple[Floats, Floats]
 T = TypeVar("T", bound=np.generic)
 
+TARGETS = ("nodules", "lungs")
 BACKGROUND, TARGET, IGNORE = 0, 1, 2
 
 
 @dataclass(frozen=True, kw_only=True)
 class InputSpec:
-    """How a row of the table is looked at.
+    """How a row of the table becomes a net's input and target.
 
     Attributes
     ----------
     target
-        ``nodules`` or ``lungs``: what is to be found.
+        ``nodules`` or ``lungs``: what the net is to find.
     context
         Neighbouring slices on each side, as channels.
     low, high
-        HU (of pictures: grey values) that become 0 and 1; what lies beyond is cut off.
+        HU (of pictures: grey values) that become 0 and 1; values beyond are clipped.
     inside_lungs
-        Everything outside the lung mask is shown as `low`.
+        Whether everything outside the lung mask is set to `low`.
     min_readers, level
-        Consensus of the readers that makes a nodule's voxel a target, see
+        Consensus of the readers that makes a voxel of a nodule a target, see
         `lungseg.ops.nodules.consensus.consensus`.
     crop_px
-        Edge of the square that is shown in training, around a target or anywhere in the lungs;
-        0 shows the whole slice.
+        Edge of the square that is cut out in training, around a target or anywhere in the lungs;
+        0 takes the whole slice.
     border_weighted
-        The weights are U-Net's map, high between two targets that nearly touch.
+        Whether the weights are U-Net's map, high between two targets that nearly touch.
     augmentation
-        Changes made in training.
+        Random changes in training.
     """
 
     target: str = "nodules"
@@ -74,14 +75,14 @@ class InputSpec:
 
 
 class Samples:
-    """Makes batches of a table's rows; picklable, and opens the file where it is used.
+    """Makes batches of a table's rows; picklable, and each process opens the file itself.
 
     Parameters
     ----------
     path
         The table file.
     input_spec
-        How its rows are looked at.
+        How its rows become a net's input and target.
     """
 
     def __init__(self, path: Path, input_spec: InputSpec) -> None:
@@ -90,21 +91,21 @@ class Samples:
         self.tables = Tables(path)
 
     def plain(self, rows: npt.ArrayLike) -> Batch:
-        """Whole slices as they are: ``x (n, y, x, channels), y (n, y, x, 2)``."""
+        """Whole slices without any change: ``x (n, y, x, channels), y (n, y, x, 2)``."""
         wanted = np.asarray(rows, np.int64)
         images, codes = self._read(wanted)
         x = _unit(_channels_last(images), self.input_spec)
         return x, self._truth(codes, x.shape[:3])
 
     def augmented(self, rows: npt.ArrayLike, keys: Sequence[tuple[int, ...]]) -> Batch:
-        """Changed slices, each by the random numbers of its key alone.
+        """Slices, each changed by random numbers that its key alone decides.
 
         Parameters
         ----------
         rows
             Rows of the table.
         keys
-            For each row, e.g. ``(seed, epoch, place in the epoch)``.
+            One for each row, e.g. ``(seed, epoch, position in the epoch)``.
         """
         wanted = np.asarray(rows, np.int64)
         images, codes = self._read(wanted)
@@ -124,9 +125,9 @@ class Samples:
         return x, self._truth(new_codes, x.shape[:3])
 
     def codes(self, rows: npt.ArrayLike) -> list[Codes | None]:
-        """What each pixel of the rows is: `BACKGROUND`, `TARGET` or `IGNORE`.
+        """Class of each pixel of the rows, ``(y, x)``: `BACKGROUND`, `TARGET` or `IGNORE`.
 
-        None stands for a slice that is all background.
+        None means that the whole slice is background.
         """
         wanted = np.asarray(rows, np.int64)
         if self.input_spec.target == "lungs":
@@ -178,8 +179,8 @@ class Samples:
         around = None if codes is None else np.flatnonzero(codes == TARGET)
         if around is None or not around.size:
             around = np.flatnonzero(self.tables.read("lungs", [row])[0])
-        chosen = int(rng.choice(around)) if around.size else size * size // 2 + size // 2
-        centre = np.array(divmod(chosen, size)) + rng.uniform(-crop / 3, crop / 3, 2)
+        pixel = int(rng.choice(around)) if around.size else size * size // 2 + size // 2
+        centre = np.array(divmod(pixel, size)) + rng.uniform(-crop / 3, crop / 3, 2)
         y, x = np.clip(centre, (crop - 1) / 2, size - 1 - (crop - 1) / 2)
         return float(y), float(x), crop, crop
 
@@ -191,7 +192,7 @@ def scaled(
 ) -> Floats:
     """Images ``(n, channels, y, x)`` as a net's input ``(n, y, x, channels)``.
 
-    `lungs`, of the same shape, is asked for by a input_spec that shows the lungs alone.
+    `lungs`, of the same shape, is needed where `InputSpec.inside_lungs` is set.
     """
     return _unit(_channels_last(_shown(images.copy(), lungs, input_spec)), input_spec)
 
@@ -199,7 +200,7 @@ def scaled(
 def _shown(
     images: npt.NDArray[T], lungs: npt.NDArray[np.generic] | None, input_spec: InputSpec
 ) -> npt.NDArray[T]:
-    # In whole HU and before any warp: what is cut off must not shine through interpolation.
+    # In whole HU and before any warp: interpolation must not mix in values that are clipped.
     low, high = math.floor(input_spec.low), math.ceil(input_spec.high)
     np.clip(images, low, high, out=images)
     if input_spec.inside_lungs and lungs is not None:

@@ -1,4 +1,4 @@
-"""Selection: which rows of the table are trained on, and in which order."""
+"""Selection: the rows of the table for training, and their order in each epoch."""
 
 import json
 from collections.abc import Iterable
@@ -14,7 +14,7 @@ from lungseg.model.samples import TARGET, InputSpec, Rows, Samples
 
 @dataclass(frozen=True, eq=False)
 class Selection:
-    """Rows of some patients: those that show the target and those that do not."""
+    """Rows of some patients: `positives`, with any target, and `negatives`, without."""
 
     positives: Rows
     negatives: Rows
@@ -26,10 +26,10 @@ class Selection:
 
 
 def select(samples: Samples, patients: Iterable[str]) -> Selection:
-    """Rows of `patients` that can teach, or score, what the input_spec looks for.
+    """Rows of `patients` that training and validation can use.
 
-    Slices without lung are left out. Of scans that nobody read, nothing is known of nodules:
-    they are neither positive nor negative.
+    Slices with neither lung nor target are left out. So are scans that were not annotated, unless
+    the target is the lungs: whether their slices have nodules is not known.
     """
     tables, input_spec = samples.tables, samples.input_spec
     slices = tables.slices
@@ -39,9 +39,11 @@ def select(samples: Samples, patients: Iterable[str]) -> Selection:
         return Selection(rows, np.empty(0, np.int64))
     wanted &= slices["truth"] != UNANNOTATED.encode()
     shows = (
-        slices["target_mm2"] > 0 if _same_consensus(tables, input_spec) else _drawn(samples, wanted)
+        slices["target_mm2"] > 0
+        if _same_consensus(tables, input_spec)
+        else _has_target(samples, wanted)
     )
-    # A nodule at the lungs' end may lie on a slice without lung; it is one to learn from.
+    # A nodule at the lungs' end may lie on a slice without lung, and is a target there, too.
     wanted &= (slices["lung_mm2"] > 0) | shows
     return Selection(np.flatnonzero(wanted & shows), np.flatnonzero(wanted & ~shows))
 
@@ -52,43 +54,44 @@ def epoch_rows(
     negatives_per_positive: float,
     slices: int = 0,
 ) -> Rows:
-    """Rows of one epoch, in the order they are shown, by ``key = (seed, epoch)`` alone.
+    """Rows of one epoch in their order, which ``key = (seed, epoch)`` alone decides.
 
     Parameters
     ----------
     selection
-        Rows to draw from.
+        Rows to choose from.
     key
         Seed and epoch.
     negatives_per_positive
-        How many rows without the target go with each that shows it, drawn anew each epoch;
-        below 0 takes all.
+        Number of negatives for each positive, drawn anew each epoch; below 0 takes all, as does
+        a selection without positives.
     slices
-        Length of the epoch: so many are drawn, in the same mixture; 0 takes all positives.
+        Number of rows: so many of the positives and the negatives drawn, some of them repeated
+        where there are fewer; 0 takes each once.
     """
     rng = np.random.default_rng(key)
     positives, negatives = selection.positives, selection.negatives
-    share = (
+    wanted = (
         len(negatives)
         if negatives_per_positive < 0 or not positives.size
         else round(negatives_per_positive * len(positives))
     )
-    chosen = rng.permutation(negatives)[:share]
-    rows = rng.permutation(np.concatenate([positives, chosen]))
+    drawn = rng.permutation(negatives)[:wanted]
+    rows = rng.permutation(np.concatenate([positives, drawn]))
     if not slices or not rows.size:
         return rows
-    # More than there are: the same rows again in another order, augmented otherwise.
+    # More than there are: the same rows again, in another order and with another augmentation.
     again = [rng.permutation(rows) for _ in range((slices - 1) // len(rows))]
     return np.concatenate([rows, *again])[:slices]
 
 
 def _same_consensus(tables: Tables, input_spec: InputSpec) -> bool:
     settings = json.loads(tables.attributes.get("params", "{}"))
-    made_by = settings.get("min_readers"), settings.get("consensus_level")
-    return made_by == (input_spec.min_readers, input_spec.level)
+    consensus = settings.get("min_readers"), settings.get("consensus_level")
+    return consensus == (input_spec.min_readers, input_spec.level)
 
 
-def _drawn(
+def _has_target(
     samples: Samples, wanted: np.ndarray[tuple[int], np.dtype[np.bool_]]
 ) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
     shows = np.zeros(len(wanted), bool)

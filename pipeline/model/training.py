@@ -1,22 +1,22 @@
-"""Training: a net, the table's rows of some patients and a recipe -> the best and last weights.
+"""Training: a recipe, samples of a table and patients -> the best and the last weights of a net.
 
-An epoch is one call of Keras's `fit` on a dataset of its own, whose rows, order and changes the
-seed and the epoch's number decide. Between epochs the state is kept, so that a killed run goes
-on from there and ends where it would have.
+An epoch is one call of Keras's `fit` on a dataset of its own, whose rows, order and augmentation
+depend on the seed and the epoch's number alone. Between epochs the state is saved, so that a run
+that was killed continues from there and ends as it would have.
 """
 
 import math
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from lungseg.core.errors import DataError
-from lungseg.model import checkpoints as kept
-from lungseg.model import devices, losses, schedule
-from lungseg.model.checkpoints import Checkpoints, History, Row
+from lungseg.model import devices, schedule
+from lungseg.model.checkpoints import Checkpoints, History, Row, Weights, restore, state_of
 from lungseg.model.dataset import Epoch, Feed, Workers, as_py_dataset
+from lungseg.model.losses import loss_named
 from lungseg.model.networks import NetworkSettings, build
 from lungseg.model.samples import Samples
 from lungseg.model.selection import Selection, epoch_rows, select
@@ -26,47 +26,50 @@ from lungseg.model.validation import score
 
 @dataclass(frozen=True, kw_only=True)
 class Recipe:
-    """How a net is trained; the fields are explained where they are set, in `train`'s params.
+    """How a net is trained; `lungseg.stages.train.Train` explains the fields and sets defaults.
 
-    `network` has the size of the table's slices, in which the net is validated and kept.
+    `network` has the size of the table's slices; at this size the net is validated and saved.
     """
 
     network: NetworkSettings
-    loss: str = "gdl_wce"
-    slice_weight: float = 1.0
-    epochs: int = 10
-    batch_size: int = 8
-    learning_rate: float = 1e-3
-    optimizer: str = "adam"
-    weight_decay: float = 0.0
-    schedule: str = "constant"
-    warmup_epochs: float = 0.0
-    plateau_patience: int = 5
-    early_stopping_patience: int = 0
-    clip_norm: float = 0.0
-    mixed_precision: str = "none"
-    jit: bool = False
-    seed: int = 1
-    negatives_per_positive: float = 1.0
-    slices_per_epoch: int = 0
-    validate_every: int = 1
-    workers: int = 2
-    worker_processes: bool = False
-    devices: int = 1
+    loss: str
+    slice_weight: float
+    epochs: int
+    batch_size: int
+    learning_rate: float
+    optimizer: str
+    weight_decay: float
+    schedule: str
+    warmup_epochs: float
+    plateau_patience: int
+    early_stopping_patience: int
+    clip_norm: float
+    mixed_precision: str
+    jit: bool
+    seed: int
+    negatives_per_positive: float
+    slices_per_epoch: int
+    validate_every: int
+    workers: int
+    worker_processes: bool
+    devices: int
 
 
 @dataclass(frozen=True, kw_only=True)
 class Trained:
-    """What training came to.
+    """The result of training.
 
     Attributes
     ----------
     best, last
-        Nets of the size of the table's slices, in single precision.
+        Nets with the weights of the best and of the last epoch, of the size of the table's slices
+        and in single precision.
     history
-        The log, one row an epoch.
+        The log, one row for each epoch.
     best_epoch
-        Number of the best one, from 1.
+        Number of the best epoch, from 1.
+    resumed_at
+        Number of epochs that an earlier run, which was interrupted, had completed.
     """
 
     best: Any
@@ -80,7 +83,7 @@ OnEpoch = Callable[[Row], None]
 OnBatch = Callable[[int, int, float], None]
 
 
-def train(  # noqa: PLR0913, PLR0917 - what, how, and whom to tell
+def train(  # noqa: PLR0913, PLR0917 - how, on what, and two callbacks
     recipe: Recipe,
     samples: Samples,
     patients: tuple[Iterable[str], Iterable[str]],
@@ -93,40 +96,42 @@ def train(  # noqa: PLR0913, PLR0917 - what, how, and whom to tell
     Parameters
     ----------
     recipe
-        How.
+        How to train.
     samples
-        The table and the way to look at it.
+        Makes the samples from the table.
     patients
-        Those to train on, those to validate on. Without any of the latter that has something to
-        find, the best epoch is the one of the smallest loss.
+        Patients to train on, and patients to validate on. If no slice of the latter has a target,
+        the best epoch is that of the smallest loss.
     checkpoints
-        Where the state is kept; a run that finds one there goes on from it.
+        Where the state is saved; if there is one of an earlier run, training continues from it.
     on_epoch, on_batch
-        Told of each epoch's row of the log, and of each batch (done, of how many, loss); also
-        before the first, which may take minutes.
+        Called after each epoch with its row of the log, and after each batch with its number (from
+        1), the number of batches and the loss; also before the first (number 0), which may take
+        minutes.
 
     Raises
     ------
     DataError
-        If there is nothing to train on, or the device has too little memory.
+        If no slice has a target, the loss is not finite, the device has too little memory, or a
+        batch cannot be made.
     """
-    chosen, held_out = (select(samples, names) for names in patients)
-    _check(chosen, samples)
+    training, validation = (select(samples, names) for names in patients)
+    _check(training, samples)
     with (
         Workers(samples, recipe.workers, processes=recipe.worker_processes) as workers,
-        devices.spread_over(recipe.devices) as spread,
+        devices.spread_over(recipe.devices) as device_count,
     ):
-        run = _Run(recipe, samples, workers, chosen, held_out, spread)
+        run = _Run(recipe, samples, workers, training, validation, device_count)
         history = checkpoints.history
         resumed_at = len(history)
         if history:
-            kept.restore(run.model, checkpoints.state())
+            restore(run.model, checkpoints.state())
         while len(history) < recipe.epochs and not _stalled(recipe, history):
             row = run.epoch(history, on_batch)
             history.append(row)
             better = schedule.best_epoch(_scores(history)) == len(history) - 1
             weights = run.net.get_weights() if better or len(history) == 1 else None
-            checkpoints.keep(history, kept.state_of(run.model), weights)
+            checkpoints.keep(history, state_of(run.model), weights)
             on_epoch(row)
         last = run.net.get_weights()
     best = schedule.best_epoch(_scores(history)) or 0
@@ -140,40 +145,47 @@ def train(  # noqa: PLR0913, PLR0917 - what, how, and whom to tell
 
 
 class _Run:
-    """The net in training and what feeds it."""
+    """The net that is trained and its data.
+
+    Attributes
+    ----------
+    net, model
+        The net that is trained, of the size of the crops, and its training model.
+    full
+        The net that is validated, of the size of whole slices.
+    """
 
     def __init__(  # noqa: PLR0913, PLR0917 - the pieces of one run, put together in one place
         self,
         recipe: Recipe,
         samples: Samples,
         workers: Workers,
-        chosen: Selection,
-        held_out: Selection,
-        spread: int,
+        training: Selection,
+        validation: Selection,
+        device_count: int,
     ) -> None:
-        self.recipe, self.workers = recipe, workers
-        self.chosen, self.held_out, self.spread = chosen, held_out, spread
-        first = self._rows(0)
-        self.steps = -(-len(first) // recipe.batch_size)
-        self.heads = TrainingHeads(losses.make(recipe.loss), recipe.slice_weight)
-        full = recipe.network
-        crop = samples.input_spec.crop_px or full.height
+        self.recipe, self.workers, self.device_count = recipe, workers, device_count
+        self.training, self.validation = training, validation
+        steps = math.ceil(len(self._rows(0)) / recipe.batch_size)
+        self.heads = TrainingHeads(loss_named(recipe.loss), recipe.slice_weight)
+        whole = recipe.network
+        crop = samples.input_spec.crop_px or whole.height
         policy = devices.policy_of(recipe.mixed_precision)
         with devices.seeded(recipe.seed), devices.dtype_policy(policy):
-            self.net = build(_resized(full, crop))
-            self.full = self.net if crop == full.height else build(full)
+            self.net = build(replace(whole, height=crop, width=crop))
+            self.full = self.net if crop == whole.height else build(whole)
             self.model = self.heads.training_model(self.net)
             self.model.compile(
-                optimizer=optimizer(recipe, self.steps),
+                optimizer=optimizer(recipe, steps),
                 jit_compile=recipe.jit,
-                **self.heads.compile_settings(self.model, spread),
+                **self.heads.compile_settings(self.model, device_count),
             )
-            # Made within the first step, its variables would have TensorFlow trace the step twice:
-            # with NASNetMobile three quarters of a minute.
+            # If its variables were made in the first step, TensorFlow would trace the step twice,
+            # which takes three quarters of a minute with NASNetMobile.
             self.model.optimizer.build(self.model.trainable_variables)
 
     def epoch(self, history: History, on_batch: OnBatch) -> Row:
-        """Train the next epoch and validate; its row of the log."""
+        """Train the next epoch and validate; returns its row of the log."""
         from keras import ops
 
         recipe, number = self.recipe, len(history)
@@ -182,33 +194,33 @@ class _Run:
                 recipe.learning_rate, _scores(history), recipe.plateau_patience
             )
         rows = self._rows(number)
-        key = (recipe.seed, number)
-        epoch = Epoch(rows, recipe.batch_size, key, self.spread)
+        epoch = Epoch(rows, recipe.batch_size, (recipe.seed, number), self.device_count)
         with _out_of_memory_explained(recipe):
-            took = fit(self.model, Feed(self.workers, epoch), on_batch, self._targets)
+            fitted = fit(self.model, Feed(self.workers, epoch), on_batch, self._targets)
             row = {
                 "epoch": number + 1,
                 "learning_rate": float(ops.convert_to_numpy(self.model.optimizer.learning_rate)),
-                **took,
-                "images_per_second": round(len(rows) / took["seconds"], 3),
+                **fitted,
+                "images_per_second": round(len(rows) / fitted["seconds"], 3),
             }
             last = number + 1 == recipe.epochs
-            if len(self.held_out.rows) and (last or (number + 1) % recipe.validate_every == 0):
-                row |= self._validated()
-        # By this the best epoch is chosen; without a target to find, Dice says nothing.
-        judged = self.held_out.positives.size > 0
-        row["score"] = row.get("val_dice", math.nan) if judged else -row["loss"]
+            if len(self.validation.rows) and (last or (number + 1) % recipe.validate_every == 0):
+                row |= self._validate()
+        # The best epoch is that of the highest score; Dice means nothing without any target.
+        has_target = self.validation.positives.size > 0
+        row["score"] = row.get("val_dice", math.nan) if has_target else -row["loss"]
         if not math.isfinite(row["loss"]):
+            lower = f"{recipe.learning_rate / 10:g}"
             raise DataError(
-                f"the loss is {row['loss']} in epoch {number + 1}: training has diverged; try "
-                f"train.learning_rate={recipe.learning_rate / 10:g} or train.clip_norm=1"
+                f"the loss is {row['loss']} in epoch {number + 1}: training has diverged",
+                setting=(f"learning_rate={lower}", "clip_norm=1"),
             )
         return row
 
     def _rows(self, number: int) -> Any:
         recipe = self.recipe
         return epoch_rows(
-            self.chosen,
+            self.training,
             (recipe.seed, number),
             recipe.negatives_per_positive,
             recipe.slices_per_epoch,
@@ -217,41 +229,49 @@ class _Run:
     def _targets(self, y: Any) -> Any:
         return self.heads.targets(self.model, y)
 
-    def _validated(self) -> Row:
+    def _validate(self) -> Row:
         if self.full is not self.net:
             self.full.set_weights(self.net.get_weights())
         size = self.recipe.batch_size
-        filled_up = size * self.spread // math.gcd(size, self.spread)
-        epoch = Epoch(self.held_out.rows, size, None, filled_up)
-        found = score(self.full, Feed(self.workers, epoch), self.heads)
-        return {f"val_{name}": value for name, value in found.items()}
+        epoch = Epoch(self.validation.rows, size, None, math.lcm(size, self.device_count))
+        scores = score(self.full, Feed(self.workers, epoch), self.heads)
+        return {f"val_{name}": value for name, value in scores.items()}
 
 
-def fit(
-    model: Any,
-    feed: Feed,
-    on_batch: OnBatch = lambda *_: None,
-    targets: Callable[[Any], Any] = lambda y: y,
-) -> Row:
-    """Train one epoch on `feed`: the loss, the seconds and the share of them spent waiting.
+def fit(model: Any, feed: Feed, on_batch: OnBatch, targets: Callable[[Any], Any]) -> Row:
+    """Train one epoch on `feed`.
 
-    The model waits for a batch from the end of the one before, when its loss is known, to the
-    moment that the workers hand the next one over.
+    Parameters
+    ----------
+    model
+        A training model, compiled.
+    feed
+        The batches.
+    on_batch
+        As in `train`.
+    targets
+        As in `lungseg.model.dataset.as_py_dataset`.
+
+    Returns
+    -------
+    dict
+        ``loss``, the mean over the batches, ``seconds``, and ``waiting``, the share of them in
+        which the model waited for data: from the end of a batch, when its loss is known, until the
+        workers deliver the next.
     """
     import keras
 
-    done: list[float] = [time.perf_counter()]
+    ended: list[float] = [time.perf_counter()]
 
     class Stopwatch(keras.callbacks.Callback):  # type: ignore[misc]
         def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
-            # Reading the loss waits for a device that works on its own.
+            # Reading the loss waits for a device that computes asynchronously.
             loss = float((logs or {})["loss"])
-            done.append(time.perf_counter())
+            ended.append(time.perf_counter())
             on_batch(batch + 1, len(feed), loss)
 
-    begin = done[0]
     on_batch(0, len(feed), math.nan)
-    # Not before `model.fit`, which at its first call draws some to build the net.
+    # Not before `model.fit`, whose first call draws random numbers to build the net.
     reseed = keras.callbacks.LambdaCallback(on_train_begin=lambda _: devices.reseed(feed.epoch.key))
     try:
         log_of_fit = model.fit(
@@ -265,8 +285,8 @@ def fit(
         if feed.failure is not None:
             raise feed.failure from error
         raise
-    seconds = time.perf_counter() - begin
-    waited = sum(max(feed.ready[i] - done[i], 0.0) for i in range(len(feed)))
+    seconds = time.perf_counter() - ended[0]
+    waited = sum(max(feed.ready[i] - ended[i], 0.0) for i in range(len(feed)))
     return {
         "loss": float(log_of_fit.history["loss"][0]),
         "seconds": round(seconds, 3),
@@ -275,13 +295,13 @@ def fit(
 
 
 def optimizer(recipe: Recipe, steps: int) -> Any:
-    """Keras's optimiser of the recipe; `steps` are those of an epoch."""
+    """Keras's optimiser of the recipe, for epochs of `steps` batches."""
     from keras import optimizers
 
     rate: Any = recipe.learning_rate
     if recipe.schedule == "cosine":
         warmup = round(recipe.warmup_epochs * steps)
-        # Down to a hundredth, not to zero, where the last steps would be wasted.
+        # Down to a hundredth, not to zero, which would waste the last steps.
         rate = optimizers.schedules.CosineDecay(
             rate / 100 if warmup else rate,
             max(recipe.epochs * steps - warmup, 1),
@@ -295,14 +315,12 @@ def optimizer(recipe: Recipe, steps: int) -> Any:
     if recipe.weight_decay:
         common["weight_decay"] = recipe.weight_decay
     if recipe.optimizer == "sgd":
-        return optimizers.SGD(momentum=0.9, **common)
-    if recipe.optimizer == "adamw":
-        return optimizers.AdamW(**common)
-    return optimizers.Adam(**common)
+        common["momentum"] = 0.9
+    return getattr(optimizers, schedule.OPTIMIZERS[recipe.optimizer])(**common)
 
 
 def write_log(history: History, path: Path) -> None:
-    """Write the log as CSV."""
+    """Write the log as CSV, one line for each epoch."""
     names = list(dict.fromkeys(name for row in history for name in row if name != "score"))
     lines = [",".join(names)]
     lines += [",".join(f"{row.get(name, math.nan):.6g}" for name in names) for row in history]
@@ -318,26 +336,20 @@ def _stalled(recipe: Recipe, history: History) -> bool:
     return bool(patience) and schedule.epochs_without_gain(_scores(history)) >= patience > 0
 
 
-def _net_of(recipe: Recipe, weights: kept.Weights) -> Any:
+def _net_of(recipe: Recipe, weights: Weights) -> Any:
     with devices.seeded(recipe.seed), devices.dtype_policy("float32"):
         net = build(recipe.network)
     net.set_weights(weights)
     return net
 
 
-def _resized(settings: NetworkSettings, px: int) -> NetworkSettings:
-    from dataclasses import replace
-
-    return replace(settings, height=px, width=px)
-
-
-def _check(chosen: Selection, samples: Samples) -> None:
-    if chosen.positives.size:
+def _check(training: Selection, samples: Samples) -> None:
+    if training.positives.size:
         return
     raise DataError(
-        f"no slice of the training patients shows {samples.input_spec.target} "
-        f"({len(chosen.negatives)} slices without); are they annotated, and is the split's "
-        "training part large enough? `lungseg-cli status` tells the counts"
+        f"no slice of the training patients has {samples.input_spec.target} "
+        f"({len(training.negatives)} slices without); are they annotated, and is the training "
+        "part of the split large enough?"
     )
 
 
@@ -352,12 +364,13 @@ class _out_of_memory_explained:  # noqa: N801 - reads as a statement
         if error is None or not devices.is_out_of_memory(error):
             return
         size = self.recipe.batch_size
+        smaller = ("crop_px to a smaller square", "base_width to fewer filters")
         if size > 1:
-            raise DataError(
-                f"the device ran out of memory with train.batch_size={size}; try "
-                f"train.batch_size={size // 2}, or a smaller train.crop_px or train.base_width"
+            raise devices.DeviceMemoryError(
+                f"the device ran out of memory with batches of {size} slices",
+                setting=(f"batch_size={size // 2}", *smaller),
             ) from error
-        raise DataError(
-            "the device ran out of memory with single slices; try a smaller train.crop_px, "
-            "train.base_width or train.depth, or train.mixed_precision=bfloat16"
+        raise devices.DeviceMemoryError(
+            "the device ran out of memory with single slices",
+            setting=(*smaller, "depth to fewer levels", "mixed_precision=bfloat16"),
         ) from error

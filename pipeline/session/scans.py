@@ -9,7 +9,7 @@ from typing import Any
 from lungseg.core.errors import ConfigError, DataError
 from lungseg.core.json_file import write_json
 from lungseg.core.store import folder_name
-from lungseg.io.sources.index import LeftOut, Source, index, read_source, write_source
+from lungseg.io.sources.index import LeftOut, Source, find_scans, read_source, write_source
 
 _LISTED = 12
 
@@ -35,7 +35,7 @@ def look_at(
     if missing:
         raise ConfigError(f"--src {missing[0]}: there is no such file or folder")
     source_path(work, "any", guest=not remember).parent.mkdir(parents=True, exist_ok=True)
-    sources, left_out = index(roots, work / "headers.cache", {work.resolve(), *passed_over})
+    sources, left_out = find_scans(roots, work / "headers.cache", {work.resolve(), *passed_over})
     for source in sources:
         write_source(source, source_path(work, source.scan, guest=not remember))
     if not remember:

@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from lungseg.io.results.tensorboard import EventFile
+from lungseg.model.tensorboard import EventFile
 
 # From one line to the next where there is no bar, seconds.
 EVERY_S = 30.0

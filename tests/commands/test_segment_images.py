@@ -7,7 +7,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from lungseg.commands.segment_images import net_file, overlay, probability_of, segment_images
+from lungseg.commands.segment_images import (
+    TILES,
+    net_file,
+    overlay,
+    probability_of,
+    segment_images,
+)
 from lungseg.core.errors import ConfigError, DataError
 from lungseg.io.pictures.single_images import SingleImage, find_images, read_single_image
 from lungseg.model import inference
@@ -106,6 +112,21 @@ def test_one_that_cannot_be_read_does_not_stop_the_others(model, tmp_path):
     assert "there is no file" in done[2].error
     assert not done[3].error
     assert len(list((tmp_path / "out").iterdir())) == 3
+
+
+def test_without_memory_on_the_gpu_the_cpu_is_advised(model, tmp_path, monkeypatch):
+    class Full:
+        def predict_on_batch(self, _):
+            raise RuntimeError("RESOURCE_EXHAUSTED: out of memory")
+
+    monkeypatch.setattr(inference, "load_net", lambda _: Full())
+    Image.fromarray(chest_picture((40, 50))).save(tmp_path / "chest.png")
+    (done,) = segment_images(model, [tmp_path / "chest.png"], tmp_path / "out")
+    size = PICTURES.crop_px
+    assert done.error == (
+        f"the device ran out of memory with a batch of 1 x {size} x {size} pixels (slices, y, x); "
+        "set the environment variable CUDA_VISIBLE_DEVICES=-1 to run on the CPU"
+    )
 
 
 def test_two_of_one_name_are_refused(model, tmp_path):
@@ -275,7 +296,7 @@ def test_a_ct_net_is_shown_tiles_and_a_net_of_pictures_the_whole(monkeypatch):
     ct = SingleImage(np.zeros((40, 50), np.float32), in_hu=True, spacing_mm=(1.0, 1.0))
     grey = SingleImage(np.zeros((40, 50), np.float32), in_hu=False)
     probability_of(ct, Dark(), CT)
-    assert ways == [(32, 8)]
+    assert ways == [(32, 8, TILES)]
     probability_of(grey, Dark(), PICTURES)
     probability_of(ct, Dark(), CT, fit="resize")
     assert len(ways) == 1

@@ -20,7 +20,7 @@ from scipy import ndimage
 from lungseg.core.errors import ScanError
 from lungseg.io.dicom.pixels import slice_hu
 from lungseg.io.dicom.series import read_series
-from lungseg.io.sources.index import index
+from lungseg.io.sources.index import find_scans
 from lungseg.io.volumes.formats import read_hu_file
 from lungseg.ops.grid.slices import SliceRules
 from lungseg.stages.ingest import Ingest, ct_of_source
@@ -125,7 +125,7 @@ ALONE = (
 
 
 def scan_of(root, tmp_path, **settings):
-    (source,), _ = index([root], tmp_path / "headers.cache")
+    (source,), _ = find_scans([root], tmp_path / "headers.cache")
     return ct_of_source(source, Ingest(**settings))
 
 
@@ -327,8 +327,8 @@ def test_a_small_enhanced_file_is_its_classic_slices(data):
 
 
 def test_each_time_of_a_series_in_time_is_a_scan(data, tmp_path):
-    classic, _ = index([data / PANIMG / "dicom_4d"], tmp_path / "a")
-    enhanced, _ = index([data / PANIMG / "dicom_4d_enhanced"], tmp_path / "b")
+    classic, _ = find_scans([data / PANIMG / "dicom_4d"], tmp_path / "a")
+    enhanced, _ = find_scans([data / PANIMG / "dicom_4d_enhanced"], tmp_path / "b")
     assert [s.scan for s in classic] == [s.scan for s in enhanced]
     assert len(classic) == 19
     for one, other in zip(classic, enhanced, strict=True):
@@ -372,7 +372,7 @@ def test_a_file_that_is_not_ct_is_left_out(data, tmp_path, pattern):
     paths = sorted(data.glob(pattern))
     assert paths
     for path in paths:
-        found, (left,) = index([path], tmp_path / "headers.cache")
+        found, (left,) = find_scans([path], tmp_path / "headers.cache")
         assert not found
         assert LEFT_OUT[pattern] in left.reason
         assert not left.fault
@@ -382,7 +382,7 @@ def test_a_file_that_is_not_ct_is_left_out(data, tmp_path, pattern):
 def test_what_is_not_worth_a_word_is_passed_over(data, tmp_path, pattern):
     paths = sorted(data.glob(pattern))
     assert paths
-    found, left_out = index([data / "odd"], tmp_path / "headers.cache")
+    found, left_out = find_scans([data / "odd"], tmp_path / "headers.cache")
     named = {file for source in found for file in source.files} | {left.path for left in left_out}
     assert not named & {str(path) for path in paths}
 

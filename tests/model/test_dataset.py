@@ -95,8 +95,9 @@ def test_a_fault_in_a_worker_is_raised_as_it_is(table, processes):
 def test_a_killed_worker_ends_the_run_and_says_what_to_lower(table):
     with Workers(Killing(table, VIEW), 1, processes=True) as workers:
         feed = Feed(workers, Epoch(ROWS, 2, (1, 4)))
-        with pytest.raises(DataError, match=r"worker was killed .* train\.workers"):
+        with pytest.raises(DataError, match=r"worker was killed .* made") as caught:
             list(feed)
+    assert caught.value.settings == ("workers=0", "batch_size=1", "worker_processes=false")
 
 
 def test_without_a_key_slices_are_shown_as_they_are(table):

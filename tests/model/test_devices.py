@@ -22,7 +22,7 @@ if backend() == "tensorflow":
     import tensorflow as tf
     both = [tf.config.LogicalDeviceConfiguration()] * 2
     tf.config.set_logical_device_configuration(tf.config.list_physical_devices("CPU")[0], both)
-from lungseg.model import losses
+from lungseg.model.losses import loss_named
 x = np.random.default_rng(0).random((8, 8, 8, 1)).astype("float32")
 y = np.stack([x[..., 0] > 0.5, np.ones(x.shape[:3])], -1).astype("float32")
 
@@ -36,7 +36,7 @@ for wanted in (1, 0):
     with spread_over(wanted) as count, seeded(0):
         image = keras.Input((8, 8, 1))
         net = keras.Model(image, keras.layers.Conv2D(2, 3, activation="softmax")(image))
-        net.compile(keras.optimizers.SGD(0.1), loss_of_each(losses.make("bce"), count))
+        net.compile(keras.optimizers.SGD(0.1), loss_of_each(loss_named("bce"), count))
         y = y[:, :6, :6] if y.shape[1] == 8 else y
         loss = net.fit(Once(), verbose=0, shuffle=False).history["loss"][0]
         print(count, round(loss, 5), *np.round(net.get_weights()[0].ravel(), 5))
@@ -90,13 +90,13 @@ def test_the_capability_is_asked_of_the_backend(monkeypatch):
 
 @spreads
 def test_more_devices_than_there_are_is_refused():
-    with pytest.raises(ConfigError, match="devices = 64 was asked for and there are"):
+    with pytest.raises(ConfigError, match="64 devices were asked for and there are"):
         spread_over(64).__enter__()
 
 
 def test_a_backend_that_cannot_share_is_named(monkeypatch):
     monkeypatch.setattr(devices, "backend", lambda: "torch")
-    with pytest.raises(ConfigError, match="needs the tensorflow or the jax backend"):
+    with pytest.raises(ConfigError, match="with its backends tensorflow and jax, not torch"):
         spread_over(2).__enter__()
 
 

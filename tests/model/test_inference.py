@@ -7,6 +7,7 @@ import pytest
 
 from lungseg.core.errors import DataError
 from lungseg.model import inference
+from lungseg.model.devices import DeviceMemoryError
 from lungseg.model.inference import load_net, predict, predict_tiled
 
 
@@ -41,9 +42,13 @@ def test_every_batch_has_one_size_and_nothing_is_lost():
     assert net.shapes == [(3, 4, 4, 1)] * 3
 
 
-def test_a_full_device_names_the_batch_to_try():
-    with pytest.raises(DataError, match=r"predict\.batch_size=4"):
-        predict(Full(), picture(2, 4, 4, 1), 8)
+@pytest.mark.parametrize(("size", "settings"), [(8, ("batch_size=4",)), (1, ())])
+def test_without_memory_the_error_says_which_batch_to_try(size, settings):
+    with pytest.raises(
+        DeviceMemoryError, match=rf"batch of {size} x 4 x 5 pixels \(slices"
+    ) as caught:
+        predict(Full(), picture(2, 4, 5, 1), size)
+    assert caught.value.settings == settings
 
 
 def test_other_faults_are_not_called_memory():
@@ -66,15 +71,15 @@ def test_tiles_hide_what_a_net_does_at_its_borders():
         return found
 
     x = np.full((80, 100, 1), 0.5, np.float32)
-    assert predict_tiled(wrong_at_borders, x, 32, 0).max() == 9
-    assert np.abs(predict_tiled(wrong_at_borders, x, 32, 15) - 0.5).max() < 0.8
-    middle = predict_tiled(wrong_at_borders, x, 32, 15)[6:-6, 6:-6]
+    assert predict_tiled(wrong_at_borders, x, 32, 0, 8).max() == 9
+    assert np.abs(predict_tiled(wrong_at_borders, x, 32, 15, 8) - 0.5).max() < 0.8
+    middle = predict_tiled(wrong_at_borders, x, 32, 15, 8)[6:-6, 6:-6]
     assert np.median(middle) == 0.5
 
 
 def test_an_overlap_of_half_a_tile_is_refused():
     with pytest.raises(ValueError, match="below half of tile 32"):
-        predict_tiled(lambda tiles: tiles[..., 0], picture(40, 40, 1), 32, 16)
+        predict_tiled(lambda tiles: tiles[..., 0], picture(40, 40, 1), 32, 16, 8)
 
 
 def test_a_missing_and_a_broken_net_are_named(tmp_path):

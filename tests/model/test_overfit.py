@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from lungseg.model import losses
+from lungseg.model.losses import loss_named
 from lungseg.model.networks import NetworkSettings, build, foreground
 from lungseg.model.training_heads import TrainingHeads
 from lungseg.ops.scores.counts import count
@@ -41,7 +41,7 @@ def quick_graphs():
     ("special", "loss", "rate"),
     [
         ({"network": "nasnet_gcn_se", "blocks": 1}, "gdl_wce", 0.02),
-        ({"network": "unet", "classes": 1}, "bce_dice", 0.1),
+        ({"network": "unet"}, "bce_dice", 0.1),
         ({"network": "unetpp", "deep_supervision": True}, "gdl_wce", 0.05),
         ({"network": "unet", "slice_head": True}, "bce_dice", 0.1),
     ],
@@ -54,7 +54,7 @@ def test_two_slices_are_learnt_by_heart(two_slices, special, loss, rate):
     keras.utils.set_random_seed(1)
     settings = {"base_width": 8, "depth": 3, "norm_momentum": 0.5, **special}
     model = build(NetworkSettings(height=64, width=64, **settings))
-    heads = TrainingHeads(losses.make(loss))
+    heads = TrainingHeads(loss_named(loss))
     training_model = heads.training_model(model)
     training_model.compile(
         keras.optimizers.SGD(rate, momentum=0.9),

@@ -1,6 +1,7 @@
 """Training: what it learns, where it stops, and that a killed run ends as an unbroken one."""
 
 import itertools
+import re
 from dataclasses import replace
 
 import numpy as np
@@ -9,11 +10,12 @@ import pytest
 from lungseg.core.errors import DataError
 from lungseg.model import training
 from lungseg.model.checkpoints import restore, resumable
-from lungseg.model.devices import backend, quiet_keras
+from lungseg.model.devices import DeviceMemoryError, backend, quiet_keras
 from lungseg.model.networks import NetworkSettings
 from lungseg.model.samples import InputSpec, Samples
-from lungseg.model.training import Recipe, optimizer, train, write_log
+from lungseg.model.training import optimizer, train, write_log
 from lungseg.ops.samples.augment import Augmentation
+from tests.model.recipes import recipe as recipe_of
 from tests.model.toy_table import SIZE, toy_scan, toy_table
 
 quiet_keras()
@@ -21,19 +23,18 @@ quiet_keras()
 NET = NetworkSettings(
     network="unet", height=SIZE, width=SIZE, base_width=4, depth=2, norm_momentum=0.8, dropout=0.2
 )
-QUICK = Recipe(
-    network=NET,
+QUICK = recipe_of(
+    NET,
     loss="bce_dice",
     epochs=3,
     batch_size=4,
     learning_rate=1e-2,
-    workers=0,
     slices_per_epoch=12,
     schedule="cosine",
     warmup_epochs=0.5,
     clip_norm=1.0,
 )
-VIEW = InputSpec(augmentation=Augmentation(flip_x=0.5, shift_px=2, noise=0.02))
+INPUT = InputSpec(augmentation=Augmentation(flip_x=0.5, shift_px=2, noise=0.02))
 PATIENTS = (["a", "b"], ["c"])
 
 
@@ -66,9 +67,9 @@ def table(tmp_path_factory):
     return toy_table(path, *(toy_scan(name) for name in "abc"), toy_scan("d", truth="none"))
 
 
-def trained(table, shelf, recipe=QUICK, input_spec=VIEW, patients=PATIENTS, **told):
-    with resumable(shelf, "a-digest") as checkpoints:
-        return train(recipe, Samples(table, input_spec), patients, checkpoints, **told)
+def trained(table, folder, recipe=QUICK, input_spec=INPUT, patients=PATIENTS, **callbacks):
+    with resumable(folder, "a-digest") as checkpoints:
+        return train(recipe, Samples(table, input_spec), patients, checkpoints, **callbacks)
 
 
 def replaced(**what):
@@ -181,15 +182,22 @@ def test_crops_train_a_net_of_whole_slices(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("size", "advice"), [(4, r"train\.batch_size=2"), (1, r"smaller train\.crop_px")]
+    ("size", "advice"),
+    [
+        (4, r"batches of 4 slices; set train\.batch_size=2, or set train\.crop_px to a smaller"),
+        (1, r"single slices; set train\.crop_px to a smaller square, or"),
+    ],
 )
-def test_a_full_device_names_the_batch_to_try(table, tmp_path, monkeypatch, size, advice):
+def test_without_memory_the_error_says_which_batch_to_try(
+    table, tmp_path, monkeypatch, size, advice
+):
     def full(*_):
         raise RuntimeError("RESOURCE_EXHAUSTED: OOM when allocating tensor with shape [8,64]")
 
     monkeypatch.setattr(training, "fit", full)
-    with pytest.raises(DataError, match=advice):
+    with pytest.raises(DeviceMemoryError) as caught:
         trained(table, tmp_path, replaced(batch_size=size))
+    assert re.search(advice, caught.value.advised("train"))
 
 
 def test_other_faults_are_not_called_memory(table, tmp_path, monkeypatch):
@@ -204,12 +212,13 @@ def test_other_faults_are_not_called_memory(table, tmp_path, monkeypatch):
 def test_a_loss_that_is_no_number_ends_the_run(table, tmp_path, monkeypatch):
     row = {"loss": float("nan"), "seconds": 1.0, "waiting": 0.0}
     monkeypatch.setattr(training, "fit", lambda *_: row)
-    with pytest.raises(DataError, match=r"diverged; try train\.learning_rate=0\.001"):
+    with pytest.raises(DataError, match=r"the loss is nan in epoch 1: training has diverged") as e:
         trained(table, tmp_path)
+    assert e.value.settings == ("learning_rate=0.001", "clip_norm=1")
 
 
 def test_nothing_to_learn_is_said(table, tmp_path):
-    with pytest.raises(DataError, match="no slice of the training patients shows nodules"):
+    with pytest.raises(DataError, match="no slice of the training patients has nodules"):
         trained(table, tmp_path, patients=(["d"], ["c"]))
 
 
@@ -244,7 +253,7 @@ def test_cosine_rises_then_falls_to_a_hundredth():
 def test_a_second_run_at_the_same_time_has_checkpoints_of_its_own(tmp_path, caplog):
     with resumable(tmp_path, "a-digest") as one, resumable(tmp_path, "a-digest") as two:
         assert one.folder != two.folder
-    assert "another run trains this very net" in caplog.text
+    assert "another run is training the same net" in caplog.text
     assert not list(tmp_path.iterdir())
 
 

@@ -7,18 +7,19 @@ import numpy as np
 import pytest
 
 from lungseg.core.errors import ConfigError
-from lungseg.model import losses
 from lungseg.model.checkpoints import resumable
 from lungseg.model.dataset import Epoch, Feed, Workers
 from lungseg.model.devices import quiet_keras
 from lungseg.model.inference import predict
+from lungseg.model.losses import loss_named
 from lungseg.model.networks import NetworkSettings, build
 from lungseg.model.samples import InputSpec, Samples
-from lungseg.model.training import Recipe, train
+from lungseg.model.training import train
 from lungseg.model.training_heads import TrainingHeads, slice_loss, slice_truth
 from lungseg.model.validation import score
 from lungseg.ops.samples.augment import Augmentation
 from lungseg.stages.train import Train, recipe_of
+from tests.model.recipes import recipe
 from tests.model.toy_table import SIZE, toy_scan, toy_table
 
 quiet_keras()
@@ -30,7 +31,7 @@ TWO_HEADED = NetworkSettings(
     network="unet", height=SIZE, width=SIZE, base_width=4, depth=2, slice_head=True,
     norm_momentum=0.8,
 )  # fmt: skip
-HEADS = TrainingHeads(losses.make("bce"), slice_weight=3.0)
+HEADS = TrainingHeads(loss_named("bce"), slice_weight=3.0)
 
 
 @pytest.fixture(scope="module")
@@ -105,16 +106,16 @@ def test_validation_counts_masks_and_slices(table):
 
 
 def test_a_two_headed_net_learns_which_slices_hold_something(table, tmp_path):
-    recipe = Recipe(
-        network=TWO_HEADED, loss="bce_dice", epochs=1, batch_size=6, learning_rate=2e-2,
-        slices_per_epoch=300, negatives_per_positive=1.0, workers=0,
+    how = recipe(
+        TWO_HEADED, loss="bce_dice", epochs=1, batch_size=6, learning_rate=2e-2,
+        slices_per_epoch=300, schedule="constant", clip_norm=0.0,
     )  # fmt: skip
     still = Augmentation(
         flip_x=0, rotate_degrees=0, shift_px=0, zoom=0, brightness=0, contrast=0, noise=0
     )
     samples = Samples(table, InputSpec(augmentation=still))
     with resumable(tmp_path, "d") as checkpoints:
-        done = train(recipe, samples, (["a", "b"], ["c"]), checkpoints)
+        done = train(how, samples, (["a", "b"], ["c"]), checkpoints)
     row = done.history[0]
     assert row["val_slice_sensitivity"] == 1
     assert row["val_slice_specificity"] >= 0.6

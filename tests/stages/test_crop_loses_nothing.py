@@ -6,7 +6,7 @@ import pytest
 from lungseg.core.record import NAME, Record, write_record
 from lungseg.core.stage import DatasetInputs
 from lungseg.io.annotations.nodule_list import read_nodules
-from lungseg.io.sources.index import index, write_source
+from lungseg.io.sources.index import find_scans, write_source
 from lungseg.io.tables.reader import Tables, inconsistencies
 from lungseg.io.volumes import volume_file
 from lungseg.ops.grid.crop import crop_corner, cut, size_for
@@ -31,7 +31,7 @@ def blocks(data, tmp_path_factory):
     """Folders of LIDC-IDRI-0001 to 0003 by scan, run stage after stage, and the cache's root."""
     work = tmp_path_factory.mktemp("real")
     roots = [data / "LIDC-IDRI" / f"LIDC-IDRI-000{k}" for k in (1, 2, 3)]
-    found, _ = index(roots, work / "index")
+    found, _ = find_scans(roots, work / "index")
     scans = {}
     for source in found:
         folders = {"source": work / f"{source.scan}.json"}

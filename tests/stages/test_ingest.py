@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from lungseg.core.errors import ScanError, ScanSkipped
-from lungseg.io.sources.index import index, write_source
+from lungseg.io.sources.index import find_scans, write_source
 from lungseg.io.volumes import volume_file
 from lungseg.io.volumes.formats import write_volume
 from lungseg.stages.ingest import STAGE, Ingest
@@ -41,7 +41,7 @@ def hu_at(world):
 
 
 def ingested(roots, tmp_path, **settings):
-    (source,), left_out = index([roots], tmp_path / "headers.cache")
+    (source,), left_out = find_scans([roots], tmp_path / "headers.cache")
     assert not left_out
     write_source(source, tmp_path / "source.json")
     out = tmp_path / "out"
@@ -218,7 +218,7 @@ print(peak() - before)
 
 @pytest.mark.data
 def test_one_scan_takes_at_most_two_and_a_half_times_its_volume(data, tmp_path):
-    (source,), _ = index([data / "LIDC-IDRI/LIDC-IDRI-0314"], tmp_path / "headers.cache")
+    (source,), _ = find_scans([data / "LIDC-IDRI/LIDC-IDRI-0314"], tmp_path / "headers.cache")
     write_source(source, tmp_path / "source.json")
     (tmp_path / "out").mkdir()
     ran = subprocess.run(

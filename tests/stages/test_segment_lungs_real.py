@@ -7,7 +7,7 @@ import pytest
 
 from lungseg.core.errors import ScanError
 from lungseg.io.annotations.lidc_database import scans_of_patient
-from lungseg.io.sources.index import index
+from lungseg.io.sources.index import find_scans
 from lungseg.io.volumes.formats import read_volume
 from lungseg.ops.grid.resample import to_grid
 from lungseg.ops.nodules.contours import rasterise, slice_z_mm
@@ -20,7 +20,7 @@ pytestmark = pytest.mark.data
 
 def lungs_of(path: Path, cache: Path):
     """The scan on its own grid, its lungs on the working grid, and the verdict."""
-    (source,), _ = index([path], cache)
+    (source,), _ = find_scans([path], cache)
     ct, padding_hu, _ = ct_of_source(source, Ingest(min_slices=2))
     padding = np.nan if padding_hu is None else float(padding_hu)
     working, view = on_working_grid(ct, padding, Resample())

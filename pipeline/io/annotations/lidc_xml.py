@@ -1,4 +1,4 @@
-"""LIDC-IDRI's readings out of its own XML files, as TCIA hands them out.
+"""LIDC-IDRI's readings from its own XML files, as TCIA distributes them.
 
 A file holds up to four reading sessions; each lists nodules of 3 mm and more with their contours
 and ratings, nodules under 3 mm and non-nodules with one point each. Only the latter two are not in
@@ -21,7 +21,7 @@ from lungseg.io.annotations.lidc_database import RATINGS
 from lungseg.ops.nodules.contours import Contour, Mark, Reading
 
 _SERIES = re.compile(rb"<(?:\w+:)?SeriesInstanceUID>\s*([0-9.]+)\s*</", re.IGNORECASE)
-# The header is the first thing in a file; an index need not read 300 KB of contours.
+# The header is the first thing in a file; the 300 KB of contours after it need not be read.
 _HEAD_BYTES = 8192
 
 
@@ -34,7 +34,7 @@ class XmlScan:
     scan
         SeriesInstanceUID.
     sessions
-        Radiologists who read it.
+        Number of reading sessions, one for each radiologist.
     readings
         Nodules of 3 mm and more; the key is ``<session>/<noduleID>``, sessions from 1.
     marks
@@ -57,7 +57,7 @@ def read_scan(uid: str, folder: Path) -> XmlScan | None:
     ScanError
         If the scan's file is damaged, or several files differ about it.
     """
-    paths = index(folder).get(uid, ())
+    paths = files_by_series(folder).get(uid, ())
     if len({path.read_bytes() for path in paths}) > 1:
         raise ScanError(
             f"{len(paths)} XML files read the scan {uid} differently: "
@@ -67,8 +67,14 @@ def read_scan(uid: str, folder: Path) -> XmlScan | None:
 
 
 @lru_cache(maxsize=4)
-def index(folder: Path) -> dict[str, tuple[Path, ...]]:
-    """XML files of a tree by SeriesInstanceUID; files about anything else are left out."""
+def files_by_series(folder: Path) -> dict[str, tuple[Path, ...]]:
+    """XML files of a tree by SeriesInstanceUID; files about anything else are left out.
+
+    Raises
+    ------
+    ConfigError
+        If the folder is absent or holds no LIDC file.
+    """
     if not folder.is_dir():
         raise ConfigError(f"{folder} is not a folder; expected LIDC's XML files in it or below it")
     found: dict[str, list[Path]] = {}

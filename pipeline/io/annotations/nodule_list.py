@@ -98,7 +98,8 @@ class NoduleList:
         SeriesInstanceUID, or the file's stem.
     truth
         ``contours``, ``coordinates``, ``none`` (read, and known to have no nodule of 3 mm or
-        more) or ``unannotated`` (nobody is known to have read it: never a negative).
+        more) or ``unannotated`` (nobody is known to have looked for
+        nodules: never a negative).
     nodules
         In the order of their labels, most readers first.
     points
@@ -123,7 +124,7 @@ class NoduleList:
 
 
 def write_nodules(nodules: NoduleList, path: Path) -> None:
-    """Write the list as JSON, lengths to a thousandth."""
+    """Write the list as JSON, numbers to three decimals."""
     write_json(_rounded(dataclasses.asdict(nodules)), path)
 
 

@@ -1,4 +1,4 @@
-"""Compressed DICOM pixels, decoded where a damaged stream can do no harm: in a process apart.
+"""Compressed DICOM pixels, decoded where a damaged stream can do no harm: in another process.
 
 GDCM and OpenJPEG abort the process, or never return, on streams that a bad disk or an attacker made
 (seen on one in ten of randomly damaged JPEG files). One such process is started when the first
@@ -39,21 +39,21 @@ class Decoder:
         self._one_at_a_time = threading.Lock()
 
     def decode(self, path: Path, frame: int, syntax: str) -> npt.NDArray[Any]:
-        """Stored values of one frame.
+        """Stored values of one frame, ``(y, x)``, signed or not as the file has them.
 
         Raises
         ------
         ScanError
-            If no decoder reads it.
+            If no decoder reads it, or the decoder crashed or took longer than `slowest_s`.
         """
         try:
             with self._one_at_a_time:
                 head, pixels = self._ask(path, frame)
         except _Died as died:
             self.close()
-            raise ScanError(_told(path, syntax, str(died))) from None
+            raise ScanError(_message(path, syntax, str(died))) from None
         if "error" in head:
-            raise ScanError(_told(path, syntax, head["error"]))
+            raise ScanError(_message(path, syntax, head["error"]))
         return np.frombuffer(pixels, np.dtype(head["dtype"])).reshape(head["shape"])
 
     def close(self) -> None:
@@ -119,7 +119,7 @@ def _read(process: subprocess.Popen[bytes], answer: IO[bytes], size: int, until:
     return bytes(parts)
 
 
-def _told(path: Path, syntax: str, why: str) -> str:
+def _message(path: Path, syntax: str, why: str) -> str:
     return (
         f"undecodable: no decoder reads {path} (transfer syntax {syntax}): {why}; the file is "
         "damaged, or of a rare kind: copy it again, or decompress it with the tool that made it"

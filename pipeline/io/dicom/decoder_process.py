@@ -19,7 +19,7 @@ Array = npt.NDArray[Any]
 
 def main() -> None:
     """Answer until there is nothing more to read."""
-    # Decoders print to both channels what nobody can use, and would break the answers.
+    # What decoders print to stdout and stderr would break the answers.
     answers = os.fdopen(os.dup(1), "wb")
     silence = os.open(os.devnull, os.O_WRONLY)
     os.dup2(silence, 1)

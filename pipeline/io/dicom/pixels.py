@@ -2,7 +2,7 @@
 
 HU = slope * stored value + intercept (PS3.3, C.11.1.1.2). Plain pixels are read straight into the
 slice that will hold the HU, so a scan costs its own memory and no more. Numbers that int16 cannot
-hold, or that contradict the header, are mended only where there is one reading of them: a single
+hold, or that contradict the header, are mended only where they can mean one thing: a single
 constant above or below everything else, which is padding.
 """
 
@@ -19,12 +19,12 @@ from lungseg.io.dicom.decoder import DECODER
 from lungseg.io.dicom.planes import Plane, planes_of
 from lungseg.volume import HuArray
 
-_LEAST, _MOST = -32768, 32767
+_MIN, _MAX = int(np.iinfo(np.int16).min), int(np.iinfo(np.int16).max)
 
 
 @dataclass(frozen=True, slots=True)
 class PixelNotes:
-    """What came of one slice's pixels.
+    """What was noticed when one slice's pixels became HU.
 
     Attributes
     ----------
@@ -39,12 +39,14 @@ class PixelNotes:
 
 
 def slice_hu(path: Path, frame: int = 0) -> HuArray:
-    """HU of one slice, ``(y, x) int16``, wherever it lies.
+    """HU of one slice, ``(y, x) int16``, wherever in the patient it lies.
 
     Raises
     ------
     ScanError
-        If it cannot be read or its HU are unknown.
+        If it is damaged, not DICOM, or its HU are unknown.
+    OSError
+        If it cannot be opened.
     """
     try:
         header = dh.read_header(path)
@@ -52,12 +54,12 @@ def slice_hu(path: Path, frame: int = 0) -> HuArray:
         raise ScanError(f"{path} is not a DICOM file") from error
     plane = planes_of(header)[frame]
     out = np.empty((plane.rows, plane.columns), np.int16)
-    fill(plane, out)
+    read_plane(plane, out)
     return out
 
 
-def fill(plane: Plane, out: HuArray) -> PixelNotes:
-    """Write the HU of `plane` into `out`, ``(y, x) int16``, and say what came of them.
+def read_plane(plane: Plane, out: HuArray) -> PixelNotes:
+    """Write the HU of `plane` into `out`, ``(y, x) int16``, and say what was noticed.
 
     Raises
     ------
@@ -102,9 +104,9 @@ def _to_hu(plane: Plane, raw: npt.NDArray[Any], out: HuArray) -> PixelNotes:
     raw, low, high, mended = _within_stored_bits(plane, raw, low, high)
     if plane.slope == 1 and plane.intercept.is_integer():
         shift = int(plane.intercept)
-        if low + shift >= _LEAST and high + shift <= _MOST:
+        if low + shift >= _MIN and high + shift <= _MAX:
             # Modulo 2**16, so uint16 above 32767 is right too once the intercept is off.
-            wrapped = np.int16((shift - _LEAST) % 65536 + _LEAST)
+            wrapped = np.int16((shift - _MIN) % 65536 + _MIN)
             bits = raw.view(np.int16) if raw.dtype.itemsize == 2 else raw.astype(np.int16)
             np.add(bits, wrapped, out=out)
             return PixelNotes(mended=mended)
@@ -120,11 +122,11 @@ def _by_table(  # noqa: PLR0913, PLR0917 - one slice, its range, and where it go
     used = np.zeros(hu.size, bool)
     used[raw.ravel().astype(np.int32) - low] = True
     rounded = bool((np.abs(exact - hu)[used] > 1e-6).any())
-    over, under = used & (hu > _MOST), used & (hu < _LEAST)
+    over, under = used & (hu > _MAX), used & (hu < _MIN)
     if over.any() or under.any():
         top = low + int(np.argmax(over))
         one_each = over.sum() <= 1 and under.sum() <= 1
-        if not one_each or (over.any() and (top <= _MOST or not _in_a_corner(raw, top))):
+        if not one_each or (over.any() and (top <= _MAX or not _in_a_corner(raw, top))):
             raise ScanError(
                 f"hu-range: {plane.path} states HU from {hu[used].min():.0f} to "
                 f"{hu[used].max():.0f} (slope {plane.slope:g}, intercept {plane.intercept:g}, "
@@ -134,7 +136,7 @@ def _by_table(  # noqa: PLR0913, PLR0917 - one slice, its range, and where it go
         mended = True
         if over.any():
             hu[over] = np.rint((top - 65536) * plane.slope + plane.intercept)
-        hu = np.clip(hu, _LEAST, _MOST)
+        hu = np.clip(hu, _MIN, _MAX)
     out[...] = hu.astype(np.int16)[raw.astype(np.int32) - low]
     return PixelNotes(rounded, mended)
 
@@ -160,7 +162,7 @@ def _within_stored_bits(
     constant = int(outside.flat[0])
     if (outside == constant).all() and _in_a_corner(raw, constant):
         signed = raw.astype(np.int32)
-        if constant > _MOST:
+        if constant > _MAX:
             signed[raw == constant] -= 65536
         return signed, int(signed.min()), int(signed.max()), True
     raise ScanError(

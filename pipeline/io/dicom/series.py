@@ -8,7 +8,7 @@ import numpy as np
 
 from lungseg.core.errors import ScanError
 from lungseg.io.dicom import header as dh
-from lungseg.io.dicom.pixels import fill
+from lungseg.io.dicom.pixels import read_plane
 from lungseg.io.dicom.planes import Plane, planes_of
 from lungseg.ops.grid.slices import (
     Axes,
@@ -23,7 +23,7 @@ from lungseg.volume import FloatArray, HuArray
 
 @dataclass(frozen=True, eq=False)
 class Series:
-    """Slices of one series as the files have them.
+    """HU of one series on the files' own grid, and what was noticed on the way.
 
     Attributes
     ----------
@@ -38,17 +38,17 @@ class Series:
     spacing_yx_mm
         Distance of rows, then of columns.
     manufacturer
-        As the first file has it.
+        Manufacturer of the first file.
     duplicates
-        Slices that were there twice, equal, and were left out.
+        Slices left out because an equal one lies at the same place.
     rounded
         True if slope and intercept gave fractions, rounded to the nearest HU.
     mended
-        Slices whose padding lay outside what their header allows.
+        Number of slices whose padding lay outside what their header allows.
     lossy
-        Files that say they were compressed with losses.
+        Number of files whose LossyImageCompression is 01.
     rescale_type
-        Unit that the files name, where it is not HU.
+        RescaleType of the files where it is not HU, several separated by commas.
     """
 
     array: HuArray
@@ -81,7 +81,7 @@ def read_series(
     Raises
     ------
     ScanError
-        If a file cannot be read, or the slices are no volume whose geometry is known.
+        If a file cannot be read, or the slices do not make a volume of known geometry.
     """
     headers = [_header(path) for path in files]
     planes = [
@@ -97,7 +97,7 @@ def read_series(
     duplicates = _drop_duplicates(planes, coordinates, groups, rules)
     stack_geometry = stack_geometry_of(coordinates[first], rules)
     array = np.empty((len(first), planes[0].rows, planes[0].columns), np.int16)
-    notes = [fill(planes[i], array[k]) for k, i in enumerate(first)]
+    notes = [read_plane(planes[i], array[k]) for k, i in enumerate(first)]
     y, x = planes[0].spacing_yx_mm
     units = {header.text(dh.RESCALE_TYPE) for header in headers} - {"", "HU"}
     return Series(
@@ -120,8 +120,8 @@ def _header(path: Path) -> dh.Header:
         return dh.read_header(path)
     except dh.NotDicomError as error:
         raise ScanError(
-            f"truncated: {path} is no DICOM file any more; it was when the series was found: "
-            "copy it again from where it came"
+            f"truncated: {path} is not a DICOM file any more; it was when the series was "
+            "found: copy it again from where it came"
         ) from error
     except OSError as error:
         raise ScanError(f"unreadable: {path}: {error.strerror or error}") from error
@@ -155,7 +155,7 @@ def _drop_duplicates(
             f"duplicates: {len(group)} slices with different pixels lie at one place "
             f"({coordinates[group[0], 2]:.2f} mm along the normal): {names}"
             f"{f'; so at {len(unequal)} places' if len(unequal) > 1 else ''}. The series holds "
-            "more than one scan (times, phases, reconstructions): split it, or take the others away"
+            "more than one scan (times, phases, reconstructions): split it, or remove the others"
         )
     return sum(len(group) - 1 for group in crowded)
 
@@ -168,9 +168,9 @@ def _equal(
         return False
     shape = planes[group[0]].rows, planes[group[0]].columns
     one, other = np.empty(shape, np.int16), np.empty(shape, np.int16)
-    fill(planes[group[0]], one)
+    read_plane(planes[group[0]], one)
     for i in group[1:]:
-        fill(planes[i], other)
+        read_plane(planes[i], other)
         if not np.array_equal(one, other):
             return False
     return True

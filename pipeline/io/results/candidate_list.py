@@ -1,4 +1,4 @@
-"""Candidates on disk: the CSV form that LUNA16 scores, with a column more."""
+"""Candidates on disk: the CSV that LUNA16 scores, with one more column, diameter_mm."""
 
 import csv
 from collections.abc import Iterable, Sequence
@@ -44,12 +44,12 @@ def write_detections(detections: Sequence[Detection], path: Path) -> None:
 
 
 def read_detections(path: Path) -> list[Detection]:
-    """Read rows that were written here, or a LUNA16 submission (its diameters are NaN).
+    """Read rows that `write_detections` wrote, or a LUNA16 submission (its diameters are NaN).
 
     Raises
     ------
     DataError
-        If columns are missing or a number is none.
+        If the file cannot be read, columns are missing, or a number is not one.
     """
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:

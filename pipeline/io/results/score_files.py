@@ -1,4 +1,4 @@
-"""Scores on disk: JSON for the whole, CSV for one line a scan or a nodule."""
+"""Scores on disk: JSON for the whole, CSV with one row per scan or per nodule."""
 
 import csv
 import math
@@ -48,7 +48,7 @@ def write_scores(document: Mapping[str, Any], path: Path) -> None:
 
 
 def write_rows(columns: Sequence[str], rows: Sequence[Sequence[Any]], path: Path) -> None:
-    """Write a table as CSV; NaN and None as nothing."""
+    """Write a table as CSV; numbers to six digits, NaN and None as empty cells."""
     with path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(columns)
@@ -70,7 +70,7 @@ def _plain(value: Any) -> Any:
 
 
 def write_tables(scored: Sequence[Scored], curve: Froc, out: Path) -> None:
-    """Write a line a scan, a line a nodule, and the curve's points."""
+    """Write ``per_scan.csv``, ``per_nodule.csv`` and ``froc.csv`` into the folder `out`."""
     scans, nodules = [], []
     for s in scored:
         n_hits = int((s.hits.best >= 0).sum())

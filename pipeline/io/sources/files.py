@@ -1,4 +1,4 @@
-"""What one file is: a slice of a CT, a volume of an exchange format, or nothing to work on."""
+"""What one file is: a CT slice, a MetaImage, NIfTI or NRRD volume, or nothing to work on."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -7,7 +7,7 @@ from lungseg.core.errors import ScanError
 from lungseg.io.dicom import header as dh
 from lungseg.io.volumes import headers, voxels
 
-# PS3.6, annex A: what may hold a CT. Screenshots and dose reports bear Modality CT as well.
+# PS3.6, annex A: what may hold a CT. Screenshots and dose reports have Modality CT as well.
 _CT_CLASSES = {
     "1.2.840.10008.5.1.4.1.1.2": "CT Image",
     "1.2.840.10008.5.1.4.1.1.2.1": "Enhanced CT Image",
@@ -29,11 +29,11 @@ class Found:
     Attributes
     ----------
     kind
-        ``dicom``, one of the exchange formats, ``nothing`` (not worth a word) or ``other``.
+        ``dicom``, ``metaimage``, ``nifti``, ``nrrd``, ``nothing`` (not worth a word) or ``other``.
     reason
-        Why it is not used; empty if it is.
+        Why it is not used; empty if it is used.
     fault
-        True if it ought to have been a scan's.
+        True if it should have been part of a scan.
     series, patient, modality, instance, position
         Of a DICOM file: SeriesInstanceUID, PatientID, Modality, SOPInstanceUID,
         ImagePositionPatient.
@@ -89,7 +89,7 @@ def _dicom(header: dh.Header) -> Found:
     sop_class = header.text(dh.SOP_CLASS)
     if sop_class == _DIRECTORY_CLASS:
         return Found("nothing")
-    reason = _why_no_ct(header, modality, sop_class)
+    reason = _why_not_ct(header, modality, sop_class)
     fault = False
     if not reason and not series:
         reason, fault = "a CT without SeriesInstanceUID: its scan cannot be told", True
@@ -105,21 +105,21 @@ def _dicom(header: dh.Header) -> Found:
     )
 
 
-def _why_no_ct(header: dh.Header, modality: str, sop_class: str) -> str:
+def _why_not_ct(header: dh.Header, modality: str, sop_class: str) -> str:
     is_class = sop_class in _CT_CLASSES
     if modality not in {"CT", ""}:
         return f"modality {modality}, not CT"
     if not modality and not is_class:
         return "neither Modality nor SOP class say that it is a CT"
     parts = {part.strip() for part in header.text(dh.IMAGE_TYPE).upper().split("\\")}
-    # An enhanced CT may go by a name for screenshots; its frames have places all the same.
-    in_disguise = sop_class == _MULTIFRAME_WORD_CLASS and dh.FRAME_GROUPS in header.values
+    # An enhanced CT may be stored under the class of screenshots; its frames have positions.
+    is_enhanced = sop_class == _MULTIFRAME_WORD_CLASS and dh.FRAME_GROUPS in header.values
     reason = ""
     if parts & _LOCALIZERS:
         reason = "a localizer, not slices"
     elif sop_class == _SCREEN_CLASS:
         reason = "a screenshot (Secondary Capture), not slices"
-    elif sop_class.startswith(_STANDARD_ROOT) and not is_class and not in_disguise:
+    elif sop_class.startswith(_STANDARD_ROOT) and not is_class and not is_enhanced:
         reason = f"a DICOM object of another kind (SOP class {sop_class}), not slices"
     elif header.whole(dh.SAMPLES, 1) != 1:
         reason = "a colour picture, not slices"

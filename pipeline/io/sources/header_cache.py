@@ -1,4 +1,4 @@
-"""Headers that were read before, kept in a small database beside the work."""
+"""Headers that were read before, kept in a small database in the work folder."""
 
 import contextlib
 import sqlite3
@@ -9,15 +9,15 @@ from typing import Any, Self
 
 from lungseg.io.sources.files import Found
 
-# Raised when `Found` or what makes it changes: an older database is then made anew.
+# Raised when `Found` or what makes it changes: an older database is then thrown away.
 _VERSION = 2
 _COLUMNS = "kind, reason, fault, series, patient, modality, instance, position"
 
 
 class HeaderCache:
-    """Database of `Found` by path, size and time of change; used as a context.
+    """Database of `Found` by path, size and time of change; used in a ``with`` statement.
 
-    A damaged database, or one of another version, is made anew: it holds nothing that cannot be
+    A damaged database, or one of another version, is thrown away: it holds nothing that cannot be
     read again.
     """
 
@@ -45,7 +45,7 @@ class HeaderCache:
             self._save()
 
     def get(self, path: str, size: int, mtime_ns: int) -> Found | None:
-        """What the file was found to be, if it is as it was."""
+        """What the file was found to be; None if it is unknown or has changed."""
         row = self._known.get(path)
         if row is None or row[0] != size or row[1] != mtime_ns:
             return None
@@ -76,5 +76,5 @@ class HeaderCache:
                 f"(path TEXT PRIMARY KEY, size, mtime_ns, {_COLUMNS})"
             )
             database.execute(f"PRAGMA user_version = {_VERSION}")
-            marks = ", ".join("?" * len(self._new[0]))
-            database.executemany(f"INSERT OR REPLACE INTO files VALUES ({marks})", self._new)
+            holders = ", ".join("?" * len(self._new[0]))
+            database.executemany(f"INSERT OR REPLACE INTO files VALUES ({holders})", self._new)

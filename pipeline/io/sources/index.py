@@ -1,4 +1,4 @@
-"""Sources: which scans lie under the roots that the user named, told by headers and never by names.
+"""Sources: which scans lie under the roots that the user named, known by headers, not by names.
 
 A DICOM scan is all files of one SeriesInstanceUID, wherever they lie; any other scan is a file. The
 headers are kept in a small database, and a file is opened again only if its path, size or time of
@@ -35,13 +35,14 @@ class Source:
     scan
         SeriesInstanceUID, or the file's name without its suffix.
     patient
-        PatientID; the scan's id where it is unknown.
+        PatientID; the scan's id where there is none.
     kind
         ``dicom``, ``metaimage``, ``nifti`` or ``nrrd``.
     files
         Absolute paths in the order of their names.
     identity
-        SHA-256 over the files' names within the scan, sizes and times of change.
+        SHA-256 over kind, scan and patient, and over the files' names below their common folder,
+        sizes and times of change; of a ``.mhd`` or ``.nhdr`` also over those of its voxels' file.
     """
 
     scan: str
@@ -53,7 +54,7 @@ class Source:
 
 @dataclass(frozen=True)
 class LeftOut:
-    """Something that was found and is no scan.
+    """A file, or several alike, that was found and is not used.
 
     Attributes
     ----------
@@ -62,9 +63,9 @@ class LeftOut:
     reason
         Why, in words.
     fault
-        True if it ought to have been a scan (it counts as failed), False if it is no CT (skipped).
+        True if it should have been a scan (it counts as failed), False if it is not a CT (skipped).
     scan
-        SeriesInstanceUID, where there is one.
+        SeriesInstanceUID, or the name that several volumes have; empty where there is none.
     modality
         DICOM Modality, where there is one.
     """
@@ -84,7 +85,7 @@ class _File:
     found: Found
 
 
-def index(
+def find_scans(
     roots: Sequence[Path], cache: Path, passed_over: Set[Path] = frozenset()
 ) -> tuple[list[Source], list[LeftOut]]:
     """Find the scans under `roots`, in the order of their ids, and what was left out.
@@ -111,14 +112,14 @@ def index(
                     known.put(path, size, mtime_ns, found)
             files.append(_File(path, size, mtime_ns, found))
     sources, left_out = _dicom_scans([f for f in files if f.found.kind == "dicom"])
-    exchange, faults = _volume_scans(files, {source.scan for source in sources})
+    volumes, faults = _volume_scans(files, {source.scan for source in sources})
     left_out += faults
     left_out += [
         LeftOut(f.path, f.found.reason, f.found.fault, modality=f.found.modality)
         for f in files
         if f.found.kind == "other"
     ]
-    sources += exchange
+    sources += volumes
     return (
         sorted(sources, key=lambda source: source.scan),
         sorted(left_out, key=lambda item: (item.path, item.scan)),
@@ -143,7 +144,7 @@ def read_source(path: Path) -> Source:
         return Source(**{**fields, "files": tuple(fields["files"])})
     except (ValueError, KeyError, TypeError) as error:
         raise ScanError(
-            f"{path} does not describe a scan ({error}); name its folder again, and it is made anew"
+            f"{path} does not describe a scan ({error}); name its folder again"
         ) from error
 
 
@@ -230,8 +231,8 @@ def _not_used(series: str, files: Sequence[_File]) -> LeftOut:
 
 
 def _without_copies(files: list[_File]) -> list[_File]:
-    # The same image in two folders is one; two images under one UID in one folder stay both, for
-    # the reading of their pixels to decide.
+    # The same image in two folders is one; two images under one UID in one folder stay both, and
+    # their pixels decide when they are read.
     folders = {os.path.dirname(file.path) for file in files}  # noqa: PTH120
     if len(folders) == 1:
         return files
@@ -263,7 +264,7 @@ def _volume_scans(files: Sequence[_File], taken: Set[str]) -> tuple[list[Source]
                 sources.append(_source(scan, scan, namesakes[0].found.kind, namesakes))
                 continue
             names = " and ".join(file.path for file in namesakes)
-            reason = f"doubled: {names} are both scan {scan!r}; rename one, or take it away"
+            reason = f"duplicates: {names} are both scan {scan!r}; rename or remove one"
             left_out.append(LeftOut(namesakes[0].path, reason, fault=True, scan=scan))
     return sources, left_out
 
@@ -274,8 +275,8 @@ def _stem(path: str) -> str:
 
 
 def _told_apart(files: list[_File]) -> Mapping[str, list[_File]]:
-    # Files named alike (case1/ct.nii.gz, case2/ct.nii.gz) bear their folders' names before theirs,
-    # as many as it takes.
+    # Files named alike (case1/ct.nii.gz, case2/ct.nii.gz) get the names of their folders
+    # in front, as many as it takes.
     for depth in range(6):
         named: Mapping[str, list[_File]] = defaultdict(list)
         for file in files:

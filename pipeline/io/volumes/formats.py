@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from lungseg.core.errors import ConfigError, ScanError
-from lungseg.io.volumes.headers import SUFFIXES, Checked, check_header, suffix_of
+from lungseg.io.volumes.headers import SUFFIXES, Checked, check_header
 from lungseg.io.volumes.voxels import read_voxels, voxels_of
 from lungseg.ops.grid.slices import orthonormal, skew_degrees
 from lungseg.volume import HU, AnyVolume, Geometry, Volume
@@ -18,7 +18,7 @@ FORMATS = ("nii.gz", "nrrd", "mha")
 
 @dataclass(frozen=True)
 class FormatNotes:
-    """What came of a file's voxels on their way to HU.
+    """What was noticed when a file's voxels became HU.
 
     Attributes
     ----------
@@ -41,7 +41,8 @@ def read_volume(path: Path, angle_tolerance_degrees: float = 0.1) -> AnyVolume:
     Raises
     ------
     ScanError
-        If it is damaged, not 3-D, has more than one value a voxel, or its axes are no right angles.
+        If it is damaged, not 3-D, has more than one value a voxel, or its axes are not at right
+        angles.
     """
     reader, checked = _reader(path)
     geometry, _ = _geometry(path, reader, angle_tolerance_degrees)
@@ -56,12 +57,12 @@ def read_volume(path: Path, angle_tolerance_degrees: float = 0.1) -> AnyVolume:
 def read_hu_file(
     path: Path, angle_tolerance_degrees: float = 0.1
 ) -> tuple[Volume[HU], FormatNotes]:
-    """Read the HU of a CT, int16, and say what came of them.
+    """Read the HU of a CT, int16, and say what was noticed.
 
     Raises
     ------
     ScanError
-        As `read_volume`; or if a value is no number or fits no HU.
+        As `read_volume`; or if a value is not a number or does not fit into int16.
     """
     reader, checked = _reader(path)
     geometry, skew = _geometry(path, reader, angle_tolerance_degrees)
@@ -79,10 +80,10 @@ def write_volume(volume: AnyVolume, path: Path) -> None:
     """
     import SimpleITK as sitk  # noqa: N813
 
-    if suffix_of(path) not in SUFFIXES:
+    # In lower case: ITK does not write a.NII, and writes a.MHD under another name.
+    if not path.name.endswith(tuple(SUFFIXES)):
         raise ConfigError(
-            f"{path.name}: no format of this name is known; end it in one of "
-            f"{', '.join(sorted(SUFFIXES))}"
+            f"{path.name}: the name tells no format; end it in one of {', '.join(SUFFIXES)}"
         )
     array = volume.array
     image = sitk.GetImageFromArray(array.astype(np.uint8) if array.dtype == bool else array)
@@ -105,7 +106,7 @@ def _reader(path: Path) -> tuple[Any, Checked]:
     except RuntimeError as error:
         raise ScanError(
             f"header: {path} cannot be read ({_last_line(error)}); it is damaged, or its "
-            "directions are no right angles"
+            "directions are not at right angles"
         ) from error
     size = list(reader.GetSize())
     while len(size) > 3 and size[-1] == 1:
@@ -195,7 +196,8 @@ def _check_range(path: Path, array: Any) -> None:
             f"hu-range: {path} holds values that are not numbers; replace them by the HU of "
             "padding, e.g. -2048"
         )
-    if low < -32768 or high > 32767:
+    limits = np.iinfo(np.int16)
+    if low < limits.min or high > limits.max:
         raise ScanError(
             f"hu-range: {path} holds values from {low:g} to {high:g}, which no CT has in HU"
         )

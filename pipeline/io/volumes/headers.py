@@ -1,33 +1,46 @@
-"""Headers of MetaImage and NRRD, looked at before anything is read.
+"""Headers of MetaImage and NRRD, checked before any voxel is read.
 
 Both name a file for their voxels. That name must stay beside the header: a header from elsewhere
-must not make this program read ``/etc/passwd``. What a header leaves unsaid (its spacing) and what
-its voxels' file cannot hold is refused here, with a name, where a lenient reader would guess.
+must not make this program read ``/etc/passwd``. A header without spacing,
+or one that describes more voxels than their file can hold, is refused here by name, where a
+lenient reader would guess.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
+import numpy as np
+
 from lungseg.core.errors import ScanError
 
 SUFFIXES = {
-    ".mhd": "metaimage",
-    ".mha": "metaimage",
-    ".nii": "nifti",
     ".nii.gz": "nifti",
+    ".nii": "nifti",
     ".nrrd": "nrrd",
     ".nhdr": "nrrd",
+    ".mha": "metaimage",
+    ".mhd": "metaimage",
 }
+"""Formats by suffix; all are read and written."""
+METAIMAGE_TYPES = {
+    "MET_CHAR": "i1",
+    "MET_UCHAR": "u1",
+    "MET_SHORT": "i2",
+    "MET_USHORT": "u2",
+    "MET_INT": "i4",
+    "MET_UINT": "u4",
+    "MET_LONG": "i4",
+    "MET_ULONG": "u4",
+    "MET_LONG_LONG": "i8",
+    "MET_ULONG_LONG": "u8",
+    "MET_FLOAT": "f4",
+    "MET_DOUBLE": "f8",
+}
+"""numpy's name of each ElementType, without byte order."""
 _LONGEST_HEADER = 1 << 20
 # No deflate stream grows by more than this.
 _MOST_GROWTH = 1040
-_METAIMAGE_BYTES = {
-    **dict.fromkeys(("MET_CHAR", "MET_UCHAR"), 1),
-    **dict.fromkeys(("MET_SHORT", "MET_USHORT"), 2),
-    **dict.fromkeys(("MET_INT", "MET_UINT", "MET_LONG", "MET_ULONG", "MET_FLOAT"), 4),
-    **dict.fromkeys(("MET_LONG_LONG", "MET_ULONG_LONG", "MET_DOUBLE"), 8),
-}
 
 
 @dataclass(frozen=True)
@@ -41,7 +54,7 @@ class Checked:
     data
         File that holds the voxels; the header's own file if they follow it.
     data_offset
-        Where they begin in it.
+        Bytes before the first of them in that file.
     fields
         The header's lines, of MetaImage and NRRD, by name in lower case.
     """
@@ -53,13 +66,16 @@ class Checked:
 
 
 def suffix_of(path: Path) -> str:
-    """Suffix of an exchange format, in lower case, or empty."""
+    """Suffix of a MetaImage, NIfTI or NRRD file, in lower case; empty for any other file."""
     name = path.name.lower()
     return next((s for s in sorted(SUFFIXES, key=len, reverse=True) if name.endswith(s)), "")
 
 
 def data_file_of(path: Path) -> Path | None:
-    """File beside a header that holds its voxels; None if it is the same, absent or elsewhere."""
+    """File beside a ``.mhd`` or ``.nhdr`` that its header names for the voxels; it need not exist.
+
+    None if the voxels are in the header's own file, or it names none, or one outside its folder.
+    """
     try:
         suffix = suffix_of(path)
         if suffix == ".mhd":
@@ -75,7 +91,9 @@ def data_file_of(path: Path) -> Path | None:
 
 
 def check_header(path: Path) -> Checked:
-    """Check the header of an exchange file and tell where its voxels are.
+    """Check the header of a MetaImage or NRRD and tell where its voxels are.
+
+    A NIfTI is passed on unchecked: its header leaves nothing unsaid, and names no other file.
 
     Raises
     ------
@@ -111,9 +129,12 @@ def _check_metaimage(path: Path) -> Checked:
             f"spacing: {path} states no ElementSpacing; without it lengths are unknown: "
             "add the line `ElementSpacing = X Y Z`, in mm"
         )
-    width = _METAIMAGE_BYTES.get(fields["elementtype"])
-    if width is None:
-        raise ScanError(f"header: {path} has ElementType {fields['elementtype']!r}, not a number's")
+    kind = METAIMAGE_TYPES.get(fields["elementtype"])
+    if kind is None:
+        raise ScanError(
+            f"header: {path} has ElementType {fields['elementtype']!r}; expected one of "
+            f"{', '.join(METAIMAGE_TYPES)}"
+        )
     data = _beside(path, fields["elementdatafile"])
     if not data.is_file():
         raise ScanError(
@@ -122,7 +143,7 @@ def _check_metaimage(path: Path) -> Checked:
         )
     packed = fields.get("compresseddata", "false").lower() == "true"
     offset = _text_length(path, b"elementdatafile") if data == path else 0
-    _check_length(path, data, sizes, width, packed)
+    _check_length(path, data, sizes, np.dtype(kind).itemsize, packed)
     return Checked("metaimage", data, offset, fields)
 
 
@@ -158,8 +179,8 @@ def _metaimage_fields(path: Path) -> dict[str, str]:
         if key.strip().lower() == "elementdatafile":
             return fields
     raise ScanError(
-        f"header: {path} has no line `ElementDataFile = ...`; it is no MetaImage header, or cut "
-        "short"
+        f"header: {path} has no line `ElementDataFile = ...`; it is not a MetaImage header, or "
+        "cut short"
     )
 
 
@@ -167,8 +188,8 @@ def _nrrd_fields(path: Path) -> dict[str, str]:
     text = _head(path)
     if not text.startswith("NRRD000"):
         raise ScanError(
-            f"header: {path} begins with {text[:8]!r}, not NRRD0001 to NRRD0005; it is no NRRD, "
-            "or of a version nobody reads"
+            f"header: {path} begins with {text[:8]!r}, not NRRD0001 to NRRD0005; it is not an "
+            "NRRD, or of an unsupported version"
         )
     fields: dict[str, str] = {}
     for line in text.splitlines()[1:]:

@@ -1,7 +1,6 @@
-"""Volumes on disk: the cache's own HDF5 files, and the images people exchange.
+"""Volumes in the cache's own files: HDF5 by PyTables, one volume per file.
 
-The cache keeps one volume a file: HDF5 by PyTables, one slice a chunk, compressed as
-`lungseg.io.hdf5` says.
+A chunk is one slice, compressed as `lungseg.io.hdf5` says.
 """
 
 from pathlib import Path
@@ -35,7 +34,7 @@ def read(path: Path) -> AnyVolume:
     Raises
     ------
     DamagedOutputError
-        If it is not what was written, or is gone.
+        If it cannot be read, is not such a file, or is gone.
     """
     try:
         with tables.open_file(str(path), "r") as h5:
@@ -49,7 +48,15 @@ def read(path: Path) -> AnyVolume:
 
 
 def read_hu(path: Path) -> Volume[HU]:
-    """Read a CT volume, HU int16."""
+    """Read a CT volume, HU int16.
+
+    Raises
+    ------
+    DamagedOutputError
+        As `read`.
+    ScanError
+        If its voxels are of another type.
+    """
     volume = read(path)
     if volume.array.dtype != np.int16:
         raise ScanError(f"{path} holds {volume.array.dtype}, not HU as int16")
@@ -57,7 +64,13 @@ def read_hu(path: Path) -> Volume[HU]:
 
 
 def read_mask(path: Path) -> Volume[Mask]:
-    """Read a mask, bool."""
+    """Read a mask, bool; what is not 0 is True.
+
+    Raises
+    ------
+    DamagedOutputError
+        As `read`.
+    """
     volume = read(path)
     return volume.like(volume.array.astype(bool, copy=False))
 

@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from lungseg.core.errors import ScanError
-from lungseg.io.volumes.headers import Checked, check_header
+from lungseg.io.volumes.headers import METAIMAGE_TYPES, Checked, check_header
 
 Array = npt.NDArray[Any]
 Take = Callable[[Array, Array], None]
@@ -25,20 +25,6 @@ _PART_BYTES = 1 << 22
 _PACKED_BYTES = 1 << 18
 _MOST_AFTER = 1 << 26
 
-_METAIMAGE_TYPES = {
-    "MET_CHAR": "i1",
-    "MET_UCHAR": "u1",
-    "MET_SHORT": "i2",
-    "MET_USHORT": "u2",
-    "MET_INT": "i4",
-    "MET_UINT": "u4",
-    "MET_LONG": "i4",
-    "MET_ULONG": "u4",
-    "MET_LONG_LONG": "i8",
-    "MET_ULONG_LONG": "u8",
-    "MET_FLOAT": "f4",
-    "MET_DOUBLE": "f8",
-}
 _NIFTI_TYPES = {2: "u1", 4: "i2", 8: "i4", 16: "f4", 64: "f8", 256: "i1", 512: "u2", 768: "u4"}
 _NRRD_TYPES = {
     **dict.fromkeys(("signed char", "int8", "int8_t"), "i1"),
@@ -115,7 +101,7 @@ def read_voxels(voxels: Voxels, shape: tuple[int, ...], out: Array, take: Take) 
     Raises
     ------
     ScanError
-        If the file ends before, or its checksum is wrong.
+        If the file ends before the last voxel, or its checksum is wrong.
     """
     flat = out.reshape(-1)
     count = int(np.prod(shape))
@@ -149,7 +135,7 @@ class _Inflated:
         self._packed = b""
 
     def read(self, size: int) -> bytes:
-        """Up to `size` bytes; none at the end."""
+        """Read up to `size` bytes; none at the end."""
         while True:
             if self._inflate.eof:
                 self._packed = self._inflate.unused_data or self._file.read(_PACKED_BYTES)
@@ -200,8 +186,8 @@ def _finish(stream: Any, packing: str) -> None:
 def hold_no_hu(path: Path) -> bool:
     """Whether the header says that the voxels are of 8 bits and unscaled: a mask, not a CT.
 
-    Masks lie beside scans, and LUNA16's bear the very names of theirs. A header that cannot be
-    read says nothing; reading the scan will name its fault.
+    Masks lie beside scans, and LUNA16's have the very names of their scans. False for a header that
+    cannot be read: reading the scan will say what is wrong with it.
     """
     try:
         voxels = voxels_of(path, check_header(path))
@@ -221,7 +207,7 @@ def _of_metaimage(checked: Checked) -> Voxels | None:
     if fields.get("headersize", "0") != "0":
         return None
     big = is_true["binarydatabyteordermsb"] or is_true["elementbyteordermsb"]
-    dtype = np.dtype((">" if big else "<") + _METAIMAGE_TYPES[fields["elementtype"]])
+    dtype = np.dtype((">" if big else "<") + METAIMAGE_TYPES[fields["elementtype"]])
     packing = "data" if is_true["compresseddata"] else "none"
     return Voxels(checked.data, checked.data_offset, dtype, packing)
 
@@ -238,7 +224,7 @@ def _of_nrrd(checked: Checked) -> Voxels | None:
 
 
 def _of_nifti(path: Path) -> Voxels | None:
-    # Of ITK's reader these numbers come rounded to six digits, so they are read here.
+    # ITK's reader rounds slope and intercept to six digits, so they are read here.
     packed = path.name.lower().endswith(".gz")
     try:
         with path.open("rb") as file:

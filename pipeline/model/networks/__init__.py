@@ -1,10 +1,9 @@
 """The segmentation networks, built from stock Keras layers by name.
 
-What goes in is ``(n, height, width, channels) float32`` scaled to 0..1; what comes out is
-``(n, height, width, 2)`` probabilities (softmax: background, foreground) with ``classes = 2`` or
-``(n, height, width, 1)`` (sigmoid: foreground) with ``classes = 1``. In both the last channel is
-the foreground, and `foreground` picks it. With ``slice_head`` the output is a dictionary:
-``mask``, as above, and ``slice``, ``(n, 1)``, the probability that the slice holds any foreground.
+The input is ``(n, height, width, channels) float32`` scaled to 0..1, the output
+``(n, height, width, 2)`` probabilities of background and foreground (softmax). With
+``slice_head`` the output is a dictionary: ``mask``, as above, and ``slice``, ``(n, 1)``, the
+probability that the slice has any foreground. `foreground` takes either.
 
 Only stock layers are used, in functional form, so that a saved model loads with Keras's safe mode
 on, without any of this project's code, under every backend of Keras.
@@ -17,12 +16,12 @@ from lungseg.model.networks.settings import NetworkSettings, foreground
 
 __all__ = ["NetworkSettings", "build", "foreground", "mask_heads"]
 
-# `lungseg.model.networks.unetpp` names them so.
+# The names that `lungseg.model.networks.unetpp` gives them.
 HEAD = re.compile(r"mask_\d+")
 
 
 def build(settings: NetworkSettings) -> Any:
-    """Build the network of these settings, with fresh weights or the encoder's of a file.
+    """Build the network of these settings; its weights are random, or the encoder's from a file.
 
     Returns
     -------
@@ -32,7 +31,7 @@ def build(settings: NetworkSettings) -> Any:
     Raises
     ------
     ConfigError
-        If the encoder's weights cannot be had or do not fit.
+        If the encoder's weights cannot be fetched or read, or do not fit.
     """
     if settings.network == "nasnet_gcn_se":
         from lungseg.model.networks.nasnet_gcn_se import nasnet_gcn_se
@@ -48,12 +47,12 @@ def build(settings: NetworkSettings) -> Any:
 
 
 def mask_heads(net: Any) -> dict[str, Any]:
-    """Outputs ``mask_1``, ``mask_2`` ... of the heads whose mean is the mask; often there are none.
+    """Outputs ``mask_1``, ``mask_2`` ... of deep supervision's heads; empty without it.
 
     Parameters
     ----------
     net
-        A network of `build`'s.
+        A network that `build` made.
     """
     heads = [layer for layer in net.layers if HEAD.fullmatch(layer.name)]
     return {layer.name: layer.output for layer in heads}

@@ -1,4 +1,4 @@
-"""Pieces that several networks are made of: convolutions, attention, heads."""
+"""Layers that several networks share: convolutions, attention, heads."""
 
 from typing import Any
 
@@ -6,7 +6,7 @@ from lungseg.model.networks.settings import NetworkSettings
 
 Tensor = Any
 
-# The decoders' own; NASNet's encoder keeps the epsilon its weights were trained with.
+# Not in NASNet's encoder, which keeps the epsilon its weights were trained with.
 NORM_EPSILON = 1e-5
 
 
@@ -18,7 +18,7 @@ def input_of(settings: NetworkSettings) -> Tensor:
 
 
 def norm_relu(x: Tensor, settings: NetworkSettings) -> Tensor:
-    """`x` normalised over the batch, then its positive part."""
+    """Batch normalisation, ReLU."""
     from keras import layers
 
     x = layers.BatchNormalization(momentum=settings.norm_momentum, epsilon=NORM_EPSILON)(x)
@@ -34,27 +34,27 @@ def conv_norm_relu(x: Tensor, filters: int, kernel: int, settings: NetworkSettin
 
 
 def double_conv(x: Tensor, filters: int, settings: NetworkSettings, *, deep: bool) -> Tensor:
-    """Two 3x3 convolutions as in U-Net; drop-out between them where the level is `deep`."""
+    """Two 3x3 convolutions as in U-Net; dropout between them where the level is `deep`."""
     from keras import layers
 
     for last in (False, True):
         x = layers.Conv2D(filters, 3, padding="same", kernel_initializer="he_normal")(x)
-        x = norm_relu(x, settings) if settings.batch_norm else layers.ReLU()(x)
+        x = norm_relu(x, settings)
         if deep and settings.dropout and not last:
             x = layers.Dropout(settings.dropout)(x)
     return x
 
 
 def up_conv(x: Tensor, filters: int, settings: NetworkSettings) -> Tensor:
-    """Twice the size, by a 2x2 transposed convolution."""
+    """`x` at twice the size, by a 2x2 transposed convolution."""
     from keras import layers
 
     x = layers.Conv2DTranspose(filters, 2, strides=2, kernel_initializer="he_normal")(x)
-    return norm_relu(x, settings) if settings.batch_norm else layers.ReLU()(x)
+    return norm_relu(x, settings)
 
 
 def squeeze_excite(x: Tensor, ratio: int = 8) -> Tensor:
-    """`x` with each channel weighted by what all channels hold in the mean (Hu et al. 2018)."""
+    """`x` with each channel weighted according to the means of all channels (Hu et al. 2018)."""
     from keras import layers
 
     channels = x.shape[-1]
@@ -67,7 +67,7 @@ def squeeze_excite(x: Tensor, ratio: int = 8) -> Tensor:
 
 
 def global_conv(x: Tensor, filters: int, kernel: int) -> Tensor:
-    """A `kernel` x `kernel` view at the price of four strips (GCN; Peng et al. 2017)."""
+    """Global convolution, `kernel` x `kernel`, from four thin ones (GCN; Peng et al. 2017)."""
     from keras import layers
 
     paths = []
@@ -78,10 +78,10 @@ def global_conv(x: Tensor, filters: int, kernel: int) -> Tensor:
 
 
 def double_to(x: Tensor, height: int, width: int) -> Tensor:
-    """`x` doubled bilinearly, then cut to height x width at its first lines.
+    """`x` doubled bilinearly, then cropped to height x width at its first rows and columns.
 
-    An encoder that halves an odd size upwards (25 to 13) leaves a doubled map one line too
-    large. Dropping the first line keeps the half-pixel shift that even sizes have.
+    An encoder halves an odd size upwards (25 to 13), so that the doubled map is one row too large.
+    Dropping the first row keeps the half-pixel shift that even sizes have.
     """
     from keras import layers
 
@@ -91,29 +91,28 @@ def double_to(x: Tensor, height: int, width: int) -> Tensor:
 
 
 def outputs_of(x: Tensor, bottom: Tensor, settings: NetworkSettings) -> Tensor:
-    """What the network says: the mask from `x`, and the slice's verdict from `bottom` if asked.
+    """The network's output: the mask from `x`, and with a slice head its answer from `bottom`.
 
     Probabilities are float32 under any mixed precision.
     """
-    mask = mask_head(x, settings, "mask")
+    mask = mask_head(x, "mask")
     if not settings.slice_head:
         return mask
     return {"mask": mask, "slice": slice_head(bottom)}
 
 
-def mask_head(x: Tensor, settings: NetworkSettings, name: str) -> Tensor:
-    """Probabilities of the classes from a 1x1 convolution of `x`."""
+def mask_head(x: Tensor, name: str) -> Tensor:
+    """Probabilities ``(n, h, w, 2)`` of background and foreground from a 1x1 convolution of `x`."""
     from keras import layers
 
-    logits = layers.Conv2D(settings.classes, 1, name=f"{name}_logits")(x)
-    activation = "softmax" if settings.classes == 2 else "sigmoid"
-    return layers.Activation(activation, dtype="float32", name=name)(logits)
+    logits = layers.Conv2D(2, 1, name=f"{name}_logits")(x)
+    return layers.Activation("softmax", dtype="float32", name=name)(logits)
 
 
 def slice_head(bottom: Tensor) -> Tensor:
-    """Probability ``(n, 1)`` that the slice holds any foreground.
+    """Probability ``(n, 1)`` that the slice has any foreground.
 
-    The maximum beside the mean, because a nodule of a few pixels is lost in a mean.
+    From the maximum as well as the mean, because a nodule of a few pixels vanishes in a mean.
     """
     from keras import layers
 

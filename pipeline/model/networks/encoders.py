@@ -1,4 +1,4 @@
-"""Encoders' weights from files or from ImageNet, and the encoders that U-Net can borrow."""
+"""Encoders of keras.applications for U-Net, and weights of encoders from files or ImageNet."""
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -14,8 +14,8 @@ IMAGENET = "imagenet"
 def borrowed_levels(image: Tensor, settings: NetworkSettings) -> list[Tensor]:
     """Maps at 1/2, 1/4 ... of `image` from an encoder of keras.applications, finest first.
 
-    The encoder's map of a level is the last one of exactly that size. A single channel is given
-    thrice, so that weights learnt on colours fit.
+    The encoder's map of a level is the last one of exactly that size. A single channel is repeated
+    three times, so that weights trained on colours fit.
     """
     import keras
     from keras import layers
@@ -42,8 +42,8 @@ def last_map(encoder: Any, settings: NetworkSettings, shrink: int) -> Tensor:
     maps = [layer.output for layer in encoder.layers if layer.output.shape[1:3] == size]
     if not maps:
         raise ConfigError(
-            f"{settings.encoder} has no map of 1/{shrink} of the image; set depth below "
-            f"{settings.depth}"
+            f"{settings.encoder} has no map of 1/{shrink} of the image's size",
+            setting=f"depth={settings.depth - 1}",
         )
     return maps[-1]
 
@@ -54,8 +54,8 @@ def load_nasnet(encoder: Any, settings: NetworkSettings) -> None:
     Raises
     ------
     ConfigError
-        If ImageNet's are asked for other than three channels or cannot be fetched, or the file
-        is not there, cannot be read or does not fit.
+        If weights of ImageNet are to be loaded for other than three channels or cannot be fetched,
+        or the file does not exist, cannot be read or does not fit.
     """
     import keras
 
@@ -63,8 +63,8 @@ def load_nasnet(encoder: Any, settings: NetworkSettings) -> None:
     if source == IMAGENET:
         if settings.channels != 3:
             raise ConfigError(
-                f"ImageNet's weights want 3 channels, the table gives {settings.channels}; set "
-                "the context to 1 neighbour on each side or leave encoder_weights empty"
+                f"ImageNet's weights are for 3 channels, not {settings.channels}",
+                setting=("context=1", "imagenet=false"),
             )
         copy_weights(fetched(keras.applications.NASNetMobile, (224, 224, 3)), encoder, "ImageNet")
     elif source:
@@ -72,19 +72,31 @@ def load_nasnet(encoder: Any, settings: NetworkSettings) -> None:
 
 
 def fetched(application: Callable[..., Any], shape: tuple[int, int, int]) -> Any:
-    """The application without its top, ImageNet's weights fetched by Keras (or from its cache)."""
+    """The application without its top, with ImageNet's weights, which Keras downloads once.
+
+    Raises
+    ------
+    ConfigError
+        If they cannot be downloaded.
+    """
     try:
         return application(input_shape=shape, include_top=False, weights=IMAGENET)
     except Exception as error:
         # Keras raises plain Exception for a download that failed.
         raise ConfigError(
-            f"Keras could not give ImageNet's weights ({error}); connect to the network once, or "
-            "set encoder_weights to a file (.keras) that holds them, or to nothing"
+            f"Keras could not fetch ImageNet's weights ({error}); connect to the network once, or "
+            "set encoder_weights to a .keras file with such weights, or leave it empty"
         ) from error
 
 
 def load_weights(encoder: Any, file: str) -> None:
-    """Fill `encoder` from a ``.keras`` model that has layers of the same names and shapes."""
+    """Load the weights of `encoder` from the layers of the same names in a ``.keras`` file.
+
+    Raises
+    ------
+    ConfigError
+        If there is no such file, Keras cannot load it, or its weights do not fit.
+    """
     import keras
 
     path = Path(file)
@@ -130,7 +142,7 @@ def copy_weights(source: Any, encoder: Any, named: str) -> None:
 
 
 def plain_layers(model: Any) -> Iterator[Any]:
-    """Every layer of `model`, those of models inside it too."""
+    """Every layer of `model`, also those of models nested in it."""
     for layer in model.layers:
         if hasattr(layer, "layers"):
             yield from plain_layers(layer)

@@ -1,10 +1,10 @@
 """The NASNet-A encoder in its mobile size (Zoph et al. 2018), from stock layers.
 
 keras.applications has this network too, with the same layers under the same names, and its
-ImageNet weights load into this one (the tests hold both to equal outputs). It is built here
-because Keras refuses its own under PyTorch, names the layers the decoder taps by a running number
-that depends on what was built before, and fixes the memory of the normalisation at 0.9997: some
-3,000 steps until the running statistics mean anything, which is longer than a small training.
+ImageNet weights load into this one (the tests compare the outputs of both). It is built here
+because Keras refuses its own on PyTorch, gives the layers that the decoder needs a running number
+which depends on what was built before, and fixes the normalisation's momentum at 0.9997: it takes
+some 3,000 steps until the running statistics are useful, longer than a small training.
 """
 
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ STEM_FILTERS = 32
 
 @dataclass(frozen=True)
 class Encoded:
-    """What the encoder gives its decoder: the bottom and, from coarse to fine, three skips."""
+    """The encoder's output: the map at the bottom and three skips from coarse to fine."""
 
     bottom: Tensor
     skips: tuple[Tensor, Tensor, Tensor]
@@ -26,12 +26,12 @@ class Encoded:
 
 @dataclass(frozen=True)
 class Cells:
-    """The building blocks of NASNet-A, with one memory of the normalisation for all."""
+    """The building blocks of NASNet-A, all with one momentum of the batch normalisation."""
 
     norm_momentum: float
 
     def norm(self, x: Tensor, name: str) -> Tensor:
-        """`x` normalised over the batch."""
+        """Batch normalisation of `x`."""
         from keras import layers
 
         return layers.BatchNormalization(momentum=self.norm_momentum, epsilon=1e-3, name=name)(x)
@@ -45,7 +45,7 @@ class Cells:
         )
 
     def separable(self, x: Tensor, filters: int, kernel: int, name: str, stride: int = 1) -> Tensor:
-        """Twice ReLU, separable convolution, normalisation; the first one strides."""
+        """ReLU, separable convolution, normalisation, all twice; the first has the stride."""
         from keras import layers
 
         for turn in (1, 2):
@@ -68,20 +68,20 @@ class Cells:
         return x
 
     def squeeze(self, x: Tensor, filters: int, kind: str, cell: str) -> Tensor:
-        """The cell's own input brought to its number of filters."""
+        """The cell's input `x` with the cell's number of filters."""
         from keras import layers
 
         x = layers.ReLU(name=f"{kind}_relu_1_{cell}")(x)
         return self.norm(self.point(x, filters, f"{kind}_conv_1_{cell}"), f"{kind}_bn_1_{cell}")
 
     def adjust(self, before: Tensor | None, x: Tensor, filters: int, cell: str) -> Tensor:
-        """The previous cell's input brought to the size and filters that this cell needs."""
+        """`before`, the previous cell's input, with the size and the filters of this cell."""
         from keras import layers
 
         if before is None:
             return x
         if before.shape[1:3] != x.shape[1:3]:
-            # Halved without losing every other pixel: two grids, one shifted by a pixel.
+            # Half the size without losing pixels: two grids, one shifted by a pixel.
             before = layers.ReLU(name=f"adjust_relu_1_{cell}")(before)
             shifted = layers.ZeroPadding2D(((0, 1), (0, 1)), name=f"adjust_pad_{cell}")(before)
             shifted = layers.Cropping2D(((1, 0), (1, 0)), name=f"adjust_crop_{cell}")(shifted)
@@ -98,7 +98,7 @@ class Cells:
         return before
 
     def normal(self, x: Tensor, before: Tensor, filters: int, cell: str) -> Tensor:
-        """A cell that keeps the size."""
+        """Output of a cell that keeps the size."""
         from keras import layers
 
         def mean(y: Tensor, side: str) -> Tensor:
@@ -122,7 +122,7 @@ class Cells:
     def reduction(
         self, x: Tensor, before: Tensor | None, filters: int, cell: str
     ) -> tuple[Tensor, Tensor]:
-        """A cell that halves the size, and the skip: its two inputs at the size they still have."""
+        """Output of a cell that halves the size, and the skip: its two inputs at full size."""
         from keras import layers
 
         def separable(y: Tensor, kernel: int, side: str, stride: int = 2) -> Tensor:
@@ -167,7 +167,7 @@ def halving_pad(x: Tensor, kernel: int) -> tuple[tuple[int, int], tuple[int, int
 def nasnet_mobile(image: Tensor, norm_momentum: float, blocks: int = 4) -> Encoded:
     """Encode `image` ``(n, h, w, c)``; skips at 1/16, 1/8 and 1/4 of its size, bottom at 1/32.
 
-    NASNetMobile has four `blocks`, size-keeping cells a stage; fewer make a shallower encoder.
+    NASNetMobile has four `blocks`, normal cells in each stage; fewer make a shallower encoder.
     """
     from keras import layers
 

@@ -2,10 +2,10 @@
 
 The network of Ghofrani Majelan's MSc thesis (2020, docs/sources.md). At 400 x 400 x 1 it has
 22,049,958 parameters, as in the thesis's code. Two things differ, and neither has weights: the
-skip connections start at the inputs of the encoder's reduction cells, returned by the cells
-themselves (the thesis's code counts layers, whose numbers change between versions of Keras), and
-maps are upsampled with pixel centres in place (there corner to corner, through 199 pixels, which
-shifts the levels against each other).
+skip connections are the inputs of the encoder's reduction cells, returned by the cells themselves
+(the thesis's code counts layers, whose numbers change between versions of Keras), and maps are
+upsampled with pixel centres in place (there corner to corner, through 199 pixels, which shifts the
+levels against each other).
 """
 
 from dataclasses import dataclass
@@ -56,65 +56,66 @@ def nasnet_gcn_se(settings: NetworkSettings) -> Any:
 
 
 @dataclass(frozen=True)
-class Views:
-    """At which ranges a level is looked at, side by side.
+class Branches:
+    """The parallel convolutions of a level, each with another receptive field.
 
     Attributes
     ----------
-    squares
+    square
         Whether there is an undilated 3x3 convolution.
     dilations
-        Of the separable 3x3 convolutions, px.
-    strip
-        Length of the global convolution's strips, px.
+        Dilations of the separable 3x3 convolutions, px.
+    global_kernel
+        Size of the global convolution, px.
     """
 
-    squares: bool
+    square: bool
     dilations: tuple[int, ...]
-    strip: int
+    global_kernel: int
 
 
-BOTTOM_VIEWS = Views(squares=True, dilations=(2, 3, 4, 5), strip=BOTTOM_KERNEL)
-SKIP_VIEWS = Views(squares=False, dilations=(3, 6), strip=SKIP_KERNEL)
+BOTTOM_BRANCHES = Branches(square=True, dilations=(2, 3, 4, 5), global_kernel=BOTTOM_KERNEL)
+SKIP_BRANCHES = Branches(square=False, dilations=(3, 6), global_kernel=SKIP_KERNEL)
 
 
 def full_decoder(x: Tensor, skips: tuple[Tensor, ...], settings: NetworkSettings) -> Tensor:
-    """From the bottom up to a quarter of the image: attention over every join of two levels."""
+    """From the bottom to a quarter of the image's size, with attention where two levels join."""
     from keras import layers
 
-    x = branches(x, BOTTOM_WIDTH, BOTTOM_VIEWS, settings)
+    x = parallel(x, BOTTOM_WIDTH, BOTTOM_BRANCHES, settings)
     for skip, skip_width, width in zip(skips, SKIP_WIDTHS, DECODER_WIDTHS, strict=True):
         x = double_to(x, *skip.shape[1:3])
-        side = branches(skip, skip_width, SKIP_VIEWS, settings)
+        side = parallel(skip, skip_width, SKIP_BRANCHES, settings)
         x = squeeze_excite(layers.Concatenate()([x, side]))
         x = dropped(conv_norm_relu(x, width, 3, settings), settings)
     return x
 
 
-def branches(x: Tensor, width: int, views: Views, settings: NetworkSettings) -> Tensor:
-    """`x` seen at many ranges side by side, with attention before and after to choose among them.
+def parallel(x: Tensor, width: int, branches: Branches, settings: NetworkSettings) -> Tensor:
+    """Parallel convolutions of `x`, with attention over the channels before and after.
 
-    A nodule of 3 mm and a mass of 3 cm are told from vessel and wall at different ranges.
+    A nodule of 3 mm and a mass of 3 cm need different receptive fields to be distinguished from
+    vessels and chest wall.
     """
     from keras import layers
 
     x = squeeze_excite(x)
-    seen = [conv_norm_relu(x, width, 1, settings)]
-    if views.squares:
-        seen.append(conv_norm_relu(x, width, 3, settings))
-    for dilation in views.dilations:
-        square = layers.SeparableConv2D(width, 3, padding="same", dilation_rate=dilation)(x)
-        seen.append(norm_relu(square, settings))
-    seen.append(norm_relu(global_conv(x, width, views.strip), settings))
-    x = squeeze_excite(layers.Concatenate()(seen))
+    maps = [conv_norm_relu(x, width, 1, settings)]
+    if branches.square:
+        maps.append(conv_norm_relu(x, width, 3, settings))
+    for dilation in branches.dilations:
+        dilated = layers.SeparableConv2D(width, 3, padding="same", dilation_rate=dilation)(x)
+        maps.append(norm_relu(dilated, settings))
+    maps.append(norm_relu(global_conv(x, width, branches.global_kernel), settings))
+    x = squeeze_excite(layers.Concatenate()(maps))
     return conv_norm_relu(x, width, 1, settings)
 
 
 def lite_decoder(x: Tensor, skips: tuple[Tensor, ...], settings: NetworkSettings) -> Tensor:
-    """The decoder of the thesis's figure: a plain global convolution a level, summed on the way up.
+    """The decoder that the thesis's figure shows: one global convolution in each level, added up.
 
-    256 filters at the bottom, then 128, 64 and 16; the sum of two levels has the coarser one's map
-    brought to the finer one's filters by a 1x1 convolution.
+    256 filters at the bottom, then 128, 64 and 16; before two levels are added, a 1x1 convolution
+    brings the coarser one to the finer one's number of filters.
     """
     from keras import layers
 
@@ -127,7 +128,7 @@ def lite_decoder(x: Tensor, skips: tuple[Tensor, ...], settings: NetworkSettings
 
 
 def dropped(x: Tensor, settings: NetworkSettings) -> Tensor:
-    """`x` with drop-out, where it is asked for."""
+    """`x` after dropout, if there is any."""
     from keras import layers
 
     return layers.Dropout(settings.dropout)(x) if settings.dropout else x

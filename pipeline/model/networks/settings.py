@@ -1,4 +1,4 @@
-"""What a network is made from, checked when it is written down, not when it is built."""
+"""Settings of a network, checked when they are made, not when the network is built."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -14,7 +14,7 @@ DECODERS = ("full", "lite")
 
 @dataclass(frozen=True, kw_only=True)
 class NetworkSettings:
-    """Everything that decides a network's layers.
+    """Everything that decides a network's layers; the defaults are those of `train`, too.
 
     Attributes
     ----------
@@ -24,47 +24,43 @@ class NetworkSettings:
         Pixels of a slice, each a multiple of `step` and at least 32.
     channels
         1, or ``2 * context + 1`` neighbouring slices.
-    classes
-        2 for a softmax over background and foreground, 1 for a sigmoid.
     base_width, depth
         Filters of the first level and number of levels (`unet`, `unetpp`); each level down has
         twice the filters and half the pixels.
     blocks
-        Cells a stage of `nasnet_gcn_se`'s encoder; NASNetMobile has 4, and ImageNet's weights are
-        for 4.
+        Normal cells in each stage of `nasnet_gcn_se`'s encoder; NASNetMobile has 4, and weights
+        trained on ImageNet fit 4 alone.
     dropout
-        Share of the activations dropped in the two deepest levels.
-    batch_norm
-        Whether each convolution of `unet` and `unetpp` is followed by batch normalisation.
+        Share of the activations dropped: by `unet` and `unetpp` in their two deepest levels, by
+        `nasnet_gcn_se` after each level of its decoder.
     norm_momentum
         Share of the running mean and variance that each training step keeps.
     decoder
         ``full`` or ``lite`` (`nasnet_gcn_se`).
     deep_supervision
-        Whether the output is the mean of a head on each row end of `unetpp`.
+        Whether `unetpp` has a head at the end of each step of its top row; the output is then
+        their mean.
     slice_head
-        Whether a second output says how likely the slice holds any foreground.
+        Whether there is a second output, the probability that the slice has any foreground.
     encoder
-        Name of a network of keras.applications that takes the place of `unet`'s own encoder.
+        Name of a network of keras.applications that replaces `unet`'s own encoder.
     encoder_weights
-        "" for none, ``imagenet``, or the path of a ``.keras`` or ``.h5`` file.
+        "" for none, ``imagenet``, or the path of a ``.keras`` file.
 
     Raises
     ------
     ConfigError
-        If a value is not one the networks know, or the settings do not go together.
+        If a value is not allowed, or the settings contradict each other.
     """
 
     network: str
     height: int
     width: int
     channels: int = 1
-    classes: int = 2
     base_width: int = 64
     depth: int = 5
     blocks: int = 4
     dropout: float = 0.0
-    batch_norm: bool = True
     norm_momentum: float = 0.99
     decoder: str = "full"
     deep_supervision: bool = False
@@ -76,21 +72,23 @@ class NetworkSettings:
         _one_of("network", self.network, NETWORKS)
         _one_of("decoder", self.decoder, DECODERS)
         _one_of("encoder", self.encoder, ("", *ENCODER_SCALES))
-        _one_of("classes", self.classes, (1, 2))
         if self.encoder and self.network != "unet":
             raise ConfigError(
-                f"encoder {self.encoder} was asked of {self.network}; only unet takes an encoder "
-                "of keras.applications: leave encoder empty or set network to unet"
+                f"encoder {self.encoder} was chosen for {self.network}; only unet takes an "
+                "encoder of keras.applications",
+                setting="network=unet",
             )
         if self.encoder_weights and not self.encoder and self.network != "nasnet_gcn_se":
             raise ConfigError(
                 f"encoder_weights {self.encoder_weights} was given for {self.network} without an "
-                f"encoder to load it into; set encoder to one of {', '.join(ENCODER_SCALES)}"
+                "encoder to load it into",
+                setting=f"encoder to one of {tuple(ENCODER_SCALES)}",
             )
         if self.encoder and self.channels not in (1, 3):
             raise ConfigError(
-                f"{self.encoder} sees three colours; it takes 1 channel (given thrice) or 3, not "
-                f"{self.channels}: set the context to 0 or 1"
+                f"{self.encoder} takes colours: 1 channel (repeated three times) or 3, not "
+                f"{self.channels}",
+                setting=("context=0", "context=1"),
             )
         if min(self.channels, self.base_width, self.blocks) < 1 or not 2 <= self.depth <= 8:
             raise ConfigError(
@@ -104,8 +102,8 @@ class NetworkSettings:
             )
         if any(px < 32 or px % self.step for px in (self.height, self.width)):
             raise ConfigError(
-                f"slices of {self.height} x {self.width} do not fit {self.network}; height and "
-                f"width must be multiples of {self.step} and at least 32"
+                f"slices of {self.height} x {self.width} pixels do not fit {self.network}; height "
+                f"and width must be multiples of {self.step} and at least 32"
             )
 
     @property
@@ -116,7 +114,7 @@ class NetworkSettings:
         return 32 if self.encoder else int(2 ** (self.depth - 1))
 
 
-# What takes an input of 0..1 to the range that the encoder's ImageNet weights were trained on.
+# Scale and offset from an input of 0..1 to the range that the encoder's ImageNet weights expect.
 ENCODER_SCALES: dict[str, tuple[Any, Any]] = {
     "DenseNet121": (
         [1 / 0.229, 1 / 0.224, 1 / 0.225],
@@ -134,12 +132,12 @@ def _one_of(name: str, value: object, known: tuple[object, ...]) -> None:
 
 
 def foreground(prediction: Any) -> npt.NDArray[np.float32]:
-    """Foreground probability ``(n, h, w) float32`` of what a network predicted.
+    """Foreground probability ``(n, h, w) float32`` from a network's output.
 
     Parameters
     ----------
     prediction
-        Output of ``predict``: ``(n, h, w, 1 or 2)``, or the dictionary of a two-headed network.
+        ``(n, h, w, 2)``, or the dictionary of a network with a slice head.
     """
     mask = prediction["mask"] if isinstance(prediction, dict) else prediction
     return np.asarray(mask[..., -1], np.float32)

@@ -1,8 +1,8 @@
 """U-Net (Ronneberger et al. 2015), padded and batch-normalised, with its own or a borrowed encoder.
 
-With one channel, one class, 64 filters and five levels it has 31,044,289 trainable parameters,
-as the network of Wu's Lung-Segmentation (2018, docs/sources.md) has; 13,696 running statistics of
-the normalisation are not counted.
+With one channel, 64 filters and five levels it has 31,044,354 trainable parameters: those of Wu's
+Lung-Segmentation (2018, docs/sources.md), which has a sigmoid for its only class, and 65 for the
+second class. The 13,696 running statistics of the normalisation are not counted.
 """
 
 from typing import Any
@@ -34,7 +34,7 @@ def unet(settings: NetworkSettings) -> Any:
 
 
 def own_levels(image: Tensor, settings: NetworkSettings) -> list[Tensor]:
-    """The contracting path's maps, each level half as large and twice as deep."""
+    """The encoder's maps, finest first: each level has half the size and twice the filters."""
     from keras import layers
 
     levels: list[Tensor] = []
@@ -53,5 +53,5 @@ def width_of(level: int, settings: NetworkSettings) -> int:
 
 
 def is_deep(level: int, settings: NetworkSettings) -> bool:
-    """Whether drop-out acts here: on the two deepest levels, whose maps say what, not where."""
+    """Whether the level has dropout: the two deepest, whose maps tell what there is, not where."""
     return level >= settings.depth - 2

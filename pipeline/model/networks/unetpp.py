@@ -1,8 +1,9 @@
 """U-Net++ (Zhou et al. 2018): U-Net whose skips are nested, dense rows of convolutions.
 
-Node (i, j) is level i after j steps up; it sees every earlier node of its row and the enlarged
-node (i + 1, j - 1) below. With deep supervision each node (0, j) has a head, ``mask_j``, and the
-output is the mean of their probabilities; `lungseg.model.training_heads` gives each its own loss.
+Node (i, j) is level i after j steps up; its input is every earlier node of its row and the
+enlarged node (i + 1, j - 1) below. With deep supervision each node (0, j) has a head, ``mask_j``,
+and the output is the mean of their probabilities; `lungseg.model.training_heads` gives each its
+own loss.
 """
 
 from typing import Any
@@ -39,7 +40,7 @@ def unetpp(settings: NetworkSettings) -> Any:
     if not settings.deep_supervision or len(ends) < 2:
         outputs = outputs_of(ends[-1], bottom, settings)
     else:
-        heads = [mask_head(x, settings, f"mask_{j}") for j, x in enumerate(ends, 1)]
+        heads = [mask_head(x, f"mask_{j}") for j, x in enumerate(ends, 1)]
         mask = layers.Average(dtype="float32", name="mask")(heads)
         outputs = {"mask": mask, "slice": slice_head(bottom)} if settings.slice_head else mask
     return keras.Model(image, outputs, name="unetpp")

@@ -54,7 +54,7 @@ def test_plain_with_two_diameters_and_readers(tmp_path):
         ("a,1,2,3,1200", "line 3: a diameter of 1200 mm; expected 1 to 100 mm"),
         ("a,1,2,3,-5", "line 3: a diameter of -5 mm"),
         ("a,1,2,3,", "line 3: the diameter is unknown"),
-        ("a,50.1,60.1,70.1,9", r"line 3: the place of line 2 again \(within 0.5 mm\)"),
+        ("a,50.1,60.1,70.1,9", r"line 3: a duplicate of line 2 \(within 0.5 mm\)"),
     ],
 )
 def test_a_row_that_cannot_be_used_is_listed_with_its_line(tmp_path, row, problem):
@@ -166,5 +166,5 @@ def test_luna16s_own_lists(data):
     excluded = read_coordinates(folder / "annotations_excluded.csv", unknown_size=True)
     assert sum(map(len, excluded.findings.values())) + len(excluded.problems) == 35192
     assert all(
-        "again" in problem.text or "diameter" in problem.text for problem in excluded.problems
+        "a duplicate" in problem.text or "diameter" in problem.text for problem in excluded.problems
     )

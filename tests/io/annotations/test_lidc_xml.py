@@ -10,7 +10,7 @@ from tests.readings import box_reading, xml_text
 
 @pytest.fixture(autouse=True)
 def _fresh():
-    lidc_xml.index.cache_clear()
+    lidc_xml.files_by_series.cache_clear()
 
 
 def write(folder, text, name="a/069.xml"):
@@ -48,12 +48,14 @@ def test_a_hole_and_a_rating_left_out(tmp_path):
     assert len(reading.ratings) == 8
 
 
-def test_the_index_reads_lidcs_files_alone(tmp_path):
+def test_files_that_are_not_lidcs_are_left_out(tmp_path):
     write(tmp_path, xml_text("1.2", []))
     write(tmp_path, xml_text("1.2", []), "b/copy.xml")
     write(tmp_path, "<IdriReadMessage><CXRSeriesInstanceUid>1.5</CXRSeriesInstanceUid>", "x.xml")
     write(tmp_path, "junk", "._069.xml")
-    assert {uid: len(paths) for uid, paths in lidc_xml.index(tmp_path).items()} == {"1.2": 2}
+    assert {uid: len(paths) for uid, paths in lidc_xml.files_by_series(tmp_path).items()} == {
+        "1.2": 2
+    }
     assert lidc_xml.read_scan("1.2", tmp_path).readings == ()
 
 
@@ -105,9 +107,9 @@ def test_a_missing_folder_and_a_folder_without_files_are_named(tmp_path):
 
 @pytest.mark.data
 def test_real_files_say_what_the_database_says(data):
-    index = lidc_xml.index(data / "xml")
-    assert len(index) == 4
-    for uid in index:
+    by_series = lidc_xml.files_by_series(data / "xml")
+    assert len(by_series) == 4
+    for uid in by_series:
         xml, database = lidc_xml.read_scan(uid, data / "xml"), lidc_database.read_scan(uid)
         assert xml.sessions == 4
         assert len(xml.readings) == len(database.readings)

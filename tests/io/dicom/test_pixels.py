@@ -12,7 +12,7 @@ from pydicom.uid import JPEG2000Lossless, JPEGLSLossless, RLELossless
 from lungseg.core.errors import ScanError
 from lungseg.io.dicom.decoder import DECODER
 from lungseg.io.dicom.header import read_header
-from lungseg.io.dicom.pixels import fill, slice_hu
+from lungseg.io.dicom.pixels import read_plane, slice_hu
 from lungseg.io.dicom.planes import planes_of
 from tests.io.dicom.dicom_files import dataset, save, write_enhanced, write_slice
 
@@ -22,7 +22,7 @@ RNG = np.random.default_rng(7)
 def read(path):
     (plane,) = planes_of(read_header(path))
     out = np.empty((plane.rows, plane.columns), np.int16)
-    return out, fill(plane, out)
+    return out, read_plane(plane, out)
 
 
 @given(

@@ -143,7 +143,7 @@ def test_a_missing_rescale_is_accepted_by_a_setting(tmp_path):
 def test_a_file_that_changed_its_kind_is_refused(tmp_path):
     files = write_series(tmp_path, STORED[:3], positions(3))
     files[2].write_text("I was a slice")
-    with pytest.raises(ScanError, match=r"truncated: .*002.dcm is no DICOM file any more"):
+    with pytest.raises(ScanError, match=r"truncated: .*002.dcm is not a DICOM file any more"):
         read_series(files, RULES)
 
 

@@ -11,7 +11,7 @@ import pytest
 
 from lungseg.core.errors import ScanError
 from lungseg.io.sources import index as module
-from lungseg.io.sources.index import index, read_source, write_source
+from lungseg.io.sources.index import find_scans, read_source, write_source
 from lungseg.io.volumes.formats import write_volume
 from lungseg.volume import Geometry, Volume
 from tests.io.dicom.dicom_files import (
@@ -34,7 +34,7 @@ def tree(tmp_path):
 @pytest.fixture
 def look(tree, tmp_path):
     def look(*roots):
-        return index(list(roots) or [tree], tmp_path / "headers.cache")
+        return find_scans(list(roots) or [tree], tmp_path / "headers.cache")
 
     return look
 
@@ -275,7 +275,7 @@ def test_two_forms_of_one_name_in_a_folder_are_a_fault(tree, look):
     found, (left,) = look()
     assert not found
     assert left.fault
-    assert left.reason.startswith("doubled: ")
+    assert left.reason.startswith("duplicates: ")
     assert "a.mha and " in left.reason
 
 
@@ -383,14 +383,14 @@ def test_the_identity_of_a_mhd_is_of_its_voxels_too(tree, look):
 
 
 @pytest.mark.parametrize("content", [b"no database", b""])
-def test_a_damaged_index_is_made_anew(tree, look, tmp_path, content):
+def test_a_damaged_cache_of_headers_is_thrown_away(tree, look, tmp_path, content):
     series(tree, "1.2.1")
     (tmp_path / "headers.cache").write_bytes(content)
     assert len(look()[0]) == 1
     assert len(look()[0]) == 1
 
 
-def test_an_index_of_another_version_is_made_anew(tree, look, tmp_path):
+def test_a_cache_of_another_version_is_thrown_away(tree, look, tmp_path):
     series(tree, "1.2.1")
     look()
     with sqlite3.connect(tmp_path / "headers.cache") as database:
@@ -400,7 +400,7 @@ def test_an_index_of_another_version_is_made_anew(tree, look, tmp_path):
     assert look()[0][0].scan == "1.2.1"
 
 
-def test_an_index_that_another_run_writes_does_not_stop_this_run(tree, look, tmp_path, monkeypatch):
+def test_a_cache_that_another_run_writes_does_not_stop_this_run(tree, look, tmp_path, monkeypatch):
     series(tree, "1.2.1")
 
     def locked(self):
@@ -429,13 +429,13 @@ def test_a_source_comes_back_as_it_was_written(tree, look, tmp_path):
 @pytest.mark.parametrize("content", ["", "{}", '{"files": []}', "[1]"])
 def test_a_damaged_source_is_refused(tmp_path, content):
     (tmp_path / "s.json").write_text(content)
-    with pytest.raises(ScanError, match=r"s.json does not describe a scan .* made anew"):
+    with pytest.raises(ScanError, match=r"s.json does not describe a scan .* name its"):
         read_source(tmp_path / "s.json")
 
 
 @pytest.mark.data
 def test_the_real_tree_is_separated_into_scans(data, tmp_path):
-    found, left_out = index([data / "LIDC-IDRI", data / "odd/dcm_qa_ct"], tmp_path / "c")
+    found, left_out = find_scans([data / "LIDC-IDRI", data / "odd/dcm_qa_ct"], tmp_path / "c")
     assert [(s.patient, len(s.files)) for s in sorted(found, key=lambda s: s.patient)] == [
         ("LIDC-IDRI-0001", 16),
         ("LIDC-IDRI-0002", 12),

@@ -358,9 +358,11 @@ def test_unsigned_values_beyond_hu_are_refused(tmp_path):
         read_hu_file(written(tmp_path / "a.mha", array))
 
 
-def test_an_unknown_suffix_is_a_wrong_setting(tmp_path):
-    with pytest.raises(ConfigError, match=r"a.png: no format .* \.nii\.gz"):
-        written(tmp_path / "a.png")
+@pytest.mark.parametrize("name", ["a.png", "a.MHD", "a.NII"])
+def test_an_unknown_suffix_is_a_wrong_setting(tmp_path, name):
+    with pytest.raises(ConfigError, match=rf"{name}: the name tells no format; .* \.nii\.gz"):
+        written(tmp_path / name)
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize(
