@@ -188,6 +188,16 @@ def close_ups(
         HU shown as black and as white.
     width_px
         Width of 60 mm, pixels.
+
+    Examples
+    --------
+    >>> from lungseg.volume import Geometry
+    >>> ct = Volume(np.zeros((80, 80, 80), HU), Geometry((1.0, 1.0, 1.0)))
+    >>> axial, coronal = close_ups(ct, [], focus=(40, 30, 35), width_px=60)
+    >>> [panel.caption for panel in (*axial, *coronal)]
+    ['axial z 40.0 mm', 'outlined', 'coronal y 30.0 mm', 'outlined']
+    >>> axial[0].picture.shape
+    (61, 61, 3)
     """
     rows = []
     for axis, name, end in ((0, "axial", 2), (1, "coronal", 1)):
