@@ -119,7 +119,7 @@ def lungs(roots: tuple[Path, ...], **options: Any) -> None:
 
     SRC are files and folders of chest CT, mixed: DICOM, NIfTI, MetaImage, NRRD.
     """
-    from lungseg.commands.lungs import lungs as run
+    from lungseg.commands.own_scans.lungs import lungs as run
 
     sys.exit(run(roots, options))
 
@@ -132,7 +132,7 @@ def detect(roots: tuple[Path, ...], **options: Any) -> None:
 
     SRC are files and folders of chest CT, mixed: DICOM, NIfTI, MetaImage, NRRD.
     """
-    from lungseg.commands.detect import detect as run
+    from lungseg.commands.own_scans.detect import detect as run
 
     sys.exit(run(roots, options))
 

@@ -10,8 +10,8 @@ import pytest
 from click.testing import CliRunner
 
 from lungseg.cli import main
-from lungseg.commands import hand_out
-from lungseg.commands.lungs import COLUMNS
+from lungseg.commands.own_scans import hand_out
+from lungseg.commands.own_scans.lungs import COLUMNS
 from lungseg.core import worker
 from lungseg.io.volumes.formats import write_volume
 from lungseg.phantom.small_chest import chest

@@ -4,20 +4,18 @@ What `lungs` and `detect` share: the folder they write to, its work folder, name
 every scan and of everything that was found beside them.
 """
 
-import csv
-import io
 import json
 import os
 import shutil
 import uuid
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from lungseg.commands.run_stages import HowToRun, command_options, how_to_run, log_to_stderr
 from lungseg.core.errors import ConfigError
-from lungseg.core.json_file import write_json, write_text
+from lungseg.core.json_file import write_json
 from lungseg.core.runner import Watch
 from lungseg.core.stage import Scalar
 from lungseg.core.worker import FAILED, RAN, REUSED, SKIPPED, Result
@@ -347,40 +345,6 @@ def _notes(out: Path) -> dict[str, Any]:
 def _note(out: Path, more: Mapping[str, Any]) -> None:
     out.mkdir(parents=True, exist_ok=True)
     write_json(_notes(out) | dict(more), out / OURS)
-
-
-def write_table(columns: Sequence[str], rows: Sequence[Row], path: Path) -> None:
-    """Write rows as CSV, whole or not at all; what a row does not have stays empty."""
-    text = io.StringIO()
-    table = csv.DictWriter(text, columns, restval="", extrasaction="ignore", lineterminator="\n")
-    table.writeheader()
-    table.writerows(rows)
-    # A file's name that is no UTF-8 is written with escapes, so that the table can be read.
-    write_text(text.getvalue().encode(errors="backslashreplace").decode(), path)
-
-
-def counted(outcomes: Sequence[Outcome]) -> dict[str, int]:
-    """How many there were, and what became of them."""
-    states = [one.state for one in outcomes]
-    counts = {state: states.count(state) for state in ("done", FAILED, SKIPPED, NOT_DONE)}
-    return {"expected": len(states)} | {key.replace(" ", "_"): n for key, n in counts.items()}
-
-
-def last_line(counts: Mapping[str, int], seconds: float) -> str:
-    """The counts and the time, for a person."""
-    broken = f" + {counts['not_done']} not done" if counts["not_done"] else ""
-    return (
-        f"{counts['expected']} expected = {counts['done']} done + {counts['failed']} failed"
-        f" + {counts['skipped']} skipped{broken}; {seconds:.1f} s"
-    )
-
-
-def trouble(outcomes: Sequence[Outcome]) -> Iterator[str]:
-    """A line for everything that is not done, and why."""
-    for one in outcomes:
-        if one.state in {FAILED, SKIPPED}:
-            whose = f"{one.patient} " if one.patient not in {"", one.scan} else ""
-            yield f"{one.state:<8} {whose}{one.source}\n         {one.reason}"
 
 
 def with_params(session: Session, stage: str, **values: Any) -> Session:

@@ -9,14 +9,14 @@ import pytest
 from click.testing import CliRunner
 
 from lungseg.cli import main
-from lungseg.commands import detect as command
-from lungseg.commands.detect import COLUMNS
+from lungseg.commands.own_scans import detect as command
+from lungseg.commands.own_scans.detect import COLUMNS
 from lungseg.core import worker
 from lungseg.io.volumes.formats import write_volume
 from lungseg.model import nets
 from lungseg.phantom.small_chest import chest
 from tests.commands.bright_net import write_bright_net
-from tests.commands.test_lungs import array_of, read_image
+from tests.commands.own_scans.test_lungs import array_of, read_image
 from tests.io.pictures.picture_files import read_rgb
 from tests.test_flow import write_scan
 

@@ -1,37 +1,34 @@
 """Detect: nodule candidates of any scans, by a trained net: masks, lists, tables and pictures."""
 
 import json
-import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import click
-
-from lungseg.commands.hand_out import (
+from lungseg.commands.own_scans.hand_out import (
     HandOut,
     Outcome,
-    Place,
     Product,
     Row,
     asked_of,
-    claim,
+    opened,
+    with_params,
+)
+from lungseg.commands.own_scans.report import (
+    End,
+    Report,
+    Table,
     counted,
     last_line,
-    opened,
-    remove_cache,
+    run_and_report,
     trouble,
-    with_params,
-    write_table,
 )
 from lungseg.core.errors import ConfigError
-from lungseg.core.json_file import json_text
 from lungseg.flow import HANDED_OUT
 from lungseg.io.volumes.formats import FORMATS
 from lungseg.model.model_record import ModelRecord, read_model_record
 from lungseg.model.nets import current_net, find_net, shipped_nets
-from lungseg.session import messages
 from lungseg.session.settings import CommandOptions
 from lungseg.session.work_folder import NO_NET, Session
 
@@ -65,17 +62,6 @@ DETECT = Product(
 )
 
 
-@dataclass(frozen=True)
-class _End:
-    """What is said when the run is over."""
-
-    outcomes: Sequence[Outcome]
-    scans: Sequence[Row]
-    candidates: Sequence[Row]
-    place: Place
-    seconds: float
-
-
 def detect(roots: Sequence[Path], options: Mapping[str, Any]) -> int:
     """Find nodules in every scan under `roots`, and write what was found; the exit status.
 
@@ -87,39 +73,25 @@ def detect(roots: Sequence[Path], options: Mapping[str, Any]) -> int:
         If a setting is wrong, there is no net or it finds no nodules in CT, a root holds nothing,
         or someone's file would be written over.
     """
-    start = time.perf_counter()
     asked = asked_of(
         options,
         format="write-detections.format",
         threshold="find-nodules.threshold",
         max_candidates="find-nodules.max_candidates",
     )
-    place, how = asked.place, asked.how
+    place = asked.place
     told, record = with_net(asked.options, place.work_folder)
     session = _for_net(opened(place, roots, told), record)
-    if how.dry_run:
-        actions = session.plan([DETECT.stage])
-        click.echo(messages.plan_json(actions) if how.as_json else messages.plan_text(actions))
-        return 0
-    handing = HandOut(DETECT, place, session)
-    claim(handing)
-    try:
-        handing.run(how)
-    finally:
-        outcomes = handing.outcomes()
-        scans = [_scan_row(one) for one in outcomes]
-        candidates = [row for one in outcomes for row in _candidate_rows(one)]
-        write_table(COLUMNS, candidates, place.out / CANDIDATES)
-        write_table(SCAN_COLUMNS, scans, place.out / SCANS)
-    end = _End(outcomes, scans, candidates, place, time.perf_counter() - start)
-    if how.as_json:
-        click.echo(_as_json(end, session))
-    else:
-        for line in (*_as_text(end, session), messages.settings_line(session)):
-            click.echo(line, nl=bool(line))
-    if place.no_cache:
-        click.echo(remove_cache(place), err=True)
-    return int(any(one.state == "failed" for one in outcomes))
+    report = Report(_tables, _as_text, _as_json)
+    return run_and_report(HandOut(DETECT, place, session), asked.how, report)
+
+
+def _tables(outcomes: Sequence[Outcome]) -> Mapping[str, Table]:
+    candidates = [row for one in outcomes for row in _candidate_rows(one)]
+    return {
+        CANDIDATES: Table(COLUMNS, candidates),
+        SCANS: Table(SCAN_COLUMNS, [_scan_row(one) for one in outcomes]),
+    }
 
 
 def with_net(options: CommandOptions, work: Path) -> tuple[CommandOptions, ModelRecord]:
@@ -200,8 +172,8 @@ def _candidate_rows(one: Outcome) -> Iterator[Row]:
         }
 
 
-def _as_text(end: _End, session: Session) -> Iterator[str]:
-    done = [row for row in end.scans if row["state"] == "done"]
+def _as_text(end: End) -> Iterator[str]:
+    done = [row for row in end.tables[SCANS].rows if row["state"] == "done"]
     for row in done[:_SHOWN]:
         yield (
             f"done     {row['patient']}  {row['candidates']} candidates, {row['nodules']} with a "
@@ -220,23 +192,24 @@ def _as_text(end: _End, session: Session) -> Iterator[str]:
                 "its candidates show what the net remembers"
             )
     yield last_line(counted(end.outcomes), end.seconds)
-    if session.net:
-        yield f"net      {session.net.file} ({session.net.origin})"
+    net = end.session.net
+    if net:
+        yield f"net      {net.file} ({net.origin})"
+    count = len(end.tables[CANDIDATES].rows)
     yield (
-        f"where to look: {end.place.out / CANDIDATES} ({len(end.candidates)} candidates), "
-        f"{SCANS}, masks and pictures beside it"
+        f"where to look: {end.place.out / CANDIDATES} ({count} candidates), {SCANS}, masks and "
+        "pictures beside it"
     )
 
 
-def _as_json(end: _End, session: Session) -> str:
-    return json_text(
-        {
-            "out": str(end.place.out),
-            "tables": [str(end.place.out / name) for name in DETECT.tables],
-            "net": str(session.net.file) if session.net else "",
-            **counted(end.outcomes),
-            "seconds": round(end.seconds, 3),
-            "scans": list(end.scans),
-            "candidates": list(end.candidates),
-        }
-    )
+def _as_json(end: End) -> Mapping[str, Any]:
+    net = end.session.net
+    return {
+        "out": str(end.place.out),
+        "tables": [str(end.place.out / name) for name in DETECT.tables],
+        "net": str(net.file) if net else "",
+        **counted(end.outcomes),
+        "seconds": round(end.seconds, 3),
+        "scans": list(end.tables[SCANS].rows),
+        "candidates": list(end.tables[CANDIDATES].rows),
+    }

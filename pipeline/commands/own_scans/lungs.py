@@ -1,32 +1,21 @@
 """Lungs: the lung masks of any scans, and a table of what they measure."""
 
-import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import click
-
-from lungseg.commands.hand_out import (
-    HandOut,
-    Outcome,
-    Place,
-    Product,
-    Row,
-    asked_of,
-    claim,
+from lungseg.commands.own_scans.hand_out import HandOut, Outcome, Product, Row, asked_of, opened
+from lungseg.commands.own_scans.report import (
+    End,
+    Report,
+    Table,
     counted,
     last_line,
-    opened,
-    remove_cache,
+    run_and_report,
     trouble,
-    write_table,
 )
-from lungseg.core.json_file import json_text
 from lungseg.flow import HANDED_OUT
 from lungseg.io.volumes.formats import FORMATS
-from lungseg.session import messages
 
 TABLE = "lungs.csv"
 FIGURES = (
@@ -52,16 +41,6 @@ LUNGS = Product(
 )
 
 
-@dataclass(frozen=True)
-class _End:
-    """What is said when the run is over."""
-
-    outcomes: Sequence[Outcome]
-    rows: Sequence[Row]
-    place: Place
-    seconds: float
-
-
 def lungs(roots: Sequence[Path], options: Mapping[str, Any]) -> int:
     """Write the lung mask of every scan under `roots`, and ``lungs.csv``; the exit status.
 
@@ -72,31 +51,14 @@ def lungs(roots: Sequence[Path], options: Mapping[str, Any]) -> int:
     ConfigError
         If a setting is wrong, a root holds nothing, or someone's file would be written over.
     """
-    start = time.perf_counter()
     asked = asked_of(options, format="write-lungs.format", pictures="write-lungs.pictures")
-    place, how = asked.place, asked.how
-    session = opened(place, roots, asked.options)
-    if how.dry_run:
-        actions = session.plan([LUNGS.stage])
-        click.echo(messages.plan_json(actions) if how.as_json else messages.plan_text(actions))
-        return 0
-    handing = HandOut(LUNGS, place, session)
-    claim(handing)
-    try:
-        handing.run(how)
-    finally:
-        outcomes = handing.outcomes()
-        rows = [_row(one) for one in outcomes]
-        write_table(COLUMNS, rows, place.out / TABLE)
-    end = _End(outcomes, rows, place, time.perf_counter() - start)
-    if how.as_json:
-        click.echo(_as_json(end))
-    else:
-        for line in (*_as_text(end), messages.settings_line(session)):
-            click.echo(line, nl=bool(line))
-    if place.no_cache:
-        click.echo(remove_cache(place), err=True)
-    return int(any(one.state == "failed" for one in outcomes))
+    session = opened(asked.place, roots, asked.options)
+    report = Report(_tables, _as_text, _as_json)
+    return run_and_report(HandOut(LUNGS, asked.place, session), asked.how, report)
+
+
+def _tables(outcomes: Sequence[Outcome]) -> Mapping[str, Table]:
+    return {TABLE: Table(COLUMNS, [_row(one) for one in outcomes])}
 
 
 def _row(one: Outcome) -> Row:
@@ -114,11 +76,10 @@ def _row(one: Outcome) -> Row:
     }
 
 
-def _as_text(end: _End) -> Iterator[str]:
-    done = [
-        (one, row) for one, row in zip(end.outcomes, end.rows, strict=True) if one.state == "done"
-    ]
-    for _, row in done[:_SHOWN]:
+def _as_text(end: End) -> Iterator[str]:
+    rows = zip(end.outcomes, end.tables[TABLE].rows, strict=True)
+    done = [row for one, row in rows if one.state == "done"]
+    for row in done[:_SHOWN]:
         yield (
             f"{row['verdict']:<8} {row['file']}  right {row['right_ml']:.0f} ml, left "
             f"{row['left_ml']:.0f} ml, mean {row['mean_hu']:.0f} HU, "
@@ -126,7 +87,7 @@ def _as_text(end: _End) -> Iterator[str]:
         )
     if len(done) > _SHOWN:
         yield f"         ... and {len(done) - _SHOWN} more"
-    for _, row in done:
+    for row in done:
         if row["verdict"] == "suspect":
             yield f"suspect  {row['patient']} {row['file']}\n         {row['reasons']}"
     yield from trouble(end.outcomes)
@@ -134,13 +95,11 @@ def _as_text(end: _End) -> Iterator[str]:
     yield f"where to look: {end.place.out / TABLE}, and the masks beside it"
 
 
-def _as_json(end: _End) -> str:
-    return json_text(
-        {
-            "out": str(end.place.out),
-            "table": str(end.place.out / TABLE),
-            **counted(end.outcomes),
-            "seconds": round(end.seconds, 3),
-            "scans": list(end.rows),
-        }
-    )
+def _as_json(end: End) -> Mapping[str, Any]:
+    return {
+        "out": str(end.place.out),
+        "table": str(end.place.out / TABLE),
+        **counted(end.outcomes),
+        "seconds": round(end.seconds, 3),
+        "scans": list(end.tables[TABLE].rows),
+    }

@@ -1,0 +1,1 @@
+"""Any scans in, plain files out: `lungs` and `detect`."""

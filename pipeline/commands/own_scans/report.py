@@ -1,0 +1,142 @@
+"""The end of `lungs` and `detect`: run, write the tables, say what came of it."""
+
+import csv
+import io
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import click
+
+from lungseg.commands.own_scans.hand_out import (
+    NOT_DONE,
+    HandOut,
+    Outcome,
+    Place,
+    Row,
+    claim,
+    remove_cache,
+)
+from lungseg.commands.run_stages import HowToRun
+from lungseg.core.json_file import json_text, write_text
+from lungseg.core.worker import FAILED, SKIPPED
+from lungseg.session import messages
+from lungseg.session.work_folder import Session
+
+
+@dataclass(frozen=True)
+class Table:
+    """Columns and rows of a CSV file."""
+
+    columns: Sequence[str]
+    rows: Sequence[Row]
+
+
+@dataclass(frozen=True)
+class End:
+    """A run that is over.
+
+    Attributes
+    ----------
+    outcomes
+        What became of every scan.
+    tables
+        What was written, by the name of its file.
+    place
+        Where it was written.
+    session
+        The work folder it was done in.
+    seconds
+        How long it took.
+    """
+
+    outcomes: Sequence[Outcome]
+    tables: Mapping[str, Table]
+    place: Place
+    session: Session
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Report:
+    """What a command makes of a run.
+
+    Attributes
+    ----------
+    tables
+        Tables, by the name of their files, of what became of the scans.
+    text
+        Lines for a person.
+    json
+        The same for machines.
+    """
+
+    tables: Callable[[Sequence[Outcome]], Mapping[str, Table]]
+    text: Callable[[End], Iterator[str]]
+    json: Callable[[End], Mapping[str, Any]]
+
+
+def run_and_report(handing: HandOut, how: HowToRun, report: Report) -> int:
+    """Run the stages, copy the files out, write the tables, say the end; the exit status.
+
+    The tables are written, with what is done, even if the run is broken off.
+    """
+    start = time.perf_counter()
+    session, place = handing.session, handing.place
+    if how.dry_run:
+        actions = session.plan([handing.product.stage])
+        click.echo(messages.plan_json(actions) if how.as_json else messages.plan_text(actions))
+        return 0
+    claim(handing)
+    try:
+        handing.run(how)
+    finally:
+        outcomes = handing.outcomes()
+        tables = report.tables(outcomes)
+        for name, table in tables.items():
+            write_table(table.columns, table.rows, place.out / name)
+    end = End(outcomes, tables, place, session, time.perf_counter() - start)
+    if how.as_json:
+        click.echo(json_text(report.json(end)))
+    else:
+        for line in (*report.text(end), messages.settings_line(session)):
+            click.echo(line, nl=bool(line))
+    if place.no_cache:
+        click.echo(remove_cache(place), err=True)
+    return int(any(one.state == FAILED for one in outcomes))
+
+
+def write_table(columns: Sequence[str], rows: Sequence[Row], path: Path) -> None:
+    """Write rows as CSV, whole or not at all; what a row does not have stays empty."""
+    text = io.StringIO()
+    table = csv.DictWriter(text, columns, restval="", extrasaction="ignore", lineterminator="\n")
+    table.writeheader()
+    table.writerows(rows)
+    # A file's name that is no UTF-8 is written with escapes, so that the table can be read.
+    write_text(text.getvalue().encode(errors="backslashreplace").decode(), path)
+
+
+def counted(outcomes: Sequence[Outcome]) -> dict[str, int]:
+    """How many there were, and what became of them."""
+    states = [one.state for one in outcomes]
+    counts = {state: states.count(state) for state in ("done", FAILED, SKIPPED, NOT_DONE)}
+    return {"expected": len(states)} | {key.replace(" ", "_"): n for key, n in counts.items()}
+
+
+def last_line(counts: Mapping[str, int], seconds: float) -> str:
+    """The counts and the time, for a person."""
+    broken = f" + {counts['not_done']} not done" if counts["not_done"] else ""
+    return (
+        f"{counts['expected']} expected = {counts['done']} done + {counts['failed']} failed"
+        f" + {counts['skipped']} skipped{broken}; {seconds:.1f} s"
+    )
+
+
+def trouble(outcomes: Sequence[Outcome]) -> Iterator[str]:
+    """A line for everything that is not done, and why."""
+    for one in outcomes:
+        if one.state in {FAILED, SKIPPED}:
+            whose = f"{one.patient} " if one.patient not in {"", one.scan} else ""
+            yield f"{one.state:<8} {whose}{one.source}\n         {one.reason}"
