@@ -98,6 +98,11 @@ class ModelRecord:
         return "validation" if seen else "test"
 
     @property
+    def grid_mm(self) -> float:
+        """Voxel distance of the even grid that its slices were taken from."""
+        return float(self.spacing_mm[1])
+
+    @property
     def input_spec(self) -> InputSpec:
         """How slices become the net's input; without what matters in training only."""
         return InputSpec(

@@ -37,6 +37,7 @@ from lungseg.ops.scores.definitions import DEFINITIONS
 from lungseg.ops.scores.detection import (
     RATES,
     Froc,
+    ScanHits,
     ScoredCandidates,
     bootstrap,
     hits,
@@ -103,7 +104,9 @@ def run(params: Evaluate, inputs: DatasetInputs, out: Path) -> Facts:
     samples = bootstrap(candidates, params.bootstraps, params.seed, RATES + BAND_RATES)
     nodules = sum(len(scan.nodules) for scan in scored)
     reason = reason_for_no_score(params, len(scored), nodules, chosen.left_out)
-    detection = detection_scores(scored, curve, samples[:, : len(RATES)], reason)
+    detection = detection_scores(
+        [scan.hits for scan in scored], curve, samples[:, : len(RATES)], reason
+    )
     segmentation = segmentation_scores(scored, tally, reason)
     document = {
         "scans": len(scored),
@@ -225,13 +228,13 @@ def reason_for_no_score(
 
 
 def detection_scores(
-    scored: Sequence[Scored], curve: Froc, samples: FloatArray, reason: str | None
+    scans: Sequence[ScanHits], curve: Froc, samples: FloatArray, reason: str | None
 ) -> dict[str, Any]:
     """Hits, false positives, sensitivity at seven rates and their mean, with 95 % intervals."""
-    n_scans = len(scored)
-    nodules = sum(len(scan.nodules) for scan in scored)
-    found = sum(int((scan.hits.best >= 0).sum()) for scan in scored)
-    false = sum(len(scan.hits.false) for scan in scored)
+    n_scans = len(scans)
+    nodules = sum(len(scan.best) for scan in scans)
+    found = sum(int((scan.best >= 0).sum()) for scan in scans)
+    false = sum(len(scan.false) for scan in scans)
     bounds = [interval(column) for column in samples.T]
     return {
         "reason": reason,
@@ -239,8 +242,8 @@ def detection_scores(
         "hits": found,
         "missed": nodules - found,
         "false_positives": false,
-        "ignored": sum(scan.hits.ignored for scan in scored),
-        "duplicates": sum(scan.hits.duplicates for scan in scored),
+        "ignored": sum(scan.ignored for scan in scans),
+        "duplicates": sum(scan.duplicates for scan in scans),
         "sensitivity": found / nodules if nodules else None,
         "false_positives_per_scan": false / n_scans if n_scans else None,
         "cpm": curve.cpm,

@@ -111,6 +111,8 @@ def ct_of_source(
     ------
     ScanError
         If the files cannot be read, or their HU or geometry is uncertain.
+    ScanSkipped
+        If a file holds a mask.
     """
     files = [Path(file) for file in source.files]
     if source.kind == "dicom":
@@ -124,6 +126,10 @@ def ct_of_source(
             f"{params.min_slices}",
             setting=f"min_slices={volume.shape[0]} to accept it" if volume.shape[0] > 1 else (),
         )
+    if look_like_labels(volume.array):
+        raise ScanSkipped(
+            f"{files[0]} holds few different values and none below 0: a mask or labels, not CT"
+        )
     facts: dict[str, Scalar] = {
         "rounded_hu": notes.rounded,
         "skew_degrees": round(notes.skew_degrees, 4),
@@ -136,11 +142,6 @@ def run(params: Ingest, inputs: Mapping[str, Path], out: Path) -> Facts:
     """Read, straighten, write; a file that holds a mask instead of CT is skipped."""
     source = read_source(inputs["source"])
     ct, padding_hu, facts = ct_of_source(source, params)
-    if source.kind != "dicom" and look_like_labels(ct.array):
-        raise ScanSkipped(
-            f"{source.files[0]} holds few different values and none below 0: a mask or labels, "
-            "not CT"
-        )
     volume_file.write(
         ct, out / "ct.h5", padding_hu=float("nan") if padding_hu is None else padding_hu
     )

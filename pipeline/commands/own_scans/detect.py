@@ -122,7 +122,7 @@ def _for_net(session: Session, record: ModelRecord) -> Session:
     session = with_params(session, "predict", part="all")
     if ("resample", "spacing_mm") not in session.settled.origins:
         # The rows of a table are slices of an even grid; a net knows that one alone.
-        session = with_params(session, "resample", spacing_mm=float(record.spacing_mm[1]))
+        session = with_params(session, "resample", spacing_mm=record.grid_mm)
     return session
 
 

@@ -10,6 +10,7 @@ from lungseg.ops.nodules.candidates import Candidate
 from lungseg.volume import Triple
 
 NAME = "candidates.csv"
+_DIGITS, _DIGITS_MM = 6, 3
 COLUMNS = ("seriesuid", "coordX", "coordY", "coordZ", "probability", "diameter_mm")
 
 
@@ -25,9 +26,17 @@ class Detection:
 
 def write_candidates(scan: str, candidates: Iterable[Candidate], path: Path) -> None:
     """Write the candidates of one scan, in their order."""
-    write_detections(
-        [Detection(scan, c.xyz_mm, c.probability, c.diameter_mm) for c in candidates], path
-    )
+    write_detections(listed(scan, candidates), path)
+
+
+def listed(scan: str, candidates: Iterable[Candidate]) -> list[Detection]:
+    """The candidates of one scan as they are read again from their list: rounded."""
+    rows = []
+    for c in candidates:
+        x, y, z = (round(mm, _DIGITS_MM) for mm in c.xyz_mm)
+        diameter_mm = round(c.diameter_mm, _DIGITS_MM)
+        rows.append(Detection(scan, (x, y, z), round(c.probability, _DIGITS), diameter_mm))
+    return rows
 
 
 def write_detections(detections: Sequence[Detection], path: Path) -> None:
@@ -38,8 +47,8 @@ def write_detections(detections: Sequence[Detection], path: Path) -> None:
         for d in detections:
             x, y, z = d.xyz_mm
             rows.writerow(
-                (d.scan, f"{x:.3f}", f"{y:.3f}", f"{z:.3f}", f"{d.probability:.6f}",
-                 f"{d.diameter_mm:.3f}")
+                (d.scan, *(f"{mm:.{_DIGITS_MM}f}" for mm in (x, y, z)),
+                 f"{d.probability:.{_DIGITS}f}", f"{d.diameter_mm:.{_DIGITS_MM}f}")
             )  # fmt: skip
 
 

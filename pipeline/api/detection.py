@@ -1,0 +1,138 @@
+"""Nodule candidates of a scan, by a trained net."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from lungseg.api.lungs import FoundLungs, lungs_of
+from lungseg.api.scans import Scan, params_of, resample
+from lungseg.core.stage import Scalar
+from lungseg.io.results.candidate_list import Detection, listed
+from lungseg.model.inference import load_net
+from lungseg.model.model_record import read_model_record
+from lungseg.model.nets import find_net
+from lungseg.ops.grid.resample import labels_to_grid
+from lungseg.ops.nodules.probability import from_stored, to_stored
+from lungseg.stages.find_nodules import FindNodules, nodules_in
+from lungseg.stages.predict import Predict, check_fits, probability_of
+from lungseg.stages.segment_lungs import SegmentLungs
+from lungseg.stages.write_detections import SEEN, described
+from lungseg.volume import HU, Volume
+
+
+@dataclass(frozen=True)
+class FoundCandidate(Detection):
+    """One place that may be a nodule: scan, ``xyz_mm``, probability, ``diameter_mm``, and more.
+
+    Attributes
+    ----------
+    rank
+        1 for the likeliest; its label in the mask.
+    voxel_zyx
+        The nearest voxel of the scan's own grid.
+    mean_hu
+        In its mask, or in the ball of its diameter if it has none.
+    mask_voxels
+        Voxels of its mask on the scan's own grid; 0 if it is too faint for one.
+    """
+
+    rank: int
+    voxel_zyx: tuple[int, int, int]
+    mean_hu: float
+    mask_voxels: int
+
+
+@dataclass(frozen=True, eq=False)
+class Detections:
+    """What a net found in a scan.
+
+    Attributes
+    ----------
+    candidates
+        The likeliest first.
+    mask
+        uint16 on the scan's own grid; label *k* is the mask of the *k*-th candidate.
+    probability
+        float32 on the even grid of the net.
+    lungs
+        The lungs in which it was looked for.
+    threshold
+        Voxels of this probability or more are in the mask.
+    seen
+        ``train`` or ``validation`` if the net has learnt from this patient or scan, else ``no``.
+    net
+        The net's file.
+    """
+
+    candidates: tuple[FoundCandidate, ...]
+    mask: Volume[np.uint16]
+    probability: Volume[np.float32]
+    lungs: FoundLungs
+    threshold: float
+    seen: str
+    net: Path
+
+
+def detect(ct: Volume[HU], model: Path | str = "nodules", **settings: Scalar) -> Detections:
+    """Nodule candidates of a scan, by a trained net.
+
+    Parameters
+    ----------
+    ct
+        HU, int16; a `Scan` tells whose it is, too.
+    model
+        Name of a net that comes with the package, a ``.keras`` file, or a work folder in which
+        one was trained.
+    **settings
+        Of the stage ``find-nodules``: ``threshold=0.5``, ``max_candidates=100``.
+
+    Raises
+    ------
+    ScanError
+        If there are no lungs, or they do not fit into the net's input.
+    DataError
+        If the net finds no nodules in CT, or cannot be read.
+    ConfigError
+        If there is no such net, or a setting is wrong.
+
+    Examples
+    --------
+    >>> import lungseg
+    >>> from lungseg.phantom.small_chest import chest
+    >>> found = lungseg.detect(chest(nodules=("isolated",)).ct, model, max_candidates=3)
+    >>> len(found.candidates), found.candidates[0].rank, found.mask.array.max().item()
+    (3, 1, 3)
+    """
+    params = params_of(FindNodules, settings)
+    file = find_net(str(model))
+    record = read_model_record(file)
+    check_fits(record, (record.grid_mm,) * 3)
+    even = resample(ct, record.grid_mm)
+    lungs = lungs_of(ct, even, SegmentLungs())
+    how = Predict()
+    likely, _ = probability_of(
+        even.ct, lungs.on_even_grid.array, load_net(file), record,
+        how.batch_size, how.slice_power,
+    )  # fmt: skip
+    stored = even.ct.like(to_stored(likely))
+    labels, candidates, threshold = nodules_in(stored, lungs.on_even_grid, params)
+    mask = labels_to_grid(labels, ct.shape, ct.geometry)
+    scan, patient = (ct.scan, ct.patient) if isinstance(ct, Scan) else ("", "")
+    rows = listed(scan, candidates)
+    return Detections(
+        candidates=tuple(
+            FoundCandidate(
+                one.scan, one.xyz_mm, one.probability, one.diameter_mm, rank=told["rank"],
+                voxel_zyx=tuple(told["voxel_zyx"]), mean_hu=told["mean_hu"],
+                mask_voxels=told["mask_voxels"],
+            )
+            for one, told in zip(rows, described(ct, mask, rows), strict=True)
+        ),
+        mask=mask,
+        probability=even.ct.like(from_stored(stored.array)),
+        lungs=lungs,
+        threshold=threshold,
+        seen=SEEN[record.part_of(patient, scan)],
+        net=file,
+    )  # fmt: skip
