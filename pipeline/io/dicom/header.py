@@ -211,14 +211,12 @@ def _walk(path: Path, data: bytes, at: int) -> Header:
             at = _after_sequence(data, value_at, explicit, 0)
             continue
         at = value_at + length
+        if at > size:
+            raise _ShortError
         if tag in WANTED:
-            if at > size and tag != FRAME_GROUPS:
-                raise _ShortError
             values[tag] = b"" if tag == FRAME_GROUPS else data[value_at:at]
         elif tag & 0xFF00FFFF == OVERLAY_BIT and any(data[value_at:at]):
             overlay = True
-        if at > size:
-            raise _ShortError
 
 
 def _meta(data: bytes, at: int) -> tuple[str, bytes, int]:

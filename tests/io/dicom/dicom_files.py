@@ -43,7 +43,7 @@ def dataset(pixels, *, syntax=ExplicitVRLittleEndian, **header):
             delattr(ds, keyword)
         else:
             setattr(ds, keyword, value)
-    ds.HighBit = ds.BitsStored - 1
+    ds.HighBit = max(ds.BitsStored - 1, 0)
     return ds
 
 

@@ -2,6 +2,7 @@
 
 import os
 import signal
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -55,6 +56,31 @@ def test_a_decoder_that_crashes_or_hangs_costs_its_file_alone(decoder, path, mon
         decoder.decode(path, 0, "RLE")
     monkeypatch.undo()
     np.testing.assert_array_equal(decoder.decode(path, 0, "RLE"), STORED)
+
+
+def test_threads_get_their_own_pixels(decoder, path, tmp_path):
+    ds = dataset(STORED + np.uint16(1000))
+    ds.compress(RLELossless)
+    files = [path, save(ds, tmp_path / "b.dcm")]
+    with ThreadPoolExecutor(4) as threads:
+        found = list(threads.map(lambda k: decoder.decode(files[k % 2], 0, "RLE"), range(60)))
+    for k, pixels in enumerate(found):
+        np.testing.assert_array_equal(pixels, STORED + np.uint16(1000 * (k % 2)))
+
+
+def test_a_fork_neither_uses_nor_ends_the_process_of_its_parent(decoder, path):
+    np.testing.assert_array_equal(decoder.decode(path, 0, "RLE"), STORED)
+    parents = decoder._process
+    decoder._owner += 1  # what a fork sees: the owner is another process
+    decoder.close()
+    assert parents.poll() is None
+    decoder._process = parents
+    np.testing.assert_array_equal(decoder.decode(path, 0, "RLE"), STORED)
+    assert decoder._process is not parents
+    parents.kill()
+    parents.wait()
+    parents.stdin.close()
+    parents.stdout.close()
 
 
 @pytest.mark.data

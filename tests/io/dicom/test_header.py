@@ -11,7 +11,7 @@ from pydicom.sequence import Sequence
 
 from lungseg.core.errors import ScanError
 from lungseg.io.dicom import header as dh
-from tests.io.dicom.dicom_files import dataset, save, write_slice
+from tests.io.dicom.dicom_files import CT_CLASS, dataset, save, write_slice
 
 PIXELS = np.arange(12, dtype=np.int16).reshape(3, 4)
 IMPLICIT, EXPLICIT = "1.2.840.10008.1.2", "1.2.840.10008.1.2.1"
@@ -87,7 +87,12 @@ def test_a_file_without_preamble_is_dicom(tmp_path, syntax):
 
 
 @pytest.mark.parametrize(
-    "content", [b"", b"hello, I am text", b"\0" * 500, b"P5 4 4 255\n" + b"\7" * 40]
+    "content",
+    [
+        *(b"", b"hello, I am text", b"\0" * 500, b"P5 4 4 255\n" + b"\7" * 40),
+        b"\x08\0\x60\0\x02\0\0\0CT" + bytes(50),  # no file begins with Modality
+        b"\x08\0\x08\0\0\x10\0\0" + b"AXIAL " * 700,  # nor with 4096 bytes of ImageType
+    ],
 )
 def test_a_file_that_is_not_dicom_is_refused(tmp_path, content):
     (tmp_path / "a.dcm").write_bytes(content)
@@ -103,11 +108,68 @@ def test_a_file_without_pixels_ends_where_it_ends(tmp_path):
     assert header.text(dh.MODALITY) == "CT"
 
 
-def test_numbers_that_are_none_are_refused(tmp_path):
+def test_numbers_that_are_none_or_too_many_are_refused(tmp_path):
     path = write_slice(tmp_path / "a.dcm", PIXELS)
     path.write_bytes(path.read_bytes().replace(b"1.0\\0.0\\0.0\\", b"1.0\\0.x\\0.0\\"))
     with pytest.raises(ScanError, match=r"\(0020,0037\) is .*x.*, not 6 numbers"):
         dh.read_header(path).numbers(dh.ORIENTATION, 6)
+    with pytest.raises(ScanError, match=r"\(0020,0032\) is '0.0.*, not 2 numbers"):
+        dh.read_header(path).numbers(dh.POSITION, 2)
+
+
+@pytest.mark.parametrize(("stated", "frames"), [(b"12", 12), (b"x ", 1), (b"  ", 1)])
+def test_a_number_of_frames_that_is_none_is_one(tmp_path, stated, frames):
+    path = write_slice(tmp_path / "a.dcm", PIXELS, NumberOfFrames=12)
+    element = b"\x28\0\x08\0IS\x02\0"
+    path.write_bytes(path.read_bytes().replace(element + b"12", element + stated))
+    assert dh.read_header(path).frames == frames
+
+
+@pytest.mark.parametrize("syntax", [EXPLICIT, BIG])
+def test_the_class_in_the_file_meta_group_stands_in_for_a_missing_one(tmp_path, syntax):
+    path = write_slice(tmp_path / "a.dcm", PIXELS, syntax=syntax, SOPClassUID=None)
+    assert dh.read_header(path).text(dh.SOP_CLASS) == CT_CLASS
+
+
+@pytest.mark.parametrize("keyword", ["FloatPixelData", "DoubleFloatPixelData"])
+def test_pixels_that_are_not_whole_numbers_are_not_plain(tmp_path, keyword):
+    ds = dataset(PIXELS)
+    del ds.PixelData
+    setattr(ds, keyword, bytes(96))
+    header = dh.read_header(save(ds, tmp_path / "a"))
+    assert header.has_pixels
+    assert (header.pixels_at, header.pixel_bytes) == (-1, -1)
+
+
+@pytest.mark.parametrize("group", [0x6000, 0x6002, 0x601E])
+@pytest.mark.parametrize("bit", [0, 12])
+def test_an_overlay_of_any_group_is_seen_where_it_has_a_bit(tmp_path, group, bit):
+    ds = dataset(PIXELS)
+    ds.add_new(group << 16 | 0x0102, "US", bit)
+    header = dh.read_header(save(ds, tmp_path / "a"))
+    same(header, dh._by_pydicom(tmp_path / "a"))
+    assert header.overlay_bits == (bit != 0)
+
+
+def test_a_header_of_sequences_in_sequences_without_end_is_refused(tmp_path):
+    undefined = b"\xff" * 4
+    sequence = b"\x08\0\x10\x11SQ\0\0" + undefined + b"\xfe\xff\0\xe0" + undefined
+    head = save(dataset(PIXELS), tmp_path / "a").read_bytes()
+    head = head[: head.index(b"\x08\0\x08\0CS")]
+    (tmp_path / "a").write_bytes(head + sequence * 3000)
+    with pytest.raises(ScanError, match=r"the DICOM header cannot be read"):
+        dh.read_header(tmp_path / "a")
+
+
+def test_a_disk_that_fails_is_not_a_damaged_file(tmp_path, monkeypatch):
+    path = write_slice(tmp_path / "a.dcm", PIXELS, syntax=BIG)
+
+    def fail(*_, **__):
+        raise OSError(5, "Input/output error")
+
+    monkeypatch.setattr("pydicom.dcmread", fail)
+    with pytest.raises(OSError, match="Input/output error"):
+        dh.read_header(path)
 
 
 def test_a_number_that_is_missing_is_refused(tmp_path):

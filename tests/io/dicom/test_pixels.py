@@ -105,6 +105,27 @@ def test_several_values_beyond_hu_are_refused(tmp_path):
         read(write_slice(tmp_path / "a", stored))
 
 
+@pytest.mark.parametrize(
+    ("values", "intercept", "told"),
+    [
+        ([-5, -6], -32768, "-32774 to -32668"),  # two values below
+        ([32000], 1000, "1100 to 33000"),  # no unsigned number that was meant as a signed one
+    ],
+)
+def test_values_beyond_hu_that_cannot_be_padding_are_refused(tmp_path, values, intercept, told):
+    stored = np.full((8, 8), 100, np.int16)
+    stored[0, : len(values)] = values
+    with pytest.raises(ScanError, match=f"hu-range: .* {told} "):
+        read(write_slice(tmp_path / "a", stored, RescaleIntercept=intercept))
+
+
+def test_the_smallest_fraction_is_a_rounded_one(tmp_path):
+    stored = np.zeros((4, 4), np.int16)
+    stored[1, 1] = 1
+    _, notes = read(write_slice(tmp_path / "a", stored, RescaleSlope=1.001))
+    assert notes.rounded
+
+
 def test_padding_at_the_bottom_of_int16_stays_at_the_bottom(tmp_path):
     stored = np.full((8, 8), 100, np.int16)
     stored[0] = -32768
@@ -138,12 +159,22 @@ def test_values_beyond_the_stored_bits_are_refused(tmp_path):
         read(write_slice(tmp_path / "a", stored, BitsStored=12))
 
 
-def test_one_constant_beyond_the_stored_bits_is_padding(tmp_path):
+def test_signed_values_below_the_stored_bits_are_refused(tmp_path):
+    stored = RNG.integers(-9000, -2049, (6, 6)).astype(np.int16)
+    with pytest.raises(ScanError, match=r"stored-bits: .* 12 signed bits \(-2048 to 2047\)"):
+        read(write_slice(tmp_path / "a", stored, BitsStored=12))
+
+
+@pytest.mark.parametrize("corner", [(0, 0), (0, 7), (7, 0), (7, 7)])
+def test_one_constant_beyond_the_stored_bits_is_padding_if_it_is_in_a_corner(tmp_path, corner):
     stored = np.full((8, 8), 1000, np.uint16)
-    stored[0, 0] = stored[0, 1] = 63536
+    stored[corner] = stored[4, 4] = 63536
     hu, notes = read(write_slice(tmp_path / "a", stored, BitsStored=12))
     assert notes.mended
     assert sorted(set(hu.ravel())) == [-3024, -24]
+    stored[corner] = 1000
+    with pytest.raises(ScanError, match=r"stored-bits: .* and holds 1000 to 63536"):
+        read(write_slice(tmp_path / "a", stored, BitsStored=12))
 
 
 def test_pixels_cut_short_are_refused(tmp_path):

@@ -1,7 +1,10 @@
 """Planes: what position and HU need is present and possible, or the file is refused by name."""
 
 import numpy as np
+import pydicom
 import pytest
+from pydicom.dataset import Dataset
+from pydicom.sequence import Sequence
 
 from lungseg.core.errors import ScanError
 from lungseg.io.dicom.header import read_header
@@ -42,6 +45,46 @@ def test_an_enhanced_file_has_a_plane_for_each_frame(tmp_path, shared):
     assert found[2].name == "e frame 3"
 
 
+def test_a_frames_own_group_goes_before_the_shared_one_and_that_before_the_top(tmp_path):
+    path = write_enhanced(
+        tmp_path / "e",
+        np.stack([PIXELS] * 3),
+        positions(3).tolist(),
+        PixelSpacing=[9, 8],
+        RescaleSlope=5,
+        RescaleIntercept=7,
+    )
+    ds = pydicom.dcmread(path)
+    own = Dataset()
+    own.RescaleSlope, own.RescaleIntercept = 2, 0
+    ds.PerFrameFunctionalGroupsSequence[1].PixelValueTransformationSequence = Sequence([own])
+    assert {plane.spacing_yx_mm for plane in planes(path)} == {(0.75, 0.5)}
+    del ds.SharedFunctionalGroupsSequence[0].PixelMeasuresSequence
+    found = planes(save(ds, path))
+    assert [(p.slope, p.intercept) for p in found] == [(1, -1024), (2, 0), (1, -1024)]
+    assert {plane.spacing_yx_mm for plane in found} == {(9, 8)}
+
+
+def test_a_frame_whose_position_has_two_numbers_is_refused(tmp_path):
+    path = write_enhanced(tmp_path / "e", np.stack([PIXELS] * 2), [[0, 0, 0], [0, 1.5]])
+    with pytest.raises(ScanError, match=r"position: .*e frame 2 has no ImagePositionPatient;"):
+        planes(path)
+
+
+def test_frames_that_the_pixel_element_does_not_hold_are_refused(tmp_path):
+    path = write_enhanced(
+        tmp_path / "e", np.stack([PIXELS] * 2), positions(3).tolist(), NumberOfFrames=3
+    )
+    path.write_bytes(path.read_bytes() + b"\xfc\xff\xfc\xffOB\0\0\x40\0\0\0" + bytes(64))
+    with pytest.raises(ScanError, match=r"truncated: .*e frame 3 needs 72 bytes .* has 48;"):
+        planes(path)
+
+
+def test_pixels_are_unsigned_where_the_file_does_not_say(tmp_path):
+    (plane,) = planes(write_slice(tmp_path / "a.dcm", PIXELS, PixelRepresentation=None))
+    assert not plane.signed
+
+
 @pytest.mark.parametrize(
     ("header", "told"),
     [
@@ -60,6 +103,7 @@ def test_an_enhanced_file_has_a_plane_for_each_frame(tmp_path, shared):
         ({"SamplesPerPixel": 3, "PhotometricInterpretation": "RGB"}, r"samples: .* 3 .*\(RGB\)"),
         ({"BitsAllocated": 32}, "bits: .* 16 of 32 bits"),
         ({"BitsStored": 17}, "bits: .* 17 of 16 bits"),
+        ({"BitsStored": 0}, "bits: .* 0 of 16 bits"),
         ({"Rows": 0}, "matrix: .* no rows or no columns"),
         ({"NumberOfFrames": 2}, "frame-positions: .* 2 frames and no position for each"),
     ],
@@ -69,17 +113,30 @@ def test_what_is_missing_or_impossible_is_refused(tmp_path, header, told):
         planes(write_slice(tmp_path / "a.dcm", PIXELS, **header))
 
 
-def test_a_position_that_is_no_number_is_refused(tmp_path):
-    path = write_slice(tmp_path / "a.dcm", PIXELS, ImagePositionPatient=[1.25, 0, 0])
-    path.write_bytes(path.read_bytes().replace(b"1.25\\", b"nan \\"))
-    with pytest.raises(ScanError, match=r"position: .* is not a number"):
+@pytest.mark.parametrize(
+    ("keyword", "value", "told"),
+    [
+        ("ImagePositionPatient", [1.25, 0, 0], "position: .* is not a number"),
+        ("PixelSpacing", [1.25, 1], "position: .* is not a number"),
+        ("RescaleSlope", 1.25, "rescale: .* slope nan and intercept -1024"),
+        ("RescaleIntercept", 1.25, "rescale: .* slope 1 and intercept nan"),
+    ],
+)
+def test_a_value_that_is_not_a_number_is_refused(tmp_path, keyword, value, told):
+    path = write_slice(tmp_path / "a.dcm", PIXELS, **{keyword: value})
+    path.write_bytes(path.read_bytes().replace(b"1.25", b"nan "))
+    with pytest.raises(ScanError, match=told):
         planes(path)
 
 
-def test_a_missing_rescale_can_be_accepted(tmp_path):
-    path = write_slice(tmp_path / "a.dcm", PIXELS, RescaleSlope=None, RescaleIntercept=None)
+@pytest.mark.parametrize(
+    ("slope", "intercept", "taken"),
+    [(None, None, (1, 0)), (2, None, (2, 0)), (None, -1024, (1, -1024))],
+)
+def test_a_missing_rescale_can_be_accepted(tmp_path, slope, intercept, taken):
+    path = write_slice(tmp_path / "a.dcm", PIXELS, RescaleSlope=slope, RescaleIntercept=intercept)
     (plane,) = planes(path, accept_missing_rescale=True)
-    assert (plane.slope, plane.intercept) == (1, 0)
+    assert (plane.slope, plane.intercept) == taken
 
 
 def test_a_file_that_ends_before_its_pixels_is_refused(tmp_path):

@@ -97,6 +97,12 @@ def test_two_slices_at_one_place_are_refused_by_name(tmp_path):
         read_series(files, RULES)
 
 
+def test_a_third_slice_at_one_place_must_be_equal_too(tmp_path):
+    files = write_series(tmp_path, STORED[[0, 1, 1, 2, 3]], positions(3)[[0, 1, 1, 1, 2]])
+    with pytest.raises(ScanError, match=r"duplicates: 3 slices .*: 001.dcm, 002.dcm, 003.dcm"):
+        read_series(files, RULES)
+
+
 def test_equal_slices_side_by_side_are_not_duplicates(tmp_path):
     places = positions(3)[[0, 1, 1, 2]]
     places[2, 0] += 30
@@ -165,3 +171,15 @@ def test_what_a_series_says_of_itself_is_kept(tmp_path):
     )
     series = read_series(files, RULES)
     assert (series.manufacturer, series.lossy, series.rescale_type) == ("ACME", 3, "US")
+
+
+def test_units_and_padding_are_counted_file_by_file(tmp_path):
+    stored = STORED[:4].copy()
+    stored[1:3, 0, 0] = 63536
+    files = write_series(tmp_path, stored, positions(4))
+    for path, unit in zip(files, ("HU", "US", "OD", "US"), strict=True):
+        ds = pydicom.dcmread(path)
+        ds.RescaleType = unit
+        ds.save_as(path)
+    series = read_series(files, RULES)
+    assert (series.rescale_type, series.mended, series.lossy) == ("OD,US", 2, 0)
