@@ -11,7 +11,8 @@ import numpy as np
 
 from lungseg.core.errors import ConfigError, ScanError, ScanSkipped
 from lungseg.core.stage import Params, Scalar
-from lungseg.io.sources.index import LeftOut, Source, index
+from lungseg.io.sources import index
+from lungseg.io.sources.index import LeftOut, Source
 from lungseg.io.volumes import formats
 from lungseg.ops.hu.padding import find_padding
 from lungseg.stages.ingest import Ingest, ct_of_source
@@ -75,7 +76,7 @@ def _indexed(place: Path | str) -> tuple[list[Source], list[LeftOut]]:
     if not Path(place).exists():
         raise ScanError(f"there is nothing at {place}")
     with tempfile.TemporaryDirectory(prefix="lungseg-") as folder:
-        return index([Path(place)], Path(folder) / "headers.db")
+        return index.find_scans([Path(place)], Path(folder) / "headers.db")
 
 
 def read_scan(place: Path | str, scan: str = "", **settings: Scalar) -> Scan:

@@ -226,7 +226,7 @@ def test_volumes_are_written_where_one_says(tmp_path):
     mask = chest(STEP).lungs
     lungseg.write_volume(mask, tmp_path / "lungs.mha")
     same(read_volume(tmp_path / "lungs.mha"), mask.like(mask.array.astype(np.uint8)))
-    with pytest.raises(lungseg.ConfigError, match="no format of this name"):
+    with pytest.raises(lungseg.ConfigError, match="the name tells no format"):
         lungseg.write_volume(mask, tmp_path / "lungs.png")
 
 
