@@ -5,13 +5,9 @@ series reader, pydicom's pixels and the formula, nibabel, pynrrd, zlib) within 0
 all else must be refused, or left out, by name. Files that no row speaks of make the last test fail.
 """
 
-import re
 import warnings
-import zlib
 from pathlib import Path
 
-import nibabel
-import nrrd
 import numpy as np
 import pydicom
 import pytest
@@ -24,6 +20,7 @@ from lungseg.io.sources.index import find_scans
 from lungseg.io.volumes.formats import read_hu_file
 from lungseg.ops.grid.slices import SliceRules
 from lungseg.stages.ingest import Ingest, ct_of_source
+from tests.io.other_readers import READERS, by_simpleitk
 
 pytestmark = pytest.mark.data
 CORNER, PANIMG = "odd/cornerstone_ts", "odd/rse_panimg"
@@ -137,52 +134,6 @@ def formula(path):
         return ds.pixel_array * float(ds.RescaleSlope) + float(ds.RescaleIntercept), ds
 
 
-def by_simpleitk(folder):
-    import SimpleITK
-
-    reader = SimpleITK.ImageSeriesReader()
-    reader.SetFileNames(SimpleITK.ImageSeriesReader.GetGDCMSeriesFileNames(str(folder)))
-    return reader.Execute()
-
-
-def by_nibabel(path):
-    image = nibabel.load(path)
-    affine = np.diag([-1.0, -1, 1, 1]) @ image.affine
-    return np.asarray(image.dataobj).T, affine
-
-
-def by_nrrd(path):
-    array, header = nrrd.read(str(path))
-    affine = np.eye(4)
-    affine[:3, :3], affine[:3, 3] = header["space directions"].T, header["space origin"]
-    return array.T, affine
-
-
-def by_zlib(path):
-    """A MetaImage whose axes are those of the world."""
-    head, _, rest = path.read_bytes().partition(b"ElementDataFile")
-    fields = dict(re.findall(rb"^(\w+) = ([^\r\n]*)", head, re.MULTILINE))
-    named, _, voxels = rest.partition(b"\n")
-    name = named.split(b"=")[1].strip().decode()
-    if name != "LOCAL":
-        voxels = (path.parent / name).read_bytes()
-    if fields[b"CompressedData"] == b"True":
-        voxels = zlib.decompress(voxels)
-    kind = {b"MET_DOUBLE": "<f8", b"MET_CHAR": "i1", b"MET_SHORT": "<i2", b"MET_UCHAR": "u1"}
-    numbers = {
-        key: [float(v) for v in fields[key].split()]
-        for key in (b"DimSize", b"Offset", b"ElementSpacing", b"ElementSize")
-        if key in fields
-    }
-    affine = np.diag([*numbers.get(b"ElementSpacing", numbers.get(b"ElementSize")), 1])
-    affine[:3, 3] = numbers[b"Offset"]
-    shape = [int(v) for v in numbers[b"DimSize"][::-1]]
-    return np.frombuffer(voxels, kind[fields[b"ElementType"]]).reshape(shape), affine
-
-
-READERS = {"nibabel": by_nibabel, "nrrd": by_nrrd, "zlib": by_zlib}
-
-
 def same_volume(ct, array, affine):
     assert ct.shape == array.shape
     assert np.abs(ct.array - array.astype(float)).max() <= 0.5
@@ -234,14 +185,8 @@ def test_single_slices_have_the_hu_that_their_files_state(data):
 
 @pytest.mark.parametrize("folder", SERIES)
 def test_a_series_is_what_simpleitk_reads(data, tmp_path, folder):
-    import SimpleITK
-
     ct, _, facts = scan_of(data / folder, tmp_path, **SERIES[folder])
-    image = by_simpleitk(data / folder)
-    affine = np.eye(4)
-    matrix = np.reshape(image.GetDirection(), (3, 3)) * image.GetSpacing()
-    affine[:3, :3], affine[:3, 3] = matrix, image.GetOrigin()
-    same_volume(ct, SimpleITK.GetArrayFromImage(image), affine)
+    same_volume(ct, *by_simpleitk(data / folder))
     assert facts["slice_positions"] == "even"
 
 

@@ -225,9 +225,9 @@ def _dicom_scans(files: Sequence[_File]) -> tuple[list[Source], list[LeftOut]]:
 
 
 def _not_used(series: str, files: Sequence[_File]) -> LeftOut:
-    worst = max(files, key=lambda file: file.found.fault).found
+    first = files[0].found
     more = f" ({len(files)} files)" if len(files) > 1 else ""
-    return LeftOut(files[0].path, worst.reason + more, worst.fault, series, worst.modality)
+    return LeftOut(files[0].path, first.reason + more, first.fault, series, first.modality)
 
 
 def _without_copies(files: list[_File]) -> list[_File]:
@@ -282,7 +282,7 @@ def _told_apart(files: list[_File]) -> Mapping[str, list[_File]]:
         for file in files:
             above = Path(file.path).parent.parts[1:]
             named["_".join((*above[len(above) - depth :], _stem(file.path)))].append(file)
-        if all(len(group) == 1 for group in named.values()) or depth == 5:
+        if all(len(group) == 1 for group in named.values()):
             break
     return named
 

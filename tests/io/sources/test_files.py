@@ -29,6 +29,15 @@ def test_what_only_looks_like_a_ct_is_left_out(tree, look, header, reason):
     assert not left.fault
 
 
+def test_a_localizer_is_one_in_small_letters_too(tree, look):
+    tree.mkdir()
+    path = write_slice(tree / "a", STORED[0], ImageType=["ORIGINAL", "PRIMARY", "TOPOGRAM"])
+    path.write_bytes(path.read_bytes().replace(b"TOPOGRAM", b"Topogram"))
+    found, (left,) = look()
+    assert not found
+    assert left.reason == "a localizer, not slices"
+
+
 @pytest.mark.parametrize(
     "header",
     [

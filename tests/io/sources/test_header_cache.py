@@ -7,7 +7,8 @@ import pytest
 
 from lungseg.io.sources import index as module
 from lungseg.io.sources.index import read_source, write_source
-from tests.io.sources.trees import series, volume
+from tests.io.dicom.dicom_files import write_slice
+from tests.io.sources.trees import STORED, series, volume
 
 
 def test_a_second_look_opens_no_file(tree, look, monkeypatch):
@@ -15,7 +16,12 @@ def test_a_second_look_opens_no_file(tree, look, monkeypatch):
     series(tree / "x", "1.2.8", Modality="CR")
     volume(tree / "b.nrrd")
     (tree / "c.dcm").write_text("text")
+    (tree / "empty.dcm").touch()
+    (tree / "d.dcm").write_text("changes")
+    look()
+    (tree / "d.dcm").write_text("has changed")
     first = look()
+    assert [left.fault for left in first[1]] == [False, False, True, False]
 
     def never(path):
         raise AssertionError(path)
@@ -32,6 +38,16 @@ def test_a_file_of_the_same_size_with_other_words_is_looked_at_again(tree, look)
     os.utime(files[0], ns=(stat.st_atime_ns, stat.st_mtime_ns + 1))
     assert files[0].stat().st_size == stat.st_size
     assert [s.scan for s in look()[0]] == ["1.2.1", "1.2.7"]
+
+
+def test_a_file_of_another_size_is_looked_at_again_whatever_its_time(tree, look):
+    (path, *_) = series(tree, "1.2.1")
+    look()
+    stat = path.stat()
+    write_slice(path, STORED[0], SeriesInstanceUID="1.2.7777")
+    os.utime(path, ns=(stat.st_atime_ns, stat.st_mtime_ns))
+    assert path.stat().st_size != stat.st_size
+    assert [s.scan for s in look()[0]] == ["1.2.1", "1.2.7777"]
 
 
 def test_a_file_that_cannot_be_opened_is_named_and_tried_again(tree, look, monkeypatch):

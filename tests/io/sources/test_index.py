@@ -116,6 +116,9 @@ def test_what_lies_beside_scans_is_passed_over(tree, look):
         *("DICOMDIR", "readme.md", "x.JSON"),
     ):
         (tree / name).write_bytes(b"\0\5\x16\7 not an image")
+    for name in ("voxels.raw", "voxels.ZRAW", "voxels.raw.gz", "a.img"):
+        (tree / name).write_bytes(bytes(60))
+    write_slice(tree / "index of a disc", STORED[0], SOPClassUID="1.2.840.10008.1.3.10")
     found, left_out = look()
     assert (len(found), left_out) == (1, [])
 
@@ -168,6 +171,15 @@ def test_a_copy_of_a_dicom_scan_in_another_form_is_left_out(tree, look):
     assert found.kind == "dicom"
     assert left.path.endswith("1.2.1.mhd")
     assert "there as DICOM" in left.reason
+
+
+def test_roots_in_any_order_give_the_same_scan(tree, look):
+    files = series(tree / "a", "1.2.1")
+    (tree / "b").mkdir()
+    files[0].rename(tree / "b" / "0.dcm")
+    one, _ = look(tree / "a", tree / "b")
+    assert look(tree / "b", tree / "a") == (one, [])
+    assert [Path(f).parent.name for f in one[0].files] == ["a", "a", "a", "b"]
 
 
 def test_roots_may_overlap_be_files_and_be_linked_in_circles(tree, look):
