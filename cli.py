@@ -3,6 +3,7 @@
 Nothing heavy is imported until a command runs, so that `--help` answers at once.
 """
 
+import errno
 import sys
 from pathlib import Path
 from typing import Any
@@ -33,6 +34,10 @@ _EPILOG = (
 )
 
 
+# A folder or disk that the user named does not take what is to be written.
+_CANNOT_WRITE = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.ENOTDIR, errno.EDQUOT}
+
+
 class _Group(click.Group):
     """Commands in the order a user meets them; errors of ours become one line and exit status 2."""
 
@@ -61,6 +66,13 @@ class _Group(click.Group):
             raise click.UsageError(str(error)) from error
         except LungsegError as error:
             raise click.ClickException(str(error)) from error
+        except OSError as error:
+            if error.errno not in _CANNOT_WRITE:
+                raise
+            raise click.UsageError(
+                f"{error.filename or 'a file'}: {error.strerror}; name another folder, or make "
+                "room there"
+            ) from error
 
 
 @click.group(cls=_Group, epilog=_EPILOG, context_settings={"help_option_names": ["-h", "--help"]})

@@ -68,6 +68,16 @@ def test_a_usage_error_says_what_to_try_and_ends_with_status_2(tmp_path, argumen
     assert message in " ".join(done.output.split())
 
 
+def test_a_folder_that_cannot_be_written_to_is_a_usage_error(tmp_path, monkeypatch):
+    def refused(*_, **__):
+        raise PermissionError(13, "Permission denied", "locked/work")
+
+    monkeypatch.setattr("lungseg.session.scans.look_at", refused)
+    done = invoke("preprocess", "--src", tmp_path, "--work", tmp_path / "work")
+    assert done.exit_code == 2
+    assert "locked/work: Permission denied; name another folder" in " ".join(done.output.split())
+
+
 def test_params_are_toml_that_can_be_given_back(tmp_path):
     done = invoke("params", "--work", tmp_path, "--set", "resample.spacing_mm=2")
     (tmp_path / "lungseg.toml").write_text(done.output)

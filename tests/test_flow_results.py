@@ -201,7 +201,7 @@ def test_pictures_bear_the_patients_name_and_go_when_they_are_no_longer_so(work)
     lungseg("preprocess", "--work", work, "--quiet", "--jobs", 1, "--pictures")
     assert stamps(folder) == before
     told = lungseg("preprocess", "--work", work, "--quiet", "--jobs", 1, *CHANGE)
-    assert "4 pictures showed what is no longer so and went" in told
+    assert "4 outdated pictures were removed" in told
     assert list(folder.iterdir()) == []
 
 

@@ -319,10 +319,9 @@ def _present_pictures(
             stale += 1
     if not stale:
         return present, []
-    what = "picture showed" if stale == 1 else "pictures showed"
+    what = "picture was" if stale == 1 else "pictures were"
     return present, [
-        f"{stale} {what} what is no longer so and went; `lungseg-cli preprocess --pictures` makes "
-        "them anew"
+        f"{stale} outdated {what} removed; `lungseg-cli preprocess --pictures` makes new ones"
     ]
 
 

@@ -70,6 +70,7 @@ def _run_distributed(
     import dask
     from distributed import Client, LocalCluster
 
+    memory = _bytes(options.memory_limit)
     settings = {
         "distributed.scheduler.allowed-failures": 1,
         "distributed.scheduler.worker-saturation": 1.0,
@@ -100,11 +101,22 @@ def _run_distributed(
                 processes=True,
                 # Any free port: None would mean 8787, and a warning where that is taken.
                 dashboard_address="127.0.0.1:0",
-                memory_limit=options.memory_limit,
+                memory_limit=memory,
                 silence_logs=logging.CRITICAL,
             )
         with cluster, Client(cluster, set_as_default=False) as client:
             yield from _gather(client, function, tasks)
+
+
+def _bytes(limit: str) -> str | int:
+    from dask.utils import parse_bytes
+
+    try:
+        return limit if limit == "auto" else int(parse_bytes(limit))
+    except ValueError as error:
+        raise ConfigError(
+            f"--memory-limit {limit}: expected a size such as 4GB or 800MiB, or auto"
+        ) from error
 
 
 def _gather(

@@ -138,6 +138,10 @@ class Planner:
     def _dataset_action(self, stage: DatasetStage) -> Action:
         inputs, rerun = self._dataset_inputs(stage)
         params = self.request.settings[stage.name]
+        if stage.name in self.request.impossible:
+            name = fingerprint(stage, params, inputs)
+            why = self.request.impossible[stage.name]
+            return Action(stage.name, "", BLOCKED, why, name, inputs)
         if stage.reads and rerun is None and all(self.usable(need) for need in stage.needs):
             folders = {need: self.store.folder(need, inputs[need]) for need in stage.needs}
             inputs = {"what it reads": stage.reads(params, folders)}

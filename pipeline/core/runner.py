@@ -82,7 +82,7 @@ class Run:
                         stage = ""
                         self._run_scan_stages([s for s in group if isinstance(s, ScanStage)], watch)
         except KeyboardInterrupt as stop:
-            done = sum(self._through(scan) for scan in self.patients)
+            done = self._through()
             of_all = f"{stage} was not finished; " if stage else ""
             raise StoppedError(
                 f"stopped; {of_all}{done} of {len(self.patients)} scans done and kept; the same "
@@ -91,11 +91,11 @@ class Run:
             ) from stop
         return self._summary()
 
-    def _through(self, scan: str) -> bool:
-        """True if all stages are done on a scan."""
-        stages = [stage.name for stage in self.planner.stages if isinstance(stage, ScanStage)]
-        results = [self.results.get((stage, scan)) for stage in stages]
-        return all(r is not None and r.state in {worker.RAN, worker.REUSED} for r in results)
+    def _through(self) -> int:
+        """How many scans are through all stages, by the store: workers may be ahead of us."""
+        request = replace(self.request, force=frozenset())
+        left = {a.scan for a in Planner(self.store, request).decide() if a.do != plan.REUSE}
+        return sum(scan not in left for scan in self.patients)
 
     def _run_scan_stages(self, stages: Sequence[ScanStage], watch: Watch) -> None:
         actions = [action for stage in stages for action in self.planner.decide_stage(stage)]

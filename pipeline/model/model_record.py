@@ -136,29 +136,35 @@ def read_model_record(place: Path) -> ModelRecord:
     Raises
     ------
     DataError
-        If there is none, or another version of this program wrote it.
+        If there is none, or another version of this program wrote it. What lies beside a net's
+        file is not asked: it may be of another net.
     """
-    beside = place / FILE if place.is_dir() else place.parent / FILE
-    file = place if place.is_file() else beside
+    file = place / FILE if place.is_dir() else place
     try:
-        raw = json.loads(_within(place) or beside.read_text(encoding="utf-8"))
+        raw = json.loads(file.read_text("utf-8") if place.is_dir() else _within(file))
         if raw.get("format") != FORMAT:
             raise DataError(
                 f"{file} has format {raw.get('format')}, this program reads {FORMAT}; train again"
             )
         return ModelRecord(**raw)
-    except (OSError, ValueError, TypeError, AttributeError) as error:
+    except (OSError, ValueError, TypeError, AttributeError, zipfile.BadZipFile) as error:
         raise DataError(
-            f"{file} has no record of a trained net ({error}); give the folder that `train` "
-            "wrote, or train again"
+            f"{file} has no record of a trained net ({error}); give a net's file or folder that "
+            "`train` wrote, or train again"
         ) from error
 
 
 def _within(net: Path) -> str:
-    """The record in a net's file; empty if there is none."""
-    if not net.is_file() or not zipfile.is_zipfile(net):
-        return ""
+    """The record in a net's file.
+
+    Raises
+    ------
+    ValueError
+        If there is none.
+    """
+    if not zipfile.is_zipfile(net):
+        raise ValueError("it is no file of Keras's" if net.is_file() else "there is no such file")
     with zipfile.ZipFile(net) as archive:
         if MEMBER not in archive.namelist():
-            return ""
+            raise ValueError("it was not trained by this program")
         return archive.read(MEMBER).decode("utf-8")

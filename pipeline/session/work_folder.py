@@ -99,7 +99,7 @@ class Session:
             settings=self.settings,
             force=frozenset(self.options.force),
             retry=self.options.retry,
-            impossible={} if self.net else {"predict": NO_NET},
+            impossible={} if self.net else dict.fromkeys(("predict", "evaluate"), NO_NET),
         )
 
     def plan(self, targets: Sequence[str]) -> list[Action]:

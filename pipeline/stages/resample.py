@@ -21,7 +21,7 @@ from lungseg.core.errors import ConfigError, ScanError
 from lungseg.core.stage import Facts, Params, ScanStage, param
 from lungseg.io.volumes import volume_file
 from lungseg.ops.grid.resample import to_grid, working_grid
-from lungseg.ops.hu.padding import AIR_HU
+from lungseg.ops.hu.padding import AIR_HU, with_air
 from lungseg.volume import HU, Mask, Volume
 
 
@@ -79,7 +79,7 @@ def on_working_grid(
             )
         # The window itself makes air of padding that is darker than it.
         if padding_hu > params.hu_low or params.hu_low < AIR_HU:
-            ct = ct.like(np.where(ct.array <= padding_hu, HU(air), ct.array))
+            ct = ct.like(with_air(ct.array, padding_hu, air))
     resampled = to_grid(
         ct,
         shape,

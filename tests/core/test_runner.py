@@ -74,6 +74,13 @@ def test_a_stage_that_reads_a_part_of_its_inputs_is_valid_while_that_part_is(tmp
     assert (other["join", ""], other["first", ""]) == ("ran", "ran")
 
 
+def test_a_memory_limit_that_is_no_size_is_refused(tmp_path):
+    refs, paths = make_sources(tmp_path / "src", a="one", b="two")
+    options = EngineOptions(jobs=2, memory_limit="lots")
+    with pytest.raises(ConfigError, match="--memory-limit lots: expected a size such as 4GB"):
+        Run(Store(tmp_path / "work"), make_request(refs), paths, options).execute()
+
+
 def test_what_is_impossible_here_is_blocked_with_the_reason_and_so_is_what_needs_it(tmp_path):
     refs, paths = make_sources(tmp_path / "src", a="one")
     request = replace(make_request(refs), impossible={"upper": "no ink"})

@@ -4,6 +4,7 @@ What `lungs` and `detect` share: the folder they write to, its work folder, name
 every scan and of everything that was found beside them.
 """
 
+import functools
 import json
 import os
 import shutil
@@ -225,8 +226,12 @@ class HandOut:
 
     def _copy(self, folder: Path, name: str) -> dict[str, str]:
         files = self.product.files(sorted(file.name for file in folder.iterdir()))
-        for inner, ending in files.items():
-            copy_file(folder / inner, self.place.out / (name + ending))
+        # Copies, so that nobody can spoil the cache through them.
+        copies = {
+            name + ending: functools.partial(shutil.copyfile, folder / inner)
+            for inner, ending in files.items()
+        }
+        place_files(self.place.out, copies)
         for ending in set(self.product.numbered) - set(files.values()):
             (self.place.out / (name + ending)).unlink(missing_ok=True)
         return {ending: name + ending for ending in files.values()}
@@ -252,14 +257,30 @@ def place_of(source: Source) -> str:
     return os.path.commonpath([os.path.dirname(file) for file in source.files])  # noqa: PTH120
 
 
-def copy_file(source: Path, target: Path) -> None:
-    """Copy a file, whole or not at all; a copy, so that nobody can spoil the cache through it."""
-    partial = target.with_name(f".{uuid.uuid4().hex[:12]}.tmp")
+def place_files(out: Path, contents: Mapping[str, Callable[[Path], object]]) -> None:
+    """Write files into `out`, each whole or not at all, and keep in mind that they are ours.
+
+    Parameters
+    ----------
+    out
+        The folder.
+    contents
+        For each file's name, what writes the file whose path it is given.
+    """
+    partial = {name: out / f".{uuid.uuid4().hex[:12]}.tmp" for name in contents}
     try:
-        shutil.copyfile(source, partial)
-        partial.replace(target)
+        for name, write in contents.items():
+            write(partial[name])
+        written = _written(out)
+        for name, path in partial.items():
+            # Noted before it is there: a run that is killed in between knows old and new.
+            written[name] = [*written.get(name, [])[-1:], _mark(path)]
+        _note(out, {"files": written})
+        for name, path in partial.items():
+            path.replace(out / name)
     finally:
-        partial.unlink(missing_ok=True)
+        for path in partial.values():
+            path.unlink(missing_ok=True)
 
 
 def opened(place: Place, roots: Sequence[Path], options: CommandOptions) -> Session:
@@ -282,7 +303,7 @@ def opened(place: Place, roots: Sequence[Path], options: CommandOptions) -> Sess
             "write to"
         ) from error
     made = not place.work and not work.exists()
-    ours = {out.resolve() / name for name in _ours(out)}
+    ours = {out.resolve() / name for name in _written(out)}
     session = open_for(
         work, options, roots, {(out / WORK).resolve(), *ours}, guest=place.work is not None
     )
@@ -306,17 +327,19 @@ def claim(handing: HandOut) -> None:
     """
     out, product = handing.place.out, handing.product
     wanted = [name + ending for name in handing.names.values() for ending in product.endings]
-    there = {path.name.casefold() for path in out.iterdir()} if out.is_dir() else set()
-    ours = {name.casefold() for name in _ours(out)}
+    there = {path.name.casefold(): path for path in out.iterdir()} if out.is_dir() else {}
+    written = _written(out)
+    ours = {name.casefold(): mark for name, mark in written.items()}
     for name in (*product.tables, *wanted):
-        if name.casefold() in there - ours:
-            raise ConfigError(
-                f"{out / name} would be written over, and no such command wrote it; move it "
-                "away, or name another --out"
-            )
-    before = set(_notes(out).get("files", ()))
-    # Noted before they are written: a run that is broken off must know its files again.
-    _note(out, {"files": sorted(before | set(wanted) | set(product.tables))})
+        path = there.get(name.casefold())
+        if path is None or _mark(path) in ours.get(name.casefold(), []):
+            continue
+        changed = "was changed since" if name.casefold() in ours else "was not written by"
+        raise ConfigError(
+            f"{path} would be written over, and it {changed} such a command"
+            f"{' wrote it' if name.casefold() in ours else ''}; move it away, or name another --out"
+        )
+    _note(out, {"files": written})
 
 
 def remove_cache(place: Place) -> str:
@@ -330,8 +353,16 @@ def remove_cache(place: Place) -> str:
     return f"{work} is removed (--no-cache)"
 
 
-def _ours(out: Path) -> set[str]:
-    return set(_notes(out).get("files", ()))
+def _written(out: Path) -> dict[str, list[list[int]]]:
+    """What these commands wrote into `out`: the marks of each file, by its name."""
+    files = _notes(out).get("files", {})
+    return dict(files) if isinstance(files, dict) else {}
+
+
+def _mark(path: Path) -> list[int]:
+    """By which a file that we wrote is known again: its size and its time of change."""
+    state = path.stat()
+    return [state.st_size, state.st_mtime_ns]
 
 
 def _notes(out: Path) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """The end of `lungs` and `detect`: run, write the tables, say what came of it."""
 
 import csv
+import functools
 import io
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -17,6 +18,7 @@ from lungseg.commands.own_scans.hand_out import (
     Place,
     Row,
     claim,
+    place_files,
     remove_cache,
 )
 from lungseg.commands.run_stages import HowToRun
@@ -95,8 +97,8 @@ def run_and_report(handing: HandOut, how: HowToRun, report: Report) -> int:
     finally:
         outcomes = handing.outcomes()
         tables = report.tables(outcomes)
-        for name, table in tables.items():
-            write_table(table.columns, table.rows, place.out / name)
+        write = {n: functools.partial(write_table, t.columns, t.rows) for n, t in tables.items()}
+        place_files(place.out, write)
     end = End(outcomes, tables, place, session, time.perf_counter() - start)
     if how.as_json:
         click.echo(json_text(report.json(end)))

@@ -50,6 +50,17 @@ def find_padding(stack: HuArray, least_share: float = 0.002) -> int | None:
     return hu
 
 
+def with_air(stack: HuArray, padding_hu: float, air_hu: int = AIR_HU) -> HuArray:
+    """The stack with air where the scanner saw nothing: voxels of `padding_hu` or less.
+
+    Examples
+    --------
+    >>> with_air(np.array([[[-3024, -1000, 40]]], np.int16), padding_hu=-2000).tolist()
+    [[[-1024, -1000, 40]]]
+    """
+    return np.where(stack <= padding_hu, stack.dtype.type(air_hu), stack)
+
+
 def _edges(stack: HuArray) -> HuArray:
     return np.concatenate(
         [

@@ -209,10 +209,27 @@ def test_nobody_elses_file_is_written_over(mixed, tmp_path):
     own = tmp_path / "RAS_lungs.nii.gz"
     own.write_text("drawn by hand")
     told = lungs(mixed[0] / "ras.nii.gz", "--out", tmp_path, status=2)
-    assert "ras_lungs.nii.gz would be written over, and no such command" in " ".join(
+    assert "RAS_lungs.nii.gz would be written over, and it was not written by such a" in " ".join(
         told.output.split()
     )
     assert own.read_text() == "drawn by hand"
+
+
+def test_a_file_of_a_format_that_was_never_written_is_somebody_elses(mixed, tmp_path):
+    lungs(mixed[0] / "ras.nii.gz", "--out", tmp_path)
+    own = tmp_path / "ras_lungs.nrrd"
+    own.write_text("drawn by hand")
+    lungs(mixed[0] / "ras.nii.gz", "--out", tmp_path, "--format", "nrrd", status=2)
+    assert own.read_text() == "drawn by hand"
+
+
+def test_a_mask_that_was_corrected_by_hand_is_not_written_over(mixed, tmp_path):
+    lungs(mixed[0] / "ras.nii.gz", "--out", tmp_path)
+    mask = tmp_path / "ras_lungs.nii.gz"
+    mask.write_bytes(mask.read_bytes() + b"corrected")
+    told = lungs(mixed[0] / "ras.nii.gz", "--out", tmp_path, status=2)
+    assert "was changed since such a command wrote it" in " ".join(told.output.split())
+    assert mask.read_bytes().endswith(b"corrected")
 
 
 def test_no_cache_removes_the_work_folder_that_was_made_and_the_files_stay(mixed, tmp_path):
@@ -265,7 +282,7 @@ def test_a_file_that_cannot_be_copied_out_is_a_failure_of_its_scan(mixed, tmp_pa
     def full(*_):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(hand_out, "copy_file", full)
+    monkeypatch.setattr(hand_out.shutil, "copyfile", full)
     lungs(mixed[0] / "ras.nii.gz", "--out", tmp_path, status=1)
     row = rows_of(tmp_path)["ras"]
     assert row["verdict"] == "failed"

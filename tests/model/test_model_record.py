@@ -1,0 +1,47 @@
+"""The record of a net: in its own file, and nowhere else."""
+
+import shutil
+import zipfile
+
+import pytest
+
+from lungseg.core.errors import DataError
+from lungseg.model.model_record import read_model_record, write_model_record
+from tests.stages.test_predict import RECORD
+
+
+@pytest.fixture
+def net(tmp_path):
+    folder = tmp_path / "train"
+    folder.mkdir()
+    with zipfile.ZipFile(folder / "model.keras", "w") as archive:
+        archive.writestr("config.json", "{}" * 500)
+    write_model_record(RECORD, folder)
+    return folder / "model.keras"
+
+
+def test_a_record_comes_from_the_file_or_from_the_folder(net, tmp_path):
+    assert read_model_record(net) == read_model_record(net.parent) == RECORD
+    assert read_model_record(shutil.copy(net, tmp_path / "moved.keras")) == RECORD
+
+
+def test_what_lies_beside_a_net_is_not_taken_for_its_record(net):
+    other = net.with_name("other.keras")
+    with zipfile.ZipFile(other, "w") as archive:
+        archive.writestr("config.json", "{}")
+    with pytest.raises(DataError, match=r"other\.keras .*it was not trained by this program"):
+        read_model_record(other)
+    other.write_text("hello")
+    with pytest.raises(DataError, match="it is no file of Keras's"):
+        read_model_record(other)
+    with pytest.raises(DataError, match="there is no such file"):
+        read_model_record(net.with_name("none.keras"))
+
+
+def test_a_damaged_net_is_refused_in_a_sentence(net):
+    data = bytearray(net.read_bytes())
+    at = data.index(b"validation_patients")
+    data[at : at + 4] = b"XXXX"
+    net.write_bytes(data)
+    with pytest.raises(DataError, match=r"no record of a trained net \(Bad CRC"):
+        read_model_record(net)
