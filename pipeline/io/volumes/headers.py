@@ -196,8 +196,9 @@ def _nrrd_fields(path: Path) -> dict[str, str]:
         if not line.strip():
             break
         key, separator, value = line.partition(":")
-        if separator and not line.startswith("#"):
-            fields[key.strip().lower()] = value.lstrip("=").strip()
+        # `key:=value` is a note of whoever wrote it, and no field, whatever its key.
+        if separator and not line.startswith("#") and not value.startswith("="):
+            fields[key.strip().lower()] = value.strip()
     if "datafile" in fields:
         fields["data file"] = fields["datafile"]
     return fields

@@ -68,6 +68,30 @@ def test_a_row_that_cannot_be_used_is_listed_with_its_line(tmp_path, row, proble
     assert found.problems_of("a") == ((listed.text,) if listed.scan == "a" else ())
 
 
+def test_a_row_near_another_is_a_nodule_of_its_own_beyond_half_a_millimetre(tmp_path):
+    found = read_coordinates(write(tmp_path, f"{PLAIN}a,1,2,3,5\na,1,2,3.6,5\n"))
+    assert (len(found.findings["a"]), found.problems) == (2, ())
+
+
+@pytest.mark.parametrize(
+    ("row", "sizes", "problem"),
+    [("4,9,7", (4, 7, 9), None), ("4,9,", (4, 6, 9), None), ("0.5,50,", None, "of 0.5 mm")],
+)
+def test_of_three_diameters_each_is_kept_and_checked(tmp_path, row, sizes, problem):
+    header = "scan,x_mm,y_mm,z_mm,min_diameter_mm,max_diameter_mm,diameter_mm\n"
+    found = read_coordinates(write(tmp_path, f"{header}a,1,2,3,{row}\n"))
+    if problem:
+        assert problem in found.problems[0].text
+        return
+    (f,) = found.findings["a"]
+    assert (f.min_diameter_mm, f.diameter_mm, f.max_diameter_mm) == sizes
+
+
+def test_a_problem_of_luna16s_list_is_that_of_its_scan(tmp_path):
+    found = read_coordinates(write(tmp_path, LUNA + "1.2,1,2,x,5\n"))
+    assert found.problems_of("1.2") == ("list.csv, line 2: coordz is 'x', not a number",)
+
+
 def test_diameters_the_wrong_way_round(tmp_path):
     text = "scan,x_mm,y_mm,z_mm,min_diameter_mm,max_diameter_mm\na,1,2,3,9,4\n"
     (problem,) = read_coordinates(write(tmp_path, text)).problems
@@ -108,12 +132,20 @@ def test_vias_list_counts_from_one_and_from_the_head(tmp_path, database):
         ("1,8,30,1,52.3,4.64,317,367,3,,n1", "0 scans of LIDC-IDRI-0008"),
         ("1,132,30,1,52.3,4.64,317,367,3,,", r"0 scans of LIDC-IDRI-0132 .* \(none named\)"),
         ("1,7,30,1,52.3,4.64,317,367,11,,n1", "slice no. is 11; LIDC-IDRI-0007 has slices 1 to 10"),
+        ("1,7,30,1,52.3,4.64,317,367,0,,n1", "slice no. is 0; LIDC-IDRI-0007 has slices 1 to 10"),
     ],
 )
 def test_vias_rows_that_fit_no_scan_are_listed(tmp_path, database, row, problem):
     (listed,) = read_coordinates(write(tmp_path, VIA + row), database=database).problems
     with pytest.raises(AssertionError, match=problem):
         raise AssertionError(listed.text)
+
+
+def test_vias_names_are_asked_only_where_a_patient_has_two_scans(tmp_path, database):
+    rows = "1,7,30,1,52.3,4.64,317,367,3,,n9\n2,7,30,1,52.3,4.64,317,367,4,,n9\n"
+    found = read_coordinates(write(tmp_path, VIA + rows), database=database)
+    # One place on two slices is two nodules.
+    assert ([f.z_mm for f in found.findings["1.1"]], found.problems) == ([7.0, 6.0], ())
 
 
 def test_vias_first_row_is_the_nodule_of_0001(tmp_path):
@@ -149,8 +181,9 @@ def test_scans_that_are_not_here_are_listed(tmp_path):
     ]
 
 
-def test_a_list_of_scans_is_read(tmp_path):
-    assert read_scan_list(write(tmp_path, "seriesuid\n1.2\n\n1.3,x\n")) == {"1.2", "1.3"}
+@pytest.mark.parametrize("header", ["seriesuid\n", "Scan\n", ""])
+def test_a_list_of_scans_is_read(tmp_path, header):
+    assert read_scan_list(write(tmp_path, f"{header}1.2\n\n1.3,x\n")) == {"1.2", "1.3"}
 
 
 @pytest.mark.data

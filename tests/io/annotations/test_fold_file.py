@@ -19,6 +19,8 @@ def csv(tmp_path, text):
          {("patient", "A"): "train", ("patient", "B"): "test", ("patient", "C"): "validation"}),
         ("fold,note,seriesuid\n3,x,1.2\nsubset0,,1.3\n", {("scan", "1.2"): 3, ("scan", "1.3"): 0}),
         ("Patient ID,Subset\nA,fold 7\nA,7\n", {("patient", "A"): 7}),
+        ("scan,split\n1,Training\n2,valid\n3,testing\n",
+         {("scan", "1"): "train", ("scan", "2"): "validation", ("scan", "3"): "test"}),
     ],
 )  # fmt: skip
 def test_lists_of_ids_with_parts_or_folds_are_read(tmp_path, text, assigned):
@@ -30,6 +32,7 @@ def test_luna16s_folders_are_read_as_folds(tmp_path):
         (tmp_path / f"subset{subset}").mkdir()
         (tmp_path / f"subset{subset}" / f"{name}.mhd").touch()
         (tmp_path / f"subset{subset}" / f"{name}.raw").touch()
+        (tmp_path / f"subset{subset}" / "notes.txt").touch()
     assert read_folds(tmp_path) == {("scan", "1.3.6"): 0, ("scan", "1.3.7"): 9}
 
 
@@ -40,6 +43,7 @@ def test_luna16s_folders_are_read_as_folds(tmp_path):
         ("patient,age\nA,3\n", "one column patient or scan and one column part or fold; .* age"),
         ("patient,scan,part\nA,1,test\n", "one column patient or scan and one"),
         ("patient,part\nA,holdout\n", "line 2: 'holdout' is neither train, validation, test nor"),
+        ("patient,fold\nA,7 or 8\n", "line 2: '7 or 8' is neither train, validation, test nor"),
         ("patient,part\nA,test\nA,train\n", "line 3: A was in test, now in train"),
         ("patient,part\nA\n", "line 2: 1 cells, the header has 2"),
     ],

@@ -43,6 +43,27 @@ def test_a_scan_is_read_with_all_that_was_drawn_on_it(database):
     assert reading.contours[0].points_xy[0].tolist() == [2, 2]
 
 
+def test_scans_come_by_patient_and_slices_from_the_feet_up(tmp_path):
+    rows = [
+        ("1.9", "P2", 2.0, 0.7, (9.0, 0.0, 2.0, 4.0), [box_reading("a", [0.0], 3, 3, 6, 6)] * 2),
+        ("1.5", "P1", 2.0, 0.7, (0.0, 1.0), []),
+        ("1.4", "P1", 2.0, 0.7, (0.0, 1.0), []),
+    ]
+    scans = list(lidc_database.read_scans(write_database(tmp_path / "own.sqlite", rows)))
+    assert [(scan.patient, scan.scan) for scan in scans] == [
+        *(("P1", "1.4"), ("P1", "1.5")),
+        ("P2", "1.9"),
+    ]
+    assert [scan.study for scan in scans] == ["study of 1.4", "study of 1.5", "study of 1.9"]
+    assert (scans[2].z_mm, scans[2].slice_spacing_mm) == ((0.0, 2.0, 4.0, 9.0), 2.0)
+
+
+def test_contours_that_scans_share_in_memory_cannot_be_changed(database):
+    (reading,) = lidc_database.read_scan("1.2.3", database).readings
+    with pytest.raises(ValueError, match="read-only"):
+        reading.contours[0].points_xy[0, 0] = 7
+
+
 def test_a_scan_without_annotations_is_not_an_unknown_scan(database):
     assert lidc_database.read_scan("1.2.4", database).readings == ()
     assert lidc_database.read_scan("9.9.9", database) is None

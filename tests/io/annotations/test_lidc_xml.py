@@ -52,7 +52,7 @@ def test_files_that_are_not_lidcs_are_left_out(tmp_path):
     write(tmp_path, xml_text("1.2", []))
     write(tmp_path, xml_text("1.2", []), "b/copy.xml")
     write(tmp_path, "<IdriReadMessage><CXRSeriesInstanceUid>1.5</CXRSeriesInstanceUid>", "x.xml")
-    write(tmp_path, "junk", "._069.xml")
+    write(tmp_path, xml_text("1.2", [([], [], [])]), "._069.xml")  # what macOS leaves on a disk
     assert {uid: len(paths) for uid, paths in lidc_xml.files_by_series(tmp_path).items()} == {
         "1.2": 2
     }
@@ -88,6 +88,15 @@ def test_a_damaged_file_is_named_with_what_it_lacks(tmp_path, old, new, message)
     assert old in text
     with pytest.raises(ScanError, match=rf"069\.xml.* {message}"):
         lidc_xml.read_file(write(tmp_path, text.replace(old, new)))
+
+
+def test_a_small_nodule_on_several_slices_is_marked_on_the_middle_one(tmp_path):
+    text = xml_text("1.2", [([], [(1, 2, 3.0)], [])])
+    roi = "<roi>" + text.partition("<roi>")[2].partition("</roi>")[0] + "</roi>"
+    others = [roi.replace("3.000000", f"{z:.6f}").replace(">1<", f">{z}<") for z in (4, 5)]
+    write(tmp_path, text.replace(roi, roi + "".join(others)))
+    (mark,) = lidc_xml.read_scan("1.2", tmp_path).marks
+    assert (mark.pixel_xy, mark.z_mm) == ((4, 2), 4.0)
 
 
 def test_a_nodule_of_nothing_is_refused(tmp_path):

@@ -1,5 +1,7 @@
 """nodules.json, there and back."""
 
+from dataclasses import replace
+
 import pytest
 
 from lungseg.core.errors import ScanError
@@ -41,6 +43,14 @@ def test_a_list_is_read_as_it_was_written(tmp_path):
     write_nodules(LIST, tmp_path / "nodules.json")
     assert read_nodules(tmp_path) == LIST
     assert read_nodules(tmp_path / "nodules.json").readers == {1: 4}
+
+
+def test_numbers_are_written_to_three_decimals(tmp_path):
+    (nodule,) = LIST.nodules
+    exact = replace(nodule, centroid_xyz_mm=(1.23456, -7.65432, 0.0004), diameter_mm=8.12349)
+    write_nodules(replace(LIST, nodules=(exact,)), tmp_path / "nodules.json")
+    (back,) = read_nodules(tmp_path).nodules
+    assert back == replace(nodule, centroid_xyz_mm=(1.235, -7.654, 0.0), diameter_mm=8.123)
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", '{"nodules": [{}], "points": []}', "{}"])

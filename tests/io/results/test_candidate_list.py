@@ -19,7 +19,8 @@ def test_rows_come_back(tmp_path):
 
 def test_a_luna16_submission_has_no_diameters(tmp_path):
     path = tmp_path / "submission.csv"
-    path.write_text("seriesuid,coordX,coordY,coordZ,probability\n1.2,1,-2,3e1,0.5\n")
+    # A spreadsheet puts a mark of byte order before the first column's name.
+    path.write_text("seriesuid,coordX,coordY,coordZ,probability\n1.2,1,-2,3e1,0.5\n", "utf-8-sig")
     (row,) = read_detections(path)
     assert row.xyz_mm == (1, -2, 30)
     assert math.isnan(row.diameter_mm)

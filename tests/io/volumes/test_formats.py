@@ -13,6 +13,7 @@ from lungseg.io.volumes.formats import read_hu_file, read_volume, write_volume
 from lungseg.io.volumes.headers import SUFFIXES, check_header, data_file_of, suffix_of
 from lungseg.io.volumes.voxels import voxels_of
 from lungseg.volume import Geometry, Volume
+from tests.io.volumes.volume_files import metaimage
 
 RNG = np.random.default_rng(9)
 OBLIQUE = (0.9396926, -0.3420201, 0, 0.3420201, 0.9396926, 0, 0, 0, 1)
@@ -22,26 +23,6 @@ HU = RNG.integers(-1024, 2000, (5, 6, 7)).astype(np.int16)
 
 def written(path, array=HU, geometry=GEOMETRY):
     write_volume(Volume(array, geometry), path)
-    return path
-
-
-def metaimage(path, voxels=None, *, data="a.raw", **fields):
-    header = {
-        "ObjectType": "Image",
-        "NDims": "3",
-        "BinaryData": "True",
-        "BinaryDataByteOrderMSB": "False",
-        "CompressedData": "False",
-        "ElementSpacing": "1 1 1",
-        "DimSize": "2 3 4",
-        "ElementType": "MET_SHORT",
-        **fields,
-        "ElementDataFile": data,
-    }
-    path.write_text("".join(f"{k} = {v}\n" for k, v in header.items() if v is not None))
-    if voxels is None:
-        voxels = np.arange(24, dtype=np.int16)
-    (path.parent / "a.raw").write_bytes(voxels.tobytes())
     return path
 
 
@@ -343,6 +324,7 @@ def test_four_axes_of_a_nifti_are_refused(tmp_path):
         (np.nan, "hu-range: .* not numbers"),
         (np.inf, "hu-range: .* not numbers"),
         (70000, r"hu-range: .* to 70000, which no CT has"),
+        (-70000, r"hu-range: .* from -70000 to .*, which no CT has"),
     ],
 )
 def test_values_that_are_not_hu_are_refused(tmp_path, value, told):
