@@ -148,6 +148,18 @@ def test_the_gap_between_two_objects_costs_most():
     assert costs[0] > costs[1] * 1.05
 
 
+def test_a_weight_map_makes_a_batch_cost_more_and_plain_cross_entropy_does_not():
+    heavy = truth([TARGET], 3.0)
+    light = truth([TARGET])
+    ratio = value("border_weighted", heavy, predicted([P])) / value(
+        "border_weighted", light, predicted([P])
+    )
+    assert ratio == pytest.approx(3, rel=1e-5)
+    assert value("bce", heavy, predicted([P])) == pytest.approx(
+        value("bce", light, predicted([P])), rel=1e-5
+    )
+
+
 def test_an_unknown_loss_is_named():
     with pytest.raises(ConfigError, match=r"no loss 'hinge'; choose one of gdl_wce, dice"):
         losses.loss_named("hinge")

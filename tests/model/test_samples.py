@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from lungseg.model.samples import IGNORE, TARGET, InputSpec, Samples, scaled
-from lungseg.ops.samples.augment import Augmentation
+from lungseg.ops.samples.augment import Augmentation, draw
 from tests.model.toy_table import SIZE, toy_scan, toy_table
 
 ALL = Augmentation(flip_x=0.5, rotate_degrees=10, zoom=0.1, elastic_px=1, contrast=0.1, noise=0.05)
@@ -121,6 +121,43 @@ def test_a_crop_of_a_nodule_slice_shows_nodule_and_one_of_another_shows_lung(tab
     assert len(np.unique(x.sum(axis=(1, 2, 3)))) == 12
     x, _ = samples.augmented([0] * 12, [(1, 0, place) for place in range(12)])
     assert (x < 0.3).any(axis=(1, 2, 3)).all()
+
+
+def test_crops_at_the_border_lie_on_whole_pixels(table):
+    """A crop may touch the slice's border, and is then a part of the slice, not interpolated."""
+    samples, size = Samples(table, InputSpec(crop_px=SIZE - 1)), SIZE - 1
+    whole = samples.plain([2])[0][0]
+    corners = {(y, x): whole[y : y + size, x : x + size] for y in (0, 1) for x in (0, 1)}
+    crops, _ = samples.augmented([2] * 40, [(1, 0, i) for i in range(40)])
+    found = [at for crop in crops for at, part in corners.items() if np.allclose(crop, part)]
+    assert len(found) >= 20
+    assert len(set(found)) >= 2
+
+
+def test_beyond_the_slices_border_lies_the_low_end_of_the_window(table):
+    amounts, key = Augmentation(shift_px=SIZE), (1, 0, 0)
+    down, right = draw(amounts, np.random.default_rng(key)).shift_px
+    assert down < -2
+    assert right < -2
+    samples = Samples(table, InputSpec(low=-500, augmentation=amounts))
+    x, y = (part[0] for part in samples.augmented([2], [key]))
+    outside = np.zeros((SIZE, SIZE), bool)
+    outside[int(SIZE + down) + 1 :] = outside[:, int(SIZE + right) + 1 :] = True
+    assert (x[outside] == 0).all()
+    assert (y[outside] == (0, 1)).all()
+    assert x.any()
+
+
+def test_each_neighbour_is_hidden_outside_its_own_lungs(tmp_path):
+    rows = toy_scan("a")
+    rows.arrays["lungs"][3] = 0
+    samples = Samples(
+        toy_table(tmp_path / "tables.h5", rows), InputSpec(context=1, inside_lungs=True)
+    )
+    below, middle, above = np.moveaxis(samples.plain([2])[0][0], -1, 0)
+    assert below.any()
+    assert middle.any()
+    assert not above.any()
 
 
 def test_prediction_sees_what_training_saw(table):

@@ -62,6 +62,16 @@ def test_the_slice_loss_is_the_cross_entropy_of_the_slices_that_count():
     assert float(slice_loss(np.zeros((2, 2), np.float32), said[:2])) == 0
 
 
+def test_the_loss_of_a_prediction_weighs_the_slice_head():
+    _, y = batch()
+    p = np.full((3, SIZE, SIZE), 0.25, np.float32)
+    mask = np.stack([1 - p, p], -1)
+    slices = np.array([[0.8], [0.9], [0.25]], np.float32)
+    alone = HEADS.loss_of(y, mask)
+    both = HEADS.loss_of(y, {"mask": mask, "slice": slices})
+    assert both - alone == pytest.approx(3 * float(slice_loss(slice_truth(y), slices)), rel=1e-4)
+
+
 def test_a_net_of_one_mask_is_its_own_training_model():
     net = build(replace(TWO_HEADED, slice_head=False))
     assert HEADS.training_model(net) is net

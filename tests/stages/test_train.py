@@ -13,6 +13,7 @@ from lungseg.io.tables.reader import Tables
 from lungseg.model.checkpoints import Checkpoints
 from lungseg.model.inference import load_net
 from lungseg.model.model_record import read_model_record, write_model_record
+from lungseg.model.samples import InputSpec
 from lungseg.session.presets import PRESETS
 from lungseg.stages import build_tables, predict, split_patients, train
 from lungseg.stages.train import Train, input_spec_of, recipe_of
@@ -68,6 +69,16 @@ def test_the_record_has_the_input_and_the_patients_of_training(trained):
     assert (record.crop_px, record.spacing_mm, record.context) == (SIZE, [1.0, 1.0, 1.0], 1)
     assert record.input_spec.context == 1
     assert record.network["channels"] == 3
+
+
+def test_the_input_of_training_is_the_input_of_prediction(trained):
+    record = dataclasses.replace(
+        read_model_record(trained[0]),
+        target="lungs", context=2, low=-900.0, high=300.0, inside_lungs=True,
+    )  # fmt: skip
+    assert record.input_spec == InputSpec(
+        target="lungs", context=2, low=-900.0, high=300.0, inside_lungs=True
+    )
 
 
 @pytest.mark.parametrize("name", ["model.keras", "last.keras"])
