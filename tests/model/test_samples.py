@@ -123,6 +123,14 @@ def test_a_crop_of_a_nodule_slice_shows_nodule_and_one_of_another_shows_lung(tab
     assert (x < 0.3).any(axis=(1, 2, 3)).all()
 
 
+def test_crops_are_around_targets_not_around_what_is_ignored(tmp_path):
+    rows = toy_scan("a")
+    rows.arrays["votes"][2, 13:20, 22:29] = rows.arrays["nodule"][2, 13:20, 22:29] = 1
+    samples = Samples(toy_table(tmp_path / "tables.h5", rows), InputSpec(crop_px=16))
+    _, y = samples.augmented([2] * 20, [(1, 0, i) for i in range(20)])
+    assert (y[..., 0] > 0).any(axis=(1, 2)).all()
+
+
 def test_crops_at_the_border_lie_on_whole_pixels(table):
     """A crop may touch the slice's border, and is then a part of the slice, not interpolated."""
     samples, size = Samples(table, InputSpec(crop_px=SIZE - 1)), SIZE - 1
