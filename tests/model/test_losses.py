@@ -89,7 +89,7 @@ def test_an_ignored_voxel_has_no_say(name):
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_a_batch_without_a_nodule_teaches_to_mark_nothing(name):
+def test_without_a_nodule_the_loss_falls_with_the_probability(name):
     empty = truth(np.zeros((32, 32)))
     low, high = (value(name, empty, predicted(np.full((32, 32), p))) for p in (0.05, 0.5))
     assert 0 <= low < high - 0.1

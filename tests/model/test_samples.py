@@ -1,4 +1,4 @@
-"""Samples: what a net sees of a row, and what it should answer."""
+"""Samples: a net's input and target from a row of the table."""
 
 import pickle
 
@@ -38,7 +38,7 @@ def test_neighbours_are_channels_and_end_slices_repeat(table):
     np.testing.assert_array_equal(x[2], np.stack([alone[i, ..., 0] for i in (4, 5, 5)], -1))
 
 
-def test_agreement_is_target_and_disagreement_weighs_nothing(table):
+def test_agreement_is_target_and_disagreement_has_weight_0(table):
     samples = Samples(table, InputSpec())
     votes = samples.tables.read("votes", [2])[0]
     _, y = samples.plain([2, 0])
@@ -48,7 +48,7 @@ def test_agreement_is_target_and_disagreement_weighs_nothing(table):
     assert (y[1, ..., 1] == 1).all()
 
 
-def test_a_nodule_of_too_few_readers_weighs_nothing(table):
+def test_a_nodule_of_too_few_readers_has_weight_0(table):
     codes = Samples(table, InputSpec()).codes([8])[0]
     assert not (codes == TARGET).any()
     assert (codes == IGNORE).any()
@@ -56,7 +56,7 @@ def test_a_nodule_of_too_few_readers_weighs_nothing(table):
     assert (codes == TARGET).any()
 
 
-def test_the_gap_between_two_lungs_weighs_most_if_asked(table):
+def test_with_border_weights_the_gap_between_the_lungs_has_the_highest(table):
     _, y = Samples(table, InputSpec(target="lungs", border_weighted=True)).plain([2])
     middle = y[0, SIZE // 2, :, 1]
     assert middle.argmax() in range(SIZE // 2 - 2, SIZE // 2 + 2)
@@ -168,7 +168,7 @@ def test_each_neighbour_is_hidden_outside_its_own_lungs(tmp_path):
     assert not above.any()
 
 
-def test_prediction_sees_what_training_saw(table):
+def test_the_input_of_prediction_is_that_of_training(table):
     input_spec = InputSpec(context=1, inside_lungs=True, low=-900.5, high=300)
     samples = Samples(table, input_spec)
     x, _ = samples.plain([0, 2])

@@ -23,7 +23,7 @@ def rows_of(place):
     return set(range(place * SLICES, (place + 1) * SLICES))
 
 
-def test_slices_with_and_without_nodule_of_the_patients_asked_for(table):
+def test_slices_with_and_without_nodule_are_those_of_the_named_patients(table):
     chosen = select(Samples(table, InputSpec()), ["a", "c"])
     assert chosen.positives.tolist() == [1, 2, 3]
     assert set(chosen.negatives) == {0, 4, 5} | rows_of(2)

@@ -88,7 +88,7 @@ def unbroken(table, tmp_path_factory):
     return trained(table, tmp_path_factory.mktemp("unbroken"))
 
 
-def test_what_can_be_learnt_by_heart_is(table, tmp_path):
+def test_it_can_overfit_one_scan(table, tmp_path):
     recipe = replaced(
         network=replace(NET, dropout=0.0),
         epochs=1,
@@ -294,7 +294,7 @@ def test_other_faults_are_not_called_memory(table, tmp_path, monkeypatch):
         trained(table, tmp_path)
 
 
-def test_a_loss_that_is_no_number_ends_the_run(table, tmp_path, monkeypatch):
+def test_a_loss_of_nan_ends_the_run(table, tmp_path, monkeypatch):
     row = {"loss": float("nan"), "seconds": 1.0, "waiting": 0.0}
     monkeypatch.setattr(training, "fit", lambda *_: row)
     with pytest.raises(DataError, match=r"the loss is nan in epoch 1: training has diverged") as e:
@@ -302,7 +302,7 @@ def test_a_loss_that_is_no_number_ends_the_run(table, tmp_path, monkeypatch):
     assert e.value.settings == ("learning_rate=0.001", "clip_norm=1")
 
 
-def test_nothing_to_learn_is_said(table, tmp_path):
+def test_training_patients_without_any_target_are_refused(table, tmp_path):
     with pytest.raises(DataError, match="no slice of the training patients has nodules"):
         trained(table, tmp_path, patients=(["d"], ["c"]))
 
