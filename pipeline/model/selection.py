@@ -63,8 +63,8 @@ def epoch_rows(
     key
         Seed and epoch.
     negatives_per_positive
-        Number of negatives for each positive, drawn anew each epoch; below 0 takes all, as does
-        a selection without positives.
+        Number of negatives for each positive, drawn again for each epoch; below 0 takes all. So
+        does a selection without positives.
     slices
         Number of rows: so many of the positives and the negatives drawn, some of them repeated
         where there are fewer; 0 takes each once.

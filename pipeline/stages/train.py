@@ -2,7 +2,7 @@
 
 reads   build-tables/tables.h5, split-patients/split.json
 writes  model.keras (best epoch), last.keras, model.json (what it is and expects), log.csv,
-        and, if asked for, tensorboard/
+        and, with `tensorboard`, tensorboard/
 
 A net is known by what it learns from: the rows of the patients it is trained and validated on, and
 its settings. An unannotated scan, or one of a test patient, comes and goes without harm.
@@ -124,7 +124,7 @@ class Train(Params):
     )
     negatives_per_positive: float = param(
         1.0,
-        "slices without a nodule for each slice with one, drawn anew in each epoch; -1: all",
+        "slices without a nodule for each slice with one, drawn again for each epoch; -1: all",
         ge=-1,
     )
     optimizer: str = param("adam", "the optimiser", choices=tuple(OPTIMIZERS))

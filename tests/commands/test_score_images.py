@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import zipfile
 
 import numpy as np
 import pytest
@@ -30,6 +31,8 @@ def picture(path, rows, columns, shape=(10, 12)):
 def model(tmp_path):
     folder = tmp_path / "net"
     folder.mkdir()
+    with zipfile.ZipFile(folder / "model.keras", "w"):
+        pass
     write_model_record(RECORD, folder)
     return folder
 

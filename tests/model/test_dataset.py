@@ -70,7 +70,7 @@ def test_batches_do_not_depend_on_who_makes_them(table, count, processes):
         np.testing.assert_array_equal(one[1], two[1])
 
 
-def test_a_row_shown_again_is_changed_otherwise(table):
+def test_a_repeated_row_has_another_augmentation(table):
     with Workers(Samples(table, VIEW), 0) as workers:
         shown = np.concatenate([x for x, _ in Feed(workers, Epoch(np.full(6, 2), 2, (1, 4)))])
     assert len(np.unique(shown.reshape(6, -1), axis=0)) == 6
@@ -100,14 +100,14 @@ def test_a_killed_worker_ends_the_run_and_says_what_to_lower(table):
     assert caught.value.settings == ("workers=0", "batch_size=1", "worker_processes=false")
 
 
-def test_without_a_key_slices_are_shown_as_they_are(table):
+def test_without_a_key_slices_are_not_augmented(table):
     samples = Samples(table, VIEW)
     with Workers(samples, 1) as workers:
         x = np.concatenate([x for x, _ in Feed(workers, Epoch(ROWS, 3))])
     np.testing.assert_array_equal(x, samples.plain(ROWS)[0])
 
 
-def test_the_last_batch_is_filled_up_with_what_weighs_nothing(table):
+def test_the_last_batch_is_padded_with_slices_of_weight_0(table):
     with Workers(Samples(table, VIEW), 0) as workers:
         *_, (x, y) = Feed(workers, Epoch(ROWS, 4, (1, 0), multiple=4))
     assert x.shape == (4, SIZE, SIZE, 3)
@@ -115,7 +115,7 @@ def test_the_last_batch_is_filled_up_with_what_weighs_nothing(table):
     assert (y[2, ..., 1] > 0).any()
 
 
-def test_what_is_looked_at_twice_is_made_once_and_was_ready_at_first(table):
+def test_a_batch_taken_twice_is_made_once_and_was_ready_the_first_time(table):
     samples = Samples(table, VIEW)
     with Workers(samples, 0) as workers:
         feed = Feed(workers, Epoch(ROWS, 2, (1, 4)))

@@ -83,8 +83,8 @@ def test_the_capability_is_asked_of_the_backend(monkeypatch):
     monkeypatch.setattr(tf.config, "list_physical_devices", lambda _: [])
     assert devices.policy_of("auto") == "float32"
     monkeypatch.setattr(tf.config, "list_physical_devices", lambda _: ["a card"])
-    told = {"compute_capability": (9, 0)}
-    monkeypatch.setattr(tf.config.experimental, "get_device_details", lambda _: told)
+    details = {"compute_capability": (9, 0)}
+    monkeypatch.setattr(tf.config.experimental, "get_device_details", lambda _: details)
     assert devices.policy_of("auto") == "mixed_bfloat16"
 
 

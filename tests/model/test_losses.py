@@ -89,7 +89,7 @@ def test_an_ignored_voxel_has_no_say(name):
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_a_batch_without_a_nodule_teaches_to_mark_nothing(name):
+def test_without_a_nodule_the_loss_falls_with_the_probability(name):
     empty = truth(np.zeros((32, 32)))
     low, high = (value(name, empty, predicted(np.full((32, 32), p))) for p in (0.05, 0.5))
     assert 0 <= low < high - 0.1
@@ -146,6 +146,18 @@ def test_the_gap_between_two_objects_costs_most():
         p[hole] = 0.9
         costs.append(value("border_weighted", truth(target, weights), predicted(p)))
     assert costs[0] > costs[1] * 1.05
+
+
+def test_a_weight_map_makes_a_batch_cost_more_and_plain_cross_entropy_does_not():
+    heavy = truth([TARGET], 3.0)
+    light = truth([TARGET])
+    ratio = value("border_weighted", heavy, predicted([P])) / value(
+        "border_weighted", light, predicted([P])
+    )
+    assert ratio == pytest.approx(3, rel=1e-5)
+    assert value("bce", heavy, predicted([P])) == pytest.approx(
+        value("bce", light, predicted([P])), rel=1e-5
+    )
 
 
 def test_an_unknown_loss_is_named():

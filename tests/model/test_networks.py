@@ -1,4 +1,4 @@
-"""The networks: known sizes, any admitted shape, what they say, and how they come back."""
+"""The networks: known sizes, any admitted shape, their outputs, and saving and loading."""
 
 import os
 
@@ -46,10 +46,10 @@ def predicted(model, x):
     """What the model says, without the seconds that Keras's `predict` compiles for."""
     from keras import ops
 
-    said = model(x, training=False)
-    if isinstance(said, dict):
-        return {name: ops.convert_to_numpy(part) for name, part in said.items()}
-    return ops.convert_to_numpy(said)
+    output = model(x, training=False)
+    if isinstance(output, dict):
+        return {name: ops.convert_to_numpy(part) for name, part in output.items()}
+    return ops.convert_to_numpy(output)
 
 
 def trainable(model):
@@ -107,16 +107,16 @@ def test_width_and_depth_are_settings():
 
 def test_says_probabilities_of_the_images_size(small):
     settings, model = small
-    said = predicted(model, images(settings))
-    mask = said["mask"] if settings.slice_head else said
+    output = predicted(model, images(settings))
+    mask = output["mask"] if settings.slice_head else output
     assert mask.shape == (2, settings.height, settings.width, 2)
     assert mask.dtype == np.float32
     assert mask.min() >= 0
     assert mask.max() <= 1
     np.testing.assert_allclose(mask.sum(axis=-1), 1, atol=1e-5)
     if settings.slice_head:
-        assert said["slice"].shape == (2, 1)
-    marked = foreground(said)
+        assert output["slice"].shape == (2, 1)
+    marked = foreground(output)
     assert marked.shape == (2, settings.height, settings.width)
     np.testing.assert_array_equal(marked, mask[..., 1])
 

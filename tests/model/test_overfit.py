@@ -47,7 +47,7 @@ def quick_graphs():
     ],
     ids=["nasnet_gcn_se", "unet", "unetpp", "unet with a slice head"],
 )
-def test_two_slices_are_learnt_by_heart(two_slices, special, loss, rate):
+def test_it_can_overfit_two_slices(two_slices, special, loss, rate):
     import keras
 
     image, truth = two_slices
@@ -63,10 +63,10 @@ def test_two_slices_are_learnt_by_heart(two_slices, special, loss, rate):
     )
     for _ in range(25):
         training_model.train_on_batch(image, heads.targets(training_model, truth))
-    said = model(image, training=False)
+    output = model(image, training=False)
     if special.get("slice_head"):
-        assert keras.ops.convert_to_numpy(said["slice"]).min() > 0.9
-        said = {"mask": keras.ops.convert_to_numpy(said["mask"])}
+        assert keras.ops.convert_to_numpy(output["slice"]).min() > 0.9
+        output = {"mask": keras.ops.convert_to_numpy(output["mask"])}
     else:
-        said = keras.ops.convert_to_numpy(said)
-    assert count(foreground(said) >= 0.5, truth[..., 0] > 0).dice > 0.95
+        output = keras.ops.convert_to_numpy(output)
+    assert count(foreground(output) >= 0.5, truth[..., 0] > 0).dice > 0.95

@@ -1,4 +1,4 @@
-"""Samples: what a net sees of a row, and what it should answer."""
+"""Samples: a net's input and target from a row of the table."""
 
 import pickle
 
@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from lungseg.model.samples import IGNORE, TARGET, InputSpec, Samples, scaled
-from lungseg.ops.samples.augment import Augmentation
+from lungseg.ops.samples.augment import Augmentation, draw
 from tests.model.toy_table import SIZE, toy_scan, toy_table
 
 ALL = Augmentation(flip_x=0.5, rotate_degrees=10, zoom=0.1, elastic_px=1, contrast=0.1, noise=0.05)
@@ -38,7 +38,7 @@ def test_neighbours_are_channels_and_end_slices_repeat(table):
     np.testing.assert_array_equal(x[2], np.stack([alone[i, ..., 0] for i in (4, 5, 5)], -1))
 
 
-def test_agreement_is_target_and_disagreement_weighs_nothing(table):
+def test_agreement_is_target_and_disagreement_has_weight_0(table):
     samples = Samples(table, InputSpec())
     votes = samples.tables.read("votes", [2])[0]
     _, y = samples.plain([2, 0])
@@ -48,7 +48,7 @@ def test_agreement_is_target_and_disagreement_weighs_nothing(table):
     assert (y[1, ..., 1] == 1).all()
 
 
-def test_a_nodule_of_too_few_readers_weighs_nothing(table):
+def test_a_nodule_of_too_few_readers_has_weight_0(table):
     codes = Samples(table, InputSpec()).codes([8])[0]
     assert not (codes == TARGET).any()
     assert (codes == IGNORE).any()
@@ -56,7 +56,7 @@ def test_a_nodule_of_too_few_readers_weighs_nothing(table):
     assert (codes == TARGET).any()
 
 
-def test_the_gap_between_two_lungs_weighs_most_if_asked(table):
+def test_with_border_weights_the_gap_between_the_lungs_has_the_highest(table):
     _, y = Samples(table, InputSpec(target="lungs", border_weighted=True)).plain([2])
     middle = y[0, SIZE // 2, :, 1]
     assert middle.argmax() in range(SIZE // 2 - 2, SIZE // 2 + 2)
@@ -123,7 +123,52 @@ def test_a_crop_of_a_nodule_slice_shows_nodule_and_one_of_another_shows_lung(tab
     assert (x < 0.3).any(axis=(1, 2, 3)).all()
 
 
-def test_prediction_sees_what_training_saw(table):
+def test_crops_are_around_targets_not_around_what_is_ignored(tmp_path):
+    rows = toy_scan("a")
+    rows.arrays["votes"][2, 13:20, 22:29] = rows.arrays["nodule"][2, 13:20, 22:29] = 1
+    samples = Samples(toy_table(tmp_path / "tables.h5", rows), InputSpec(crop_px=16))
+    _, y = samples.augmented([2] * 20, [(1, 0, i) for i in range(20)])
+    assert (y[..., 0] > 0).any(axis=(1, 2)).all()
+
+
+def test_crops_at_the_border_lie_on_whole_pixels(table):
+    """A crop may touch the slice's border, and is then a part of the slice, not interpolated."""
+    samples, size = Samples(table, InputSpec(crop_px=SIZE - 1)), SIZE - 1
+    whole = samples.plain([2])[0][0]
+    corners = {(y, x): whole[y : y + size, x : x + size] for y in (0, 1) for x in (0, 1)}
+    crops, _ = samples.augmented([2] * 40, [(1, 0, i) for i in range(40)])
+    found = [at for crop in crops for at, part in corners.items() if np.allclose(crop, part)]
+    assert len(found) >= 20
+    assert len(set(found)) >= 2
+
+
+def test_beyond_the_slices_border_lies_the_low_end_of_the_window(table):
+    amounts, key = Augmentation(shift_px=SIZE), (1, 0, 0)
+    down, right = draw(amounts, np.random.default_rng(key)).shift_px
+    assert down < -2
+    assert right < -2
+    samples = Samples(table, InputSpec(low=-500, augmentation=amounts))
+    x, y = (part[0] for part in samples.augmented([2], [key]))
+    outside = np.zeros((SIZE, SIZE), bool)
+    outside[int(SIZE + down) + 1 :] = outside[:, int(SIZE + right) + 1 :] = True
+    assert (x[outside] == 0).all()
+    assert (y[outside] == (0, 1)).all()
+    assert x.any()
+
+
+def test_each_neighbour_is_hidden_outside_its_own_lungs(tmp_path):
+    rows = toy_scan("a")
+    rows.arrays["lungs"][3] = 0
+    samples = Samples(
+        toy_table(tmp_path / "tables.h5", rows), InputSpec(context=1, inside_lungs=True)
+    )
+    below, middle, above = np.moveaxis(samples.plain([2])[0][0], -1, 0)
+    assert below.any()
+    assert middle.any()
+    assert not above.any()
+
+
+def test_the_input_of_prediction_is_that_of_training(table):
     input_spec = InputSpec(context=1, inside_lungs=True, low=-900.5, high=300)
     samples = Samples(table, input_spec)
     x, _ = samples.plain([0, 2])

@@ -21,7 +21,9 @@ NAN = math.nan
         ([-0.7, -0.5], 1, 0),
     ],
 )
-def test_best_is_the_first_of_the_highest_and_no_number_is_none(scores, best, without):
+def test_the_best_epoch_is_the_first_of_the_highest_score_and_nan_is_no_score(
+    scores, best, without
+):
     assert best_epoch(scores) == best
     assert epochs_without_gain(scores) == without
 

@@ -23,7 +23,7 @@ def rows_of(place):
     return set(range(place * SLICES, (place + 1) * SLICES))
 
 
-def test_slices_with_and_without_nodule_of_the_patients_asked_for(table):
+def test_slices_with_and_without_nodule_are_those_of_the_named_patients(table):
     chosen = select(Samples(table, InputSpec()), ["a", "c"])
     assert chosen.positives.tolist() == [1, 2, 3]
     assert set(chosen.negatives) == {0, 4, 5} | rows_of(2)
@@ -43,6 +43,22 @@ def test_another_consensus_than_the_tables_is_counted_anew(table):
         21,
     ]
     assert not select(Samples(table, InputSpec(min_readers=2, level=1.0)), ["c"]).positives.size
+
+
+def test_a_nodule_on_a_slice_without_lung_is_trained_on(tmp_path):
+    rows = toy_scan("a")
+    rows.areas["lung_mm2"][[0, 3]] = 0
+    chosen = select(Samples(toy_table(tmp_path / "tables.h5", rows), InputSpec()), ["a"])
+    assert chosen.positives.tolist() == [1, 2, 3]
+    assert chosen.negatives.tolist() == [4, 5]
+
+
+def test_another_level_of_agreement_than_the_tables_is_counted_anew(tmp_path):
+    rows = toy_scan("a")
+    votes = rows.arrays["votes"]
+    votes[2][votes[2] > 2] = 2
+    samples = Samples(toy_table(tmp_path / "tables.h5", rows), InputSpec(level=1.0))
+    assert select(samples, ["a"]).positives.tolist() == [1, 3]
 
 
 def test_lungs_are_known_of_every_scan(table):
@@ -66,6 +82,11 @@ def test_all_positives_and_so_many_negatives(ratio, negatives):
     rows = epoch_rows(SOME, (1, 0), ratio)
     assert set(rows) >= set(range(10))
     assert len(rows) == len(set(rows)) == 10 + negatives
+
+
+def test_slices_with_and_without_nodule_are_mixed():
+    with_nodule = epoch_rows(SOME, (1, 0), 1.0) < 10
+    assert 2 <= with_nodule[:10].sum() <= 8
 
 
 def test_each_epoch_has_other_negatives():

@@ -23,6 +23,7 @@ quiet_keras()
 NET = NetworkSettings(
     network="unet", height=SIZE, width=SIZE, base_width=4, depth=2, norm_momentum=0.8, dropout=0.2
 )
+LARGE = replace(NET, height=64, width=64)
 QUICK = recipe_of(
     NET,
     loss="bce_dice",
@@ -67,6 +68,12 @@ def table(tmp_path_factory):
     return toy_table(path, *(toy_scan(name) for name in "abc"), toy_scan("d", truth="none"))
 
 
+@pytest.fixture(scope="module")
+def large_table(tmp_path_factory):
+    path = tmp_path_factory.mktemp("large") / "tables.h5"
+    return toy_table(path, *(toy_scan(name, size=64) for name in "abc"), size=64)
+
+
 def trained(table, folder, recipe=QUICK, input_spec=INPUT, patients=PATIENTS, **callbacks):
     with resumable(folder, "a-digest") as checkpoints:
         return train(recipe, Samples(table, input_spec), patients, checkpoints, **callbacks)
@@ -81,7 +88,7 @@ def unbroken(table, tmp_path_factory):
     return trained(table, tmp_path_factory.mktemp("unbroken"))
 
 
-def test_what_can_be_learnt_by_heart_is(table, tmp_path):
+def test_it_can_overfit_one_scan(table, tmp_path):
     recipe = replaced(
         network=replace(NET, dropout=0.0),
         epochs=1,
@@ -141,6 +148,85 @@ def test_without_anyone_to_validate_on_the_smallest_loss_is_best(table, tmp_path
     assert "val_dice" not in done.history[0]
 
 
+def record_validated(monkeypatch, dice):
+    """Give the epochs these Dice; returns the list of the weights that are validated in each."""
+    validated, values = [], iter(dice)
+
+    def scored(net, *_):
+        validated.append((net.input_shape[1], net.get_weights()))
+        return {"dice": next(values)}
+
+    monkeypatch.setattr(training, "score", scored)
+    return validated
+
+
+def same(one, two):
+    return all(np.array_equal(a, b) for a, b in zip(one, two, strict=True))
+
+
+@pytest.mark.parametrize("crop_px", [0, 32])
+def test_the_net_that_is_trained_is_validated_and_the_best_and_the_last_are_returned(
+    large_table, tmp_path, monkeypatch, crop_px
+):
+    validated = record_validated(monkeypatch, [0.1, 0.9, 0.5])
+    recipe = replaced(network=LARGE)
+    done = trained(large_table, tmp_path, recipe, InputSpec(crop_px=crop_px))
+    assert [size for size, _ in validated] == [64] * 3
+    first, second, third = (weights for _, weights in validated)
+    assert done.best_epoch == 2
+    assert same(done.best.get_weights(), second)
+    assert same(done.last.get_weights(), third)
+    assert not same(first, second)
+    assert not same(second, third)
+
+
+def test_every_epoch_has_its_own_rows_and_augmentation(table, tmp_path, monkeypatch):
+    made, augmented = [], Samples.augmented
+
+    def recorded(samples, rows, keys):
+        made.extend(zip(rows, keys, strict=True))
+        return augmented(samples, rows, keys)
+
+    monkeypatch.setattr(Samples, "augmented", recorded)
+    record_validated(monkeypatch, [0.5, 0.5])
+    trained(table, tmp_path, replaced(epochs=2, seed=7))
+    rows = {epoch: [int(row) for row, key in made if key[1] == epoch] for epoch in (0, 1)}
+    assert sorted(key for _, key in made) == [(7, e, i) for e in (0, 1) for i in range(12)]
+    assert rows[0] != rows[1]
+
+
+def untrained(monkeypatch, table, folder, **settings):
+    """The result of a run in which no step is taken, and the policies its nets are built under."""
+    import keras
+
+    policies = []
+
+    def built(network):
+        policies.append(keras.config.dtype_policy().name)
+        return tiny_net(network)
+
+    row = {"loss": 1.0, "seconds": 1.0, "waiting": 0.0}
+    monkeypatch.setattr(training, "build", built)
+    monkeypatch.setattr(training, "fit", lambda *_: row)
+    monkeypatch.setattr(training, "score", lambda *_: {"dice": 0.5})
+    return trained(table, folder, replaced(epochs=1, **settings)), policies
+
+
+def test_the_seed_decides_the_weights_at_the_start(table, tmp_path, monkeypatch):
+    one, again, other = (
+        untrained(monkeypatch, table, tmp_path, seed=seed)[0].last.get_weights()
+        for seed in (1, 1, 2)
+    )
+    assert same(one, again)
+    assert not same(one, other)
+
+
+def test_a_net_trained_in_mixed_precision_is_returned_in_single(table, tmp_path, monkeypatch):
+    done, policies = untrained(monkeypatch, table, tmp_path, mixed_precision="bfloat16")
+    assert policies == ["mixed_bfloat16", "float32", "float32"]
+    assert done.best.layers[1].dtype_policy.name == "float32"
+
+
 def test_validation_can_be_rare_but_never_misses_the_last_epoch(table, tmp_path, monkeypatch):
     monkeypatch.setattr(training, "score", lambda *_: {"dice": 0.5})
     done = trained(table, tmp_path, replaced(epochs=3, validate_every=2, slices_per_epoch=4))
@@ -173,10 +259,9 @@ def test_the_step_is_traced_once(table, tmp_path, monkeypatch):
     assert len(traced) == 1
 
 
-def test_crops_train_a_net_of_whole_slices(tmp_path):
-    path = toy_table(tmp_path / "tables.h5", *(toy_scan(name, size=64) for name in "ac"), size=64)
-    recipe = replaced(epochs=1, network=replace(NET, height=64, width=64))
-    done = trained(path, tmp_path, recipe, InputSpec(crop_px=32), (["a"], ["c"]))
+def test_crops_train_a_net_of_whole_slices(large_table, tmp_path):
+    recipe = replaced(epochs=1, network=LARGE)
+    done = trained(large_table, tmp_path, recipe, InputSpec(crop_px=32), (["a"], ["c"]))
     assert done.best.input_shape == (None, 64, 64, 1)
     assert np.isfinite(done.history[0]["val_loss"])
 
@@ -209,7 +294,7 @@ def test_other_faults_are_not_called_memory(table, tmp_path, monkeypatch):
         trained(table, tmp_path)
 
 
-def test_a_loss_that_is_no_number_ends_the_run(table, tmp_path, monkeypatch):
+def test_a_loss_of_nan_ends_the_run(table, tmp_path, monkeypatch):
     row = {"loss": float("nan"), "seconds": 1.0, "waiting": 0.0}
     monkeypatch.setattr(training, "fit", lambda *_: row)
     with pytest.raises(DataError, match=r"the loss is nan in epoch 1: training has diverged") as e:
@@ -217,7 +302,7 @@ def test_a_loss_that_is_no_number_ends_the_run(table, tmp_path, monkeypatch):
     assert e.value.settings == ("learning_rate=0.001", "clip_norm=1")
 
 
-def test_nothing_to_learn_is_said(table, tmp_path):
+def test_training_patients_without_any_target_are_refused(table, tmp_path):
     with pytest.raises(DataError, match="no slice of the training patients has nodules"):
         trained(table, tmp_path, patients=(["d"], ["c"]))
 
@@ -238,6 +323,7 @@ def test_optimizers_are_what_they_are_called(name):
     assert made.weight_decay == 1e-4
     assert made.global_clipnorm == 1.0
     assert float(made.learning_rate) == pytest.approx(1e-2)
+    assert getattr(made, "momentum", None) in {None, 0.9}
 
 
 def test_cosine_rises_then_falls_to_a_hundredth():

@@ -1,4 +1,4 @@
-"""TrainingHeads: every head has its own loss, disputed slices teach nothing, one net comes out."""
+"""TrainingHeads: every head has its own loss, unsure slices are ignored, one net is the result."""
 
 import math
 from dataclasses import replace
@@ -41,7 +41,7 @@ def table(tmp_path_factory):
 
 
 def batch():
-    """Three slices: with a target, with disputed pixels alone, with nothing."""
+    """Three slices: with a target, with ignored pixels alone, with nothing."""
     y = np.zeros((3, SIZE, SIZE, 2), np.float32)
     y[..., 1] = 1
     y[0, 4:9, 4:9, 0] = 1
@@ -49,17 +49,27 @@ def batch():
     return np.random.default_rng(0).random((3, SIZE, SIZE, 1), np.float32), y
 
 
-def test_a_slice_with_disputed_pixels_alone_does_not_count():
+def test_a_slice_with_ignored_pixels_alone_has_weight_0():
     np.testing.assert_array_equal(slice_truth(batch()[1]), [[1, 1], [0, 0], [0, 1]])
     filled_up = np.zeros((1, 4, 4, 2), np.float32)
     np.testing.assert_array_equal(slice_truth(filled_up), [[0, 0]])
 
 
 def test_the_slice_loss_is_the_cross_entropy_of_the_slices_that_count():
-    said = np.array([[0.8], [0.9], [0.25]], np.float32)
-    found = float(slice_loss(slice_truth(batch()[1]), said))
+    output = np.array([[0.8], [0.9], [0.25]], np.float32)
+    found = float(slice_loss(slice_truth(batch()[1]), output))
     assert found == pytest.approx(-(math.log(0.8) + math.log(0.75)) / 2, rel=1e-5)
-    assert float(slice_loss(np.zeros((2, 2), np.float32), said[:2])) == 0
+    assert float(slice_loss(np.zeros((2, 2), np.float32), output[:2])) == 0
+
+
+def test_the_loss_of_a_prediction_weighs_the_slice_head():
+    _, y = batch()
+    p = np.full((3, SIZE, SIZE), 0.25, np.float32)
+    mask = np.stack([1 - p, p], -1)
+    slices = np.array([[0.8], [0.9], [0.25]], np.float32)
+    alone = HEADS.loss_of(y, mask)
+    both = HEADS.loss_of(y, {"mask": mask, "slice": slices})
+    assert both - alone == pytest.approx(3 * float(slice_loss(slice_truth(y), slices)), rel=1e-4)
 
 
 def test_a_net_of_one_mask_is_its_own_training_model():
@@ -79,11 +89,11 @@ def test_every_head_of_a_deeply_supervised_net_has_its_own_loss(slice_head):
     total = training_model.test_on_batch(x, HEADS.targets(training_model, y), return_dict=True)[
         "loss"
     ]
-    said = training_model.predict_on_batch(x)
-    assert set(said) == {"mask_1", "mask_2"} | ({"slice"} if slice_head else set())
-    expected = sum(float(HEADS.loss(y, said[f"mask_{j}"])) for j in (1, 2)) / 2
+    output = training_model.predict_on_batch(x)
+    assert set(output) == {"mask_1", "mask_2"} | ({"slice"} if slice_head else set())
+    expected = sum(float(HEADS.loss(y, output[f"mask_{j}"])) for j in (1, 2)) / 2
     if slice_head:
-        expected += 3 * float(slice_loss(slice_truth(y), said["slice"]))
+        expected += 3 * float(slice_loss(slice_truth(y), output["slice"]))
     assert total == pytest.approx(expected, rel=1e-4)
     assert len(training_model.weights) == len(net.weights)
 
@@ -94,12 +104,12 @@ def test_validation_counts_masks_and_slices(table):
     with Workers(samples, 0) as workers:
         found = score(net, Feed(workers, Epoch(np.arange(12), 5)), HEADS)
         x, y = samples.plain(np.arange(12))
-    said = net.predict_on_batch(x)
+    output = net.predict_on_batch(x)
     truth = slice_truth(y)
     assert truth[:, 0].sum() == 6
-    hits = (said["slice"][:, 0] >= 0.5) & (truth[:, 0] > 0)
+    hits = (output["slice"][:, 0] >= 0.5) & (truth[:, 0] > 0)
     assert found["slice_sensitivity"] == pytest.approx(hits.sum() / 6)
-    marked, target, counted = said["mask"][..., 1] >= 0.5, y[..., 0] > 0, y[..., 1] > 0
+    marked, target, counted = output["mask"][..., 1] >= 0.5, y[..., 0] > 0, y[..., 1] > 0
     both = (marked & target & counted).sum()
     assert found["dice"] == pytest.approx(2 * both / ((marked & counted).sum() + target.sum()))
     assert found["empty_clean"] == np.mean([not m.any() for m in marked[~target.any((1, 2))]])
@@ -120,10 +130,12 @@ def test_a_two_headed_net_learns_which_slices_hold_something(table, tmp_path):
     assert row["val_slice_sensitivity"] == 1
     assert row["val_slice_specificity"] >= 0.6
     x, _ = samples.plain(np.arange(6))
-    said = done.best.predict_on_batch(x)
+    output = done.best.predict_on_batch(x)
     gated = predict(done.best, x, 4, slice_power=2.0)
-    np.testing.assert_allclose(gated, said["mask"][..., 1] * said["slice"][:, :, None] ** 2, 1e-4)
-    np.testing.assert_allclose(predict(done.best, x, 4), said["mask"][..., 1], 1e-4)
+    np.testing.assert_allclose(
+        gated, output["mask"][..., 1] * output["slice"][:, :, None] ** 2, 1e-4
+    )
+    np.testing.assert_allclose(predict(done.best, x, 4), output["mask"][..., 1], 1e-4)
 
 
 def test_a_slice_head_cannot_judge_crops(table):

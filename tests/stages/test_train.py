@@ -13,6 +13,7 @@ from lungseg.io.tables.reader import Tables
 from lungseg.model.checkpoints import Checkpoints
 from lungseg.model.inference import load_net
 from lungseg.model.model_record import read_model_record, write_model_record
+from lungseg.model.samples import InputSpec
 from lungseg.session.presets import PRESETS
 from lungseg.stages import build_tables, predict, split_patients, train
 from lungseg.stages.train import Train, input_spec_of, recipe_of
@@ -79,18 +80,22 @@ def test_the_record_has_the_input_and_the_patients_of_training(trained):
     assert record.network["channels"] == 3
 
 
+def test_the_input_of_training_is_the_input_of_prediction(trained):
+    record = dataclasses.replace(
+        read_model_record(trained[0]),
+        target="lungs", context=2, low=-900.0, high=300.0, inside_lungs=True,
+    )  # fmt: skip
+    assert record.input_spec == InputSpec(
+        target="lungs", context=2, low=-900.0, high=300.0, inside_lungs=True
+    )
+
+
 @pytest.mark.parametrize("name", ["model.keras", "last.keras"])
 def test_a_net_that_was_moved_alone_still_says_what_it_is(trained, tmp_path, name):
     moved = shutil.copy(trained[0] / name, tmp_path / "elsewhere.keras")
     assert read_model_record(moved) == read_model_record(trained[0])
     answer = load_net(moved).predict_on_batch(np.zeros((1, SIZE, SIZE, 3), np.float32))
     assert np.isfinite(answer).all()
-
-
-def test_a_net_without_a_record_within_is_known_by_the_one_beside_it(trained, tmp_path):
-    shutil.copy(trained[0] / "model.json", tmp_path)
-    (tmp_path / "model.keras").write_bytes(b"of another program")
-    assert read_model_record(tmp_path / "model.keras") == read_model_record(trained[0])
 
 
 def test_the_saved_net_answers_as_its_size_asks(trained):
