@@ -3,16 +3,15 @@
 Nothing heavy is imported until a command runs, so that `--help` answers at once.
 """
 
-import errno
 import sys
 from pathlib import Path
 from typing import Any
 
 import click
 
-from lungseg.core.errors import ConfigError, LungsegError
-from lungseg.core.interrupt import StoppedError, exit_status, stoppable
+from lungseg.core.errors import ConfigError
 from lungseg.core.json_file import json_text
+from lungseg.session.command_group import EXIT_STATUS, CommandGroup
 from lungseg.session.options import (
     detect_options,
     device_option,
@@ -27,55 +26,10 @@ from lungseg.session.options import (
     work_option,
 )
 
-_EPILOG = (
-    "Exit status: 0 all done; 1 some scans (or a stage over all of them) failed, the others are "
-    "complete; 2 a setting or the command line is wrong, nothing was run; 130 and 143 stopped by "
-    "Ctrl-C or SIGTERM, what was done is kept."
+
+@click.group(
+    cls=CommandGroup, epilog=EXIT_STATUS, context_settings={"help_option_names": ["-h", "--help"]}
 )
-
-
-# A folder or disk that the user named does not take what is to be written.
-_CANNOT_WRITE = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.ENOTDIR, errno.EDQUOT}
-
-
-class _Group(click.Group):
-    """Commands in the order a user meets them; errors of ours become one line and exit status 2."""
-
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        return list(self.commands)
-
-    def resolve_command(self, ctx: click.Context, args: list[str]) -> Any:
-        try:
-            return super().resolve_command(ctx, args)
-        except click.UsageError as error:
-            from lungseg.session.messages import not_a_command
-
-            raise click.UsageError(f"{error.message} {not_a_command(args[0])}".strip()) from error
-
-    def invoke(self, ctx: click.Context) -> Any:
-        try:
-            with stoppable():
-                return super().invoke(ctx)
-        except StoppedError as stop:
-            click.echo(str(stop), err=True)
-            sys.exit(stop.status)
-        except KeyboardInterrupt as stop:
-            click.echo("stopped; what was done is kept, and the same command goes on", err=True)
-            sys.exit(exit_status(stop))
-        except ConfigError as error:
-            raise click.UsageError(str(error)) from error
-        except LungsegError as error:
-            raise click.ClickException(str(error)) from error
-        except OSError as error:
-            if error.errno not in _CANNOT_WRITE:
-                raise
-            raise click.UsageError(
-                f"{error.filename or 'a file'}: {error.strerror}; name another folder, or make "
-                "room there"
-            ) from error
-
-
-@click.group(cls=_Group, epilog=_EPILOG, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="lungseg-cli", prog_name="lungseg-cli")
 def main() -> None:
     """From a folder of raw chest CT to trained nodule segmentation and scored detections.
