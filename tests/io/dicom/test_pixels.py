@@ -151,6 +151,13 @@ def test_the_lowest_and_highest_hu_of_int16_are_no_fault(tmp_path, value, slope,
     assert (found[3, 3], notes.mended) == (hu, False)
 
 
+def test_one_value_just_below_int16_does_not_wrap_around(tmp_path):
+    stored = np.zeros((8, 8), np.int16)
+    stored[3, 3] = -32768
+    hu, notes = read(write_slice(tmp_path / "a", stored, RescaleIntercept=-1))
+    assert (hu[3, 3], notes.mended) == (-32768, True)
+
+
 def test_an_overlay_in_the_high_bits_is_cut_off(tmp_path):
     values = RNG.integers(0, 4096, (6, 6)).astype(np.uint16)
     stored = values | (RNG.integers(0, 2, (6, 6)).astype(np.uint16) << 12)
