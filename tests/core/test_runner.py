@@ -143,6 +143,20 @@ def test_a_record_tells_whose_it_is_and_how_long_it_took(tmp_path):
     assert summary.results["upper", "b"].error == "read failed"
 
 
+def test_a_fault_of_ours_leaves_its_traceback_beside_the_outputs_of_its_scan(tmp_path):
+    summary = run(tmp_path, {"a": "bug"}, targets=("read",))
+    place = summary.results["read", "a"].error.partition("(traceback: ")[2].removesuffix(")")
+    assert Path(place).parent == tmp_path / "work" / "scans" / "a" / "read"
+    assert "in run_read" in Path(place).read_text()
+
+
+def test_a_fault_without_words_is_told_by_its_kind(tmp_path):
+    summary = run(tmp_path, {"a": "memory"}, targets=("read",))
+    assert summary.results["read", "a"].error.startswith(
+        "MemoryError; memory ran out: try fewer --jobs (traceback: "
+    )
+
+
 def test_a_traceback_that_cannot_be_written_is_said(tmp_path, monkeypatch, caplog):
     write_text = Path.write_text
 
