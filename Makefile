@@ -3,8 +3,10 @@ PYTHON ?= python3.11
 BIN := .venv/bin
 JOBS ?= 2
 RUNS ?= 20
+SAMPLE ?= 150
+SEED ?= 1
 
-.PHONY: docs help demo test test-random check fix bench lock test-backends clean
+.PHONY: docs help demo test test-random check fix bench lock test-backends mutants clean
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -59,6 +61,15 @@ test-backends: .venv-backends/ready  ## the nets' tests on TensorFlow, PyTorch a
 	        tests/model/test_training_heads.py tests/model/test_training.py tests/model/test_devices.py \
 	        || exit 1; \
 	done
+
+.venv-mutants/ready: requirements.txt requirements-dev.txt
+	$(PYTHON) -m venv .venv-mutants
+	.venv-mutants/bin/python -m pip install --quiet -r requirements.txt -r requirements-dev.txt "mutmut==3.8.1"
+	touch .venv-mutants/ready
+
+mutants: .venv-mutants/ready  ## which small changes of the code no test notices: ROOM=ops/scores
+	@test -n "$(ROOM)" || { echo "say where: make mutants ROOM=ops/scores (or a file: ROOM=model/training.py)" >&2; exit 2; }
+	.venv-mutants/bin/python -m tests.mutants $(ROOM) --sample $(SAMPLE) --seed $(SEED) --jobs $(JOBS)
 
 docs: .venv/ready  ## write the reference in the README again
 	$(BIN)/python -m lungseg.session.reference docs/reference.md

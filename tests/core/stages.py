@@ -29,6 +29,8 @@ def run_read(params, inputs, out):
         raise ScanSkipped("an X-ray is not a CT")
     if text == "bug":
         raise ZeroDivisionError("a fault of ours")
+    if text == "memory":
+        raise MemoryError
     if text == "kill":
         os.kill(os.getpid(), signal.SIGKILL)
     if text == "slow":

@@ -83,6 +83,18 @@ def test_the_toml_tells_help_and_range():
     assert tomllib.loads(text)["read"]["repeat"] == 1
 
 
+def test_of_several_settings_the_one_at_fault_is_named():
+    said = config.from_assignments(["upper.gain=3", "upper.mark=x"])
+    with pytest.raises(ConfigError, match=r"^--set upper\.mark=x: upper: mark "):
+        config.settings(FLOW, said)
+
+
+def test_every_kind_of_bound_has_its_sign():
+    bounds = {"gt": 0, "ge": 1, "lt": 4.5, "le": 5}
+    assert config.describe_range({"bounds": bounds}) == "> 0, >= 1, < 4.5, <= 5"
+    assert config.describe_range({"choices": ("!", "?")}) == "! | ?"
+
+
 @pytest.mark.parametrize(
     ("text", "kind", "value"),
     [

@@ -10,7 +10,7 @@ from lungseg.core.plan import Planner, stages_for, why_stale
 from lungseg.core.record import Record
 from lungseg.core.runner import Run, stage_groups
 from lungseg.core.store import Store
-from tests.core.stages import FLOW, UPPER, Read, Upper, make_request, make_sources
+from tests.core.stages import FIRST, FLOW, UPPER, Read, Upper, make_request, make_sources
 
 
 def decide(tmp_path, refs, settings=None):
@@ -31,6 +31,17 @@ def test_an_empty_store_runs_everything(tmp_path):
     assert plan["read", "a"] == ("run", "not done yet")
     assert plan["upper", "a"] == ("run", "read runs")
     assert plan["join", ""] == ("run", "upper runs")
+
+
+def test_what_a_stage_reads_is_not_looked_at_before_it_is_made(tmp_path):
+    refs, _ = make_sources(tmp_path / "src", a="one")
+    request = dataclasses.replace(
+        make_request(refs, {"first": FIRST.params()}), flow=(*FLOW, FIRST), targets=("first",)
+    )
+    planner = Planner(Store(tmp_path / "work"), request)
+    planner.decide()
+    first = planner.actions["first", ""]
+    assert (first.do, first.why) == ("run", "join runs")
 
 
 def test_the_changed_parameter_is_the_reason(tmp_path, done):

@@ -11,11 +11,23 @@ from pathlib import Path
 import pytest
 
 from lungseg.core.errors import ConfigError
-from lungseg.core.executor import EngineOptions, run_tasks
+from lungseg.core.executor import EngineOptions, WorkerKilledError, run_tasks
 from lungseg.core.plan import Planner
-from lungseg.core.runner import Run
+from lungseg.core.runner import Run, _killed
 from lungseg.core.store import Store
-from tests.core.stages import FIRST, FLOW, JOIN, Read, Upper, make_request, make_sources
+from lungseg.core.worker import ScanTask, Step
+from tests.core.stages import (
+    BACK,
+    FIRST,
+    FLOW,
+    JOIN,
+    READ,
+    UPPER,
+    Read,
+    Upper,
+    make_request,
+    make_sources,
+)
 
 TWO_WORKERS = EngineOptions(jobs=2)
 
@@ -122,6 +134,43 @@ def test_a_bad_scan_is_named_and_the_others_finish(tmp_path):
     assert read_output(tmp_path, summary, "join", "", "all.txt") == "TWO!"
 
 
+def test_a_record_tells_whose_it_is_and_how_long_it_took(tmp_path):
+    summary = run(tmp_path, {"a": "one", "b": "bad"})
+    of_scan, of_all = (summary.results[key].record for key in (("read", "a"), ("join", "")))
+    assert (of_scan.scan, of_scan.patient) == ("a", "patient-a")
+    assert (of_all.scan, of_all.patient) == ("", "")
+    assert 0 <= of_scan.seconds < 2.9
+    assert summary.results["upper", "b"].error == "read failed"
+
+
+def test_a_fault_of_ours_leaves_its_traceback_beside_the_outputs_of_its_scan(tmp_path):
+    summary = run(tmp_path, {"a": "bug"}, targets=("read",))
+    place = summary.results["read", "a"].error.partition("(traceback: ")[2].removesuffix(")")
+    assert Path(place).parent == tmp_path / "work" / "scans" / "a" / "read"
+    assert "in run_read" in Path(place).read_text()
+
+
+def test_a_fault_without_words_is_told_by_its_kind(tmp_path):
+    summary = run(tmp_path, {"a": "memory"}, targets=("read",))
+    assert summary.results["read", "a"].error.startswith(
+        "MemoryError; memory ran out: try fewer --jobs (traceback: "
+    )
+
+
+def test_a_traceback_that_cannot_be_written_is_said(tmp_path, monkeypatch, caplog):
+    write_text = Path.write_text
+
+    def refuse(path, *arguments, **more):
+        if path.name.endswith(".traceback.txt"):
+            raise PermissionError("no")
+        return write_text(path, *arguments, **more)
+
+    monkeypatch.setattr(Path, "write_text", refuse)
+    summary = run(tmp_path, {"a": "bug"}, targets=("read",))
+    assert summary.results["read", "a"].error.endswith("(traceback: not written)")
+    assert "no traceback could be written to" in caplog.text
+
+
 def test_a_damaged_output_is_reported_with_the_commands_that_find_and_remake_it(tmp_path):
     summary = run(tmp_path, {"a": "damaged"})
     assert summary.results["read", "a"].error == (
@@ -179,6 +228,23 @@ def test_a_killed_worker_costs_its_own_scan_only(tmp_path):
     assert (summary.expected, summary.done, summary.failed) == (4, 3, 1)
     assert "worker was killed" in summary.results["read", "b"].error
     assert summary.results["upper", "b"].state == "blocked"
+
+
+def test_what_a_killed_worker_had_completed_is_kept(tmp_path):
+    read = run(tmp_path, {"a": "one"}, targets=("read",)).results["read", "a"].fingerprint
+    steps = (
+        Step(READ, Read(), read, {}, {}),
+        Step(UPPER, Upper(), "u" * 64, {}, {}),
+        Step(BACK, BACK.params(), "b" * 64, {}, {}),
+    )
+    store = Store(tmp_path / "work")
+    task = ScanTask(store, "a", "patient-a", steps)
+    results = _killed(store, task, WorkerKilledError("out of memory"))
+    assert [(r.stage, r.state, r.error) for r in results] == [
+        ("read", "ran", ""),
+        ("upper", "failed", "out of memory"),
+        ("back", "blocked", "upper failed"),
+    ]
 
 
 def test_after_kill_minus_nine_the_next_run_finishes_the_rest(tmp_path):

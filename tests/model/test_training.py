@@ -1,6 +1,7 @@
 """Training: what it learns, where it stops, and that a killed run ends as an unbroken one."""
 
 import itertools
+import math
 import re
 from dataclasses import replace
 
@@ -108,6 +109,19 @@ def test_the_log_tells_of_every_epoch(unbroken, tmp_path):
     write_log(unbroken.history, tmp_path / "log.csv")
     read = np.genfromtxt(tmp_path / "log.csv", delimiter=",", names=True)
     np.testing.assert_allclose(read["val_dice"], [r["val_dice"] for r in unbroken.history], 1e-4)
+
+
+def test_an_epoch_that_lacks_a_value_has_nan_in_its_column(tmp_path):
+    write_log([{"epoch": 1, "loss": 0.5}, {"epoch": 2, "val_dice": 0.25}], tmp_path / "log.csv")
+    assert (tmp_path / "log.csv").read_text() == "epoch,loss,val_dice\n1,0.5,nan\n2,nan,0.25\n"
+
+
+def test_every_batch_is_told_from_before_the_first_to_the_last(table, tmp_path):
+    told = []
+    trained(table, tmp_path, replaced(epochs=1), on_batch=lambda *batch: told.append(batch))
+    assert [(done, batches) for done, batches, _ in told] == [(k, 3) for k in range(4)]
+    assert math.isnan(told[0][2])
+    assert all(loss > 0 for _, _, loss in told[1:])
 
 
 def test_a_run_killed_within_and_after_an_epoch_ends_with_the_same_weights(

@@ -86,6 +86,17 @@ def test_a_file_without_preamble_is_dicom(tmp_path, syntax):
     assert dh.read_header(tmp_path / "bare").text(dh.SERIES_UID) == "1.2.3.4"
 
 
+@pytest.mark.parametrize("syntax", [IMPLICIT, EXPLICIT])
+def test_without_a_transfer_syntax_the_first_element_tells_it(tmp_path, syntax):
+    ds = nested()
+    ds.file_meta.TransferSyntaxUID = syntax
+    data = save(ds, tmp_path / "whole").read_bytes()
+    # The mark, then the data set at once: its file meta group is gone.
+    (tmp_path / "bare").write_bytes(data[:132] + data[data.index(b"\x08\x00\x08\x00") :])
+    header = dh.read_header(tmp_path / "bare")
+    assert (header.syntax, header.text(dh.SERIES_UID)) == (syntax, "1.2.3.4")
+
+
 @pytest.mark.parametrize(
     "content",
     [

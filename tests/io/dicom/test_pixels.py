@@ -134,6 +134,30 @@ def test_padding_at_the_bottom_of_int16_stays_at_the_bottom(tmp_path):
     assert (hu.min(), hu.max()) == (-32768, -924)
 
 
+@pytest.mark.parametrize(
+    ("value", "slope", "intercept", "hu"),
+    [
+        (-32668, 1, -100, -32768),
+        (32667, 1, 100, 32767),
+        (-16384, 2, 0, -32768),
+        (4681, 7, 0, 32767),
+    ],
+)
+def test_the_lowest_and_highest_hu_of_int16_are_no_fault(tmp_path, value, slope, intercept, hu):
+    stored = np.zeros((8, 8), np.int16)
+    stored[3, 3] = value
+    path = write_slice(tmp_path / "a", stored, RescaleSlope=slope, RescaleIntercept=intercept)
+    found, notes = read(path)
+    assert (found[3, 3], notes.mended) == (hu, False)
+
+
+def test_one_value_just_below_int16_does_not_wrap_around(tmp_path):
+    stored = np.zeros((8, 8), np.int16)
+    stored[3, 3] = -32768
+    hu, notes = read(write_slice(tmp_path / "a", stored, RescaleIntercept=-1))
+    assert (hu[3, 3], notes.mended) == (-32768, True)
+
+
 def test_an_overlay_in_the_high_bits_is_cut_off(tmp_path):
     values = RNG.integers(0, 4096, (6, 6)).astype(np.uint16)
     stored = values | (RNG.integers(0, 2, (6, 6)).astype(np.uint16) << 12)

@@ -138,6 +138,19 @@ def test_a_slice_unlike_the_others_is_refused_by_name(tmp_path, name, value, tol
         read_series(files, RULES)
 
 
+@pytest.mark.parametrize(("spacing", "alike"), [(0.75006, True), (0.7501, False)])
+def test_spacings_that_differ_by_a_rounding_are_one(tmp_path, spacing, alike):
+    files = write_series(tmp_path, STORED[:3], positions(3))
+    ds = pydicom.dcmread(files[1])
+    ds.PixelSpacing = [spacing, 0.5]  # 0.75 in the others
+    ds.save_as(files[1])
+    if alike:
+        assert read_series(files, RULES).spacing_yx_mm == (0.75, 0.5)
+    else:
+        with pytest.raises(ScanError, match=r"pixel-spacing: .*001.dcm has \(0.7501, 0.5\) mm"):
+            read_series(files, RULES)
+
+
 def test_a_missing_rescale_is_accepted_by_a_setting(tmp_path):
     files = write_series(
         tmp_path, STORED[:3], positions(3), RescaleSlope=None, RescaleIntercept=None

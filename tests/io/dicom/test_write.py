@@ -93,6 +93,13 @@ def test_headers_say_what_lidc_headers_say(tmp_path):
     assert (first.PixelRepresentation, first.PixelPaddingValue) == (1, -2000)
     assert (first.RescaleIntercept, first.RescaleSlope) == (-1024, 1)
     assert first.ContrastBolusAgent == "IV"
+    # Type 2: empty, but there.
+    empty = ("PatientName", "PatientBirthDate", "PatientSex", "StudyTime", "StudyID")
+    assert [first[name].value for name in empty] == [""] * len(empty)
+    assert (first.PatientIdentityRemoved, first.DeidentificationMethod) == (
+        "YES",
+        "digital phantom",
+    )
     assert first.pixel_array.dtype == np.int16
 
 

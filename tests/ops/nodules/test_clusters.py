@@ -18,6 +18,10 @@ def test_readings_that_touch_are_of_one_nodule():
     assert cluster(boxes(0, 9), 2.0, 2.0) == [[0], [1]]
 
 
+def test_the_nodule_of_most_readings_comes_first():
+    assert cluster(boxes(40, 0, 80, 2, 82), 2.0, 2.0) == [[1, 3], [2, 4], [0]]
+
+
 def test_distance_along_the_stack_is_counted_in_slices():
     low, high = boxes(0, z_mm=[0.0])[0], boxes(0, z_mm=[4.0])[0]
     assert cluster([low, high], 2.0, 2.0) == [[0, 1]]

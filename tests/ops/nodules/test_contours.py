@@ -113,6 +113,13 @@ def test_slices_are_found_in_mm_and_what_lies_outside_is_counted(stack):
     assert rasterise(Reading("a", lines[-1:]), stack) == (None, 1)
 
 
+def test_two_slices_take_what_is_within_half_their_distance():
+    lines = [Contour(z, box_line(1, 1, 2, 2)) for z in (-2.5, 2.4, 7.5, 7.6)]
+    nearest, within = on_slices(lines, np.array([0.0, 5.0]))
+    assert nearest.tolist() == [0, 0, 1, 1]
+    assert within.tolist() == [True, True, True, False]
+
+
 def test_a_single_slice_takes_what_is_within_a_millimetre():
     lines = [Contour(z, box_line(1, 1, 2, 2)) for z in (4.1, 6.2)]
     assert on_slices(lines, np.array([5.0]))[1].tolist() == [True, False]

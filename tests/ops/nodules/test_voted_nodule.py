@@ -62,6 +62,12 @@ def test_a_voxel_goes_to_the_nodule_with_more_votes_there():
     assert (votes.dtype, labels.dtype) == (np.uint8, np.uint16)
 
 
+def test_of_equal_votes_the_first_nodule_takes_the_voxel():
+    votes, labels = paint([nodule([[[2, 2]]], (0, 0, 0)), nodule([[[2, 2]]], (0, 0, 1))], (1, 1, 3))
+    assert votes.tolist() == [[[2, 2, 2]]]
+    assert labels.tolist() == [[[1, 1, 2]]]
+
+
 def test_a_rating_that_one_left_out_is_the_others_mean():
     one, two = box_reading("a", Z[:1], 1, 1, 2, 2), box_reading("b", Z[:1], 1, 1, 2, 2, 5)
     del one.ratings["malignancy"]

@@ -87,10 +87,33 @@ def test_scores_that_ask_about_nothing_are_undefined():
     assert scores["per_slice"]["slices"] == 0
 
 
+def test_scores_for_a_file_hold_counts_and_means():
+    tally = Tally()
+    tally.add(np.array([[True, True, False, False]]), np.array([[True, False, True, False]]))
+    scores = tally.scores()
+    assert scores["pooled"] == {
+        "dice": 0.5,
+        "iou": pytest.approx(1 / 3),
+        "sensitivity": 0.5,
+        "precision": 0.5,
+        "specificity": 0.5,
+        "accuracy": 0.5,
+    }
+    assert scores["voxels"] == {
+        "true_positive": 1,
+        "false_positive": 1,
+        "false_negative": 1,
+        "true_negative": 1,
+    }
+    assert scores["per_slice"]["dice"] == 0.5
+
+
 def test_counts_add():
     assert Counts(1, 2, 3, 4) + Counts(1, 1, 1, 1) == Counts(2, 3, 4, 5)
 
 
 def test_shapes_that_differ_are_refused():
-    with pytest.raises(ValueError, match=r"differ in shape: \[\(1, 2\), \(1, 3\)\]"):
-        slice_counts(np.zeros((1, 2), bool), np.zeros((1, 3), bool))
+    two, three = np.zeros((1, 2), bool), np.zeros((1, 3), bool)
+    for shapes_differ in ((two, three), (two, two, three), (three, three, two)):
+        with pytest.raises(ValueError, match=r"differ in shape: \[\(1, 2\), \(1, 3\)\]"):
+            slice_counts(*shapes_differ)

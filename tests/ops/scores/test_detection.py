@@ -44,6 +44,20 @@ def test_a_candidate_on_a_finding_to_ignore_is_dropped_unless_it_hits_a_nodule()
     assert found.false.tolist() == [0.7]
 
 
+def test_duplicates_of_all_nodules_are_counted():
+    at = [[0, 0, 0], [1, 0, 0], [2, 0, 0], [50, 0, 0], [51, 0, 0]]
+    found = hits(at, [0.5] * 5, [((0, 0, 0), 10.0), ((50, 0, 0), 10.0)])
+    assert found.duplicates == 3
+
+
+def test_a_finding_to_ignore_reaches_as_far_as_its_own_radius():
+    at = [[1, 0, 0], [3, 0, 0], [7, 0, 0]]
+    found = hits(at, [0.5, 0.6, 0.7], [], [((0, 0, 0), 4.0)])
+    assert (found.ignored, found.false.tolist()) == (1, [0.6, 0.7])
+    found = hits(at, [0.5, 0.6, 0.7], [], [((0, 0, 0), 16.0)])
+    assert (found.ignored, found.false.tolist()) == (3, [])
+
+
 def test_two_nodules_may_share_a_candidate():
     found = hits([[0, 0, 0]], [0.5], [((-1, 0, 0), 8.0), ((1, 0, 0), 8.0)])
     assert found.best.tolist() == [0, 0]
@@ -148,6 +162,22 @@ def test_the_bootstrap_is_repeatable_and_covers_the_score():
     twice = ScoredCandidates([scans[0], scans[0], scans[1]]).froc()
     weighted = ScoredCandidates([scans[0], scans[1]]).froc(np.array([2, 1]))
     np.testing.assert_allclose(weighted.at(), twice.at())
+
+
+def test_every_scan_can_be_drawn():
+    with_nodule = hits([[0, 0, 0]], [0.9], [((0, 0, 0), 8.0)])
+    without = hits([[0, 0, 0]], [0.8], [])
+    for place in range(3):
+        scans = [without] * 3
+        scans[place] = with_nodule
+        # Only draws that hold the scan with the nodule have a sensitivity.
+        drawn = bootstrap(ScoredCandidates(scans), 60, seed=4, rates=(8.0,))
+        assert 0 < np.isnan(drawn).sum() < 60
+
+
+def test_the_interval_leaves_out_as_much_on_either_side():
+    assert interval(np.linspace(0, 1, 1001)) == pytest.approx((0.025, 0.975))
+    assert interval(np.linspace(0, 1, 1001), level=0.8) == pytest.approx((0.1, 0.9))
 
 
 def test_draws_without_nodules_are_left_out_of_the_interval():

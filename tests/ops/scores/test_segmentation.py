@@ -56,8 +56,26 @@ def test_one_mask_over_two_nodules_counts_for_each_without_the_other():
     assert [n.dice for n in overlap(marks, votes, labels, {1: 3, 2: 3}, 3, 0.5).nodules] == [1, 1]
 
 
+def test_a_mask_on_one_nodule_does_not_find_its_neighbour():
+    marks, votes, labels = empty()
+    votes[1, 2:4, 2:12] = 3
+    labels[1, 2:4, 2:6], labels[1, 2:4, 6:12] = 1, 2
+    marks[1, 2:4, 6:12] = 5
+    missed, found = overlap(marks, votes, labels, {1: 3, 2: 3}, 3, 0.5).nodules
+    assert (missed.dice, missed.sensitivity) == (0.0, 0.0)
+    assert (found.dice, found.sensitivity) == (1.0, 1.0)
+
+
+def test_all_slices_are_compared_and_of_them_the_window_of_marks_and_votes():
+    marks, votes, labels = empty()
+    votes[2, 4:8, 5:7], labels[2, 4:8, 5:7] = 4, 1
+    marks[3, 6:12, 6:9] = 1
+    assert overlap(marks, votes, labels, {1: 4}, 3, 0.5).marked.shape == (6, 8, 4)
+
+
 def test_nothing_found_and_nothing_drawn_is_no_error():
     found = overlap(*empty(), {}, 3, 0.5)
+    assert found.marked.shape == (6, 1, 1)
     assert found.nodules == ()
     assert found.counts().dice == 1.0
 
