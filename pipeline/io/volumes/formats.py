@@ -108,9 +108,7 @@ def _reader(path: Path) -> tuple[Any, Checked]:
             f"header: {path} cannot be read ({_last_line(error)}); it is damaged, or its "
             "directions are not at right angles"
         ) from error
-    size = list(reader.GetSize())
-    while len(size) > 3 and size[-1] == 1:
-        size.pop()
+    size = reader.GetSize()
     if len(size) != 3:
         raise ScanError(
             f"dimensions: {path} has {len(size)} axes ({' x '.join(map(str, size))}); a scan has "
@@ -127,8 +125,7 @@ def _reader(path: Path) -> tuple[Any, Checked]:
 
 
 def _geometry(path: Path, reader: Any, angle_tolerance_degrees: float) -> tuple[Geometry, float]:
-    axes = reader.GetDimension()
-    direction = np.asarray(reader.GetDirection()).reshape(axes, axes)[:3, :3]
+    direction = np.asarray(reader.GetDirection()).reshape(3, 3)
     skew = skew_degrees(direction)
     if not skew <= angle_tolerance_degrees:
         raise ScanError(
@@ -137,17 +134,15 @@ def _geometry(path: Path, reader: Any, angle_tolerance_degrees: float) -> tuple[
             "first",
             setting="angle_tolerance_degrees higher to accept it",
         )
-    x, y, z = reader.GetSpacing()[:3]
+    x, y, z = reader.GetSpacing()
     if not min(x, y, z) > 0:
         raise ScanError(f"spacing: {path} has spacing {(z, y, x)} mm; each must be above 0")
-    geometry = Geometry(
-        (z, y, x), tuple(reader.GetOrigin()[:3]), tuple(orthonormal(direction).ravel())
-    )
+    geometry = Geometry((z, y, x), tuple(reader.GetOrigin()), tuple(orthonormal(direction).ravel()))
     return geometry, skew
 
 
 def _shape(reader: Any) -> tuple[int, int, int]:
-    x, y, z = reader.GetSize()[:3]
+    x, y, z = reader.GetSize()
     return z, y, x
 
 
@@ -155,9 +150,6 @@ def _by_itk(path: Path, reader: Any) -> Any:
     # Voxels of the rare forms that are not read here.
     import SimpleITK as sitk  # noqa: N813
 
-    size = list(reader.GetSize())
-    if len(size) > 3:
-        reader.SetExtractSize(size[:3] + [0] * (len(size) - 3))
     try:
         image = reader.Execute()
     except RuntimeError as error:

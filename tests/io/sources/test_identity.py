@@ -22,7 +22,7 @@ def test_a_changed_file_is_looked_at_again_and_changes_the_identity(tree, look):
 
 
 def rename(files):
-    return files[0].rename(files[0].with_name("another.dcm"))
+    files[-1].rename(files[-1].with_name("004.dcm"))  # their order stays
 
 
 def grow(files):

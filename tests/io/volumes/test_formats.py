@@ -90,13 +90,16 @@ def test_pynrrd_and_we_mean_the_same_place(tmp_path):
     np.testing.assert_allclose(volume.geometry.to_world((4, 5, 6)), ras * [-1, -1, 1], atol=1e-6)
 
 
-def test_a_fourth_axis_of_one_is_no_axis(tmp_path):
-    nibabel.save(nibabel.Nifti1Image(HU.T[..., None], np.diag([1, 1, 2, 1])), tmp_path / "a.nii")
-    volume, _ = read_hu_file(tmp_path / "a.nii")
+@pytest.mark.parametrize("kind", [np.int16, np.int32, np.int64])
+@pytest.mark.parametrize("more", [(1,), (1, 1)])
+def test_axes_of_one_after_the_third_are_none(tmp_path, kind, more):
+    image = nibabel.Nifti1Image(
+        HU.T.reshape(*HU.T.shape, *more).astype(kind), np.diag([1, 1, 2, 1]), dtype=kind
+    )
+    nibabel.save(image, tmp_path / "a.nii.gz")
+    volume, _ = read_hu_file(tmp_path / "a.nii.gz")
     np.testing.assert_array_equal(volume.array, HU)
-    wide = nibabel.Nifti1Image(HU.T[..., None].astype(np.int32), np.diag([1, 1, 2, 1]))
-    nibabel.save(wide, tmp_path / "b.nii.gz")
-    np.testing.assert_array_equal(read_hu_file(tmp_path / "b.nii.gz")[0].array, HU)
+    assert volume.spacing_mm == (2, 1, 1)
 
 
 def test_a_nifti_without_patient_orientation_is_reported(tmp_path):
