@@ -42,6 +42,8 @@ def test_a_file_name_that_is_no_utf8_is_escaped_and_read_back(tmp_path):
     write_json([name], tmp_path / "a.json")
     assert (tmp_path / "a.json").read_bytes() == b'[\n "caf\\udce9.dcm"\n]\n'
     assert json.loads((tmp_path / "a.json").read_text()) == [name]
+    with pytest.raises(ValueError, match="not JSON compliant"):
+        write_json([name, float("nan")], tmp_path / "a.json")
 
 
 def test_a_name_of_any_length_that_the_disk_takes_is_written(tmp_path):

@@ -10,7 +10,7 @@ from lungseg.core.plan import Planner, stages_for, why_stale
 from lungseg.core.record import Record
 from lungseg.core.runner import Run, stage_groups
 from lungseg.core.store import Store
-from tests.core.stages import FIRST, FLOW, UPPER, Read, Upper, make_request, make_sources
+from tests.core.stages import FIRST, FLOW, JOIN, UPPER, Read, Upper, make_request, make_sources
 
 
 def decide(tmp_path, refs, settings=None):
@@ -71,6 +71,36 @@ def test_a_lost_output_is_made_again_and_said(tmp_path, done):
     store.drop("upper", record.fingerprint, "a")
     assert decide(tmp_path, done)["upper", "a"] == ("run", "not done yet")
     assert decide(tmp_path, done)["join", ""][0] == "reuse"
+
+
+def test_a_lost_output_of_the_data_set_is_said_though_its_inputs_are_there(tmp_path, done):
+    store = Store(tmp_path / "work")
+    (record,) = store.all("join")
+    store.drop("join", record.fingerprint)
+    assert decide(tmp_path, done)["join", ""] == ("run", "not done yet")
+    assert decide(tmp_path, done)["upper", "a"] == ("reuse", "in the cache")
+
+
+def test_a_data_set_stage_that_is_impossible_or_needs_a_failed_one_is_blocked(tmp_path, done):
+    request = dataclasses.replace(
+        make_request(done, {"first": FIRST.params(), "join": JOIN.params(least=5)}),
+        flow=(*FLOW, FIRST),
+        targets=("first",),
+    )
+    store = Store(tmp_path / "work")
+    planner = Planner(store, request)
+    planner.decide()
+    join = planner.actions["join", ""]
+    planner.actions["join", ""] = dataclasses.replace(join, do="failed")
+    (first,) = planner.decide_stage(FIRST)
+    assert (first.scan, first.do, first.why) == ("", "blocked", "join failed")
+    assert first.inputs == {"join": join.fingerprint}
+    possible = planner.actions["join", ""].fingerprint
+    planner = Planner(store, dataclasses.replace(request, impossible={"join": "no ink"}))
+    planner.decide()
+    join, first = (planner.actions[name, ""] for name in ("join", "first"))
+    assert (join.do, join.why, join.fingerprint) == ("blocked", "no ink", possible)
+    assert (first.do, first.why) == ("blocked", "no ink")
 
 
 def test_an_unknown_stage_is_named():

@@ -10,12 +10,14 @@ from pathlib import Path
 
 import pytest
 
+from lungseg.core import runner
 from lungseg.core.errors import ConfigError
 from lungseg.core.executor import EngineOptions, WorkerKilledError, run_tasks
 from lungseg.core.plan import Planner
 from lungseg.core.runner import Run, _killed
+from lungseg.core.stage import DatasetInputs
 from lungseg.core.store import Store
-from lungseg.core.worker import ScanTask, Step
+from lungseg.core.worker import ScanTask, Step, run_dataset_step, run_scan_step
 from tests.core.stages import (
     BACK,
     FIRST,
@@ -198,6 +200,24 @@ def test_force_runs_a_stage_again(tmp_path):
     assert states(forced)["upper", "a"] == "reused"
 
 
+def test_force_replaces_what_was_there(tmp_path):
+    first = run(tmp_path, {"a": "one"}, targets=("read",))
+    folder = Store(tmp_path / "work").folder("read", first.results["read", "a"].fingerprint, "a")
+    (folder / "text.txt").write_text("spoilt")
+    forced = run(tmp_path, {"a": "one"}, targets=("read",), force=frozenset({"read"}))
+    assert read_output(tmp_path, forced, "read", "a", "text.txt") == "one"
+
+
+def test_a_step_is_run_by_its_own_kind_alone(tmp_path):
+    store = Store(tmp_path)
+    join = Step(JOIN, JOIN.params(), "j" * 64, {}, {})
+    with pytest.raises(TypeError, match="join is not a stage of scans"):
+        run_scan_step(ScanTask(store, "a", "p", (join,)), join)
+    read = Step(READ, Read(), "r" * 64, {}, {})
+    with pytest.raises(TypeError, match="read is not a stage of the data set"):
+        run_dataset_step(store, read, DatasetInputs(scans={}, stages={}, previous=None))
+
+
 def test_a_failed_stage_of_the_data_set_blocks_what_follows(tmp_path):
     summary = run(tmp_path, {"a": "one"}, {"join": JOIN.params(least=5)})
     assert states(summary)["join", ""] == "failed"
@@ -209,6 +229,37 @@ def test_a_data_set_stage_is_given_its_previous_output_to_build_on(tmp_path):
     run(tmp_path, {"a": "one"})
     more = run(tmp_path, {"a": "one", "b": "two"})
     assert more.results["join", ""].record.facts == {"words": 2, "had_previous": True}
+
+
+def test_an_output_of_another_version_or_other_settings_is_not_built_on(tmp_path):
+    run(tmp_path, {"a": "one"}, targets=("join",))
+    flow = tuple(replace(s, version=2) if s is JOIN else s for s in FLOW)
+    refs, paths = make_sources(tmp_path / "src", a="one", b="two")
+    request = replace(make_request(refs, targets=("join",)), flow=flow)
+    newer = Run(Store(tmp_path / "work"), request, paths, EngineOptions()).execute()
+    assert newer.results["join", ""].record.facts == {"words": 2, "had_previous": False}
+    texts = {"a": "one", "b": "two", "c": "three"}
+    other = run(tmp_path, texts, {"join": JOIN.params(least=2)}, targets=("join",))
+    assert other.results["join", ""].record.facts == {"words": 3, "had_previous": False}
+
+
+def test_what_must_run_in_the_parent_does_and_the_rest_in_workers(tmp_path, monkeypatch):
+    jobs = {}
+
+    def inline(function, tasks, options):
+        jobs[tuple(step.stage.name for step in tasks[0].steps)] = options.jobs
+        return run_tasks(function, tasks, EngineOptions())
+
+    monkeypatch.setattr(runner, "run_tasks", inline)
+    run(tmp_path, {"a": "one", "b": "two"}, options=TWO_WORKERS)
+    assert jobs == {("read", "upper"): 2, ("back",): 1}
+
+
+def test_libraries_in_a_worker_run_one_thread(monkeypatch):
+    names = ["OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS"]
+    for name in names:
+        monkeypatch.delenv(name, raising=False)
+    assert dict(run_tasks(os.getenv, names, TWO_WORKERS)) == dict.fromkeys(names, "1")
 
 
 def test_workers_give_what_inline_gives(tmp_path):
