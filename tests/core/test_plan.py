@@ -103,6 +103,15 @@ def test_a_data_set_stage_that_is_impossible_or_needs_a_failed_one_is_blocked(tm
     assert (first.do, first.why) == ("blocked", "no ink")
 
 
+def test_after_a_known_failure_the_stage_that_failed_is_the_reason(tmp_path):
+    refs, paths = make_sources(tmp_path / "src", a="bad", b="two")
+    Run(Store(tmp_path / "work"), make_request(refs), paths, EngineOptions()).execute()
+    plan = decide(tmp_path, refs)
+    assert plan["read", "a"][0] == "failed"
+    assert plan["upper", "a"] == ("blocked", "read failed")
+    assert plan["back", "a"] == ("blocked", "read failed")
+
+
 def test_an_unknown_stage_is_named():
     with pytest.raises(ConfigError, match="no stage is named 'lower'; there are read, upper"):
         stages_for(FLOW, ["lower"])

@@ -84,9 +84,18 @@ def test_a_failure_is_remembered_until_there_is_an_output(tmp_path):
     assert store.find("read", NAME, "s1") is None
 
 
-def test_sweeping_removes_what_is_abandoned_and_spares_what_is_held(tmp_path):
+def test_an_output_of_the_data_set_has_no_scan(tmp_path):
     store = Store(tmp_path)
-    shelf = store.shelf("read", "s1")
+    put(store, scan="")
+    assert store.find("read", NAME).scan == ""
+    assert store.folder("read", NAME) == tmp_path / "dataset" / "read" / NAME[:16]
+    assert store.find("read", NAME, "s1") is None
+
+
+@pytest.mark.parametrize("scan", ["s1", ""])
+def test_sweeping_removes_what_is_abandoned_and_spares_what_is_held(tmp_path, scan):
+    store = Store(tmp_path)
+    shelf = store.shelf("read", scan)
     for name in ("dead", "held"):
         (shelf / f".{name}.partial").mkdir(parents=True)
         (shelf / f".{name}.lock").touch()
@@ -138,6 +147,11 @@ def test_the_fingerprint_is_stable_across_machines_and_releases():
     assert digest_of({"b": 1, "a": [1.5, "ü", None, True]}) == (
         "34d765fa36e547c75bd90567bc0a4b284adba76f98609e3ed34644a2e4c188b1"
     )
+
+
+def test_a_number_that_json_does_not_know_has_no_digest():
+    with pytest.raises(ValueError, match="not JSON compliant"):
+        digest_of({"gain": float("nan")})
 
 
 def test_a_path_that_is_not_there_is_named(tmp_path):
