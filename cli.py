@@ -204,6 +204,8 @@ def params(reset: str | None, why: bool, **options: Any) -> None:
 
     if reset is not None:
         reset_kept(options["work"], reset)
+        click.echo(f"forgotten: {reset or 'everything that was set'}", err=True)
+        return
     session = _session(options)
     session.keep()
     if why:

@@ -128,7 +128,8 @@ def test_what_is_told_once_holds_until_another_is_told(tree, tmp_path):
     why = lungseg("params", "--work", work, "--why")
     assert "train.epochs = 3  (default 40; set before" in why
     assert "train.target = lungs  (default nodules; preset xray)" in why
-    lungseg("params", "--work", work, "--reset", "train.epochs")
+    told = CliRunner().invoke(main, ["params", "--work", str(work), "--reset", "train.epochs"])
+    assert told.output == "forgotten: train.epochs\n"
     assert json.loads(lungseg("params", "--work", work, "--json"))["train"]["epochs"] == 30
     lungseg("params", "--work", work, "--reset")
     assert lungseg("params", "--work", work, "--why").startswith("all settings are at their")
