@@ -13,8 +13,6 @@ from typing import Any, TypeVar
 from lungseg.core.errors import ConfigError
 from lungseg.core.interrupt import held_back
 
-log = logging.getLogger(__name__)
-
 Task = TypeVar("Task")
 Done = TypeVar("Done")
 

@@ -82,8 +82,8 @@ def settle(flow: Sequence[Stage], work: Path, options: CommandOptions) -> Settle
     layers += now
     params = config.settings(flow, layers)
     origins = {_key(layer): layer.origin for layer in layers}
-    kept = Kept(preset, str(options.config.resolve()) if options.config else before.config)
-    kept = Kept(kept.preset, kept.config, before.values)
+    named = str(options.config.resolve()) if options.config else before.config
+    kept = Kept(preset, named, before.values)
     for stage, name in map(_key, now):
         kept = kept.with_value(stage, name, _value_to_keep(params[stage], name))
     return Settled(params, origins, kept)

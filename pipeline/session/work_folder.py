@@ -1,7 +1,7 @@
 """A session: one work folder, its scans, its settings, and what is asked of the flow."""
 
 import contextlib
-from collections.abc import Iterator, Mapping, Sequence, Set
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
@@ -197,11 +197,10 @@ class Session:
         since = f"; since it was trained: {', '.join(changes)}" if changes else ""
         return [f"{self.net.file} ({self.net.origin}){since}"]
 
-    @contextlib.contextmanager
-    def _in_use(self) -> Iterator[None]:
-        lock = self.store.alone if self.options.force else self.store.in_use
-        with lock("a run with --force" if self.options.force else "a run"):
-            yield
+    def _in_use(self) -> contextlib.AbstractContextManager[None]:
+        if self.options.force:
+            return self.store.alone("a run with --force")
+        return self.store.in_use("a run")
 
     def run(self, asked: Sequence[str], engine: EngineOptions, watch: Watch) -> Summary:
         """Run the stages asked for and what is missing before them; keep what was told."""
