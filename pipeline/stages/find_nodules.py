@@ -6,11 +6,11 @@ writes  candidates.csv      LUNA16's columns and a diameter; most probable first
         nodules.h5          uint16, working grid; label k is the mask of the k-th candidate
         nodules_source.h5   the same on the source grid
 
-A candidate is a 3-D connected region of the probability map, in or near the lungs and of a
-nodule's size; its voxels of at least `threshold` are its mask. Regions that nowhere reach
-`threshold` are candidates without a mask: they extend the FROC curve to more false positives and
-leave the segmentation as it is. Each label keeps its volume on the source grid, however thick the
-slices.
+A candidate is a 3-D region of the probability map, its slices joined where they touch or overlap,
+in or near the lungs and of a nodule's size; its voxels of at least `threshold` are its mask.
+Regions that nowhere reach `threshold` are candidates without a mask: they extend the FROC curve to
+more false positives and leave the segmentation as it is. Each label keeps its volume on the source
+grid, however thick the slices.
 """
 
 from collections.abc import Mapping
@@ -25,7 +25,13 @@ from lungseg.core.stage import Facts, Params, ScanStage, param
 from lungseg.io.results.candidate_list import NAME, write_candidates
 from lungseg.io.volumes import volume_file
 from lungseg.ops.grid.resample import labels_to_grid
-from lungseg.ops.nodules.candidates import Candidate, Search, find_candidates, two_means_threshold
+from lungseg.ops.nodules.candidates import (
+    SCORES,
+    Candidate,
+    Search,
+    find_candidates,
+    two_means_threshold,
+)
 from lungseg.volume import AnyVolume, Volume
 
 
@@ -50,6 +56,25 @@ class FindNodules(Params):
     margin_mm: float = param(3.0, "how far outside the lungs a candidate's voxel may lie", ge=0)
     max_candidates: int = param(
         100, "most candidates of a scan; the most probable are kept", ge=0, le=9999
+    )
+    smooth_mm: float = param(
+        0.0, "standard deviation of the Gaussian along z that smooths probabilities first", ge=0
+    )
+    min_overlap: float = param(
+        0.0,
+        "regions of neighbouring slices are one candidate if they share this part of the smaller; "
+        "0: if they touch",
+        ge=0,
+        le=1,
+    )
+    score: str = param(
+        "top",
+        "a candidate's probability: mean of its highest voxels, of all, of its slices' highest, or "
+        "the highest",
+        choices=SCORES,
+    )
+    score_mm: float = param(
+        3.0, "ball whose number of voxels score = top takes, height that slices takes", gt=0
     )
 
     def __post_init__(self) -> None:
@@ -92,6 +117,10 @@ def nodules_in(
         max_diameter_mm=params.max_diameter_mm,
         margin_mm=params.margin_mm,
         most=params.max_candidates,
+        smooth_mm=params.smooth_mm,
+        min_overlap=params.min_overlap,
+        score=params.score,
+        score_mm=params.score_mm,
     )
     labels, candidates = find_candidates(probability, lungs.array, search)
     return labels, candidates, threshold

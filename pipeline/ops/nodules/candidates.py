@@ -1,4 +1,8 @@
-"""Candidates out of a probability map: connected parts, where they lie, how large, how likely."""
+"""Candidates out of a probability map: connected parts, where they lie, how large, how likely.
+
+A net that sees slices answers slice by slice. Here its answers become bodies: the map may be
+smoothed along z, and regions of neighbouring slices are one part where they overlap enough.
+"""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -9,10 +13,16 @@ import numpy.typing as npt
 
 from lungseg.ops.grid.boxes import widened
 from lungseg.ops.grid.histogram import two_means
-from lungseg.ops.grid.morphology import Components, components
+from lungseg.ops.grid.morphology import Components
+from lungseg.ops.nodules.joined_slices import joined, smoothed_along_z
 from lungseg.ops.nodules.probability import ONE, Probability
 from lungseg.ops.nodules.sizes import ball_mm3, equivalent_diameter_mm
-from lungseg.volume import Box, MaskArray, Triple, Volume
+from lungseg.volume import Box, FloatArray, Geometry, IndexArray, MaskArray, Triple, Volume
+
+SCORES = ("top", "max", "mean", "slices")
+"""Scores of a candidate: the mean of its highest voxels, as many as a ball of `score_mm` has; its
+highest voxel; the mean of all its voxels; and the mean of its slices' highest voxels, over the
+best slices that make up `score_mm`, a slice that it lacks as 0."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,7 +34,7 @@ class Candidate:
     xyz_mm
         Centroid weighted with probability, world mm.
     probability
-        Mean of its highest probabilities, over as many voxels as the smallest nodule has.
+        Its score, as `Search.score` says.
     diameter_mm
         Diameter of the ball of the same volume.
     voxels
@@ -54,6 +64,15 @@ class Search:
         How far outside the lungs a voxel may lie.
     most
         Only so many are kept, the likeliest.
+    smooth_mm
+        Standard deviation of the Gaussian along z that the map is smoothed with first; 0: none.
+    min_overlap
+        Regions of neighbouring slices are joined if they share at least this part of the smaller;
+        0: if they touch, over an edge or a corner too.
+    score
+        How likely a candidate is, one of `SCORES`.
+    score_mm
+        Diameter of the ball that the voxels of ``top`` fill, and the height of ``slices``.
     """
 
     threshold: float
@@ -62,6 +81,10 @@ class Search:
     max_diameter_mm: float
     margin_mm: float
     most: int
+    smooth_mm: float = 0.0
+    min_overlap: float = 0.0
+    score: str = "top"
+    score_mm: float = 3.0
 
 
 def find_candidates(
@@ -74,9 +97,9 @@ def find_candidates(
     bridge does not join two; specks of them are dropped beside a nodule of proper size. A part
     without any is one faint candidate.
 
-    The score is a mean and not the maximum, because the maximum of many voxels grows with their
-    number and one hot voxel says little; and not the mean over the part, because that depends on
-    where the map is cut.
+    The score ``top`` is a mean and not the maximum, because the maximum of many voxels grows with
+    their number and one hot voxel says little; and not the mean over the part, because that depends
+    on where the map is cut. The others are there to be compared with it.
 
     Parameters
     ----------
@@ -100,16 +123,24 @@ def find_candidates(
     >>> candidate.xyz_mm, candidate.probability, candidate.voxels
     ((4.0, 4.0, 4.0), 1.0, 27)
     """
+    lower = max(1, np.ceil(min(search.threshold, search.candidate_threshold) * ONE))
+    probability = probability.like(
+        smoothed_along_z(
+            probability.array, search.smooth_mm / probability.spacing_mm[0], above=lower
+        )
+    )
     labels = np.zeros(probability.shape, np.uint16)
     least = _voxels(search.min_diameter_mm, probability)
     most = _voxels(search.max_diameter_mm, probability)
     found = []
-    for box, part in _parts(probability, lungs, search, least):
+    # An empty map has no parts at any threshold.
+    parts = joined(probability.array >= lower, search.min_overlap)
+    for box, part in _near_lungs(parts, probability, lungs, search, least):
         values = np.where(part, probability.array[box], 0)
         for own, masked in _nodules(values, part, search, least):
             if np.count_nonzero(own) > most:
                 continue
-            found.append((_measured(values, own, masked, box, probability, least), box, own))
+            found.append((_measured(values, own, masked, box, probability, search), box, own))
     found.sort(key=lambda entry: (-entry[0].probability, entry[0].xyz_mm))
     kept = found[: search.most]
     for label, (candidate, box, own) in enumerate(kept, 1):
@@ -155,13 +186,14 @@ def _boxes(parts: Components, least: float) -> Iterator[tuple[int, Box]]:
             yield int(k), found["bounding_boxes"][k]
 
 
-def _parts(
-    probability: Volume[np.uint16], lungs: npt.NDArray[Any], search: Search, least: float
+def _near_lungs(
+    parts: Components,
+    probability: Volume[np.uint16],
+    lungs: npt.NDArray[Any],
+    search: Search,
+    least: float,
 ) -> Iterator[tuple[Box, MaskArray]]:
-    """Box and voxels of every part above the lower threshold, in or near the lungs."""
-    lower = min(search.threshold, search.candidate_threshold)
-    # An empty map has no parts at any threshold.
-    parts, _ = components(probability.array >= max(1, np.ceil(lower * ONE)))
+    """Box and voxels of every part that is large enough, in or near the lungs."""
     for k, box in _boxes(parts, least):
         part = (parts[box] == k) & _near(lungs, box, search.margin_mm, probability.spacing_mm)
         if np.count_nonzero(part) >= least:
@@ -189,7 +221,7 @@ def _nodules(
     values: Probability, part: MaskArray, search: Search, least: float
 ) -> Iterator[tuple[MaskArray, bool]]:
     """Voxels of each candidate in a part, and whether they are its mask."""
-    cores, _ = components(values >= max(1, np.ceil(search.threshold * ONE)))
+    cores = joined(values >= max(1, np.ceil(search.threshold * ONE)), search.min_overlap)
     counts = np.bincount(cores.ravel())[1:]
     if not counts.size:
         yield part, False
@@ -200,15 +232,57 @@ def _nodules(
 
 
 def _measured(  # noqa: PLR0913, PLR0917
-    values: Probability, own: MaskArray, masked: bool, box: Box, on: Volume[Any], least: float
+    values: Probability, own: MaskArray, masked: bool, box: Box, on: Volume[Any], search: Search
 ) -> Candidate:
+    where = np.argwhere(own)
     weight = values[own].astype(np.float64) / ONE
-    centre = (np.argwhere(own) * weight[:, None]).sum(axis=0) / weight.sum()
+    centre = (where * weight[:, None]).sum(axis=0) / weight.sum()
     x, y, z = (float(v) for v in on.geometry.to_world(centre + [s.start for s in box]))
-    top = max(1, min(weight.size, int(np.ceil(least))))
     return Candidate(
         xyz_mm=(x, y, z),
-        probability=float(np.sort(weight)[-top:].mean()),
+        probability=score_of(weight, where[:, 0], on.geometry, search.score, search.score_mm),
         diameter_mm=equivalent_diameter_mm(weight.size * on.geometry.voxel_mm3),
         voxels=weight.size if masked else 0,
     )
+
+
+def score_of(
+    probability: FloatArray, z_index: IndexArray, grid: Geometry, score: str, score_mm: float = 3.0
+) -> float:
+    """How likely a candidate is, by the probabilities of its voxels.
+
+    Parameters
+    ----------
+    probability, z_index : (n,)
+        Probability and slice of each of its voxels.
+    grid
+        The grid they lie on.
+    score
+        ``max``, ``mean``, ``top`` or ``slices``, see `SCORES`.
+    score_mm
+        Diameter of the ball whose number of voxels ``top`` takes, and height of the slices that
+        ``slices`` takes, mm.
+
+    Examples
+    --------
+    Five voxels in two slices of 1 mm:
+
+    >>> p, z = np.array([0.9, 0.5, 0.4, 0.6, 0.1]), np.array([0, 0, 0, 1, 1])
+    >>> grid = Geometry((1.0, 1.0, 1.0))
+    >>> [round(score_of(p, z, grid, name, score_mm=3.0), 3) for name in SCORES]
+    [0.5, 0.9, 0.5, 0.5]
+    >>> round(score_of(p, z, grid, "top", score_mm=1.5), 3), score_of(p, z, grid, "slices", 2.0)
+    (0.75, 0.75)
+    """
+    if score == "max":
+        return float(probability.max())
+    if score == "mean":
+        return float(probability.mean())
+    if score == "slices":
+        wanted = max(1, round(score_mm / grid.spacing_mm[0]))
+        highest = np.zeros(int(np.ptp(z_index)) + 1)
+        np.maximum.at(highest, z_index - z_index.min(), probability)
+        # A slice that is missing counts 0: what is seen in one slice alone is rarely a nodule.
+        return float(np.sort(highest)[-wanted:].sum() / wanted)
+    top = max(1, min(probability.size, int(np.ceil(ball_mm3(score_mm) / grid.voxel_mm3))))
+    return float(np.sort(probability)[-top:].mean())

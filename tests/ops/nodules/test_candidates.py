@@ -141,3 +141,58 @@ def test_two_means_parts_what_stands_out_and_stays_at_the_floor_where_nothing_do
     left = EVERYWHERE.copy()
     left[:, :, 20:] = 0
     assert two_means_threshold(clear, left, 0.1) == 0.1
+
+
+def test_slices_that_barely_overlap_are_parted_by_the_overlap_rule():
+    volume = bumps()
+    volume.array[10:13, 10:20, 10:20] = 60000
+    volume.array[13:16, 18:28, 18:28] = 40000  # shares 2 x 2 of 10 x 10 pixels
+    assert len(find_candidates(volume, EVERYWHERE, SEARCH)[1]) == 1
+    assert len(find_candidates(volume, EVERYWHERE, replace(SEARCH, min_overlap=0.04))[1]) == 1
+    labels, found = find_candidates(volume, EVERYWHERE, replace(SEARCH, min_overlap=0.05))
+    assert [c.voxels for c in found] == [300, 300]
+    assert np.array_equal(np.unique(np.argwhere(labels.array == 1)[:, 0]), [10, 11, 12])
+
+
+def test_smoothing_along_z_bridges_a_slice_that_the_net_missed():
+    volume = bumps(((20, 25, 30), 4, 0.9))
+    volume.array[20] = 0
+    assert len(find_candidates(volume, EVERYWHERE, SEARCH)[1]) == 2
+    _, (found,) = find_candidates(volume, EVERYWHERE, replace(SEARCH, smooth_mm=1.0))
+    np.testing.assert_allclose(found.xyz_mm, (0.0, 37.0, -180.0), atol=1e-6)
+
+
+def test_smoothing_is_in_mm_and_leaves_the_given_map_as_it_was():
+    thick = Volume(np.zeros((9, 9, 9), np.uint16), Geometry((2.0, 1.0, 1.0)))
+    thick.array[4, 3:6, 3:6] = 65535
+    before = thick.array.copy()
+    search = replace(SEARCH, smooth_mm=2.0, score="max", min_diameter_mm=1.0)
+    _, (found,) = find_candidates(thick, np.ones((9, 9, 9)), search)
+    # The middle weight of a Gaussian of one slice, cut off at four slices.
+    weights = np.exp(-0.5 * np.arange(-4, 5) ** 2)
+    assert found.probability == pytest.approx(weights[4] / weights.sum(), abs=1e-4)
+    assert np.array_equal(thick.array, before)
+
+
+@pytest.mark.parametrize(
+    ("score", "expected"),
+    [
+        ("max", 1.0),
+        ("mean", (1.0 + 26 * 0.6) / 27),
+        ("top", (1.0 + 14 * 0.6) / 15),  # a ball of 3 mm has 14.1 voxels
+        ("slices", (1.0 + 2 * 0.6) / 3),
+    ],
+)
+def test_each_score_is_what_its_name_says(score, expected):
+    volume = bumps()
+    volume.array[10:13, 10:13, 10:13] = round(0.6 * 65535)
+    volume.array[11, 11, 11] = 65535
+    _, (found,) = find_candidates(volume, EVERYWHERE, replace(SEARCH, score=score))
+    assert found.probability == pytest.approx(expected, abs=1e-4)
+
+
+def test_what_is_seen_in_one_slice_alone_scores_a_third_by_its_slices():
+    volume = bumps()
+    volume.array[10, 10:20, 10:20] = 65535
+    _, (found,) = find_candidates(volume, EVERYWHERE, replace(SEARCH, score="slices"))
+    assert found.probability == pytest.approx(1 / 3)
