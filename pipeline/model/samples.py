@@ -17,8 +17,9 @@ import numpy.typing as npt
 
 from lungseg.io.tables.reader import Tables
 from lungseg.ops.nodules.consensus import consensus
-from lungseg.ops.samples.augment import Augmentation, draw, shade, warp
+from lungseg.ops.samples.augment import Augmentation, draw, shade
 from lungseg.ops.samples.border_weights import border_weights
+from lungseg.ops.samples.warp import warp
 from lungseg.volume import HU
 
 Floats = npt.NDArray[np.float32]

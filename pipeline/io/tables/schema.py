@@ -14,6 +14,9 @@ ID_BYTES = 64
 
 VOTE_LEVELS = (1, 2, 3, 4)
 
+UNKNOWN_HU = -32768
+"""Value of pixels of ``image`` that nobody has seen: outside the window of a nodule's slices."""
+
 ARRAYS: dict[str, type[np.generic]] = {
     "image": np.int16,
     "lungs": np.uint8,

@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import ndimage
 
-from lungseg.ops.samples.augment import Augmentation, Draw, draw, shade, warp
+from lungseg.ops.samples.augment import Augmentation, Draw, draw, shade
+from lungseg.ops.samples.warp import warp
 
 EVERYTHING = Augmentation(
     flip_x=0.5,
