@@ -118,9 +118,10 @@ class Samples:
             change = draw(self.input_spec.augmentation, rng)
             labels = codes[place]
             window = self._window(wanted[place], labels, images.shape[-1], rng)
-            image, labels = warp(
-                change, images[place], labels, outside=self.input_spec.low, window=window
-            )
+            # What a negative is padded with is as black as around any other picture.
+            spec = self.input_spec
+            outside = spec.high if change.invert else spec.low
+            image, labels = warp(change, images[place], labels, outside=outside, window=window)
             x[place] = np.moveaxis(shade(change, _unit(image, self.input_spec)), 0, -1)
             new_codes.append(labels)
         return x, self._truth(new_codes, x.shape[:3])

@@ -150,6 +150,7 @@ class Train(Params):
     seed: int = param(1, "seed of weights, order, crops and augmentation", ge=0)
     flip_x: float = param(0.5, "probability of a left-right mirror", ge=0, le=1)
     flip_y: float = param(0.0, "probability of a front-back mirror", ge=0, le=1)
+    quarter_turns: float = param(0.0, "probability of a turn by 90, 180 or 270 degrees", ge=0, le=1)
     rotate_degrees: float = param(6.0, "largest rotation, either way", ge=0, le=180)
     shift_px: float = param(8.0, "largest shift, either way", ge=0)
     zoom: float = param(0.1, "largest change of scale", ge=0, le=4)
@@ -161,6 +162,10 @@ class Train(Params):
     contrast: float = param(0.1, "largest change of the contrast's factor", ge=0)
     noise: float = param(
         0.01, "largest standard deviation of the noise added, as a share of the window", ge=0
+    )
+    invert: float = param(0.0, "probability of black for white, as in a negative", ge=0, le=1)
+    gamma: float = param(
+        0.0, "largest change of the grey values' exponent: other exposures", ge=0, le=4
     )
     devices: int = param(1, "accelerators that share each batch; 0: all", ge=0)
     workers: int = param(

@@ -100,6 +100,13 @@ def test_without_any_amount_augmented_is_plain(table):
         np.testing.assert_allclose(one, two, atol=1e-6)
 
 
+def test_a_negative_has_the_same_target(table):
+    samples = Samples(table, InputSpec(augmentation=Augmentation(invert=1.0)))
+    (x, y), (plain, target) = samples.augmented([2], [(0,)]), samples.plain([2])
+    np.testing.assert_allclose(x, 1 - plain, atol=1e-6)
+    np.testing.assert_array_equal(y, target)
+
+
 def test_image_and_target_stay_together_when_changed(table):
     samples = Samples(
         table, InputSpec(augmentation=Augmentation(rotate_degrees=30, zoom=0.2, shift_px=4))
@@ -142,8 +149,9 @@ def test_crops_at_the_border_lie_on_whole_pixels(table):
     assert len(set(found)) >= 2
 
 
-def test_beyond_the_slices_border_lies_the_low_end_of_the_window(table):
-    amounts, key = Augmentation(shift_px=SIZE), (1, 0, 0)
+@pytest.mark.parametrize("invert", [0.0, 1.0], ids=["positive", "negative"])
+def test_beyond_the_slices_border_lies_the_low_end_of_the_window(table, invert):
+    amounts, key = Augmentation(shift_px=SIZE, invert=invert), (1, 0, 0)
     down, right = draw(amounts, np.random.default_rng(key)).shift_px
     assert down < -2
     assert right < -2

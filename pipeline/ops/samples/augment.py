@@ -18,8 +18,10 @@ class Augmentation:
     ----------
     flip_x, flip_y
         Probability of a mirrored slice, left-right and front-back.
+    quarter_turns
+        Probability that the slice is turned by 90, 180 or 270 degrees, one as likely as another.
     rotate_degrees, shift_px
-        Largest rotation and shift, either way.
+        Largest rotation, in addition to the quarter turns, and largest shift, either way.
     zoom
         Largest change of scale: 0.1 draws factors from 1/1.1 to 1.1.
     pad_px
@@ -31,10 +33,15 @@ class Augmentation:
         Largest shift, as a part of the window's width, and largest change of the factor.
     noise
         Largest standard deviation of added noise, as a part of the window's width.
+    invert
+        Probability of black for white, as of a film's negative.
+    gamma
+        Largest change of the exponent: 0.5 draws exponents from 1/1.5 to 1.5.
     """
 
     flip_x: float = 0.0
     flip_y: float = 0.0
+    quarter_turns: float = 0.0
     rotate_degrees: float = 0.0
     shift_px: float = 0.0
     zoom: float = 0.0
@@ -43,6 +50,8 @@ class Augmentation:
     brightness: float = 0.0
     contrast: float = 0.0
     noise: float = 0.0
+    invert: float = 0.0
+    gamma: float = 0.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,6 +76,8 @@ class Draw:
         ``(image - 0.5) * contrast + 0.5 + brightness``.
     noise, noise_seed
         Standard deviation of the noise, and its seed.
+    invert, gamma
+        ``1 - image`` before all others, then ``image ** gamma``.
     """
 
     flip_x: bool = False
@@ -80,6 +91,8 @@ class Draw:
     contrast: float = 1.0
     noise: float = 0.0
     noise_seed: int = 0
+    invert: bool = False
+    gamma: float = 1.0
 
 
 def draw(amounts: Augmentation, rng: np.random.Generator) -> Draw:
@@ -101,10 +114,13 @@ def draw(amounts: Augmentation, rng: np.random.Generator) -> Draw:
     borders = rng.uniform(0.0, 1.0, 4) * amounts.pad_px
     nodes = rng.standard_normal((2, 3, 3)) * amounts.elastic_px
     noise = rng.uniform(0.0, 1.0) * amounts.noise
+    noise_seed = int(rng.integers(1 << 62))
+    turned, inverted = rng.random(2)
+    quarters = int(rng.integers(1, 4)) if turned < amounts.quarter_turns else 0
     return Draw(
         flip_x=bool(flips[0] < amounts.flip_x),
         flip_y=bool(flips[1] < amounts.flip_y),
-        degrees=float(either[0] * amounts.rotate_degrees),
+        degrees=90.0 * quarters + float(either[0] * amounts.rotate_degrees),
         zoom=float((1.0 + amounts.zoom) ** either[1]),
         shift_px=(float(either[2] * amounts.shift_px), float(either[3] * amounts.shift_px)),
         pad_px=(float(borders[0]), float(borders[1]), float(borders[2]), float(borders[3])),
@@ -112,19 +128,29 @@ def draw(amounts: Augmentation, rng: np.random.Generator) -> Draw:
         brightness=float(either[4] * amounts.brightness),
         contrast=float((1.0 + amounts.contrast) ** either[5]),
         noise=float(noise),
-        noise_seed=int(rng.integers(1 << 62)),
+        noise_seed=noise_seed,
+        invert=bool(inverted < amounts.invert),
+        gamma=float((1.0 + amounts.gamma) ** rng.uniform(-1.0, 1.0)),
     )
 
 
 def shade(change: Draw, image: F32) -> F32:
-    """`image`, scaled to 0..1, after the brightness, contrast and noise of `change`, in place.
+    """`image`, scaled to 0..1, after the grey values' part of `change`, in place.
 
     Examples
     --------
     >>> image = np.array([[0.0, 0.5]], np.float32)
     >>> shade(Draw(contrast=2.0, brightness=0.25), image).tolist()
     [[-0.25, 0.75]]
+    >>> shade(Draw(invert=True, gamma=2.0), np.array([[1.0, 0.5]], np.float32)).tolist()
+    [[0.0, 0.25]]
     """
+    if change.invert:
+        np.subtract(np.float32(1.0), image, out=image)
+    if change.gamma != 1.0:
+        # Rounding may leave a hair below 0, where a power is not defined.
+        np.clip(image, 0.0, 1.0, out=image)
+        np.power(image, np.float32(change.gamma), out=image)
     if change.contrast != 1.0 or change.brightness:
         image *= np.float32(change.contrast)
         image += np.float32(0.5 + change.brightness - 0.5 * change.contrast)

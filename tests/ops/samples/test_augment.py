@@ -22,6 +22,8 @@ EVERYTHING = Augmentation(
     brightness=0.1,
     contrast=0.2,
     noise=0.1,
+    invert=0.5,
+    gamma=0.5,
 )
 
 
@@ -193,6 +195,52 @@ def test_draws_stay_within_their_amounts(seed):
     assert abs(drawn.brightness) <= 0.1
     assert 1 / 1.2 <= drawn.contrast <= 1.2
     assert 0 <= drawn.noise <= 0.1
+    assert 1 / 1.5 <= drawn.gamma <= 1.5
+
+
+@pytest.mark.parametrize("quarters", [1, 2, 3])
+def test_a_quarter_turn_is_numpys_and_keeps_every_pixel(quarters):
+    image = slice_of((40, 40))
+    labels = (image[0] > 0).astype(np.uint8)
+    warped, chosen = warp(Draw(degrees=90.0 * quarters), image, labels, outside=0)
+    np.testing.assert_allclose(warped, np.rot90(image, -quarters, (1, 2)), atol=0.1)
+    np.testing.assert_array_equal(chosen, np.rot90(labels, -quarters))
+
+
+def test_quarter_turns_come_as_often_as_told_each_like_the_others():
+    rng = np.random.default_rng(4)
+    turns = [draw(Augmentation(quarter_turns=0.6), rng).degrees for _ in range(3000)]
+    shares = {degrees: turns.count(degrees) / 3000 for degrees in set(turns)}
+    assert shares == pytest.approx({0.0: 0.4, 90.0: 0.2, 180.0: 0.2, 270.0: 0.2}, abs=0.03)
+
+
+def test_a_rotation_is_added_to_a_quarter_turn():
+    amounts = Augmentation(quarter_turns=1.0, rotate_degrees=6.0)
+    drawn = [draw(amounts, np.random.default_rng(seed)).degrees for seed in range(100)]
+    assert all(84 <= degrees <= 276 for degrees in drawn)
+    assert len(set(drawn)) == 100
+
+
+def test_negatives_come_as_often_as_told():
+    rng = np.random.default_rng(4)
+    inverted = [draw(Augmentation(invert=0.3), rng).invert for _ in range(3000)]
+    assert np.mean(inverted) == pytest.approx(0.3, abs=0.03)
+
+
+def test_gamma_leaves_black_and_white_and_darkens_or_lightens_between():
+    image = np.array([[[0.0, 0.5, 1.0]]], np.float32)
+    shaded = [shade(Draw(gamma=gamma), image.copy()) for gamma in (2.0, 0.5)]
+    np.testing.assert_allclose(shaded, [[[[0, 0.25, 1]]], [[[0, 0.70710678, 1]]]], atol=1e-6)
+
+
+def test_a_negative_is_made_before_its_exposure_and_contrast():
+    image = np.array([[[0.25]]], np.float32)
+    change = Draw(invert=True, gamma=2.0, contrast=2.0, brightness=0.1)
+    np.testing.assert_allclose(shade(change, image), (0.75**2 - 0.5) * 2 + 0.5 + 0.1, atol=1e-6)
+
+
+def test_gamma_of_a_hair_below_0_is_a_number():
+    assert shade(Draw(gamma=0.7), np.array([[[-1e-7]]], np.float32)).tolist() == [[[0.0]]]
 
 
 def test_elastic_displacements_have_the_sd_asked_for():
