@@ -49,8 +49,7 @@ def spine(frame: Frame, ct: F32) -> None:
     step = z / np.float32(VERTEBRA_MM)
     level = np.abs(step - np.round(step)) * np.float32(VERTEBRA_MM)
 
-    radius = np.sqrt((x / np.float32(20.0)) ** 2 + ((y - np.float32(68.0)) / np.float32(16.0)) ** 2)
-    body = (1 - radius) * np.float32(17.5)
+    body = column_depth(x, y)
     column = edge(body, width) + 0 * z
     end_plate = edge(np.float32(9.8) - level, wz) + 0 * (x + y)
     cover(part, column, DISC_HU)
@@ -68,6 +67,12 @@ def spine(frame: Frame, ct: F32) -> None:
     behind = np.minimum(edge(behind, width), edge(np.float32(7.0) - level, wz))
     cover(part, np.maximum(np.maximum(arch, across), behind), 430.0)
     cover(part, edge(np.float32(8.5) - ring, width) + 0 * z, 28.0)
+
+
+def column_depth(x: F32, y: F32) -> F32:
+    """Depth inside the column of vertebral bodies and discs, mm."""
+    radius = np.sqrt((x / np.float32(20.0)) ** 2 + ((y - np.float32(68.0)) / np.float32(16.0)) ** 2)
+    return np.asarray((1 - radius) * np.float32(17.5))
 
 
 def shoulder_girdle(frame: Frame, ct: F32, under_skin: F32) -> None:

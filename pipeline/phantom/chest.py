@@ -6,6 +6,7 @@ import numpy as np
 
 from lungseg.ops.lungs.left_right import LEFT, RIGHT
 from lungseg.phantom.anatomy import Build
+from lungseg.phantom.lesions import Finding
 from lungseg.phantom.nodules import PhantomNodule
 from lungseg.volume import HU, Mask, Triple, Volume
 
@@ -42,6 +43,8 @@ class Chest:
         The arms lie beside the trunk, cut by the field of view.
     padding_hu
         Value of the pixels outside the circular field of view; None: no padding.
+    findings
+        Further disease, one description each, of `lungseg.phantom.lesions`.
     """
 
     build: Build = field(default_factory=Build)
@@ -59,6 +62,7 @@ class Chest:
     tumour: bool = False
     arms_down: bool = False
     padding_hu: int | None = None
+    findings: tuple[Finding, ...] = ()
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,7 +83,10 @@ class Phantom:
     vessels
         Vessels inside the lungs.
     airless
-        Parts of the lungs without air other than nodules: collapsed lobe and tumour.
+        Parts of the lungs without air other than nodules: lobes, pressed lung and tumour.
+    findings
+        0, or 1 + the finding's index in `chest.findings`. Fluid, bowel gas and a hernia lie outside
+        the lungs, lobes and bullae inside.
     chest
         Its description.
     """
@@ -90,6 +97,7 @@ class Phantom:
     airways: Volume[Mask]
     vessels: Volume[Mask]
     airless: Volume[Mask]
+    findings: Volume[np.uint8]
     chest: Chest
 
     @property

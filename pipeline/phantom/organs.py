@@ -5,7 +5,7 @@ import numpy as np
 from lungseg.ops.hu.hounsfield import PURE_AIR_HU
 from lungseg.phantom.anatomy import HEART, trunk_depth
 from lungseg.phantom.shapes import Frame, cover, draw_tubes, edge, ellipsoid, join, paint
-from lungseg.volume import F32, FloatArray
+from lungseg.volume import F32, FloatArray, MaskArray
 
 BLOOD_HU, CONTRAST_HU = 42.0, 260.0
 GAS_HU = -985.0
@@ -60,6 +60,13 @@ LOBAR_BRONCHI: FloatArray = np.array(
     ]
 )
 WALL_MM = 1.4
+# Name, centre, radii, HU without and with contrast agent; later ones lie over earlier ones.
+ABDOMEN = (
+    ("liver", (-52.0, -6.0, -150.0), (92.0, 100.0, 92.0), 58.0, 108.0),
+    ("liver", (20.0, -34.0, -132.0), (62.0, 58.0, 46.0), 58.0, 108.0),  # its left lobe
+    ("spleen", (86.0, 40.0, -140.0), (46.0, 52.0, 58.0), 48.0, 125.0),
+    ("stomach", (74.0, -20.0, -136.0), (56.0, 60.0, 52.0), 25.0, 30.0),
+)
 
 
 def heart_and_vessels(frame: Frame) -> F32:
@@ -92,12 +99,7 @@ def abdomen(frame: Frame, ct: F32, inside: F32, *, contrast: bool, bowel_gas: bo
         return
     organs = np.zeros(frame.shape, np.float32)
     hu = np.zeros(frame.shape, np.float32)
-    for centre, radii, native, enhanced in (
-        ((-52.0, -6.0, -150.0), (92.0, 100.0, 92.0), 58.0, 108.0),  # liver
-        ((20.0, -34.0, -132.0), (62.0, 58.0, 46.0), 58.0, 108.0),  # its left lobe
-        ((86.0, 40.0, -140.0), (46.0, 52.0, 58.0), 48.0, 125.0),  # spleen
-        ((74.0, -20.0, -136.0), (56.0, 60.0, 52.0), 25.0, 30.0),  # stomach
-    ):
+    for _, centre, radii, native, enhanced in ABDOMEN:
         part = ellipsoid(frame, centre, radii)
         join(organs, part)
         paint(hu, part, enhanced if contrast else native)
@@ -109,6 +111,17 @@ def abdomen(frame: Frame, ct: F32, inside: F32, *, contrast: bool, bowel_gas: bo
     cover(ct, dome - np.minimum(dome, organs), -95.0)
     if bowel_gas:
         _gas(frame, ct)
+
+
+def filled_organ(frame: Frame, name: str) -> MaskArray:
+    """Voxels of an organ of the abdomen by name, without those that lie over it."""
+    top = np.full(frame.shape, -1, np.int8)
+    for k, (_, centre, radii, _, _) in enumerate(ABDOMEN):
+        part = ellipsoid(frame, centre, radii)
+        if part is not None:
+            top[part[0]][part[1] >= 0.5] = k
+    named = [k for k, row in enumerate(ABDOMEN) if row[0] == name]
+    return np.asarray(np.isin(top, named))
 
 
 def _gas(frame: Frame, ct: F32) -> None:

@@ -7,13 +7,14 @@ and interpolated (`halve`); vessels and nodules are always drawn on the grid its
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
 from lungseg.ops.hu.hounsfield import PURE_AIR_HU
 from lungseg.ops.lungs.left_right import LEFT, RIGHT
-from lungseg.phantom import bones, organs, scanner
+from lungseg.phantom import bones, lesions, organs, scanner
 from lungseg.phantom.anatomy import (
     cavity_depth,
     core_depth,
@@ -33,6 +34,9 @@ TUMOUR = (
     ((58.0, -38.0, 52.0), (26.0, 23.0, 21.0)),
     ((98.0, 6.0, 20.0), (21.0, 23.0, 22.0)),
 )
+
+
+Kind = TypeVar("Kind")
 
 
 @dataclass(frozen=True, eq=False)
@@ -95,6 +99,7 @@ def render(
     lungs = np.empty(shape, np.uint8)
     nodules = np.zeros(shape, np.uint16)
     airways, vessels, airless = (np.empty(shape, bool) for _ in range(3))
+    findings = np.zeros(shape, np.uint8)
     thick = max(4, (2 if halve else 1) * SLAB_VOXELS // (shape[1] * shape[2]))
     for first in range(0, shape[0], thick):
         slab = slice(first, min(first + thick, shape[0]))
@@ -105,6 +110,7 @@ def render(
         ct[slab] = np.rint(part.ct)
         lungs[slab], nodules[slab] = part.lungs, part.nodules
         airways[slab], vessels[slab], airless[slab] = part.airways, part.vessels, part.airless
+        findings[slab] = part.findings
     if chest.padding_hu is not None:
         ct[:, scanner.outside_circle(*shape[1:])] = chest.padding_hu
     volume = Volume(ct, geometry)
@@ -115,6 +121,7 @@ def render(
         airways=volume.like(airways),
         vessels=volume.like(vessels),
         airless=volume.like(airless),
+        findings=volume.like(findings),
         chest=chest,
     )
 
@@ -132,6 +139,7 @@ class _Slab:
         self.airways = self.airless = self.vessels = np.zeros((1, 1, 1), bool)
         self.lungs: npt.NDArray[np.uint8] = np.zeros((1, 1, 1), np.uint8)
         self.nodules = np.zeros(shape, np.uint16)
+        self.findings = np.zeros(shape, np.uint8)
         self.drawn: Sequence[VoxelNodule] = ()
 
     def render(self, *, halve: bool) -> None:
@@ -144,6 +152,7 @@ class _Slab:
             self.airways, self.airless = (
                 _repeated(mask) for mask in (coarse.airways, coarse.airless)
             )
+            self.findings = coarse.findings.repeat(2, axis=1).repeat(2, axis=2)
         else:
             self.render_body()
         self._fine_parts()
@@ -165,6 +174,10 @@ class _Slab:
         inside = edge(depth, f.width_xy)
         cover(ct, inside, FAT_HU)
         organs.abdomen(f, ct, inside, contrast=chest.contrast, bowel_gas=chest.bowel_gas)
+        for label, finding in self._of(lesions.Gas):
+            gas = np.minimum(lesions.gas_under_dome(finding, chest.build, f), inside)
+            cover_sparsely(ct, gas, organs.GAS_HU)
+            self.findings[gas >= 0.5] = label
         blood = organs.heart_and_vessels(f)
         cover(ct, blood, organs.CONTRAST_HU if chest.contrast else organs.BLOOD_HU)
         bones.ribs(f, ct, depth)
@@ -196,11 +209,37 @@ class _Slab:
             fluid = np.minimum(lung, self._fluid())
             cover(self.ct, fluid, FLUID_HU)
             lung -= fluid
+        pressed = self._without_fluid_and_hernia(lung)
         self.lung = lung
         tile = scanner.mottle(round(float(self.geometry.spacing_mm[1]), 3), chest.seed)
         hu = np.float32(-868.0) + np.float32(0.45) * y + z * np.float32(-0.08)
         cover(self.ct, lung, hu + 9 * scanner.window_of(tile, self.shape, self.first))
-        self._airless()
+        for _, finding in self._of(lesions.Emphysema):
+            lesions.paint_emphysema(finding, f, self.ct, lung, chest.seed)
+        self._airless(pressed)
+
+    def _of(self, kind: type[Kind]) -> list[tuple[int, Kind]]:
+        """The findings of one kind, each with its label."""
+        return [(n, f) for n, f in enumerate(self.chest.findings, 1) if isinstance(f, kind)]
+
+    def _without_fluid_and_hernia(self, lung: F32) -> F32:
+        """Take pleural fluid and a hernia out of `lung`; return what the fluid presses on."""
+        f = self.frame
+        pressed = np.zeros(f.shape, np.float32)
+        for label, effusion in self._of(lesions.Effusion):
+            depth = lesions.fluid_depth(effusion, f.x, f.y, f.z)
+            fluid = np.minimum(lung, edge(depth, f.width_xy))
+            cover_sparsely(self.ct, fluid, FLUID_HU)
+            lung -= fluid
+            self.findings[fluid >= 0.5] = label
+            np.maximum(pressed, edge(depth + effusion.pressed_mm, f.width_xy), out=pressed)
+        for label, hernia in self._of(lesions.Hernia):
+            sac, gas = lesions.hernia_parts(hernia, f)
+            cover_sparsely(self.ct, sac, lesions.WALL_HU)
+            cover_sparsely(self.ct, gas, organs.GAS_HU)
+            np.minimum(lung, 1 - sac, out=lung)
+            self.findings[sac >= 0.5] = label
+        return np.asarray(np.minimum(pressed, lung))
 
     def _fluid(self) -> F32:
         """Pleural effusion on the right: behind the lung, rising along the wall."""
@@ -210,10 +249,9 @@ class _Slab:
         depth = np.maximum(depth, np.float32(-116.0) - f.z - np.float32(0.2) * f.x)
         return np.minimum(edge(depth, f.width_xy), edge(-f.x, f.width_xy))
 
-    def _airless(self) -> None:
-        """Paint a collapsed lobe and a tumour into the lung."""
+    def _airless(self, blank: F32) -> None:
+        """Paint what has no air into the lung: `blank`, lobes, a tumour."""
         f, chest = self.frame, self.chest
-        blank = np.zeros(f.shape, np.float32)
         if chest.collapsed_lobe:
             x, y, z = f.x, f.y, f.z
             side = (x + np.float32(36.0) + np.float32(0.42) * (z - np.float32(18.0))) / 1.08
@@ -225,6 +263,10 @@ class _Slab:
                 join(blank, ellipsoid(f, centre, radii))
         np.minimum(blank, self.lung, out=blank)
         cover_sparsely(self.ct, blank, 40.0)
+        for label, lobe in self._of(lesions.Lobe):
+            filled = lesions.paint_lobe(lobe, f, self.ct, self.lung, chest.seed)
+            self.findings[filled >= 0.5] = label
+            np.maximum(blank, filled, out=blank)
         self.airless = blank >= 0.5
 
     def _fine_parts(self) -> None:
@@ -234,12 +276,20 @@ class _Slab:
         draw_tubes(f, drawn, pulmonary_tree(chest.build, chest.seed))
         np.minimum(drawn, self.lung, out=drawn)
         cover_sparsely(self.ct, drawn, organs.CONTRAST_HU if chest.contrast else organs.BLOOD_HU)
+        for _, vessel in self._of(lesions.ThickVessel):
+            tube = lesions.paint_vessel(vessel, f, self.ct, self.lung, contrast=chest.contrast)
+            np.maximum(drawn, tube, out=drawn)
         self.vessels = drawn >= 0.5
+        for _, lobe in self._of(lesions.Lobe):
+            lesions.paint_bronchograms(lobe, chest.build, f, self.ct, self.lung, chest.seed)
         for wall_mm, hu in ((organs.WALL_MM, BRONCHUS_HU), (0.0, organs.GAS_HU)):
             drawn.fill(0.0)
             draw_tubes(f, drawn, organs.widened(organs.LOBAR_BRONCHI, wall_mm))
             np.minimum(drawn, self.lung, out=drawn)
             cover_sparsely(self.ct, drawn, hu)
+        for label, bulla in self._of(lesions.Bulla):
+            filled = lesions.paint_bulla(bulla, f, self.ct, self.lung)
+            self.findings[filled >= 0.5] = label
         side = np.where(f.x < 0, np.uint8(RIGHT), np.uint8(LEFT))
         self.lungs = np.asarray((self.lung >= 0.5) * side, np.uint8)
         for label, nodule in enumerate(chest.nodules, 1):
