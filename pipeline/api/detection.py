@@ -15,7 +15,7 @@ from lungseg.model.nets import find_net
 from lungseg.ops.grid.resample import labels_to_grid
 from lungseg.ops.nodules.probability import from_stored, to_stored
 from lungseg.stages.find_nodules import FindNodules, nodules_in
-from lungseg.stages.predict import Predict, check_fits, probability_of
+from lungseg.stages.predict import HowToPredict, Predict, check_fits, probability_of
 from lungseg.stages.segment_lungs import SegmentLungs
 from lungseg.stages.write_detections import SEEN, described
 from lungseg.volume import HU, Volume
@@ -113,7 +113,7 @@ def detect(ct: Volume[HU], model: Path | str = "nodules", **settings: Scalar) ->
     how = Predict()
     likely, _ = probability_of(
         even.ct, lungs.on_even_grid.array, load_net(file), record,
-        how.batch_size, how.slice_power,
+        HowToPredict(how.batch_size, how.slice_power, how.mirrors),
     )  # fmt: skip
     stored = even.ct.like(to_stored(likely))
     labels, candidates, threshold = nodules_in(stored, lungs.on_even_grid, params)

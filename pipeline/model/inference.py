@@ -44,6 +44,34 @@ def _load_net(path: str, _: int) -> Any:
         ) from error
 
 
+@lru_cache(maxsize=1)
+def of_any_size(net: Any) -> Any:
+    """The same net for slices of any height and width; None if it takes one size alone.
+
+    Networks are built for one size, as training needs it, though hardly any of their weights
+    depends on it. A bilinear upsampling wants the size beforehand on TensorFlow.
+    """
+    import keras
+
+    if not isinstance(net, keras.Model) or len(net.inputs) != 1:
+        return None
+    if any(getattr(layer, "interpolation", "nearest") != "nearest" for layer in net.layers):
+        return None
+    image = keras.Input((None, None, net.inputs[0].shape[-1]), name=net.inputs[0].name)
+    free = keras.models.clone_model(net, input_tensors=image)
+    free.set_weights(net.get_weights())
+    return free
+
+
+def predict_mirrored(net: Any, x: Floats, batch_size: int, slice_power: float = 0.0) -> Floats:
+    """Mean of `predict` over the slices as they are and mirrored along y, x and both."""
+    total = np.zeros(x.shape[:3], np.float32)
+    for flips in ((), (1,), (2,), (1, 2)):
+        mirrored = np.ascontiguousarray(np.flip(x, flips))
+        total += np.flip(predict(net, mirrored, batch_size, slice_power), flips)
+    return total / np.float32(4)
+
+
 def predict(net: Any, x: Floats, batch_size: int, slice_power: float = 0.0) -> Floats:
     """Foreground probability ``(n, y, x)`` of slices ``(n, y, x, channels)``.
 

@@ -5,10 +5,12 @@ writes  probability.h5   uint16 on the working grid, probability = value / 65535
         net.json         which net it was
 
 The axial slices that hold lung are cropped around the lungs and scaled just as the table's rows
-were, and go through the net in batches; everything else is 0. Scans of patients that the net
-was trained on are left out unless they are asked for: they would only show what it remembers. Which
-patients these are, the net itself tells, wherever it comes from. The output is known by the net's
-content: a net that is trained anew to the same weights predicts nothing anew.
+were, and go through the net in batches; everything else is 0. A net that takes slices of any size
+is shown less of them: the box of the lungs in each slab of slices, which is half of the work.
+Scans of patients that the net was trained on are left out unless they are asked for: they would
+only show what it remembers. Which patients these are, the net itself tells, wherever it comes from.
+The output is known by the net's content: a net that is trained anew to the same weights predicts
+nothing anew.
 """
 
 import time
@@ -29,13 +31,20 @@ from lungseg.io.volumes import volume_file
 from lungseg.model import inference
 from lungseg.model.model_record import ModelRecord, read_model_record
 from lungseg.model.samples import scaled
-from lungseg.ops.grid.crop import crop_corner, cut, uncut
+from lungseg.ops.grid.crop import crop_corner, cut, footprint, uncut, window_around
 from lungseg.ops.hu.padding import AIR_HU
 from lungseg.ops.nodules.probability import to_stored
 from lungseg.ops.samples.context import neighbours
-from lungseg.volume import HU, Volume
+from lungseg.volume import HU, IndexArray, Volume
 
 Predictor = Any
+# Rows of the list of slices, and the corner and size of their window.
+SlabWindow = tuple[range, tuple[int, int], tuple[int, int]]
+
+# Slices that share a window. Its size is a multiple of 32, so that the net meets few sizes.
+SLAB = 16
+# Pixels around the lungs that the net is shown at least.
+SEEN_AROUND = 12
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,7 +65,20 @@ class Predict(Params):
         "a slice's probabilities are multiplied with this power of its slice head's (if any)",
         ge=0,
     )
+    mirrors: bool = param(
+        False,
+        "mean of the slices as they are and mirrored along y, x and both: four times the work",
+    )
     batch_size: int = param(8, "slices at a time", ge=1, affects_output=False)
+
+
+@dataclass(frozen=True)
+class HowToPredict:
+    """How slices go through a net; see the stage's parameters of these names."""
+
+    batch_size: int = 8
+    slice_power: float = 0.0
+    mirrors: bool = False
 
 
 def run(params: Predict, inputs: Mapping[str, Path], out: Path) -> Facts:
@@ -75,9 +97,8 @@ def run(params: Predict, inputs: Mapping[str, Path], out: Path) -> Facts:
     check_fits(record, ct.spacing_mm)
     net = inference.load_net(model)
     begin = time.perf_counter()
-    probability, slices = probability_of(
-        ct, lungs.array, net, record, params.batch_size, params.slice_power
-    )
+    how = HowToPredict(params.batch_size, params.slice_power, params.mirrors)
+    probability, slices = probability_of(ct, lungs.array, net, record, how)
     seconds = time.perf_counter() - begin
     write_json(net_told(model, record), out / "net.json")
     volume_file.write(ct.like(to_stored(probability)), out / "probability.h5")
@@ -121,42 +142,75 @@ def check_fits(record: ModelRecord, spacing_mm: tuple[float, float, float]) -> N
         )
 
 
-def probability_of(  # noqa: PLR0913, PLR0917 - a scan, a net, and how
+def probability_of(
     ct: Volume[HU],
     lungs: npt.NDArray[np.generic],
     net: Predictor,
     record: ModelRecord,
-    batch_size: int = 8,
-    slice_power: float = 0.0,
+    how: HowToPredict,
 ) -> tuple[npt.NDArray[np.float32], int]:
     """Probability on the grid of `ct` and the number of slices that went through the net.
 
     Raises
     ------
     ScanError
-        If there is no lung, or it does not fit into the net's input.
+        If there is no lung, or it does not fit into the input of a net of one size.
+    """
+    z_index = np.flatnonzero((lungs != 0).any(axis=(1, 2)))
+    free = inference.of_any_size(net)
+    windows = slab_windows(lungs, z_index) if free else square_window(lungs, z_index, record)
+    # A slab is not padded to a batch that is larger than any slab.
+    n = min(how.batch_size, SLAB) if free else how.batch_size
+    predict = inference.predict_mirrored if how.mirrors else inference.predict
+    found = np.zeros(ct.shape, np.float32)
+    for rows, corner, size in windows:
+        for first in range(rows.start, rows.stop, n):
+            wanted = np.arange(first, min(first + n, rows.stop))
+            stack = z_index[neighbours(wanted, record.context, z_index)]
+            hu = cut(ct.array[stack], corner, size, AIR_HU)
+            x = scaled(hu, record.input_spec, cut(lungs[stack], corner, size, 0))
+            answer = predict(free or net, x, n, how.slice_power)
+            found[z_index[wanted]] = uncut(answer, corner, (ct.shape[1], ct.shape[2]), 0)
+    return found, len(z_index)
+
+
+def square_window(
+    lungs: npt.NDArray[np.generic], z_index: IndexArray, record: ModelRecord
+) -> list[SlabWindow]:
+    """The window of all slices for a net that takes squares of one size.
+
+    Raises
+    ------
+    ScanError
+        If there is no lung, or it does not fit.
     """
     size = record.crop_px
     try:
-        corner = crop_corner(lungs, size)
+        return [(range(len(z_index)), crop_corner(lungs, size), (size, size))]
     except ScanError as error:
         raise ScanError(f"{error}; the net was trained on such crops") from error
-    z_index = np.flatnonzero((lungs != 0).any(axis=(1, 2)))
-    found = np.zeros(ct.shape, np.float32)
-    for first in range(0, len(z_index), batch_size):
-        some = z_index[first : first + batch_size]
-        near = neighbours(np.arange(first, first + len(some)), record.context, z_index)
-        stack = z_index[near]
-        hu = cut(ct.array[stack], corner, size, AIR_HU)
-        x = scaled(hu, record.input_spec, cut(lungs[stack], corner, size, 0))
-        answer = inference.predict(net, x, batch_size, slice_power)
-        found[some] = uncut(answer, corner, (ct.shape[1], ct.shape[2]), 0)
-    return found, len(z_index)
+
+
+def slab_windows(lungs: npt.NDArray[np.generic], z_index: IndexArray) -> list[SlabWindow]:
+    """A window around the lungs for each slab of slices.
+
+    Raises
+    ------
+    ScanError
+        If there is no lung.
+    """
+    slabs = []
+    # Without any slice there is one empty slab, which `window_around` refuses.
+    for first in range(0, max(1, len(z_index)), SLAB):
+        rows = range(first, min(first + SLAB, len(z_index)))
+        seen = footprint(lungs[z_index[rows.start : rows.stop]])
+        slabs.append((rows, *window_around(seen, SEEN_AROUND)))
+    return slabs
 
 
 STAGE = ScanStage(
     name="predict",
-    version=2,
+    version=3,
     help="probability of nodule in every voxel of the lungs' slices",
     params=Predict,
     needs=("resample", "segment-lungs"),

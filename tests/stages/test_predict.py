@@ -13,9 +13,10 @@ from lungseg.core.errors import DataError, ScanError, ScanSkipped
 from lungseg.core.record import Record, write_record
 from lungseg.io.volumes import volume_file
 from lungseg.model import inference
+from lungseg.model.devices import quiet_keras
 from lungseg.model.model_record import ModelRecord, write_model_record
 from lungseg.model.training_heads import SLICE
-from lungseg.stages.predict import Predict, check_fits, probability_of, run
+from lungseg.stages.predict import HowToPredict, Predict, check_fits, probability_of, run
 from lungseg.volume import Geometry, Volume
 
 RECORD = ModelRecord(
@@ -52,7 +53,7 @@ def scan():
 def test_predictions_lie_where_their_slices_lie(scan):
     ct, lungs = scan
     net = Middle()
-    found, slices = probability_of(ct, lungs, net, RECORD, batch_size=2)
+    found, slices = probability_of(ct, lungs, net, RECORD, HowToPredict(2))
     assert slices == 5
     # the crop of 32 is centred on the lungs' box: rows 4 to 36, columns 1 to 33
     expected = np.zeros(ct.shape, np.float32)
@@ -63,7 +64,7 @@ def test_predictions_lie_where_their_slices_lie(scan):
 def test_neighbouring_slices_are_those_of_the_table(scan):
     ct, lungs = scan
     net = Middle()
-    probability_of(ct, lungs, net, RECORD, batch_size=5)
+    probability_of(ct, lungs, net, RECORD, HowToPredict(5))
     shown = (ct.array[:, 4:36, 1:33] + 1000) / 1400
     (x,) = net.seen
     np.testing.assert_allclose(x[0], np.moveaxis(shown[[2, 2, 3]], 0, -1), atol=1e-6)
@@ -75,7 +76,7 @@ def test_neighbours_reach_over_batches_but_not_over_slices_without_lung(scan, ba
     ct, lungs = scan
     lungs[4] = 0
     net = Middle()
-    probability_of(ct, lungs, net, RECORD, batch_size)
+    probability_of(ct, lungs, net, RECORD, HowToPredict(batch_size))
     shown = (ct.array[:, 4:36, 1:33] + 1000) / 1400
     expected = np.moveaxis(shown[[[2, 2, 3], [2, 3, 3], [5, 5, 6], [5, 6, 6]]], 1, -1)
     np.testing.assert_allclose(np.concatenate(net.seen)[:4], expected, atol=1e-6)
@@ -84,7 +85,7 @@ def test_neighbours_reach_over_batches_but_not_over_slices_without_lung(scan, ba
 def test_a_net_of_lungs_alone_is_shown_lungs_alone(scan):
     ct, lungs = scan
     net = Middle()
-    probability_of(ct, lungs, net, dataclasses.replace(RECORD, inside_lungs=True), 5)
+    probability_of(ct, lungs, net, dataclasses.replace(RECORD, inside_lungs=True), HowToPredict(5))
     assert (net.seen[0][..., 1][lungs[2:7, 4:36, 1:33] == 0] == 0).all()
 
 
@@ -92,9 +93,9 @@ def test_lungs_that_do_not_fit_and_none_at_all_are_named(scan):
     ct, lungs = scan
     lungs[2, :, 3] = 1
     with pytest.raises(ScanError, match=r"do not fit .*; the net was trained on such crops"):
-        probability_of(ct, lungs, Middle(), RECORD)
+        probability_of(ct, lungs, Middle(), RECORD, HowToPredict())
     with pytest.raises(ScanError, match="lung mask is empty"):
-        probability_of(ct, lungs * 0, Middle(), RECORD)
+        probability_of(ct, lungs * 0, Middle(), RECORD, HowToPredict())
 
 
 @pytest.mark.parametrize(
@@ -145,7 +146,7 @@ def test_it_writes_sixteen_bits_on_the_working_grid(folders, scan):
     net, inputs, out = folders("c")
     facts = run(Predict(model=net), inputs, out)
     found = volume_file.read(out / "probability.h5")
-    expected, _ = probability_of(scan[0], scan[1], Middle(), RECORD)
+    expected, _ = probability_of(scan[0], scan[1], Middle(), RECORD, HowToPredict())
     assert found.array.dtype == np.uint16
     assert found.geometry == GEOMETRY
     np.testing.assert_allclose(found.array / 65535, expected, atol=1e-5)
@@ -186,7 +187,7 @@ def test_beyond_the_scans_border_the_net_sees_air(scan):
     ct, lungs = scan
     narrow = Volume(ct.array[:, :, :20].copy(), GEOMETRY)
     net = Middle()
-    found, _ = probability_of(narrow, lungs[:, :, :20], net, RECORD, batch_size=5)
+    found, _ = probability_of(narrow, lungs[:, :, :20], net, RECORD, HowToPredict(5))
     seen = net.seen[0]
     beyond = (seen == 0).all(axis=(0, 1, 3))
     assert beyond.sum() == 32 - 20
@@ -212,3 +213,72 @@ def test_spacing_may_differ_by_rounding_and_no_more():
     check_fits(RECORD, (1.0, 1.0005, 1.0))
     with pytest.raises(DataError, match="trained on voxels of"):
         check_fits(RECORD, (1.0, 1.002, 1.0))
+
+
+@pytest.fixture(scope="module")
+def keras_net():
+    """A net of one convolution, built for squares of 32: 3 x 3 pixels of its middle channel."""
+    quiet_keras()
+    import keras
+
+    image = keras.Input((32, 32, 3), name="image")
+    edge = keras.layers.Conv2D(2, 3, padding="same", activation="softmax")
+    net = keras.Model(image, edge(image))
+    kernel = np.random.default_rng(3).normal(0, 1, (3, 3, 3, 2))
+    edge.set_weights([kernel.astype(np.float32), np.zeros(2, np.float32)])
+    return net
+
+
+@pytest.fixture
+def long_scan():
+    """Lungs of 40 slices, which wander to the right and are wider than the net's square."""
+    ct = np.random.default_rng(0).integers(-1000, 400, (40, 70, 120)).astype(np.int16)
+    lungs = np.zeros(ct.shape, np.uint8)
+    for z in range(1, 39):
+        lungs[z, 20:60, 10 + z : 60 + z] = 1
+    return Volume(ct, GEOMETRY), lungs
+
+
+def test_a_net_of_any_size_sees_the_box_of_the_lungs_in_each_slab(keras_net, long_scan):
+    ct, lungs = long_scan
+    found, slices = probability_of(ct, lungs, keras_net, RECORD, HowToPredict(8))
+    assert slices == 38
+    # What a window of 3 x 3 sees does not depend on where the box ends.
+    free = inference.of_any_size(keras_net)
+    shown = np.moveaxis((ct.array[[5, 6, 7]].astype(np.float32) + 1000) / 1400, 0, -1)
+    whole = inference.predict(free, np.pad(shown, ((0, 26), (0, 8), (0, 0)))[None], 1)[0]
+    inner = lungs[6] != 0
+    np.testing.assert_allclose(found[6][inner], whole[:70, :120][inner], atol=1e-5)
+    boxes = [np.argwhere(found[z] > 0) for z in (6, 22)]
+    size = [np.ptp(box, axis=0) + 1 for box in boxes]
+    # Columns 11 to 76 and 24 more pixels: 96 wide; rows 20 to 60 and 24 more: 64.
+    assert size[0].tolist() == [64, 96]
+    assert boxes[0][:, 1].min() < boxes[1][:, 1].min()
+    assert not found[0].any()
+
+
+@pytest.mark.parametrize("batch_size", [1, 5, 64])
+def test_the_number_of_slices_at_a_time_changes_nothing(keras_net, long_scan, batch_size):
+    expected, _ = probability_of(*long_scan, keras_net, RECORD, HowToPredict(8))
+    found, _ = probability_of(*long_scan, keras_net, RECORD, HowToPredict(batch_size))
+    np.testing.assert_allclose(found, expected, atol=1e-6)
+
+
+def test_mirrors_are_the_mean_of_four_answers(keras_net, long_scan):
+    ct, lungs = long_scan
+    found, _ = probability_of(ct, lungs, keras_net, RECORD, HowToPredict(8, mirrors=True))
+    total = np.zeros(ct.shape, np.float64)
+    for flips in ((), (1,), (2,), (1, 2)):
+        flipped = Volume(np.flip(ct.array, flips).copy(), GEOMETRY)
+        one, _ = probability_of(
+            flipped, np.flip(lungs, flips).copy(), keras_net, RECORD, HowToPredict(8)
+        )
+        total += np.flip(one, flips)
+    inner = lungs != 0
+    np.testing.assert_allclose(found[inner], total[inner] / 4, atol=1e-5)
+
+
+def test_no_lungs_are_named_by_a_net_of_any_size(keras_net, long_scan):
+    ct, lungs = long_scan
+    with pytest.raises(ScanError, match="lung mask is empty"):
+        probability_of(ct, lungs * 0, keras_net, RECORD, HowToPredict())

@@ -17,6 +17,7 @@ MULTIPLE = 32
 """Sizes are multiples of this: the nets halve their input five times."""
 
 Corner = tuple[int, int]
+Size = int | tuple[int, int]
 T = TypeVar("T", bound=np.generic)
 
 
@@ -102,20 +103,58 @@ def size_needed(lungs: npt.NDArray[np.generic], keep: npt.NDArray[np.generic]) -
     return size
 
 
-def cut(array: npt.NDArray[T], corner: Corner, size: int, fill: int) -> npt.NDArray[T]:
-    """Square ``(..., size, size)`` of `array` ``(..., y, x)`` from `corner`, padded with `fill`.
+def window_around(
+    seen: npt.NDArray[np.generic], margin: int, multiple: int = MULTIPLE
+) -> tuple[Corner, tuple[int, int]]:
+    """Corner and size of the smallest window around what is seen, with a margin.
 
-    A new array; `uncut` is the way back.
+    Parameters
+    ----------
+    seen : (y, x)
+        What is not 0 lies inside.
+    margin
+        Pixels that are added on every side at least.
+    multiple
+        Height and width are multiples of this. A window that fits into the image is moved so that
+        it lies in it: what is there tells more than padding.
+
+    Raises
+    ------
+    ScanError
+        If there is nothing to see.
+
+    Examples
+    --------
+    >>> lungs = np.zeros((100, 120), bool)
+    >>> lungs[2:40, 50:80] = True
+    >>> window_around(lungs, margin=4)
+    ((0, 33), (64, 64))
+    """
+    y0, y1, x0, x1 = _box(seen != 0)
+    corner, size = [], []
+    for start, stop, length in zip((y0, x0), (y1, x1), seen.shape, strict=True):
+        edge = -(-(stop - start + 2 * margin) // multiple) * multiple
+        first = (start + stop - edge) // 2
+        corner.append(min(max(first, 0), length - edge) if edge <= length else first)
+        size.append(edge)
+    return (corner[0], corner[1]), (size[0], size[1])
+
+
+def cut(array: npt.NDArray[T], corner: Corner, size: Size, fill: int) -> npt.NDArray[T]:
+    """Window ``(..., size, size)`` of `array` ``(..., y, x)`` from `corner`, padded with `fill`.
+
+    `size` is the edge of a square, or height and width. A new array; `uncut` is the way back.
 
     Examples
     --------
     >>> cut(np.array([[1, 2], [3, 4]]), corner=(-1, 0), size=2, fill=0).tolist()
     [[0, 0], [1, 2]]
     """
-    inner, outer = _overlap(corner, size, array.shape[-2:])
-    if inner == (slice(0, size), slice(0, size)):
+    ny, nx = (size, size) if isinstance(size, int) else size
+    inner, outer = _overlap(corner, (ny, nx), array.shape[-2:])
+    if inner == (slice(0, ny), slice(0, nx)):
         return array[(..., *outer)].copy()
-    target = _filled((*array.shape[:-2], size, size), fill, array.dtype)
+    target = _filled((*array.shape[:-2], ny, nx), fill, array.dtype)
     target[(..., *inner)] = array[(..., *outer)]
     return target
 
@@ -123,9 +162,9 @@ def cut(array: npt.NDArray[T], corner: Corner, size: int, fill: int) -> npt.NDAr
 def uncut(
     square: npt.NDArray[T], corner: Corner, shape: tuple[int, int], fill: int
 ) -> npt.NDArray[T]:
-    """`square` ``(..., size, size)`` put back at `corner` of a grid ``(..., *shape)``.
+    """A window ``(..., height, width)`` put back at `corner` of a grid ``(..., *shape)``.
 
-    What the square does not cover is `fill`; what of it lies outside the grid is dropped.
+    What the window does not cover is `fill`; what of it lies outside the grid is dropped.
 
     Examples
     --------
@@ -133,7 +172,7 @@ def uncut(
     [[1, 2], [9, 9]]
     """
     target = _filled((*square.shape[:-2], *shape), fill, square.dtype)
-    inner, outer = _overlap(corner, square.shape[-1], shape)
+    inner, outer = _overlap(corner, square.shape[-2:], shape)
     target[(..., *outer)] = square[(..., *inner)]
     return target
 
@@ -167,11 +206,11 @@ def _inside(seen: MaskArray, corner: Corner, size: int) -> bool:
 
 
 def _overlap(
-    corner: Corner, size: int, shape: tuple[int, ...]
+    corner: Corner, size: tuple[int, ...], shape: tuple[int, ...]
 ) -> tuple[tuple[slice, slice], tuple[slice, slice]]:
     inner, outer = [], []
-    for first, length in zip(corner, shape, strict=True):
-        start, stop = max(first, 0), max(min(first + size, length), first, 0)
+    for first, edge, length in zip(corner, size, shape, strict=True):
+        start, stop = max(first, 0), max(min(first + edge, length), first, 0)
         outer.append(slice(start, stop))
         inner.append(slice(start - first, stop - first))
     return (inner[0], inner[1]), (outer[0], outer[1])

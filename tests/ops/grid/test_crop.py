@@ -6,7 +6,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lungseg.core.errors import ScanError
-from lungseg.ops.grid.crop import crop_corner, cut, footprint, size_for, size_needed, uncut
+from lungseg.ops.grid.crop import (
+    crop_corner,
+    cut,
+    footprint,
+    size_for,
+    size_needed,
+    uncut,
+    window_around,
+)
 
 SHAPES = st.tuples(st.integers(1, 40), st.integers(1, 40))
 CORNERS = st.tuples(st.integers(-50, 50), st.integers(-50, 50))
@@ -93,3 +101,30 @@ def test_a_square_that_is_large_enough_loses_no_lung(box, extent):
     lungs = lungs_at(box[0], box[0] + extent[0], box[1], box[1] + extent[1])
     corner = crop_corner(lungs, 32)
     assert cut(lungs, corner, 32, 0).sum() == lungs.sum()
+
+
+def test_a_window_is_the_smallest_multiple_around_what_is_seen_and_lies_in_the_image():
+    seen = np.zeros((300, 200), bool)
+    seen[100:140, 150:199] = True
+    # 40 + 20 rows are 64, centred; 49 + 20 columns are 96, moved to end with the image.
+    assert window_around(seen, margin=10) == ((88, 104), (64, 96))
+    assert window_around(seen, margin=0) == ((88, 136), (64, 64))
+
+
+def test_a_window_larger_than_the_image_is_padded_evenly():
+    assert window_around(np.ones((20, 40), bool), margin=0) == ((-6, -12), (32, 64))
+
+
+def test_a_window_around_nothing_is_refused():
+    with pytest.raises(ScanError, match="lung mask is empty"):
+        window_around(np.zeros((5, 5), bool), margin=1)
+
+
+def test_a_window_that_is_no_square_goes_there_and_back():
+    array = np.arange(2 * 5 * 7).reshape(2, 5, 7)
+    window = cut(array, (1, -2), (3, 6), fill=-1)
+    assert window.shape == (2, 3, 6)
+    assert np.array_equal(window[:, :, 2:], array[:, 1:4, :4])
+    back = uncut(window, (1, -2), (5, 7), fill=-9)
+    assert np.array_equal(back[:, 1:4, :4], array[:, 1:4, :4])
+    assert (back == -9).sum() == 2 * (35 - 12)
