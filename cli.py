@@ -147,6 +147,31 @@ def models_saw(model: str, places: tuple[Path, ...], as_json: bool) -> None:
     sys.exit(status)
 
 
+@models.command("pack")
+@click.argument("model", metavar="NAME|FILE|WORK")
+@click.option("--name", required=True, help="What the packed net will be called.")
+@click.option(
+    "--scores", required=True, type=click.Path(path_type=Path), help="JSON of what was measured."
+)
+@click.option(
+    "--facts",
+    type=click.Path(path_type=Path),
+    help="TOML of task, data, licences and limits.  [default: NAME.toml in OUT]",
+)
+@click.option(
+    "--out",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Folder.  [default: that of the nets that come with the package]",
+)
+def models_pack(model: str, **options: Any) -> None:
+    """Make a net small, and write its card, to ship it or to give it to others."""
+    from lungseg.commands.pack_net import pack_net
+
+    given = {name: value for name, value in options.items() if value is not None}
+    for line in pack_net(model, **given):
+        click.echo(line)
+
+
 class _OneStage(click.Command):
     """A command whose help lists the stages."""
 
@@ -285,23 +310,26 @@ def peek(scan: str | None, out: Path | None, every: int | None, **options: Any) 
 @main.command()
 @segment_options
 def segment(
-    model: Path, images: tuple[Path, ...], out: Path, masks: Path | None, **how: Any
+    model: str | None, images: tuple[Path, ...], out: Path, masks: Path | None, **how: Any
 ) -> None:
-    """Segment IMAGES (pictures, DICOM X-rays or slices, or folders of them) with a trained MODEL.
+    """Segment IMAGES (pictures, DICOM X-rays or slices, or folders of them) with a trained net.
 
-    MODEL is what train wrote, or the work folder it worked in.
+    Without --model it is the package's own net of lungs on X-rays. A net's file or a work folder
+    may also stand before the images.
     """
-    from lungseg.commands.segment_images import segment_images
+    from lungseg.commands.segment_images import net_and_images, segment_images
     from lungseg.io.pictures.single_images import find_images
 
-    results = segment_images(model, find_images(images), out, **how)
+    net, places = net_and_images(model, images)
+    results = segment_images(net.file, find_images(places), out, **how)
     for one in results:
         told = one.error or f"{one.share:.1%} marked, {one.ms:.0f} ms, {one.files['mask']}"
         click.echo(f"{one.image}  {told}")
     if masks:
         from lungseg.commands.score_images import as_text, score_images
 
-        click.echo(as_text(score_images(results, masks, model, out)))
+        click.echo(as_text(score_images(results, masks, net.file, out)))
+    click.echo(f"net  {net.file} ({net.origin})")
     sys.exit(1 if any(one.error for one in results) else 0)
 
 

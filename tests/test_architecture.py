@@ -22,6 +22,7 @@ ALLOWED = {
     "steps": {"core", "io", "model", "ops", "steps", "volume"},
     "stages": {"core", "io", "model", "ops", "steps", "volume"},
     "phantom": {"core", "io", "ops", "phantom", "volume"},
+    "trained": set(),
     "session": {
         "core", "flow", "io", "model.devices", "model.model_record", "model.nets", "session",
         "stages",

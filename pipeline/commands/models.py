@@ -13,6 +13,7 @@ from lungseg.core.json_file import json_text
 from lungseg.io.sources.index import find_scans
 from lungseg.model.model_record import ModelRecord, read_model_record
 from lungseg.model.nets import NET, current_net, find_net, shipped_nets
+from lungseg.model.shipping.card import read_card
 
 SCAN_NAMES = ("seriesuid", "scan", "seriesinstanceuid", "series_uid")
 PATIENT_NAMES = ("patient", "patientid", "patient_id")
@@ -86,8 +87,7 @@ def card(name: str, *, as_json: bool) -> str:
     """
     file = find_net(name)
     record = read_model_record(file)
-    beside = file.with_suffix(".md")
-    text = beside.read_text(encoding="utf-8") if beside.is_file() else ""
+    beside = read_card(file)
     known = {
         "file": str(file),
         "bytes": file.stat().st_size,
@@ -95,7 +95,7 @@ def card(name: str, *, as_json: bool) -> str:
         **asdict(record),
     }
     if as_json:
-        return json_text(known | {"card": text})
+        return json_text(known | {"card": beside})
     lines = [
         f"{file}",
         f"  {known['bytes']} bytes, sha256 {known['sha256']}",
@@ -110,7 +110,20 @@ def card(name: str, *, as_json: bool) -> str:
         f"settings   {_told(record.params)}",
         f"packages   {_told(record.packages)}",
     ]
-    return "\n".join([*lines, "", text.rstrip()] if text else lines)
+    return "\n".join([*lines, *(_essence(beside, file) if beside else ())])
+
+
+def _essence(told: Mapping[str, Any], file: Path) -> Iterator[str]:
+    yield ""
+    yield f"{told['title']}. {told['not_a_medical_device']}"
+    for score in told["scores"]["measured"]:
+        has_bounds = score["low"] is not None
+        bounds = f" ({score['low']:.3f} to {score['high']:.3f})" if has_bounds else ""
+        yield f"measured   {score['name']} {score['value']:.3f}{bounds}, {score['of']}"
+    yield f"           {told['scores']['net']}"
+    yield from (f"limit      {limit}" for limit in told["limits"])
+    yield from (f"data       {one['name']}, {one['licence']}" for one in told["data"])
+    yield f"licence    {told['licence']}; all of it: {file.with_suffix('.md')}"
 
 
 def _input(record: ModelRecord) -> str:

@@ -10,11 +10,12 @@ from typing import Any
 
 import numpy as np
 
-from lungseg.commands.segment_images import Segmented, net_file
+from lungseg.commands.segment_images import Segmented
 from lungseg.core.errors import DataError
 from lungseg.core.json_file import write_json
 from lungseg.io.pictures.pairs import as_mask, find_masks, read_grey
 from lungseg.model.model_record import ModelRecord, read_model_record
+from lungseg.model.nets import find_net
 from lungseg.ops.scores.counts import Counts, Tally
 from lungseg.steps.picture_table import patient_of, patient_pattern
 
@@ -54,7 +55,7 @@ def score_images(done: Sequence[Segmented], masks: Path, model: Path, out: Path)
         If `masks` is no folder, or no image has a mask there.
     """
     by_name = find_masks(masks)
-    record = read_model_record(net_file(model))
+    record = read_model_record(find_net(str(model)))
     tallies: dict[str, Tally] = {}
     rows: list[dict[str, Any]] = []
     left_out: list[str] = []

@@ -26,6 +26,7 @@ from lungseg.io.volumes.headers import SUFFIXES, suffix_of
 from lungseg.model import inference
 from lungseg.model.devices import DeviceMemoryError
 from lungseg.model.model_record import NET, ModelRecord, read_model_record
+from lungseg.model.nets import FILE, SUFFIX, CurrentNet, find_net, named_net, shipped_nets
 from lungseg.model.samples import scaled
 from lungseg.ops.grid.picture_size import placed, resized
 from lungseg.ops.hu.padding import AIR_HU
@@ -39,6 +40,7 @@ log = logging.getLogger(__name__)
 CPU_ADVICE = "; set the environment variable CUDA_VISIBLE_DEVICES=-1 to run on the CPU"
 FIT = ("auto", "resize", "tiles")
 OUTLINE = (255, 64, 64)
+SHIPPED = "xray-lungs"
 # Tiles predicted at a time.
 TILES = 4
 CT_SHOWN_HU = (-1000.0, 400.0)
@@ -88,7 +90,7 @@ def segment_images(
     Parameters
     ----------
     model
-        Folder that `train` wrote, or its ``model.keras``; see `net_file`.
+        Folder that `train` wrote, or a net's file; see `net_and_images` and `find_net`.
     images
         Files: pictures, DICOM X-rays, DICOM CT slices.
     out
@@ -119,12 +121,7 @@ def segment_images(
             "and at most 1"
         )
     _distinct(images)
-    file = net_file(model)
-    if not file.is_file():
-        raise ConfigError(
-            f"there is no trained net in {model}; name a model.keras, or a work folder in which "
-            "`lungseg-cli train` has finished"
-        )
+    file = find_net(str(model))
     record = read_model_record(file)
     check_fits(file, record)
     net = inference.load_net(file)
@@ -155,12 +152,40 @@ def segment_images(
     return done
 
 
-def net_file(model: Path) -> Path:
-    """The file of a net: `model` itself, the one in that folder, or a work folder's newest."""
-    if model.is_file():
-        return model
-    trained = (model / "dataset" / "train").glob(f"*/{NET}")
-    return max(trained, key=lambda file: file.stat().st_mtime_ns, default=model / NET)
+def net_and_images(model: str | None, places: Sequence[Path]) -> tuple[CurrentNet, list[Path]]:
+    """The net that is meant, and the images.
+
+    Parameters
+    ----------
+    model
+        A name, a file or a work folder; None for the package's own, unless the first of `places`
+        is a net.
+    places
+        Images and folders of them.
+
+    Raises
+    ------
+    ConfigError
+        If there is no such net, or none comes with the package, or there are no images.
+    """
+    first, *others = places
+    if model is None and _is_net(first):
+        if not others:
+            raise ConfigError(f"{first} is a net; name the images, too, or folders of them")
+        return named_net(str(first), f"named as {first}"), others
+    if model is not None:
+        return named_net(model, f"--model {model}"), list(places)
+    if SHIPPED not in shipped_nets():
+        raise ConfigError(
+            f"no net {SHIPPED} comes with this package: name one with --model, or train one with "
+            "`lungseg-cli train --preset xray --images FOLDER --masks FOLDER`"
+        )
+    return named_net(SHIPPED, "by default"), list(places)
+
+
+def _is_net(place: Path) -> bool:
+    # A work folder without a trained net is no folder of images either: `find_net` says so.
+    return place.suffix == SUFFIX or any((place / name).exists() for name in (NET, FILE, "dataset"))
 
 
 def check_fits(file: Path, record: ModelRecord) -> None:

@@ -89,6 +89,19 @@ def find_net(name: str) -> Path:
     )
 
 
+def named_net(name: str, how: str) -> CurrentNet:
+    """The net that `name` means; its origin is the package, or else `how` it was named.
+
+    Raises
+    ------
+    ConfigError
+        If it means none.
+    """
+    file = find_net(name)
+    shipped = file in shipped_nets().values()
+    return CurrentNet(file, "comes with the package" if shipped else how)
+
+
 def shipped_nets() -> dict[str, Path]:
     """The nets that come with the package, by name."""
     return {path.stem: path for path in sorted(TRAINED.glob(f"*{SUFFIX}"))}

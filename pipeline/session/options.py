@@ -212,8 +212,14 @@ def detect_options(command: Command) -> Command:
 def segment_options(command: Command) -> Command:
     """A net, images and how to show them to it: what `segment` takes."""
     options = [
-        click.argument("model", type=click.Path(exists=True, path_type=Path)),
-        click.argument("images", nargs=-1, required=True, type=click.Path(path_type=Path)),
+        click.argument(
+            "images",
+            nargs=-1,
+            required=True,
+            type=click.Path(path_type=Path),
+            metavar="[NET] IMAGES...",
+        ),
+        click.option("--model", metavar="NAME|FILE|WORK", help="The net.  [default: xray-lungs]"),
         click.option(
             "--out",
             type=click.Path(file_okay=False, path_type=Path),

@@ -15,7 +15,7 @@ from lungseg.core.stage import DatasetStage, Params
 from lungseg.core.store import Store
 from lungseg.io.annotations.coordinates import read_coordinates, unknown_scans
 from lungseg.io.sources.index import LeftOut, Source
-from lungseg.model.nets import NET, CurrentNet, choose_net, current_net, find_net
+from lungseg.model.nets import NET, CurrentNet, choose_net, current_net, named_net
 from lungseg.session import scans as of_folder
 from lungseg.session.kept import write_kept
 from lungseg.session.settings import CommandOptions, Difference, Settled, differences, settle
@@ -311,9 +311,6 @@ def _settle(work: Path, options: CommandOptions) -> tuple[Settled, CurrentNet | 
     unknown = set(options.force) - set(settled.params)
     if unknown:
         raise ConfigError(f"--force {min(unknown)}: there is no such stage")
-    net = (
-        CurrentNet(find_net(options.model), f"--model {options.model}")
-        if options.model
-        else current_net(work)
-    )
+    told = options.model
+    net = named_net(told, f"--model {told}") if told else current_net(work)
     return settled, net

@@ -47,7 +47,6 @@ def shipped(net, tmp_path, monkeypatch):
     trained = tmp_path / "trained"
     trained.mkdir()
     shutil.copy(net, trained / "nodules.keras")
-    (trained / "nodules.md").write_text("Licence: CC BY 4.0\n")
     monkeypatch.setattr(nets, "TRAINED", trained)
     return trained / "nodules.keras"
 
@@ -94,12 +93,12 @@ def test_a_card_tells_what_made_the_net_and_its_file(shipped):
         "-1000 to 400, lungs alone",
         "scores     dice 0.5",
         "settings   epochs 3",
-        "Licence: CC BY 4.0",
     ):
         assert line in told.splitlines()
     card = json.loads(models("show", "nodules", "--json"))
     assert card["train_patients"] == ["taught"]
     assert card["bytes"] == shipped.stat().st_size
+    assert card["card"] == {}
 
 
 def test_a_card_names_twenty_patients_and_counts_the_others(tmp_path):

@@ -1,23 +1,25 @@
 """Segmenting single images: any size, pictures and DICOM, and what is written."""
 
 import dataclasses
-import os
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
 from PIL import Image
 
+from lungseg.cli import main
 from lungseg.commands.segment_images import (
     TILES,
-    net_file,
+    net_and_images,
     overlay,
     probability_of,
     segment_images,
 )
 from lungseg.core.errors import ConfigError, DataError
 from lungseg.io.pictures.single_images import SingleImage, find_images, read_single_image
-from lungseg.model import inference
+from lungseg.model import inference, nets
 from lungseg.model.model_record import NET, ModelRecord, write_model_record
+from lungseg.model.nets import CurrentNet
 from lungseg.model.samples import Samples
 from lungseg.steps.picture_table import build_picture_table
 
@@ -44,11 +46,16 @@ class Dark:
 
 @pytest.fixture
 def model(tmp_path, monkeypatch):
-    folder = tmp_path / "net"
-    folder.mkdir()
-    (folder / NET).touch()
+    folder = write_stand_in(tmp_path / "net")
     write_model_record(PICTURES, folder)
     monkeypatch.setattr(inference, "load_net", lambda _: Dark())
+    return folder
+
+
+def write_stand_in(folder):
+    """A folder with an archive that stands for a net's file."""
+    folder.mkdir()
+    (folder / NET).touch()
     return folder
 
 
@@ -364,17 +371,54 @@ def test_the_overlay_is_red_on_the_outline_and_grey_outside():
     assert picture[10, 10].tolist() == [131, 92, 92]  # a fifth of the outline's colour
 
 
-def test_of_a_work_folder_the_net_trained_last_is_taken(tmp_path):
-    for age, name in enumerate(("new", "old")):
-        folder = tmp_path / "dataset" / "train" / name
-        folder.mkdir(parents=True)
-        (folder / NET).touch()
-        os.utime(folder / NET, (1e9 - age, 1e9 - age))
-    newest = tmp_path / "dataset" / "train" / "new"
-    assert net_file(tmp_path) == newest / NET
-    assert net_file(newest) == newest / NET
-    assert net_file(newest.parent / "old" / NET) == newest.parent / "old" / NET
-    assert net_file(tmp_path / "elsewhere") == tmp_path / "elsewhere" / NET
+@pytest.fixture
+def shipped(tmp_path, monkeypatch):
+    """The package has one net, of lungs on X-rays."""
+    (tmp_path / "trained").mkdir()
+    monkeypatch.setattr(nets, "TRAINED", tmp_path / "trained")
+    file = tmp_path / "trained" / "xray-lungs.keras"
+    file.touch()
+    return file
+
+
+def test_the_packages_net_of_x_rays_is_taken_when_none_is_named(shipped, tmp_path):
+    films = [tmp_path / "a.png", tmp_path]
+    assert net_and_images(None, films) == (CurrentNet(shipped, "comes with the package"), films)
+    shipped.unlink()
+    with pytest.raises(ConfigError, match="no net xray-lungs comes with this package"):
+        net_and_images(None, films)
+
+
+def test_a_net_may_be_named_by_an_option_or_before_the_images(shipped, model, tmp_path):
+    film = tmp_path / "a.png"
+    found, images = net_and_images(str(model), [film])
+    assert (found.file, found.origin, images) == (model / NET, f"--model {model}", [film])
+    for first in (model, model / NET):
+        found, images = net_and_images(None, [first, film])
+        assert (found.file, found.origin, images) == (model / NET, f"named as {first}", [film])
+
+
+def test_a_net_without_images_is_asked_for_them(model):
+    with pytest.raises(ConfigError, match="is a net; name the images, too"):
+        net_and_images(None, [model])
+
+
+def test_a_work_folder_without_a_net_is_not_taken_for_a_folder_of_images(shipped, tmp_path):
+    (tmp_path / "work" / "dataset").mkdir(parents=True)
+    with pytest.raises(ConfigError, match="there is no trained net in this folder"):
+        net_and_images(None, [tmp_path / "work", tmp_path / "a.png"])
+
+
+def test_the_command_says_which_net_it_took(shipped, tmp_path, monkeypatch):
+    write_model_record(PICTURES, write_stand_in(tmp_path / "stand-in"))
+    (tmp_path / "stand-in" / NET).replace(shipped)
+    monkeypatch.setattr(inference, "load_net", lambda _: Dark())
+    Image.fromarray(chest_picture((64, 64))).save(tmp_path / "chest.png")
+    out = tmp_path / "out"
+    done = CliRunner().invoke(main, ["segment", str(tmp_path / "chest.png"), "--out", str(out)])
+    assert done.exit_code == 0, done.output
+    assert done.output.splitlines()[-1] == f"net  {shipped} (comes with the package)"
+    assert (out / "chest_mask.png").is_file()
 
 
 def test_a_folder_stands_for_the_images_in_it(tmp_path):

@@ -207,7 +207,7 @@ def test_the_packages_net_is_taken_where_there_is_no_other(mixed, net, tmp_path,
     shutil.copy(net, tmp_path / "nodules.keras")
     monkeypatch.setattr(nets, "TRAINED", tmp_path)
     told = detect(mixed[0] / "oblique.mha", "--out", tmp_path / "out").stdout
-    assert "nodules.keras (--model nodules)" in told
+    assert "nodules.keras (comes with the package)" in told
 
 
 def test_a_net_that_finds_something_else_is_refused_before_anything_runs(mixed, tmp_path):

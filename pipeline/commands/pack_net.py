@@ -1,0 +1,71 @@
+"""Pack a net: its file in half precision, and its card, to be shipped or given to others."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from lungseg.core.errors import ConfigError, DataError
+from lungseg.model.nets import SUFFIX, TRAINED, find_net
+from lungseg.model.shipping.card import (
+    card_of,
+    read_facts,
+    read_scores,
+    score_lines,
+    write_card,
+)
+from lungseg.model.shipping.half_precision import largest_difference, write_half
+
+# A thousandth of the probability shows in no mask; kernels that lose more are no use as float16.
+MOST_DIFFERENT = 0.002
+
+
+def pack_net(
+    net: str, name: str, scores: Path, facts: Path | None = None, out: Path = TRAINED
+) -> Iterator[str]:
+    """Write ``NAME.keras``, ``NAME.json`` and ``NAME.md`` into `out`; lines for a person.
+
+    Parameters
+    ----------
+    net
+        A name, a file, or a work folder.
+    name
+        What the net will be called.
+    scores
+        JSON file of `lungseg.model.shipping.card.Scores`.
+    facts
+        TOML file of `lungseg.model.shipping.card.CardFacts`; by default ``NAME.toml`` in `out`.
+    out
+        Folder; by default that of the nets that come with the package.
+
+    Raises
+    ------
+    ConfigError
+        If there is no such net.
+    DataError
+        If facts or scores are not complete, or half precision changes what the net finds.
+    """
+    source, target = find_net(net), out / f"{name}{SUFFIX}"
+    if target.exists() and source.samefile(target):
+        raise ConfigError(f"{target} would be written over by itself; name the net as trained")
+    told = read_facts(facts or out / f"{name}.toml")
+    measured = read_scores(scores)
+    out.mkdir(parents=True, exist_ok=True)
+    partial = target.with_suffix(f".partial{SUFFIX}")
+    try:
+        write_half(source, partial)
+        different = largest_difference(source, partial)
+        if different > MOST_DIFFERENT:
+            raise DataError(
+                f"{source} as float16 changes a probability by {different:.4f}, more than "
+                f"{MOST_DIFFERENT:g}: it cannot be packed in half precision"
+            )
+        partial.replace(target)
+    finally:
+        partial.unlink(missing_ok=True)
+    card = card_of(target, told, measured)
+    write_card(card, out)
+    yield (
+        f"{target}  {source.stat().st_size / 1e6:.1f} MB -> {target.stat().st_size / 1e6:.1f} MB, "
+        f"probabilities differ by {different:.5f} at most"
+    )
+    yield from score_lines(card)
+    yield f"card: {out / name}.md and {name}.json"

@@ -1,0 +1,99 @@
+"""Half precision: a net's file with half the bytes, which is loaded as any other.
+
+Kernels are kept as float16: they are far from its limits, and what is rounded is a
+two-thousandth of each. Biases and the running statistics of batch normalisation stay as they are:
+they are few, and a variance may be smaller or larger than float16 can tell. Keras casts what it
+reads to the type of the net's variables, so that the net computes in single precision, as before.
+"""
+
+import io
+import json
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+WEIGHTS = "model.weights.h5"
+CONFIG = "config.json"
+OPTIMIZER = "optimizer"
+
+
+def write_half(net: Path, out: Path) -> None:
+    """Write the net's file `net` anew as `out`, with kernels in half precision.
+
+    The state of an optimiser is left out, all else is kept: the architecture, and the record of
+    how the net was made. The same net gives the same bytes.
+    """
+    with (
+        zipfile.ZipFile(net) as source,
+        zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED, compresslevel=9) as target,
+    ):
+        for name in source.namelist():
+            content = source.read(name)
+            # Without a date, so that the same net is the same file.
+            entry = zipfile.ZipInfo(name)
+            entry.compress_type = zipfile.ZIP_DEFLATED
+            target.writestr(entry, _changed(name, content))
+
+
+def largest_difference(net: Path, other: Path, samples: int = 4, seed: int = 0) -> float:
+    """Largest difference between the probabilities of two nets of one form, on noise.
+
+    Parameters
+    ----------
+    net, other
+        Their files.
+    samples, seed
+        How many inputs they are shown, and what these depend on. They are smooth noise of three
+        sizes, so that edges and flat regions occur.
+    """
+    from lungseg.model.inference import load_net, predict
+
+    first = load_net(net)
+    x = _noise(tuple(first.input_shape[1:]), samples, np.random.default_rng(seed))
+    before = predict(first, x, 1)
+    return float(np.abs(before - predict(load_net(other), x, 1)).max())
+
+
+def _noise(shape: tuple[int, ...], samples: int, rng: np.random.Generator) -> Any:
+    from scipy.ndimage import gaussian_filter
+
+    total = np.zeros((samples, *shape), np.float32)
+    for sigma in (1, 4, 16):
+        noise = rng.standard_normal(total.shape)
+        smooth = gaussian_filter(noise, (0, sigma, sigma, 0), mode="wrap")
+        total += (smooth / smooth.std() / 6).astype(np.float32)
+    return np.clip(total + 0.5, 0, 1)
+
+
+def _changed(name: str, content: bytes) -> bytes:
+    if name == CONFIG:
+        # How it was compiled for training names an optimiser, and nothing that a user needs.
+        return json.dumps(json.loads(content) | {"compile_config": None}).encode()
+    return _half_weights(content) if name == WEIGHTS else content
+
+
+def _half_weights(content: bytes) -> bytes:
+    import h5py
+
+    packed = io.BytesIO()
+    with h5py.File(io.BytesIO(content), "r") as source, h5py.File(packed, "w") as target:
+        _copy(source, target)
+    return packed.getvalue()
+
+
+def _copy(source: Any, target: Any) -> None:
+    for name, value in source.attrs.items():
+        target.attrs[name] = value
+    for name, item in source.items():
+        if name == OPTIMIZER:
+            continue
+        if hasattr(item, "items"):
+            _copy(item, target.create_group(name))
+            continue
+        values = item[()]
+        is_kernel = np.ndim(values) > 1 and values.dtype == np.float32
+        kept = target.create_dataset(name, data=values.astype(np.float16) if is_kernel else values)
+        for key, value in item.attrs.items():
+            kept.attrs[key] = value
