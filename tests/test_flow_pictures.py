@@ -13,6 +13,8 @@ SMALL = (
     *("--set", "build-tables.picture_px=32", "--set", "train.base_width=4"),
     *("--set", "train.depth=2", "--set", "train.epochs=12"),
     *("--set", "train.warmup_epochs=0", "--set", "train.learning_rate=0.02", "--quiet"),
+    # So few steps teach dark fields, and not negatives of them, too.
+    *("--set", "train.invert=0", "--set", "train.quarter_turns=0", "--set", "train.gamma=0"),
 )
 
 
