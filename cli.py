@@ -151,7 +151,9 @@ def models_saw(model: str, places: tuple[Path, ...], as_json: bool) -> None:
 @click.argument("model", metavar="NAME|FILE|WORK")
 @click.option("--name", required=True, help="What the packed net will be called.")
 @click.option(
-    "--scores", required=True, type=click.Path(path_type=Path), help="JSON of what was measured."
+    "--scores",
+    type=click.Path(path_type=Path),
+    help="JSON of what was measured.  [default: as in the card that it has]",
 )
 @click.option(
     "--facts",

@@ -6,10 +6,13 @@ from pathlib import Path
 from lungseg.core.errors import ConfigError, DataError
 from lungseg.model.nets import SUFFIX, TRAINED, find_net
 from lungseg.model.shipping.card import (
+    Scores,
     card_of,
+    read_card,
     read_facts,
     read_scores,
     score_lines,
+    scores_of,
     write_card,
 )
 from lungseg.model.shipping.half_precision import largest_difference, write_half
@@ -18,8 +21,15 @@ from lungseg.model.shipping.half_precision import largest_difference, write_half
 MOST_DIFFERENT = 0.002
 
 
+def _scores_of_card(net: Path) -> Scores:
+    card = read_card(net)
+    if not card:
+        raise ConfigError(f"{net} has no card with scores yet; name them with --scores")
+    return scores_of(card["scores"], net.with_suffix(".json"))
+
+
 def pack_net(
-    net: str, name: str, scores: Path, facts: Path | None = None, out: Path = TRAINED
+    net: str, name: str, scores: Path | None = None, facts: Path | None = None, out: Path = TRAINED
 ) -> Iterator[str]:
     """Write ``NAME.keras``, ``NAME.json`` and ``NAME.md`` into `out`; lines for a person.
 
@@ -30,7 +40,8 @@ def pack_net(
     name
         What the net will be called.
     scores
-        JSON file of `lungseg.model.shipping.card.Scores`.
+        JSON file of `lungseg.model.shipping.card.Scores`; by default those of the net's own card,
+        which is how a card is written anew after a change of its facts.
     facts
         TOML file of `lungseg.model.shipping.card.CardFacts`; by default ``NAME.toml`` in `out`.
     out
@@ -39,15 +50,13 @@ def pack_net(
     Raises
     ------
     ConfigError
-        If there is no such net.
+        If there is no such net, or no scores of it.
     DataError
         If facts or scores are not complete, or half precision changes what the net finds.
     """
     source, target = find_net(net), out / f"{name}{SUFFIX}"
-    if target.exists() and source.samefile(target):
-        raise ConfigError(f"{target} would be written over by itself; name the net as trained")
     told = read_facts(facts or out / f"{name}.toml")
-    measured = read_scores(scores)
+    measured = read_scores(scores) if scores else _scores_of_card(source)
     out.mkdir(parents=True, exist_ok=True)
     partial = target.with_suffix(f".partial{SUFFIX}")
     try:

@@ -62,7 +62,16 @@ def test_a_net_that_half_precision_changes_is_not_packed(bright, asked, tmp_path
     assert {path.name for path in tmp_path.iterdir()} == {"bright.toml", "scores.json"}
 
 
-def test_a_packed_net_is_not_packed_onto_itself(bright, asked, tmp_path):
+def test_after_a_change_of_its_facts_a_net_is_packed_again_from_itself(bright, asked, tmp_path):
     list(pack_net(str(bright), **asked))
-    with pytest.raises(ConfigError, match=r"bright\.keras would be written over by itself"):
-        list(pack_net(str(tmp_path / "bright.keras"), **asked))
+    net = tmp_path / "bright.keras"
+    before, card = net.read_bytes(), read_card(net)
+    (tmp_path / "bright.toml").write_text(TOML.replace("Bright things", "Shining things"))
+    list(pack_net(str(net), **(asked | {"scores": None})))
+    assert net.read_bytes() == before
+    assert read_card(net) == card | {"title": "Shining things"}
+
+
+def test_a_net_without_a_card_needs_scores(bright, asked):
+    with pytest.raises(ConfigError, match="has no card with scores yet; name them with --scores"):
+        list(pack_net(str(bright), **(asked | {"scores": None})))

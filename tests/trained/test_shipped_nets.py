@@ -17,12 +17,11 @@ from lungseg.commands.segment_images import segment_images
 from lungseg.model.model_record import read_model_record
 from lungseg.model.nets import TRAINED, shipped_nets
 from lungseg.model.shipping.card import (
-    Score,
-    Scores,
     as_markdown,
     card_of,
     read_card,
     read_facts,
+    scores_of,
 )
 
 NETS = shipped_nets()
@@ -52,8 +51,7 @@ def test_a_net_is_kept_in_half_precision_without_an_optimiser(name):
 @each_net
 def test_card_page_and_net_agree(name):
     card = read_card(NETS[name])
-    measured = [Score(**one) for one in card["scores"]["measured"]]
-    scores = Scores(**{**card["scores"], "measured": measured})
+    scores = scores_of(card["scores"], NETS[name])
     made = card_of(NETS[name], read_facts(TRAINED / f"{name}.toml"), scores)
     assert json.loads(json.dumps(made)) == card
     assert NETS[name].with_suffix(".md").read_text("utf-8") == as_markdown(card)

@@ -149,6 +149,17 @@ def read_scores(path: Path) -> Scores:
         raw = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise DataError(f"{path} cannot be read as JSON ({error})") from error
+    return scores_of(raw, path)
+
+
+def scores_of(raw: Any, path: Path) -> Scores:
+    """Scores from what stands in the JSON file `path`, or in a card.
+
+    Raises
+    ------
+    DataError
+        If it does not have just the fields of `Scores` and `Score`.
+    """
     told = _just(raw, Scores, path)
     return Scores(**{**told, "measured": [Score(**_just(s, Score, path)) for s in raw["measured"]]})
 
