@@ -8,7 +8,7 @@ import numpy as np
 
 from lungseg.io.annotations.nodule_list import UNANNOTATED
 from lungseg.io.tables.reader import Tables
-from lungseg.io.tables.schema import encoded
+from lungseg.io.tables.schema import NO_MASK, encoded
 from lungseg.model.samples import TARGET, InputSpec, Rows, Samples
 
 
@@ -35,7 +35,9 @@ def select(samples: Samples, patients: Iterable[str]) -> Selection:
     slices = tables.slices
     wanted = np.isin(slices["patient"], [encoded(name, "patient") for name in patients])
     if input_spec.target == "lungs":
-        rows = np.flatnonzero(wanted & (slices["lung_mm2"] > 0))
+        # Windows around nodules have no lung mask; all that is known counts as lung there.
+        masked = slices["verdict"] != NO_MASK.encode()
+        rows = np.flatnonzero(wanted & masked & (slices["lung_mm2"] > 0))
         return Selection(rows, np.empty(0, np.int64))
     wanted &= slices["truth"] != UNANNOTATED.encode()
     shows = (

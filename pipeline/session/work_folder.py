@@ -81,9 +81,9 @@ class Session:
 
     @property
     def has_pictures(self) -> bool:
-        """True if tables are made of pictures, and no scans are needed."""
+        """True if tables are made of pictures or nodule slices, and no scans are needed."""
         tables: Any = self.settings["build-tables"]
-        return bool(tables.images)
+        return bool(tables.images or tables.nodule_slices)
 
     def differences(self) -> list[Difference]:
         """What is not at its default, and where it was told."""

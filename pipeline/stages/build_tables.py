@@ -20,25 +20,30 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
-from lungseg.core.errors import DataError, ScanError
-from lungseg.core.record import Record, read_record
+from lungseg.core.errors import DataError
+from lungseg.core.record import read_record
 from lungseg.core.stage import DatasetInputs, DatasetStage, Facts, Params, as_dict, param
-from lungseg.io.annotations.nodule_list import UNANNOTATED, NoduleList, read_nodules
+from lungseg.io.annotations.nodule_list import UNANNOTATED, read_nodules
+from lungseg.io.annotations.stretched_slices import TakenAs
 from lungseg.io.tables.reader import Tables
-from lungseg.io.tables.schema import NODULES, VOTE_LEVELS
 from lungseg.io.tables.writer import ScanRows, TableWriter, fingerprints
 from lungseg.io.volumes import volume_file
-from lungseg.ops.grid.boxes import bounding_box
-from lungseg.ops.grid.crop import Corner, crop_corner, cut, footprint, size_for, size_needed
+from lungseg.ops.grid.crop import (
+    MULTIPLE,
+    size_for,
+)
 from lungseg.ops.hu.padding import AIR_HU
-from lungseg.ops.nodules.consensus import consensus
-from lungseg.ops.samples.tabulate import chosen_slices, filled_pixels, mask_areas, vote_areas
-from lungseg.steps.picture_table import build_picture_table
+from lungseg.steps.picture_table import build_picture_table, named
+from lungseg.steps.row_areas import Target
+from lungseg.steps.scan_rows import Misfit, TableScan, scan_rows
+from lungseg.steps.slices_table import SliceGroup, find_groups, group_rows
 
 FILE = "tables.h5"
 NEEDS = ("resample", "segment-lungs", "annotate-nodules")
+
+HU_HIGH = 400
+"""Brightest HU of windows without scans beside them; resample's own limit."""
 
 log = logging.getLogger(__name__)
 
@@ -76,41 +81,24 @@ class BuildTables(Params):
         "pad", "pad: keep a picture's shape; stretch: fill the square", choices=("pad", "stretch")
     )
     picture_patient: str = param("", "regular expression for the patient in a picture's name")
-
-
-class _Misfit(Exception):  # noqa: N818 - collected for one message, not a fault of the program
-    """A scan that does not fit into the crop: what would be cut off, and the size it needs."""
-
-    def __init__(self, needed: int, what: str) -> None:
-        super().__init__(f"{what} needs {needed} x {needed} voxels")
-        self.needed = needed
-
-
-@dataclass(frozen=True)
-class _Scan:
-    """One scan to tabulate: its folders and what their records say."""
-
-    scan: str
-    folders: Mapping[str, Path]
-    records: Mapping[str, Record]
-    found: NoduleList
-
-    @property
-    def truth(self) -> str:
-        return self.found.truth
-
-    @property
-    def verdict(self) -> str:
-        return str(self.records["segment-lungs"].facts.get("verdict", "unknown"))
-
-    @property
-    def patient(self) -> str:
-        return self.records["resample"].patient or self.scan
-
-    @property
-    def fingerprint(self) -> str:
-        made_of = {stage: record.fingerprint for stage, record in self.records.items()}
-        return hashlib.sha256(json.dumps(made_of, sort_keys=True).encode()).hexdigest()
+    nodule_slices: str = param(
+        "",
+        "folder of slices around nodules, with each annotator's mask, beside scans or alone",
+        path=True,
+    )
+    slices_spacing_mm: float = param(
+        1.0,
+        "distance of voxels of nodule slices where there are no scans beside them",
+        ge=0.1,
+        le=10,
+    )
+    stretched_slices: bool = param(
+        False, "take nodule slices that hold no HU, but grey values stretched slice by slice"
+    )
+    stretched_low_hu: float = param(-1000.0, "HU of black in stretched slices", ge=-1024, le=3000)
+    stretched_high_hu: float = param(400.0, "HU of white in stretched slices", ge=-1024, le=3000)
+    stretched_pixel_mm: float = param(0.7, "distance of pixels in stretched slices", gt=0)
+    stretched_gap_mm: float = param(1.5, "distance of stretched slices along z", gt=0)
 
 
 def run(params: BuildTables, inputs: DatasetInputs, out: Path) -> Facts:
@@ -118,26 +106,95 @@ def run(params: BuildTables, inputs: DatasetInputs, out: Path) -> Facts:
     if params.images or params.masks:
         return _run_pictures(params, out)
     scans, left_out = _wanted(params, inputs)
-    spacing = _common_spacing(scans)
-    size = size_for(params.crop_mm, spacing[1])
-    attributes = _attributes(params, scans, spacing)
-    writer, kept = _begin(inputs.previous, scans, out / FILE, size, attributes)
-    misfits: dict[str, _Misfit] = {}
+    groups, bad_slices = _slice_groups(params, scans)
+    spacing = _common_spacing(scans) if scans else (params.slices_spacing_mm,) * 3
+    size = _size(params, scans, groups, spacing[1])
+    groups = [group.made_for(size, spacing[1], _clip(scans)) for group in groups]
+    attributes = _attributes(params, scans, groups, spacing)
+    tasks: list[TableScan | SliceGroup] = [*scans, *groups]
+    writer, kept = _begin(inputs.previous, tasks, out / FILE, size, attributes)
+    misfits: dict[str, Misfit] = {}
     with writer:
-        for scan in scans:
+        for scan in tasks:
             if scan.scan in kept:
                 continue
             try:
                 # After the first misfit the file is useless; the rest is read to name them all.
-                rows = _tabulate(scan, size, params, check_only=bool(misfits) and _stops(params))
+                check_only = bool(misfits) and _stops(params)
+                rows = (
+                    _group_rows(scan, size, spacing[1], params, _clip(scans))
+                    if isinstance(scan, SliceGroup)
+                    else _tabulate(scan, size, params, check_only=check_only)
+                )
                 if rows is not None:
                     writer.add(rows)
-            except _Misfit as misfit:
+            except Misfit as misfit:
                 misfits[scan.scan] = misfit
                 log.warning("%s does not fit into the crop: %s", scan.scan, misfit)
         if misfits and (_stops(params) or not writer.scans):
             raise DataError(_misfit_message(misfits, size, spacing[1]))
-    return _facts(out / FILE, appended_to=len(kept), left_out=left_out + len(misfits))
+    left_out += len(misfits) + len(bad_slices)
+    return {
+        **_facts(out / FILE, appended_to=len(kept), left_out=left_out),
+        **({"windows": len(groups)} if groups else {}),
+        **named(bad_slices),
+    }
+
+
+def _slice_groups(
+    params: BuildTables, scans: list[TableScan]
+) -> tuple[list[SliceGroup], list[str]]:
+    if not params.nodule_slices:
+        return [], []
+    taken_as = None
+    if params.stretched_slices:
+        taken_as = TakenAs(
+            params.stretched_low_hu,
+            params.stretched_high_hu,
+            params.stretched_pixel_mm,
+            params.stretched_gap_mm,
+        )
+    folder = Path(params.nodule_slices)
+    groups, bad = find_groups(folder, taken_as, {scan.scan for scan in scans})
+    for line in bad:
+        log.warning("left out: %s", line)
+    return groups, bad
+
+
+def _size(
+    params: BuildTables, scans: list[TableScan], groups: list[SliceGroup], spacing_mm: float
+) -> int:
+    if scans:
+        return size_for(params.crop_mm, spacing_mm)
+    # Without lungs to hold, the windows alone decide; crop_mm is then no more than a limit.
+    needed = max(group.pixels(spacing_mm) for group in groups) * spacing_mm
+    return size_for(min(needed, params.crop_mm), spacing_mm)
+
+
+def _clip(scans: list[TableScan]) -> tuple[int, int]:
+    """HU to which the scans beside the windows were clipped, so that all rows look alike."""
+    told: Mapping[str, Any] = scans[0].records["resample"].params if scans else {}
+    return int(told.get("hu_low", AIR_HU)), int(told.get("hu_high", HU_HIGH))
+
+
+def _group_rows(
+    group: SliceGroup, size: int, spacing_mm: float, params: BuildTables, clip: tuple[int, int]
+) -> ScanRows:
+    needed = group.pixels(spacing_mm)
+    if needed > size:
+        raise Misfit(-(-needed // MULTIPLE) * MULTIPLE, "the windows")
+    return group_rows(group, size, spacing_mm, clip, _target(params))
+
+
+def _tabulate(
+    scan: TableScan, size: int, params: BuildTables, *, check_only: bool
+) -> ScanRows | None:
+    every = None if params.slices == "lung" else params.every
+    return scan_rows(scan, size, every, _target(params), check_only=check_only)
+
+
+def _target(params: BuildTables) -> Target:
+    return Target(params.min_readers, params.consensus_level)
 
 
 def _stops(params: BuildTables) -> bool:
@@ -158,12 +215,12 @@ def _run_pictures(params: BuildTables, out: Path) -> Facts:
     )
 
 
-def _wanted(params: BuildTables, inputs: DatasetInputs) -> tuple[list[_Scan], int]:
+def _wanted(params: BuildTables, inputs: DatasetInputs) -> tuple[list[TableScan], int]:
     scans = []
     left_out = 0
     for name, folders in inputs.scans.items():
         records = {stage: read_record(folders[stage]) for stage in NEEDS}
-        scan = _Scan(name, folders, records, read_nodules(folders["annotate-nodules"]))
+        scan = TableScan(name, folders, records, read_nodules(folders["annotate-nodules"]))
         suspect = params.leave_out_suspect and scan.verdict != "good"
         if suspect or (scan.truth == UNANNOTATED and not params.unannotated):
             why = f"lung mask is {scan.verdict}" if suspect else "unannotated"
@@ -171,7 +228,7 @@ def _wanted(params: BuildTables, inputs: DatasetInputs) -> tuple[list[_Scan], in
             left_out += 1
         else:
             scans.append(scan)
-    if not scans:
+    if not scans and not params.nodule_slices:
         raise DataError(
             f"no scan to tabulate: {left_out} of {len(inputs.scans)} are left out by the settings "
             "of build-tables; `lungseg-cli status` names the scans whose preprocessing failed"
@@ -179,7 +236,7 @@ def _wanted(params: BuildTables, inputs: DatasetInputs) -> tuple[list[_Scan], in
     return sorted(scans, key=lambda each: each.scan), left_out
 
 
-def _common_spacing(scans: list[_Scan]) -> tuple[float, float, float]:
+def _common_spacing(scans: list[TableScan]) -> tuple[float, float, float]:
     first = volume_file.read_geometry(scans[0].folders["segment-lungs"] / "lungs.h5")[1].spacing_mm
     for scan in scans:
         spacing = volume_file.read_geometry(scan.folders["segment-lungs"] / "lungs.h5")[
@@ -198,11 +255,16 @@ def _common_spacing(scans: list[_Scan]) -> tuple[float, float, float]:
 
 
 def _attributes(
-    params: BuildTables, scans: list[_Scan], spacing: tuple[float, float, float]
+    params: BuildTables,
+    scans: list[TableScan],
+    groups: list[SliceGroup],
+    spacing: tuple[float, ...],
 ) -> dict[str, Any]:
     settings = json.dumps(as_dict(params), sort_keys=True)
     made_of = [[scan.scan, scan.fingerprint] for scan in scans]
-    upstream = {stage: dict(record.params) for stage, record in scans[0].records.items()}
+    made_of += [[group.scan, group.fingerprint] for group in groups]
+    records = scans[0].records if scans else {}
+    upstream = {stage: dict(record.params) for stage, record in records.items()}
     return {
         "kind": "ct",
         "crop_mm": params.crop_mm,
@@ -217,11 +279,15 @@ def _attributes(
 
 
 def _begin(
-    previous: Path | None, scans: list[_Scan], path: Path, size: int, attributes: dict[str, Any]
+    previous: Path | None,
+    tasks: list[TableScan | SliceGroup],
+    path: Path,
+    size: int,
+    attributes: dict[str, Any],
 ) -> tuple[TableWriter, set[str]]:
     old = previous / FILE if previous is not None else None
     if old is not None and old.is_file():
-        wanted = {scan.scan: scan.fingerprint for scan in scans}
+        wanted = {task.scan: task.fingerprint for task in tasks}
         try:
             held = fingerprints(old)
             if held and all(wanted.get(scan) == made_of for scan, made_of in held.items()):
@@ -230,116 +296,11 @@ def _begin(
                 return writer, set(held)
         except DataError as error:
             log.warning("the older table is not used: %s", error)
-    expected = 250 * len(scans)
+    expected = sum(10 if isinstance(task, SliceGroup) else 250 for task in tasks)
     return TableWriter.create(path, size, attributes, expected_rows=expected), set()
 
 
-def _tabulate(scan: _Scan, size: int, params: BuildTables, *, check_only: bool) -> ScanRows | None:
-    files = {
-        "image": scan.folders["resample"] / "ct.h5",
-        "lungs": scan.folders["segment-lungs"] / "lungs.h5",
-        "votes": scan.folders["annotate-nodules"] / "votes.h5",
-        "nodule": scan.folders["annotate-nodules"] / "nodules.h5",
-    }
-    _check_grids(scan.scan, files)
-    lungs, votes = volume_file.read(files["lungs"]), volume_file.read(files["votes"]).array
-    corner = _corner(lungs.array, votes, size)
-    if check_only:
-        return None
-    voted = filled_pixels(votes)
-    every = None if params.slices == "lung" else params.every
-    z_index = chosen_slices(filled_pixels(lungs.array), voted, every)
-    # One after another, so that never more than one whole volume of CT or labels is in memory;
-    # a scan without votes has no labels to read.
-    arrays = {
-        "image": _rows_of(volume_file.read_hu(files["image"]).array, z_index, corner, size, AIR_HU),
-        "lungs": _rows_of(lungs.array, z_index, corner, size, 0),
-        "votes": _rows_of(votes, z_index, corner, size, 0),
-        "nodule": _rows_of(volume_file.read(files["nodule"]).array, z_index, corner, size, 0)
-        if voted.any()
-        else np.zeros((len(z_index), size, size), np.uint16),
-    }
-    pixel_mm2 = lungs.spacing_mm[1] * lungs.spacing_mm[2]
-    return ScanRows(
-        scan=scan.scan,
-        patient=scan.patient,
-        fingerprint=scan.fingerprint,
-        geometry=lungs.geometry,
-        shape_zyx=lungs.shape,
-        corner_zyx=(0, *corner),
-        truth=scan.truth,
-        verdict=scan.verdict,
-        z_index=z_index,
-        arrays=arrays,
-        areas=_areas(arrays, scan.found.readers, pixel_mm2, params),
-        nodules=_nodule_records(scan.found),
-    )
-
-
-def _check_grids(scan: str, files: Mapping[str, Path]) -> None:
-    shapes = {name: volume_file.read_geometry(path)[0] for name, path in files.items()}
-    if len(set(shapes.values())) != 1:
-        raise DataError(
-            f"{scan}: CT {shapes['image']}, lungs {shapes['lungs']}, votes {shapes['votes']} and "
-            f"nodules {shapes['nodule']} are not on one grid; `lungseg-cli verify`, then "
-            "preprocess again"
-        )
-
-
-def _corner(lungs: npt.NDArray[np.generic], votes: npt.NDArray[np.generic], size: int) -> Corner:
-    lung, drawn = footprint(lungs), footprint(votes)
-    try:
-        corner = crop_corner(lung, size)
-    except ScanError:
-        if not lung.any():
-            raise _Misfit(0, "the lung mask is empty: no crop") from None
-        raise _Misfit(size_needed(lung, drawn), "the lungs") from None
-    if np.count_nonzero(cut(drawn, corner, size, 0)) != np.count_nonzero(drawn):
-        raise _Misfit(size_needed(lung, drawn), "a nodule")
-    return corner
-
-
-def _rows_of(
-    array: npt.NDArray[Any], z_index: npt.NDArray[np.int32], corner: Corner, size: int, fill: int
-) -> npt.NDArray[Any]:
-    first, last = int(z_index[0]), int(z_index[-1]) + 1
-    # The rows are nearly always consecutive slices: then this is a view and nothing is copied.
-    run_of_slices = array[first:last] if last - first == len(z_index) else array[z_index]
-    return cut(run_of_slices, corner, size, fill)
-
-
-def _areas(
-    arrays: Mapping[str, npt.NDArray[Any]],
-    readers: Mapping[int, int],
-    pixel_mm2: float,
-    params: BuildTables,
-) -> dict[str, npt.NDArray[np.float32]]:
-    votes, labels = arrays["votes"], arrays["nodule"]
-    levels = VOTE_LEVELS
-    drawn = vote_areas(votes, levels, pixel_mm2)
-    target_mm2 = np.zeros(len(votes), np.float32)
-    box = bounding_box(votes > 0)
-    if box is not None:
-        target, _ = consensus(
-            votes[box], labels[box], readers, params.min_readers, params.consensus_level
-        )
-        target_mm2[box[0]] = mask_areas(target, pixel_mm2)
-    return {
-        "lung_mm2": mask_areas(arrays["lungs"], pixel_mm2),
-        **{f"nodule_mm2_{level}": drawn[row] for row, level in enumerate(levels)},
-        "target_mm2": target_mm2,
-    }
-
-
-def _nodule_records(found: NoduleList) -> npt.NDArray[np.void]:
-    records = np.zeros(len(found.nodules), NODULES)
-    for record, nodule in zip(records, found.nodules, strict=True):
-        for column in ("label", "readers", "voxels", "diameter_mm", "centroid_xyz_mm"):
-            record[column] = getattr(nodule, column)
-    return records
-
-
-def _misfit_message(misfits: Mapping[str, _Misfit], size: int, spacing_mm: float) -> str:
+def _misfit_message(misfits: Mapping[str, Misfit], size: int, spacing_mm: float) -> str:
     named = "; ".join(f"{scan}: {misfit}" for scan, misfit in list(misfits.items())[:20])
     more = f"; and {len(misfits) - 20} more" if len(misfits) > 20 else ""
     needed = max(misfit.needed for misfit in misfits.values())
@@ -369,7 +330,7 @@ def _facts(path: Path, *, appended_to: int, left_out: int) -> Facts:
 
 STAGE = DatasetStage(
     name="build-tables",
-    version=1,
+    version=2,
     help="crop every scan to its lungs and put all slices into one HDF5 table",
     params=BuildTables,
     needs=NEEDS,

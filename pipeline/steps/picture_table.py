@@ -8,7 +8,7 @@ import hashlib
 import json
 import logging
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -211,16 +211,26 @@ def patient_of(name: str, expression: re.Pattern[str] | None) -> str:
     return found
 
 
+def named(left_out: Sequence[str]) -> dict[str, str]:
+    """What was left out as a fact: the first ones in words, and how many more.
+
+    Examples
+    --------
+    >>> named(["a.png: no partner"]), named([])
+    ({'left_out_names': 'a.png: no partner'}, {})
+    """
+    more = f" and {len(left_out) - NAMED_AT_MOST} more" if len(left_out) > NAMED_AT_MOST else ""
+    return {"left_out_names": "; ".join(left_out[:NAMED_AT_MOST]) + more} if left_out else {}
+
+
 def _facts(path: Path, left_out: list[str]) -> Facts:
     with Tables(path) as table:
-        more = f" and {len(left_out) - NAMED_AT_MOST} more" if len(left_out) > NAMED_AT_MOST else ""
-        named = {"left_out_names": "; ".join(left_out[:NAMED_AT_MOST]) + more} if left_out else {}
         return {
             "scans": len(table),
             "patients": len(np.unique(table.scans["patient"])),
             "rows": len(table),
             "rows_without_lung": int(np.count_nonzero(table.slices["lung_mm2"] == 0)),
             "left_out": len(left_out),
-            **named,
+            **named(left_out),
             "size": table.size,
         }

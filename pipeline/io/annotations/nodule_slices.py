@@ -11,6 +11,7 @@ import csv
 import hashlib
 import math
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -21,7 +22,8 @@ import numpy.typing as npt
 from PIL import Image, UnidentifiedImageError
 
 from lungseg.core.errors import DataError
-from lungseg.volume import HuArray, MaskArray
+from lungseg.ops.nodules.windows import NoduleSlices, Place
+from lungseg.volume import MaskArray
 
 INDEX = "slices.csv"
 COLUMNS = (
@@ -33,43 +35,6 @@ BITS, LOW_BITS = 4, 16
 """Annotators that a strip can hold, and what their bits are multiplied by."""
 
 Bytes = npt.NDArray[np.uint8]
-
-
-@dataclass(frozen=True, kw_only=True, eq=False)
-class NoduleSlices:
-    """One nodule: its slices, cut to a window, and what each annotator drew.
-
-    Attributes
-    ----------
-    patient, series, nodule
-        PatientID, SeriesInstanceUID (the patient, where it is not known), and the nodule's name
-        within the patient.
-    hu
-        ``(z, y, x)`` int16 HU, native pixels, z ascending.
-    masks
-        ``(annotator, z, y, x)`` bool.
-    z_mm
-        ``(z,)`` world z of the slices, LPS mm, ascending.
-    pixel_mm
-        Distance of pixels along y and x.
-    first_yx
-        Pixel of the whole slice at which the window begins; None if it is not known.
-    """
-
-    patient: str
-    series: str
-    nodule: str
-    hu: HuArray
-    masks: MaskArray
-    z_mm: npt.NDArray[np.float64]
-    pixel_mm: float
-    first_yx: tuple[int, int] | None
-
-    @property
-    def votes(self) -> Bytes:
-        """Annotators of each voxel, ``(z, y, x)``."""
-        votes: Bytes = self.masks.sum(axis=0, dtype=np.uint8)
-        return votes
 
 
 class SlicesOnDisk(Protocol):
@@ -88,8 +53,12 @@ class SlicesOnDisk(Protocol):
         """Name of the nodule within the patient."""
 
     @property
-    def where(self) -> str:
-        """File and line that tell of it."""
+    def pixel_mm(self) -> float:
+        """Distance of pixels along y and x."""
+
+    @property
+    def place(self) -> Place:
+        """Where the window lies in its scan."""
 
     def digest(self) -> str:
         """Digest of all that it is read from."""
@@ -114,37 +83,30 @@ class _Strip:
     series: str
     nodule: str
     where: str
-    folder: Path
+    files: tuple[Path, Path]
     readers: int
     z_mm: tuple[float, ...]
     pixel_mm: float
-    first_yx: tuple[int, int]
+    place: Place
     hu_slope: tuple[float, ...]
     hu_offset: tuple[float, ...]
 
-    @property
-    def _files(self) -> tuple[Path, Path]:
-        stem = f"nodule-{self.nodule}"
-        images = [self.folder / self.patient / (stem + ending) for ending in IMAGES]
-        found = next((path for path in images if path.is_file()), images[0])
-        return found, self.folder / self.patient / (stem + READERS)
-
     def digest(self) -> str:
-        told = [self.series, self.z_mm, self.pixel_mm, self.first_yx, self.readers]
+        told = [self.series, self.z_mm, self.pixel_mm, self.place, self.readers]
         told += [self.hu_slope, self.hu_offset]
         digest = hashlib.sha256(repr(told).encode())
-        for file in self._files:
+        for file in self.files:
             digest.update(file.read_bytes())
         return digest.hexdigest()
 
     def read(self) -> NoduleSlices:
-        image, drawn = (self._slices(path) for path in self._files)
+        image, drawn = (self._slices(path) for path in self.files)
         if image.shape != drawn.shape:
             raise DataError(
                 f"{self.where}: the windows of its two strips have {image.shape[1]} and "
                 f"{drawn.shape[1]} pixels"
             )
-        masks = _masks(drawn, self.readers, f"{self._files[1]} ({self.where})")
+        masks = _masks(drawn, self.readers, f"{self.files[1]} ({self.where})")
         slope, offset = (
             np.asarray(v, np.float32)[:, None, None] for v in (self.hu_slope, self.hu_offset)
         )
@@ -161,7 +123,7 @@ class _Strip:
             masks=masks,
             z_mm=np.asarray(self.z_mm),
             pixel_mm=self.pixel_mm,
-            first_yx=self.first_yx,
+            first_yx=self.place.first_yx,
         )
 
     def _slices(self, path: Path) -> Bytes:
@@ -202,6 +164,27 @@ def find_nodule_slices(folder: Path) -> FoundSlices:
     return FoundSlices(tuple(found), tuple(left_out))
 
 
+def width_of(path: Path) -> int:
+    """Width of a picture, pixels, from its first bytes alone.
+
+    Raises
+    ------
+    DataError
+        If it is no picture.
+    """
+    with _opened(path) as picture:
+        return int(picture.size[0])
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[Image.Image]:
+    try:
+        with Image.open(path) as picture:
+            yield picture
+    except (OSError, UnidentifiedImageError, Image.DecompressionBombError, SyntaxError) as error:
+        raise DataError(f"{path} cannot be read as a picture ({error})") from error
+
+
 def read_bytes(path: Path) -> Bytes:
     """A picture of 8 bits, ``(y, x)``; of a coloured one, whose channels must be equal, the first.
 
@@ -210,11 +193,8 @@ def read_bytes(path: Path) -> Bytes:
     DataError
         If it cannot be decoded, or has colours or more bits.
     """
-    try:
-        with Image.open(path) as picture:
-            array = np.asarray(picture)
-    except (OSError, UnidentifiedImageError, Image.DecompressionBombError, SyntaxError) as error:
-        raise DataError(f"{path} cannot be read as a picture ({error})") from error
+    with _opened(path) as picture:
+        array = np.asarray(picture)
     if array.dtype == np.bool_:
         array = array.astype(np.uint8) * 255
     if array.ndim == 3 and (array[..., :3] == array[..., :1]).all():
@@ -231,6 +211,8 @@ def _masks(drawn: Bytes, readers: int, where: str) -> MaskArray:
             f"{where}: {len(bits)} annotators drew, of {readers}; its values are {LOW_BITS} times "
             "their bits"
         )
+    if not bits:
+        raise DataError(f"{where}: nobody drew anything")
     # An annotator of whom nothing lies in the window counts as one all the same.
     masks = np.zeros((readers, *drawn.shape), bool)
     for mask, bit in zip(masks, bits, strict=False):
@@ -275,16 +257,21 @@ def _strip(
     readers = int(rows[0]["readers"])
     if not 1 <= readers <= BITS:
         raise DataError(f"{first}: {readers} annotators; a strip holds 1 to {BITS}")
+    images = [folder / patient / f"nodule-{nodule}{ending}" for ending in IMAGES]
+    image = next((path for path in images if path.is_file()), images[0])
+    edge = width_of(image)
     return _Strip(
         patient=patient,
         series=series,
         nodule=nodule,
         where=first,
-        folder=folder,
+        files=(image, folder / patient / f"nodule-{nodule}{READERS}"),
         readers=readers,
         z_mm=z_mm,
         pixel_mm=rows[0]["pixel_mm"],
-        first_yx=(int(rows[0]["row0"]), int(rows[0]["column0"])),
+        place=Place(
+            (int(rows[0]["row0"]), int(rows[0]["column0"])), (edge, edge), (z_mm[0], z_mm[-1])
+        ),
         hu_slope=tuple(row["hu_slope"] for row in rows),
         hu_offset=tuple(row["hu_offset"] for row in rows),
     )

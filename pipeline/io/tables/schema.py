@@ -9,13 +9,17 @@ from lungseg.core.errors import DataError
 FORMAT = "lungseg tables"
 FORMAT_VERSION = 1
 
-ID_BYTES = 64
-"""Longest scan or patient id, in bytes of UTF-8: a DICOM UID has at most 64."""
+ID_BYTES = 72
+"""Longest scan or patient id, in bytes of UTF-8: a DICOM UID has at most 64, and windows of one
+series that lie apart have ``#`` and a nodule's name after it."""
 
 VOTE_LEVELS = (1, 2, 3, 4)
 
 UNKNOWN_HU = -32768
 """Value of pixels of ``image`` that nobody has seen: outside the window of a nodule's slices."""
+
+NO_MASK = "none"
+"""Verdict of rows without a lung mask: of windows, in which all that is known counts as lung."""
 
 ARRAYS: dict[str, type[np.generic]] = {
     "image": np.int16,

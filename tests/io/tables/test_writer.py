@@ -157,7 +157,7 @@ def test_rows_that_are_no_scan(tmp_path, rows, message):
 @pytest.mark.parametrize(
     ("what", "message"),
     [
-        ({"scan": "1" * 65}, "scan id '1+' takes 65 bytes"),
+        ({"scan": "1" * 73}, "scan id '1+' takes 73 bytes"),
         ({"patient": "ü" * 40}, "patient id .* takes 80 bytes"),
         ({"truth": "guessed by somebody"}, "longer than the 16 bytes its column keeps"),
     ],
