@@ -141,7 +141,7 @@ def _check_grids(scan: str, files: Mapping[str, Path]) -> None:
     if len(set(shapes.values())) != 1:
         raise DataError(
             f"{scan}: CT {shapes['image']}, lungs {shapes['lungs']}, votes {shapes['votes']} and "
-            f"nodules {shapes['nodule']} are not on one grid; `lungseg-cli verify`, then "
+            f"nodules {shapes['nodule']} are not on one grid; one of them is damaged: verify, then "
             "preprocess again"
         )
 

@@ -84,6 +84,16 @@ class NoduleSlices:
         Distance of pixels along y and x.
     first_yx
         Pixel of the whole slice at which the window begins; None if it is not known.
+
+    Examples
+    --------
+    >>> drawn = np.array([[[[True, True]]], [[[False, True]]]])
+    >>> nodule = NoduleSlices(
+    ...     patient="P", series="S", nodule="1", hu=np.zeros((1, 1, 2), np.int16), masks=drawn,
+    ...     z_mm=np.array([-80.0]), pixel_mm=0.7, first_yx=(131, 281),
+    ... )
+    >>> nodule.votes.tolist()
+    [[[1, 2]]]
     """
 
     patient: str
@@ -227,6 +237,17 @@ def on_working_grid(canvas: Canvas, spacing_mm: float, size: int) -> WorkingWind
         Distance of voxels on the working grid, along all axes.
     size
         Edge of the square, even; the canvas' middle comes to its middle.
+
+    Examples
+    --------
+    >>> ramp = np.arange(0, 400, 100, dtype=np.int16).reshape(1, 1, 4).repeat(4, axis=1)
+    >>> canvas = Canvas(ramp, ramp >= 0, (ramp[None] >= 200,), np.zeros(1), pixel_mm=0.5)
+    >>> window = on_working_grid(canvas, spacing_mm=1.0, size=4)
+    >>> window.hu[0, 1].tolist(), window.known[0, 1].tolist()
+    ([0, 50, 250, 0], [False, True, True, False])
+    >>> nodule = window.nodules[0]
+    >>> nodule.votes.tolist(), nodule.first_zyx
+    ([[[1], [1]]], (0, 1, 2))
     """
     z_index, z_at = working_slices(canvas.z_mm, spacing_mm)
     from_middle = (np.arange(size) - (size - 1) / 2) * spacing_mm / canvas.pixel_mm
@@ -260,8 +281,8 @@ def working_slices(z_mm: FloatArray, spacing_mm: float) -> tuple[npt.NDArray[np.
     >>> z_index.tolist(), position.tolist()
     ([0, 1, 2, 3, 4, 5], [0.0, 0.4, 0.8, 1.2, 1.6, 2.0])
     >>> z_index, position = working_slices(np.array([0.0, 1.5, 3.0, 7.5, 12.0, 13.5]), 1.0)
-    >>> z_index.tolist(), position[4]
-    ([0, 1, 2, 3, 8, 12, 13], 3.0)
+    >>> z_index.tolist(), position.round(2).tolist()
+    ([0, 1, 2, 3, 8, 12, 13], [0.0, 0.67, 1.33, 2.0, 3.0, 4.0, 4.67])
     >>> working_slices(np.array([-80.0]), 1.0)[0].tolist()
     [0]
     """
