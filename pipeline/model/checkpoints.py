@@ -41,7 +41,13 @@ class Checkpoints:
         progress = self._progress()
         return list(progress.get("history", []))
 
-    def keep(self, history: History, state: Weights, best: Weights | None) -> None:
+    def keep(
+        self,
+        history: History,
+        state: Weights,
+        best: Weights | None,
+        places: npt.NDArray[Any] | None = None,
+    ) -> None:
         """Save the log, the state after its last epoch, and the best weights.
 
         Parameters
@@ -52,6 +58,8 @@ class Checkpoints:
             As `state_of` returns it.
         best
             Weights of the last epoch if it is the best, else None: the earlier ones are kept.
+        places
+            Mined places, see `lungseg.model.epochs.mining`; None where there are none.
         """
         old = self._progress()
         epoch = len(history)
@@ -59,10 +67,12 @@ class Checkpoints:
         best_file = old.get("best", "")
         if best is not None:
             best_file = self._write(f"best-{epoch}.npz", best)
-        text = json.dumps({"history": history, "state": state_file, "best": best_file})
-        write_text(text, self.folder / NAME)
+        files = {"state": state_file, "best": best_file}
+        if places is not None:
+            files["places"] = self._write(f"places-{epoch}.npz", [places])
+        write_text(json.dumps({"history": history, **files}), self.folder / NAME)
         for file in self.folder.glob("*.npz"):
-            if file.name not in {state_file, best_file}:
+            if file.name not in files.values():
                 file.unlink()
 
     def state(self) -> Weights:
@@ -72,6 +82,10 @@ class Checkpoints:
     def best(self) -> Weights:
         """Weights of the best epoch."""
         return self._read("best")
+
+    def places(self) -> npt.NDArray[Any] | None:
+        """Mined places of the last epoch that was saved, or None."""
+        return self._read("places")[0] if "places" in self._progress() else None
 
     def _progress(self) -> dict[str, Any]:
         try:

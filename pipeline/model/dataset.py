@@ -18,7 +18,7 @@ from typing import Any, Self
 import numpy as np
 
 from lungseg.core.errors import DataError
-from lungseg.model.samples import Batch, Rows, Samples
+from lungseg.model.samples import Batch, Centres, Rows, Samples
 
 Keys = list[tuple[int, ...]]
 
@@ -38,12 +38,18 @@ class Epoch:
     multiple
         Batches are padded to a multiple of this with slices of weight 0: for data-parallel
         training, in which every device gets equally many, and for batches of one size.
+    centres
+        ``(n, 2)`` y and x of the crop of each row, see `Samples`; None leaves the choice to it.
+    size
+        Edge of the squares around `centres` where nothing is changed.
     """
 
     rows: Rows
     batch_size: int
     key: tuple[int, int] | None = None
     multiple: int = 1
+    centres: Centres | None = None
+    size: int = 0
 
     def __len__(self) -> int:
         return math.ceil(len(self.rows) / self.batch_size)
@@ -55,7 +61,8 @@ class Epoch:
         keys: Keys | None = None
         if self.key is not None:
             keys = [(*self.key, first + i) for i in range(len(rows))]
-        return Task(rows, keys, self.multiple)
+        centres = None if self.centres is None else self.centres[first : first + self.batch_size]
+        return Task(rows, keys, self.multiple, centres, self.size)
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,11 +72,15 @@ class Task:
     rows: Rows
     keys: Keys | None
     multiple: int = 1
+    centres: Centres | None = None
+    size: int = 0
 
     def make(self, samples: Samples) -> Batch:
         """The batch."""
-        plain = self.keys is None
-        x, y = samples.plain(self.rows) if plain else samples.augmented(self.rows, self.keys or [])
+        if self.keys is None:
+            x, y = samples.plain(self.rows, self.centres, self.size)
+        else:
+            x, y = samples.augmented(self.rows, self.keys, self.centres)
         missing = -len(self.rows) % self.multiple
         if missing:
             x = np.concatenate([x, np.repeat(x[:1], missing, 0)])

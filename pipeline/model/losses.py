@@ -1,10 +1,11 @@
 """The losses of segmentation, by name; every one sees the same targets.
 
-``y_true`` is ``(n, h, w, 2) float32``: channel 0 the target, 0 or 1; channel 1 the weight, 0 where
-the readers disagree and nothing may be learnt, else 1 (or a weight map). ``y_pred`` is what a
-network of `lungseg.model.networks` predicts: ``(n, h, w, 2)``, the probabilities of background and
-foreground. The sums run over the whole batch, not over each slice: most slices hold no nodule, and
-an overlap per slice is not defined there.
+``y_true`` is ``(n, h, w, 2) float32``: channel 0 the target, 0 or 1, or the share of readers who
+included the pixel; channel 1 the weight, 0 where nothing may be learnt, else 1 (or a weight map).
+``y_pred`` is what a network of `lungseg.model.networks` predicts: ``(n, h, w, 2)``, the
+probabilities of background and foreground. But for `soft_dice_bce` the sums run over the whole
+batch, not over each slice: most slices hold no nodule, and an overlap per slice is not defined
+there.
 
 In a batch without any foreground no overlap is defined either, and the usual formula, with 1 added
 to numerator and denominator, has a gradient of 1e-10 per pixel: nothing is learnt from it. There
@@ -13,6 +14,7 @@ at every pixel.
 """
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from lungseg.core.errors import ConfigError
@@ -30,8 +32,15 @@ FOREGROUND_WEIGHT = 7.0
 FALSE_COST, MISSED_COST, FOCUS = 0.3, 0.7, 0.75
 
 
-def loss_named(name: str) -> Loss:
+def loss_named(name: str, bce_weight: float = 1.0) -> Loss:
     """The loss of this name, one of `LOSSES`: ``(y_true, y_pred) -> scalar``.
+
+    Parameters
+    ----------
+    name
+        The loss.
+    bce_weight
+        Factor on the cross-entropy of `soft_dice_bce`.
 
     Raises
     ------
@@ -40,6 +49,8 @@ def loss_named(name: str) -> Loss:
     """
     if name not in LOSSES:
         raise ConfigError(f"there is no loss {name!r}; choose one of {', '.join(LOSSES)}")
+    if name == soft_dice_bce.__name__:
+        return partial(soft_dice_bce, bce_weight=bce_weight)
     return LOSSES[name]
 
 
@@ -83,6 +94,27 @@ def bce(y_true: Tensor, y_pred: Tensor) -> Tensor:
 def bce_dice(y_true: Tensor, y_pred: Tensor) -> Tensor:
     """The mean of cross-entropy and Dice loss."""
     return 0.5 * bce(y_true, y_pred) + 0.5 * dice(y_true, y_pred)
+
+
+def soft_dice_bce(y_true: Tensor, y_pred: Tensor, bce_weight: float = 1.0) -> Tensor:
+    """Cross-entropy, plus the mean over slices with a target of 1 - their Dice for soft labels.
+
+    Per slice, so that a small nodule weighs as much as a large one; a slice without any target has
+    the cross-entropy alone. That Dice, (|x| + |y| - |x - y|) / (|x| + |y|) with sums of absolute
+    values, is the usual one for a hard target, and highest at ``x = y`` for a soft one, where the
+    usual one is not (Wang et al. 2023, Dice semimetric losses).
+    """
+    from keras import ops
+
+    target, weight, _, p1 = _split(y_true, y_pred)
+    over_slice = (1, 2)
+    size = ops.sum(weight * target, over_slice)
+    both = size + ops.sum(weight * p1, over_slice)
+    apart = ops.sum(weight * ops.abs(p1 - target), over_slice)
+    present = ops.cast(size > 0, "float32")
+    missing = present * apart / ops.maximum(both, TINY)
+    dice_part = ops.sum(missing) / ops.maximum(ops.sum(present), 1)
+    return bce_weight * bce(y_true, y_pred) + dice_part
 
 
 def focal_tversky(y_true: Tensor, y_pred: Tensor) -> Tensor:
@@ -147,5 +179,5 @@ def _tversky(y_true: Tensor, y_pred: Tensor, false_cost: float, missed_cost: flo
 
 LOSSES: dict[str, Loss] = {
     function.__name__: function
-    for function in (gdl_wce, dice, bce, bce_dice, focal_tversky, border_weighted)
+    for function in (gdl_wce, dice, bce, bce_dice, soft_dice_bce, focal_tversky, border_weighted)
 }

@@ -6,20 +6,25 @@ that was killed continues from there and ends as it would have.
 """
 
 import math
-import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from lungseg.core.errors import DataError
 from lungseg.model import devices, schedule
 from lungseg.model.checkpoints import Checkpoints, History, Row, Weights, restore, state_of
-from lungseg.model.dataset import Epoch, Feed, Workers, as_py_dataset
+from lungseg.model.dataset import Epoch, Feed, Workers
+from lungseg.model.epochs import mining
+from lungseg.model.epochs.draws import Draws, epoch_rows, nodule_draws, with_hard_negatives
+from lungseg.model.epochs.fit import OnBatch, fit, restore_trained
+from lungseg.model.epochs.squares import SQUARE_PX, squares_of
 from lungseg.model.losses import loss_named
 from lungseg.model.networks import NetworkSettings, build
-from lungseg.model.samples import Samples
-from lungseg.model.selection import Selection, epoch_rows, select
+from lungseg.model.samples import Rows, Samples
+from lungseg.model.selection import Selection, select
 from lungseg.model.training_heads import TrainingHeads
 from lungseg.model.validation import score
 
@@ -47,9 +52,16 @@ class Recipe:
     mixed_precision: str
     jit: bool
     seed: int
+    balance: str
     negatives_per_positive: float
     slices_per_epoch: int
+    mine_every: int
+    mine_step: int
+    hard_share: float
+    average_weights: float
+    bce_weight: float
     validate_every: int
+    validate_step: int
     workers: int
     worker_processes: bool
     devices: int
@@ -80,7 +92,6 @@ class Trained:
 
 
 OnEpoch = Callable[[Row], None]
-OnBatch = Callable[[int, int, float], None]
 
 
 def train(  # noqa: PLR0913, PLR0917 - how, on what, and two callbacks
@@ -115,7 +126,8 @@ def train(  # noqa: PLR0913, PLR0917 - how, on what, and two callbacks
         If no slice has a target, the loss is not finite, the device has too little memory, or a
         batch cannot be made.
     """
-    training, validation = (select(samples, names) for names in patients)
+    by_nodule = samples.input_spec.target == "nodules" and recipe.balance == "nodules"
+    training, validation = (select(samples, names, by_nodule=by_nodule) for names in patients)
     _check(training, samples)
     with (
         Workers(samples, recipe.workers, processes=recipe.worker_processes) as workers,
@@ -126,14 +138,16 @@ def train(  # noqa: PLR0913, PLR0917 - how, on what, and two callbacks
         resumed_at = len(history)
         if history:
             restore(run.model, checkpoints.state())
+            run.places = checkpoints.places()
+            run.shown = run.net.get_weights()
         while len(history) < recipe.epochs and not _stalled(recipe, history):
             row = run.epoch(history, on_batch)
             history.append(row)
             better = schedule.best_epoch(_scores(history)) == len(history) - 1
-            weights = run.net.get_weights() if better or len(history) == 1 else None
-            checkpoints.keep(history, state_of(run.model), weights)
+            weights = run.shown if better or len(history) == 1 else None
+            checkpoints.keep(history, state_of(run.model), weights, run.places)
             on_epoch(row)
-        last = run.net.get_weights()
+        last = run.shown
     best = schedule.best_epoch(_scores(history)) or 0
     return Trained(
         best=_net_of(recipe, checkpoints.best()),
@@ -151,8 +165,10 @@ class _Run:
     ----------
     net, model
         The net that is trained, of the size of the crops, and its training model.
-    full
-        The net that is validated, of the size of whole slices.
+    shown
+        The weights that the last epoch was validated with: where weights are averaged, the mean.
+    places
+        Places of the last mining, None before the first.
     """
 
     def __init__(  # noqa: PLR0913, PLR0917 - the pieces of one run, put together in one place
@@ -166,14 +182,18 @@ class _Run:
     ) -> None:
         self.recipe, self.workers, self.device_count = recipe, workers, device_count
         self.training, self.validation = training, validation
-        steps = math.ceil(len(self._rows(0)) / recipe.batch_size)
-        self.heads = TrainingHeads(loss_named(recipe.loss), recipe.slice_weight)
-        whole = recipe.network
-        crop = samples.input_spec.crop_px or whole.height
-        policy = devices.policy_of(recipe.mixed_precision)
-        with devices.seeded(recipe.seed), devices.dtype_policy(policy):
-            self.net = build(replace(whole, height=crop, width=crop))
-            self.full = self.net if crop == whole.height else build(whole)
+        self.samples = samples
+        self.places: mining.Places | None = None
+        steps = math.ceil(len(self._draws(0).rows) / recipe.batch_size)
+        self.heads = TrainingHeads(loss_named(recipe.loss, recipe.bce_weight), recipe.slice_weight)
+        crop = samples.input_spec.crop_px or recipe.network.height
+        self.policy = devices.policy_of(recipe.mixed_precision)
+        self._nets: dict[tuple[int, int], Any] = {}
+        self._whole = mining.whole_rows(samples.tables)
+        self._squares = squares_of(validation, self._whole)
+        with devices.seeded(recipe.seed), devices.dtype_policy(self.policy):
+            self.net = build(replace(recipe.network, height=crop, width=crop))
+            self._nets[crop, crop] = self.net
             self.model = self.heads.training_model(self.net)
             self.model.compile(
                 optimizer=optimizer(recipe, steps),
@@ -183,6 +203,7 @@ class _Run:
             # If its variables were made in the first step, TensorFlow would trace the step twice,
             # which takes three quarters of a minute with NASNetMobile.
             self.model.optimizer.build(self.model.trainable_variables)
+        self.shown: Weights = self.net.get_weights()
 
     def epoch(self, history: History, on_batch: OnBatch) -> Row:
         """Train the next epoch and validate; returns its row of the log."""
@@ -193,22 +214,31 @@ class _Run:
             self.model.optimizer.learning_rate = schedule.plateau_rate(
                 recipe.learning_rate, _scores(history), recipe.plateau_patience
             )
-        rows = self._rows(number)
-        epoch = Epoch(rows, recipe.batch_size, (recipe.seed, number), self.device_count)
+        draws = self._draws(number)
+        rows, key = draws.rows, (recipe.seed, number)
+        epoch = Epoch(rows, recipe.batch_size, key, self.device_count, draws.centres)
         with _out_of_memory_explained(recipe):
-            fitted = fit(self.model, Feed(self.workers, epoch), on_batch, self._targets)
+            feed = Feed(self.workers, epoch)
+            fitted, trained = fit(self.model, feed, on_batch, self._targets)
             row = {
                 "epoch": number + 1,
                 "learning_rate": float(ops.convert_to_numpy(self.model.optimizer.learning_rate)),
                 **fitted,
                 "images_per_second": round(len(rows) / fitted["seconds"], 3),
             }
+            # Keras's `fit` ends with the averaged weights, if they are averaged.
+            self.shown = self.net.get_weights()
             last = number + 1 == recipe.epochs
             if len(self.validation.rows) and (last or (number + 1) % recipe.validate_every == 0):
                 row |= self._validate()
+            if recipe.mine_every and not last and (number + 1) % recipe.mine_every == 0:
+                self.places = self._mine()
+                row["mined"] = len(self.places)
+            restore_trained(self.model, trained)
         # The best epoch is that of the highest score; Dice means nothing without any target.
         has_target = self.validation.positives.size > 0
-        row["score"] = row.get("val_dice", math.nan) if has_target else -row["loss"]
+        chosen_by = "val_nodule_dice" if self._squares else "val_dice"
+        row["score"] = row.get(chosen_by, math.nan) if has_target else -row["loss"]
         if not math.isfinite(row["loss"]):
             lower = f"{recipe.learning_rate / 10:g}"
             raise DataError(
@@ -217,81 +247,60 @@ class _Run:
             )
         return row
 
-    def _rows(self, number: int) -> Any:
-        recipe = self.recipe
-        return epoch_rows(
-            self.training,
-            (recipe.seed, number),
-            recipe.negatives_per_positive,
-            recipe.slices_per_epoch,
-        )
+    def _draws(self, number: int) -> Draws:
+        recipe, training = self.recipe, self.training
+        key = (recipe.seed, number)
+        amounts = recipe.negatives_per_positive, recipe.slices_per_epoch
+        if training.nodules and recipe.balance == "nodules":
+            draws = nodule_draws(training, key, *amounts)
+        else:
+            rows = epoch_rows(training, key, *amounts)
+            draws = Draws(rows, np.full((len(rows), 2), np.nan))
+        if self.places is None:
+            return draws
+        return with_hard_negatives(draws, training.negatives, self.places, recipe.hard_share, key)
 
     def _targets(self, y: Any) -> Any:
         return self.heads.targets(self.model, y)
 
+    def _net_of(self, height: int, width: int) -> Any:
+        """The net of another size, with the weights of `shown`."""
+        if (height, width) not in self._nets:
+            settings = replace(self.recipe.network, height=height, width=width)
+            with devices.seeded(self.recipe.seed), devices.dtype_policy(self.policy):
+                self._nets[height, width] = build(settings)
+        net = self._nets[height, width]
+        if net is not self.net:
+            net.set_weights(self.shown)
+        return net
+
     def _validate(self) -> Row:
-        if self.full is not self.net:
-            self.full.set_weights(self.net.get_weights())
-        size = self.recipe.batch_size
-        epoch = Epoch(self.validation.rows, size, None, math.lcm(size, self.device_count))
-        scores = score(self.full, Feed(self.workers, epoch), self.heads)
-        return {f"val_{name}": value for name, value in scores.items()}
+        recipe, squares = self.recipe, self._squares
+        rows = self.validation.rows
+        found: Row = {}
+        if squares:
+            size = min(SQUARE_PX, recipe.network.height)
+            found = self._scores(squares.draws, size, squares.nodules)
+            rows = rows[self._whole[rows]]
+        rows = rows[:: recipe.validate_step]
+        if len(rows):
+            found |= self._scores(Draws(rows, np.full((len(rows), 2), np.nan)))
+        return {f"val_{name}": value for name, value in found.items()}
 
+    def _scores(self, draws: Draws, size: int = 0, nodules: Rows | None = None) -> Row:
+        batch = self.recipe.batch_size
+        centres = draws.centres if size else None
+        multiple = math.lcm(batch, self.device_count)
+        epoch = Epoch(draws.rows, batch, None, multiple, centres, size)
+        edge = size or self.recipe.network.height
+        feed = Feed(self.workers, epoch)
+        return score(self._net_of(edge, edge), feed, self.heads, nodules=nodules)
 
-def fit(model: Any, feed: Feed, on_batch: OnBatch, targets: Callable[[Any], Any]) -> Row:
-    """Train one epoch on `feed`.
-
-    Parameters
-    ----------
-    model
-        A training model, compiled.
-    feed
-        The batches.
-    on_batch
-        As in `train`.
-    targets
-        As in `lungseg.model.dataset.as_py_dataset`.
-
-    Returns
-    -------
-    dict
-        ``loss``, the mean over the batches, ``seconds``, and ``waiting``, the share of them in
-        which the model waited for data: from the end of a batch, when its loss is known, until the
-        workers deliver the next.
-    """
-    import keras
-
-    ended: list[float] = [time.perf_counter()]
-
-    class Stopwatch(keras.callbacks.Callback):  # type: ignore[misc]
-        def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
-            # Reading the loss waits for a device that computes asynchronously.
-            loss = float((logs or {})["loss"])
-            ended.append(time.perf_counter())
-            on_batch(batch + 1, len(feed), loss)
-
-    on_batch(0, len(feed), math.nan)
-    # Not before `model.fit`, whose first call draws random numbers to build the net.
-    reseed = keras.callbacks.LambdaCallback(on_train_begin=lambda _: devices.reseed(feed.epoch.key))
-    try:
-        log_of_fit = model.fit(
-            as_py_dataset(feed, targets),
-            epochs=1,
-            verbose=0,
-            shuffle=False,
-            callbacks=[reseed, Stopwatch()],
+    def _mine(self) -> mining.Places:
+        rows = self.training.rows
+        return mining.mine(
+            self._net_of, self.samples, rows[self._whole[rows]], self.recipe.mine_step
         )
-    except Exception as error:
-        if feed.failure is not None:
-            raise feed.failure from error
-        raise
-    seconds = time.perf_counter() - ended[0]
-    waited = sum(max(feed.ready[i] - ended[i], 0.0) for i in range(len(feed)))
-    return {
-        "loss": float(log_of_fit.history["loss"][0]),
-        "seconds": round(seconds, 3),
-        "waiting": round(waited / seconds, 4),
-    }
 
 
 def optimizer(recipe: Recipe, steps: int) -> Any:
@@ -314,6 +323,8 @@ def optimizer(recipe: Recipe, steps: int) -> Any:
         common["global_clipnorm"] = recipe.clip_norm
     if recipe.weight_decay:
         common["weight_decay"] = recipe.weight_decay
+    if recipe.average_weights:
+        common |= {"use_ema": True, "ema_momentum": recipe.average_weights}
     if recipe.optimizer == "sgd":
         common["momentum"] = 0.9
     return getattr(optimizers, schedule.OPTIMIZERS[recipe.optimizer])(**common)

@@ -82,10 +82,10 @@ def slice_truth(y: Floats) -> Floats:
     Returns
     -------
     (n, 2) float32
-        1 if any pixel is a target, else 0; weight 1, or 0 for a slice without a target in which
-        some pixels are ignored, since readers disagree on whether it has one.
+        1 if any pixel is a target (of a soft one, at least half), else 0; weight 1, or 0 for a
+        slice without a target in which some pixels are ignored, since it may have one there.
     """
-    present = (y[..., 0] > 0).any(axis=(1, 2))
+    present = (y[..., 0] >= 0.5).any(axis=(1, 2))
     sure = (y[..., 1] > 0).all(axis=(1, 2))
     return np.stack([present, present | sure], axis=1).astype(np.float32)
 

@@ -9,13 +9,21 @@ import numpy as np
 
 from lungseg.model.dataset import Feed
 from lungseg.model.networks import foreground
+from lungseg.model.samples import Rows
 from lungseg.model.training_heads import SLICE, TrainingHeads, slice_truth
-from lungseg.ops.scores.counts import Tally, count
+from lungseg.ops.scores.counts import Counts, Tally, count
+from lungseg.volume import IntArray
 
 POOLED = ("dice", "iou", "accuracy", "sensitivity", "precision")
 
 
-def score(model: Any, feed: Feed, heads: TrainingHeads, threshold: float = 0.5) -> dict[str, float]:
+def score(
+    model: Any,
+    feed: Feed,
+    heads: TrainingHeads,
+    threshold: float = 0.5,
+    nodules: Rows | None = None,
+) -> dict[str, float]:
     """Loss and scores over all batches of `feed`.
 
     Pixels of weight 0 are ignored. A score that is not defined, e.g. the sensitivity without any
@@ -28,11 +36,13 @@ def score(model: Any, feed: Feed, heads: TrainingHeads, threshold: float = 0.5) 
     model
         A net, not its training model.
     feed
-        Batches ``x (n, y, x, channels), y (n, y, x, 2)``.
+        Batches ``x (n, y, x, channels), y (n, y, x, 2)``; of soft targets, at least half counts.
     heads
         The losses.
     threshold
         A pixel is marked where its probability is at least this, and a slice likewise.
+    nodules
+        Number of the nodule that each slice shows, in the order of the feed.
 
     Returns
     -------
@@ -40,7 +50,8 @@ def score(model: Any, feed: Feed, heads: TrainingHeads, threshold: float = 0.5) 
         ``loss``; pooled ``dice``, ``iou``, ``accuracy``, ``sensitivity`` and ``precision``;
         ``slice_dice`` and ``slice_iou``, means over the slices that have a target, and
         ``empty_clean``, the share of the other slices in which nothing is marked; with a slice
-        head also ``slice_sensitivity`` and ``slice_specificity``.
+        head also ``slice_sensitivity`` and ``slice_specificity``; with `nodules` also
+        ``nodule_dice``, the mean of the nodules' Dice, each over all slices that show it.
     """
     tally = Tally()
     losses: list[float] = []
@@ -55,7 +66,7 @@ def score(model: Any, feed: Feed, heads: TrainingHeads, threshold: float = 0.5) 
         real = counted.any(axis=(1, 2))
         sizes.append(int(np.count_nonzero(real)))
         marked = foreground(predicted) >= threshold
-        tally.add(marked[real], y[real, ..., 0] > 0, counted[real])
+        tally.add(marked[real], y[real, ..., 0] >= 0.5, counted[real])
         if isinstance(predicted, dict):
             slice_probabilities.append(np.asarray(predicted[SLICE])[:, 0])
             truths.append(slice_truth(y))
@@ -67,6 +78,8 @@ def score(model: Any, feed: Feed, heads: TrainingHeads, threshold: float = 0.5) 
         "slice_iou": slices.iou,
         "empty_clean": slices.empty_clean,
     }
+    if nodules is not None:
+        scores["nodule_dice"] = nodule_dice(tally.table, nodules)
     if slice_probabilities:
         truth = np.concatenate(truths)
         marked = np.concatenate(slice_probabilities) >= threshold
@@ -74,6 +87,22 @@ def score(model: Any, feed: Feed, heads: TrainingHeads, threshold: float = 0.5) 
         scores["slice_sensitivity"] = counts.sensitivity
         scores["slice_specificity"] = counts.specificity
     return scores
+
+
+def nodule_dice(table: IntArray, nodules: Rows) -> float:
+    """Mean over nodules of the Dice of their pooled slices.
+
+    Parameters
+    ----------
+    table
+        Counts ``(n, 4)`` of each slice, as `lungseg.ops.scores.counts.Tally` has them.
+    nodules
+        ``(n,)``: number of the nodule that each slice shows.
+    """
+    numbers, place = np.unique(nodules, return_inverse=True)
+    pooled = np.zeros((len(numbers), table.shape[1]), np.int64)
+    np.add.at(pooled, place, table)
+    return float(np.mean([Counts(*row).dice for row in pooled.tolist()]))
 
 
 def _first(predicted: Any, slices: int) -> Any:

@@ -8,9 +8,10 @@ A net is known by what it learns from: the rows of the patients it is trained an
 its settings. An unannotated scan, or one of a test patient, comes and goes without harm.
 
 The best epoch is that of the highest Dice, pooled over all pixels of the validation part, not
-averaged over batches. Order, crops and augmentation depend on the seed and the epoch's number
-alone, so a run that was killed continues at the epoch it had reached: its checkpoints stand beside
-the output, in a folder named after the parameters and the inputs, until the output is complete.
+averaged over batches; where there are windows around nodules, of the nodules' mean Dice. Order,
+crops and augmentation depend on the seed and the epoch's number alone, so a run that was killed
+continues at the epoch it had reached: its checkpoints stand beside the output, in a folder named
+after the parameters and the inputs, until the output is complete.
 """
 
 import dataclasses
@@ -27,10 +28,10 @@ from typing import Any
 from lungseg.core.errors import ConfigError, DataError
 from lungseg.core.fingerprint import digest_of, effective_params
 from lungseg.core.stage import DatasetInputs, DatasetStage, Facts, Params, as_dict, param
-from lungseg.io.annotations.nodule_list import UNANNOTATED
 from lungseg.io.tables.reader import Tables
 from lungseg.io.tables.schema import decoded
 from lungseg.model.devices import PRECISIONS, backend, quiet_keras, runs_on
+from lungseg.model.epochs.draws import BALANCES
 from lungseg.model.losses import LOSSES
 from lungseg.model.model_record import LAST, NET, ModelRecord, write_model_record
 from lungseg.model.networks.settings import DECODERS, NETWORKS, NetworkSettings
@@ -38,10 +39,12 @@ from lungseg.model.samples import TARGETS, InputSpec, Samples
 from lungseg.model.schedule import OPTIMIZERS, SCHEDULES
 from lungseg.model.tensorboard import EventFile
 from lungseg.ops.samples.augment import Augmentation
+from lungseg.steps.learnt_rows import TAUGHT, learnt_from
 from lungseg.steps.training_progress import TrainingProgress
 
 log = logging.getLogger(__name__)
 
+<<<<<<< HEAD
 # The parts of the split that a net learns from, or is chosen on.
 TAUGHT = ("train", "validation")
 # Settings of build-tables that choose scans, pictures and nodule slices, and what these are taken
@@ -51,8 +54,13 @@ WHICH_SCANS = (
     "slices_spacing_mm", "stretched_slices", "stretched_low_hu", "stretched_high_hu",
     "stretched_pixel_mm", "stretched_gap_mm",
 )  # fmt: skip
+=======
+>>>>>>> 599efda (Training from windows around nodules: unknown pixels, soft targets, nodules weighed alike, hard negatives mined)
 # Of the best epoch's row of the log.
-FACTS = ("loss", "val_dice", "val_sensitivity", "val_slice_sensitivity", "val_slice_specificity")
+FACTS = (
+    "loss", "val_dice", "val_nodule_dice", "val_sensitivity", "val_slice_sensitivity",
+    "val_slice_specificity",
+)  # fmt: skip
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -116,7 +124,12 @@ class Train(Params):
     consensus_level: float = param(
         InputSpec.level, "share of a nodule's readers who must agree on a voxel", gt=0, le=1
     )
+    soft_targets: bool = param(
+        InputSpec.soft_targets,
+        "learn the share of a nodule's readers who included each voxel, not their consensus",
+    )
     loss: str = param("gdl_wce", "the loss", choices=tuple(LOSSES))
+    bce_weight: float = param(1.0, "factor on the cross-entropy in soft_dice_bce", gt=0)
     epochs: int = param(40, "number of epochs", ge=1)
     batch_size: int = param(8, "slices in each step", ge=1)
     crop_px: int = param(
@@ -124,14 +137,29 @@ class Train(Params):
         "edge of the square cut out in training, around a target or in the lungs; 0: whole slices",
         ge=0,
     )
+    balance: str = param(
+        "slices",
+        "slices: every slice with a target as often; nodules: every nodule, on any of its slices",
+        choices=BALANCES,
+    )
     slices_per_epoch: int = param(
-        0, "slices in an epoch; 0: all positives and the negatives drawn, each once", ge=0
+        0,
+        "slices in an epoch; 0: all positives (or nodules) and the negatives drawn, each once",
+        ge=0,
     )
     negatives_per_positive: float = param(
         1.0,
         "slices without a nodule for each slice with one, drawn again for each epoch; -1: all",
         ge=-1,
     )
+    mine_every: int = param(
+        0,
+        "epochs after which false alarms are sought anew in the training part's whole scans, to be "
+        "shown as negatives; 0: never",
+        ge=0,
+    )
+    mine_step: int = param(2, "every n-th slice is searched for false alarms", ge=1)
+    hard_share: float = param(0.5, "share of the negatives that show a false alarm", ge=0, le=1)
     optimizer: str = param("adam", "the optimiser", choices=tuple(OPTIMIZERS))
     learning_rate: float = param(1e-3, "learning rate at its highest", gt=0)
     weight_decay: float = param(0.0, "weight decay", ge=0)
@@ -140,7 +168,14 @@ class Train(Params):
     plateau_patience: int = param(
         5, "epochs without a better score after which the rate is halved (plateau)", ge=1
     )
+    average_weights: float = param(
+        0.0,
+        "share of a running mean of the weights that each step keeps; the mean is validated and "
+        "saved; 0: the weights themselves",
+        ge=0, lt=1,
+    )  # fmt: skip
     validate_every: int = param(1, "epochs from one validation to the next", ge=1)
+    validate_step: int = param(1, "every n-th slice of whole scans is validated", ge=1)
     early_stopping_patience: int = param(
         0, "epochs without a better score after which training stops; 0: never", ge=0
     )
@@ -172,6 +207,14 @@ class Train(Params):
     gamma: float = param(
         0.0, "largest change of the grey values' exponent: other exposures", ge=0, le=4
     )
+    sharpness: float = param(
+        0.0, "largest blur or sharpening: at 1 a blur over 3 pixels, or its opposite", ge=0, le=1
+    )
+    context_dropout: float = param(
+        0.0,
+        "probability, for each side, that outer neighbours are not shown, as at a scan's end",
+        ge=0, le=1,
+    )  # fmt: skip
     devices: int = param(1, "accelerators that share each batch; 0: all", ge=0)
     workers: int = param(
         2, "workers that make batches in advance; 0: none", ge=0, affects_output=False
@@ -193,7 +236,7 @@ def run(params: Train, inputs: DatasetInputs, out: Path) -> Facts:
     samples = Samples(tables, input_spec_of(params))
     recipe = recipe_of(params, samples.tables)
     patients = (split["parts"]["train"], split["parts"]["validation"])
-    digest = _digest(params, learnt_from(params, inputs.stages))
+    digest = _digest(params, learnt_from(params.target, inputs.stages))
     with ExitStack() as stack:
         events = None
         if params.tensorboard:
@@ -248,6 +291,7 @@ def input_spec_of(params: Train) -> InputSpec:
         inside_lungs=params.inside_lungs,
         min_readers=params.min_readers,
         level=params.consensus_level,
+        soft_targets=params.soft_targets,
         crop_px=params.crop_px,
         border_weighted=params.loss == "border_weighted",
         augmentation=Augmentation(**amounts),
@@ -300,36 +344,6 @@ def recipe_of(params: Train, tables: Tables) -> Any:
     )
     names = {spec.name for spec in dataclasses.fields(Recipe)} - {"network"}
     return Recipe(network=network, **{name: getattr(params, name) for name in names})
-
-
-def learnt_from(params: Train, folders: Mapping[str, Path]) -> str:
-    """Identity of the rows that a net learns from: those of its train and validation patients.
-
-    Parameters
-    ----------
-    params
-        A net of nodules learns from annotated scans alone.
-    folders
-        Of the complete outputs of build-tables and split-patients.
-    """
-    split = json.loads((folders["split-patients"] / "split.json").read_text("utf-8"))
-    part_of = {p: part for part in TAUGHT for p in split["parts"].get(part, ())}
-    with Tables(folders["build-tables"] / "tables.h5") as table:
-        made_with = json.loads(table.attributes["params"])
-        rows = [
-            [part_of[patient], scan, made_of]
-            for scan, patient, made_of, truth in zip(
-                *(
-                    decoded(table.scans[name])
-                    for name in ("scan", "patient", "fingerprint", "truth")
-                ),
-                strict=True,
-            )
-            if patient in part_of and (truth != UNANNOTATED or params.target == "lungs")
-        ]
-        spacing = [float(mm) for mm in table.attributes["spacing_mm"]]
-    settings = {name: value for name, value in made_with.items() if name not in WHICH_SCANS}
-    return digest_of([settings, spacing, sorted(rows)])
 
 
 def _digest(params: Train, learnt: str) -> str:
@@ -387,11 +401,11 @@ def _scans_by_part(tables: Tables, split: Mapping[str, Any]) -> dict[str, list[s
 
 STAGE = DatasetStage(
     name="train",
-    version=4,
+    version=5,
     help="train the net on the tables' training part",
     params=Train,
     needs=("build-tables", "split-patients"),
     run=run,
-    reads=learnt_from,
+    reads=lambda params, folders: learnt_from(params.target, folders),
 )
 """The stage, for `lungseg.flow`."""

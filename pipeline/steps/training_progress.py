@@ -77,6 +77,10 @@ class TrainingProgress:
         told = [f"loss {row['loss']:.4f}"]
         if "val_dice" in row:
             told.append(f"validation Dice {row['val_dice']:.4f}")
+        if "val_nodule_dice" in row:
+            told.append(f"of nodules {row['val_nodule_dice']:.4f}")
+        if "mined" in row:
+            told.append(f"{row['mined']:.0f} false alarms mined")
         told.append(f"{row['images_per_second']:.1f} images/s")
         told.append(f"waited {row['waiting']:.1%} of {row['seconds']:.0f} s for data")
         self.done_here += 1

@@ -163,3 +163,25 @@ def test_a_weight_map_makes_a_batch_cost_more_and_plain_cross_entropy_does_not()
 def test_an_unknown_loss_is_named():
     with pytest.raises(ConfigError, match=r"no loss 'hinge'; choose one of gdl_wce, dice"):
         losses.loss_named("hinge")
+
+
+def test_soft_dice_bce_is_the_mean_over_slices_with_a_target_of_their_soft_dice():
+    small = truth([[0.5, 0, 0, 0]])[0][np.newaxis]
+    large = truth([[1.0, 1, 1, 0.25]])[0][np.newaxis]
+    empty = truth([[0.0, 0, 0, 0]])[0][np.newaxis]
+    y_true = np.concatenate([small, large, empty])
+    p = np.array([[[0.25, 0.25, 0, 0]], [[0.5, 1, 1, 0.25]], [[0.5, 0, 0, 0]]], np.float32)
+    y_pred = np.stack([1 - p, p], -1)
+    # |x| + |y| = 1.0 and 6.0, |x - y| = 0.5 and 0.5.
+    dice = (0.5 / 1.0 + 0.5 / 6.0) / 2
+    for factor in (1.0, 5.0):
+        loss = losses.loss_named("soft_dice_bce", factor)
+        expected = dice + factor * value("bce", y_true, y_pred)
+        assert float(loss(y_true, y_pred)) == pytest.approx(expected, rel=1e-5)
+
+
+def test_soft_dice_bce_is_lowest_where_the_prediction_is_the_share_of_the_readers():
+    y_true = truth([[0.5, 0.5, 0.25, 0]])
+    best = value("soft_dice_bce", y_true, predicted([[0.5, 0.5, 0.25, 0]]))
+    for other in ([1, 1, 0, 0], [0, 0, 0, 0], [0.6, 0.5, 0.25, 0], [0.5, 0.5, 0.25, 0.1]):
+        assert value("soft_dice_bce", y_true, predicted([other])) > best + 1e-3

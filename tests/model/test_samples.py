@@ -8,6 +8,7 @@ import pytest
 from lungseg.model.samples import IGNORE, TARGET, InputSpec, Samples, scaled
 from lungseg.ops.samples.augment import Augmentation, draw
 from tests.model.toy_table import SIZE, toy_scan, toy_table
+from tests.model.window_table import FIRST, LAST, toy_window
 
 ALL = Augmentation(flip_x=0.5, rotate_degrees=10, zoom=0.1, elastic_px=1, contrast=0.1, noise=0.05)
 
@@ -191,3 +192,97 @@ def test_only_the_path_travels(table):
     assert len(pickle.dumps(samples)) < 2000
     copy = pickle.loads(pickle.dumps(samples))
     np.testing.assert_array_equal(copy.plain([2])[0], samples.plain([2])[0])
+
+
+def test_soft_targets_are_the_share_of_the_readers(table):
+    samples = Samples(table, InputSpec(soft_targets=True, min_readers=2))
+    votes = samples.tables.read("votes", [2, 8])
+    _, y = samples.plain([2, 8])
+    # The nodule of row 2 has four readers, that of row 8 has two.
+    np.testing.assert_allclose(y[0, ..., 0], votes[0] / 4, atol=1e-6)
+    np.testing.assert_allclose(y[1, ..., 0], votes[1] / 2, atol=1e-6)
+    assert set(np.unique(votes[1])) == {0, 1, 2}
+    assert (y[..., 1] == 1).all()
+
+
+def test_a_nodule_of_too_few_readers_is_no_soft_target(table):
+    _, y = Samples(table, InputSpec(soft_targets=True)).plain([8])
+    assert not y[..., 0].any()
+    np.testing.assert_array_equal(
+        y[0, ..., 1], Samples(table, InputSpec()).plain([8])[1][0, ..., 1]
+    )
+
+
+@pytest.fixture(scope="module")
+def windows(tmp_path_factory):
+    path = tmp_path_factory.mktemp("windows") / "tables.h5"
+    return toy_table(path, toy_window("a"), toy_scan("b", size=64), size=64)
+
+
+def test_what_is_unknown_has_weight_0_and_is_shown_as_the_low_end(windows):
+    x, y = Samples(windows, InputSpec(context=1, low=-900)).plain([1, 4])
+    known = np.zeros((64, 64), bool)
+    known[FIRST : LAST + 1, FIRST : LAST + 1] = True
+    assert (x[0][~known] == 0).all()
+    assert (y[0][~known] == 0).all()
+    assert (y[0][known][:, 1] == 1).sum() > 800
+    assert (y[0][known][:, 0] == 1).any()
+    assert (y[1, ..., 1] > 0).mean() > 0.98
+
+
+def test_crops_lie_within_what_is_known(windows):
+    samples = Samples(windows, InputSpec(crop_px=16))
+    keys = [(1, k) for k in range(40)]
+    _, y = samples.augmented([1] * 40, keys, np.full((40, 2), [[12.0, 38.0]]))
+    votes = samples.tables.read("votes", [1])[0]
+    # Nothing is ignored but what readers dispute.
+    assert ((y[..., 1] == 0).sum((1, 2)) <= ((votes > 0) & (votes < 2)).sum()).all()
+    assert len(np.unique(y[..., 1].sum((1, 2)) + y[..., 0].sum((1, 2)))) >= 1
+
+
+def test_a_window_smaller_than_the_crop_lies_within_it_not_always_in_its_middle(windows):
+    samples = Samples(windows, InputSpec(crop_px=40))
+    keys = [(1, k) for k in range(60)]
+    _, y = samples.augmented([0] * 60, keys, np.full((60, 2), 25.0))
+    voted = int((samples.tables.read("votes", [0])[0] > 0).sum())
+    counted = (y[..., 1] > 0).sum((1, 2))
+    assert (counted >= 30 * 30 - voted).all()
+    places = {int(np.flatnonzero(one.any(axis=1))[0]) for one in y[..., 1] > 0}
+    assert len(places) > 4
+
+
+def test_a_crop_shows_the_place_it_is_told_to(windows):
+    samples, keys = Samples(windows, InputSpec(crop_px=16)), [(1, k) for k in range(30)]
+    _, whole = samples.plain([5])
+    middle = np.argwhere(whole[0, ..., 0] > 0).mean(axis=0)
+    _, there = samples.augmented([5] * 30, keys, np.tile(middle, (30, 1)))
+    _, elsewhere = samples.augmented([5] * 30, keys, np.full((30, 2), 60.0))
+    _, anywhere = samples.augmented([5] * 30, keys, np.full((30, 2), np.nan))
+    assert (there[..., 0] > 0).any((1, 2)).all()
+    assert not (elsewhere[..., 0] > 0).any()
+    assert (anywhere[..., 0] > 0).any((1, 2)).all()
+    places = {tuple(np.argwhere(one > 0)[0]) for one in there[..., 0]}
+    assert len(places) > 10
+
+
+def test_squares_are_cut_out_where_they_are_told_as_far_as_the_slice_reaches(windows):
+    samples = Samples(windows, InputSpec(context=1))
+    x, y = samples.plain([1, 4])
+    centres = np.array([[30.0, 33.0], [2.0, 63.0]])
+    squares, truths = samples.plain([1, 4], centres, 16)
+    np.testing.assert_array_equal(squares[0], x[0, 22:38, 26:42])
+    np.testing.assert_array_equal(truths[0], y[0, 22:38, 26:42])
+    np.testing.assert_array_equal(squares[1], x[1, :16, 48:])
+    assert samples.plain([1], centres[:1], 128)[0].shape == (1, 64, 64, 3)
+
+
+def test_hidden_neighbours_are_replaced_by_the_last_that_is_shown(windows):
+    amounts = Augmentation(context_dropout=1.0)
+    samples = Samples(windows, InputSpec(context=2, augmentation=amounts))
+    x, _ = samples.plain([5])
+    changed, _ = samples.augmented([5] * 20, [(1, k) for k in range(20)])
+    for sample in changed:
+        channels = [next(j for j in range(5) if np.array_equal(sample[..., i], x[0, ..., j]))
+                    for i in range(5)]  # fmt: skip
+        assert channels in ([2, 2, 2, 2, 2], [1, 1, 2, 2, 2], [2, 2, 2, 3, 3], [1, 1, 2, 3, 3])
+    assert len(np.unique(changed.sum((1, 2, 3)))) > 1

@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 
+from lungseg.model.epochs.draws import epoch_rows
 from lungseg.model.samples import InputSpec, Samples
-from lungseg.model.selection import Selection, epoch_rows, select
+from lungseg.model.selection import Selection, select
 from tests.model.toy_table import SLICES, toy_scan, toy_table
 
 

@@ -166,7 +166,7 @@ def record_validated(monkeypatch, dice):
     """Give the epochs these Dice; returns the list of the weights that are validated in each."""
     validated, values = [], iter(dice)
 
-    def scored(net, *_):
+    def scored(net, *_, nodules=None):
         validated.append((net.input_shape[1], net.get_weights()))
         return {"dice": next(values)}
 
@@ -197,9 +197,9 @@ def test_the_net_that_is_trained_is_validated_and_the_best_and_the_last_are_retu
 def test_every_epoch_has_its_own_rows_and_augmentation(table, tmp_path, monkeypatch):
     made, augmented = [], Samples.augmented
 
-    def recorded(samples, rows, keys):
+    def recorded(samples, rows, keys, centres):
         made.extend(zip(rows, keys, strict=True))
-        return augmented(samples, rows, keys)
+        return augmented(samples, rows, keys, centres)
 
     monkeypatch.setattr(Samples, "augmented", recorded)
     record_validated(monkeypatch, [0.5, 0.5])

@@ -121,7 +121,7 @@ def learnt(folder, *scans, params=TINY, **parts):
     toy_table(stages["build-tables"] / "tables.h5", *scans)
     split = {"hash": "any", "parts": SPLIT["parts"] | parts}
     (stages["split-patients"] / "split.json").write_text(json.dumps(split))
-    return train.learnt_from(params, stages)
+    return train.learnt_from(params.target, stages)
 
 
 def test_a_net_is_known_by_the_rows_of_those_it_learns_from(tmp_path):

@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from lungseg.ops.nodules.patches import Patch
-from lungseg.volume import IntArray, MaskArray
+from lungseg.volume import F32, IntArray, MaskArray
 
 Labels = npt.NDArray[np.uint16]
 Votes = npt.NDArray[np.uint8]
@@ -73,6 +73,45 @@ def agreed(votes: Votes, readers: int) -> MaskArray:
     """
     mask: MaskArray = votes >= votes_needed(readers)
     return mask if mask.any() else votes > 0
+
+
+def vote_shares(
+    votes: Votes, labels: Labels, readers: Mapping[int, int], min_readers: int = 3
+) -> tuple[F32, MaskArray]:
+    """Share of a nodule's readers who included each voxel, and the voxels of other nodules.
+
+    Parameters
+    ----------
+    votes, labels, readers, min_readers
+        As for `consensus`. A nodule with more readings than LIDC had radiologists per scan counts
+        as read by all four, see `votes_needed`.
+
+    Returns
+    -------
+    share, ignore
+        0 to 1, and bool: voxels with a vote of a nodule with fewer than `min_readers`.
+
+    Examples
+    --------
+    >>> votes, labels = np.array([0, 1, 4, 1], np.uint8), np.array([0, 1, 1, 2], np.uint16)
+    >>> share, ignore = vote_shares(votes, labels, readers={1: 4, 2: 1})
+    >>> share.tolist(), ignore.tolist()
+    ([0.0, 0.25, 1.0, 0.0], [False, False, False, True])
+    """
+    ignore = votes > 0
+    share = np.zeros(votes.shape, np.float32)
+    where = np.nonzero(ignore)
+    names = labels[where]
+    counted = np.zeros(max([int(names.max(initial=0)), *readers]) + 1, np.float32)
+    for label, count in readers.items():
+        if count >= min_readers:
+            counted[label] = min(count, MOST_READERS)
+    of_voxel = counted[names]
+    share[where] = np.where(
+        of_voxel > 0, np.minimum(votes[where] / np.maximum(of_voxel, 1), 1.0), 0.0
+    )
+    ignore[where] = of_voxel == 0
+    return share, ignore
 
 
 def consensus(

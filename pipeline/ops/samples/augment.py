@@ -37,6 +37,10 @@ class Augmentation:
         Probability of black for white, as of a film's negative.
     gamma
         Largest change of the exponent: 0.5 draws exponents from 1/1.5 to 1.5.
+    sharpness
+        Largest blur or sharpening: at 1 from a binomial blur over 3 pixels to its opposite.
+    context_dropout
+        Probability, for each side, that the outer neighbours are not shown, as at a scan's end.
     """
 
     flip_x: float = 0.0
@@ -52,6 +56,8 @@ class Augmentation:
     noise: float = 0.0
     invert: float = 0.0
     gamma: float = 0.0
+    sharpness: float = 0.0
+    context_dropout: float = 0.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,6 +84,10 @@ class Draw:
         Standard deviation of the noise, and its seed.
     invert, gamma
         ``1 - image`` before all others, then ``image ** gamma``.
+    sharpness
+        Below 0 a blur, above 0 sharper.
+    context
+        Share of the neighbours that is shown, of those below and of those above.
     """
 
     flip_x: bool = False
@@ -93,6 +103,8 @@ class Draw:
     noise_seed: int = 0
     invert: bool = False
     gamma: float = 1.0
+    sharpness: float = 0.0
+    context: tuple[float, float] = (1.0, 1.0)
 
 
 def draw(amounts: Augmentation, rng: np.random.Generator) -> Draw:
@@ -117,6 +129,10 @@ def draw(amounts: Augmentation, rng: np.random.Generator) -> Draw:
     noise_seed = int(rng.integers(1 << 62))
     turned, inverted = rng.random(2)
     quarters = int(rng.integers(1, 4)) if turned < amounts.quarter_turns else 0
+    gamma = (1.0 + amounts.gamma) ** rng.uniform(-1.0, 1.0)
+    sharpness = rng.uniform(-1.0, 1.0) * amounts.sharpness
+    hidden = rng.random(2) < amounts.context_dropout
+    shown = np.where(hidden, rng.random(2), 1.0)
     return Draw(
         flip_x=bool(flips[0] < amounts.flip_x),
         flip_y=bool(flips[1] < amounts.flip_y),
@@ -130,12 +146,14 @@ def draw(amounts: Augmentation, rng: np.random.Generator) -> Draw:
         noise=float(noise),
         noise_seed=noise_seed,
         invert=bool(inverted < amounts.invert),
-        gamma=float((1.0 + amounts.gamma) ** rng.uniform(-1.0, 1.0)),
+        gamma=float(gamma),
+        sharpness=float(sharpness),
+        context=(float(shown[0]), float(shown[1])),
     )
 
 
 def shade(change: Draw, image: F32) -> F32:
-    """`image`, scaled to 0..1, after the grey values' part of `change`, in place.
+    """`image (..., y, x)`, scaled to 0..1, after the grey values' part of `change`, in place.
 
     Examples
     --------
@@ -151,6 +169,8 @@ def shade(change: Draw, image: F32) -> F32:
         # Rounding may leave a hair below 0, where a power is not defined.
         np.clip(image, 0.0, 1.0, out=image)
         np.power(image, np.float32(change.gamma), out=image)
+    if change.sharpness:
+        image += np.float32(change.sharpness) * (image - _blurred(image))
     if change.contrast != 1.0 or change.brightness:
         image *= np.float32(change.contrast)
         image += np.float32(0.5 + change.brightness - 0.5 * change.contrast)
@@ -164,3 +184,16 @@ def shade(change: Draw, image: F32) -> F32:
 
 def _nested(nodes: FloatArray) -> tuple[tuple[tuple[float, ...], ...], ...]:
     return tuple(tuple(tuple(float(v) for v in row) for row in axis) for axis in nodes)
+
+
+def _blurred(image: F32) -> F32:
+    """Binomial blur over 3 pixels along the last two axes; the border is repeated."""
+    for axis in (-1, -2):
+        last = image.shape[axis] - 1
+        at = np.arange(last + 1)
+        before = image.take(np.maximum(at - 1, 0), axis)
+        before += image.take(np.minimum(at + 1, last), axis)
+        before *= np.float32(0.25)
+        before += np.float32(0.5) * image
+        image = before
+    return image

@@ -1,11 +1,14 @@
 """Context: the neighbouring slices that a net is shown beside each slice, as channels."""
 
+from typing import TypeVar
+
 import numpy as np
 import numpy.typing as npt
 
 from lungseg.volume import IndexArray
 
 Places = IndexArray
+T = TypeVar("T", bound=np.generic)
 
 
 def neighbours(
@@ -56,3 +59,22 @@ def neighbours(
             adjacent = (scans[beside] == scans[nearer]) & (z[beside] - z[nearer] == side)
             stacks[:, context + side * step] = np.where(adjacent, beside, nearer)
     return stacks
+
+
+def shortened(stack: npt.NDArray[T], below: int, above: int) -> npt.NDArray[T]:
+    """A stack ``(2 * context + 1, y, x)`` as it is where the scan ends `below` or `above`.
+
+    Parameters
+    ----------
+    stack
+        A slice, in the middle, with its neighbours.
+    below, above
+        Neighbours that are left on each side; the last of them is shown for those beyond.
+
+    Examples
+    --------
+    >>> shortened(np.array([[[0]], [[1]], [[2]], [[3]], [[4]]]), below=1, above=0).ravel().tolist()
+    [1, 1, 2, 2, 2]
+    """
+    middle = len(stack) // 2
+    return stack[np.clip(np.arange(len(stack)), middle - below, middle + above)]
