@@ -68,7 +68,6 @@ LIDC_CPU: Values = {
     "train.weight_decay": 1e-4,
     "train.schedule": "cosine",
     "train.warmup_epochs": 1.0,
-    "train.average_weights": 0.995,
     "train.validate_every": 4,
     "train.validate_step": 8,
     # 1.6 times faster on a processor with AMX, and slower on one without.

@@ -44,18 +44,6 @@ from lungseg.steps.training_progress import TrainingProgress
 
 log = logging.getLogger(__name__)
 
-<<<<<<< HEAD
-# The parts of the split that a net learns from, or is chosen on.
-TAUGHT = ("train", "validation")
-# Settings of build-tables that choose scans, pictures and nodule slices, and what these are taken
-# for; the rows themselves show the result.
-WHICH_SCANS = (
-    "unannotated", "leave_out_suspect", "leave_out_misfits", "images", "masks", "nodule_slices",
-    "slices_spacing_mm", "stretched_slices", "stretched_low_hu", "stretched_high_hu",
-    "stretched_pixel_mm", "stretched_gap_mm",
-)  # fmt: skip
-=======
->>>>>>> 599efda (Training from windows around nodules: unknown pixels, soft targets, nodules weighed alike, hard negatives mined)
 # Of the best epoch's row of the log.
 FACTS = (
     "loss", "val_dice", "val_nodule_dice", "val_sensitivity", "val_slice_sensitivity",

@@ -11,8 +11,13 @@ from lungseg.io.tables.schema import decoded
 
 # The parts of the split that a net learns from, or is chosen on.
 TAUGHT = ("train", "validation")
-# Settings of build-tables that choose scans and pictures; the rows themselves show the result.
-WHICH_SCANS = ("unannotated", "leave_out_suspect", "leave_out_misfits", "images", "masks")
+# Settings of build-tables that choose scans, pictures and nodule slices, and what these are taken
+# for; the rows themselves show the result.
+WHICH_SCANS = (
+    "unannotated", "leave_out_suspect", "leave_out_misfits", "images", "masks", "nodule_slices",
+    "slices_spacing_mm", "stretched_slices", "stretched_low_hu", "stretched_high_hu",
+    "stretched_pixel_mm", "stretched_gap_mm",
+)  # fmt: skip
 
 
 def learnt_from(target: str, folders: Mapping[str, Path]) -> str:
