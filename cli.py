@@ -12,6 +12,7 @@ import click
 from lungseg.core.errors import ConfigError
 from lungseg.core.json_file import json_text
 from lungseg.session.command_group import EXIT_STATUS, CommandGroup
+from lungseg.session.model_options import calibrate_options, pack_options, score_options
 from lungseg.session.options import (
     detect_options,
     device_option,
@@ -149,22 +150,7 @@ def models_saw(model: str, places: tuple[Path, ...], as_json: bool) -> None:
 
 @models.command("pack")
 @click.argument("model", metavar="NAME|FILE|WORK")
-@click.option("--name", required=True, help="What the packed net will be called.")
-@click.option(
-    "--scores",
-    type=click.Path(path_type=Path),
-    help="JSON of what was measured.  [default: as in the card that it has]",
-)
-@click.option(
-    "--facts",
-    type=click.Path(path_type=Path),
-    help="TOML of task, data, licences and limits.  [default: NAME.toml in OUT]",
-)
-@click.option(
-    "--out",
-    type=click.Path(file_okay=False, path_type=Path),
-    help="Folder.  [default: that of the nets that come with the package]",
-)
+@pack_options
 def models_pack(model: str, **options: Any) -> None:
     """Make a net small, and write its card, to ship it or to give it to others."""
     from lungseg.commands.pack_net import pack_net
@@ -172,6 +158,26 @@ def models_pack(model: str, **options: Any) -> None:
     given = {name: value for name, value in options.items() if value is not None}
     for line in pack_net(model, **given):
         click.echo(line)
+
+
+@models.command("score")
+@click.argument("model", metavar="[NAME|FILE|WORK]", default="nodules")
+@score_options
+def models_score(model: str, **options: Any) -> None:
+    """Score a nodule net per nodule, beside annotators, on patients that it has not seen."""
+    from lungseg.commands.score_nodules import score
+
+    click.echo(score(model, **options))
+
+
+@models.command("calibrate")
+@click.argument("model", metavar="NAME|FILE|WORK")
+@calibrate_options
+def models_calibrate(model: str, scores: Path, out: Path) -> None:
+    """Give a net the curve, of evaluate's SCORES.json, by which probabilities become shares."""
+    from lungseg.commands.calibrate_net import calibrate_net
+
+    click.echo(calibrate_net(model, scores, out))
 
 
 class _OneStage(click.Command):

@@ -1,6 +1,6 @@
 """Nodule candidates of a scan, by a trained net."""
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +14,7 @@ from lungseg.model.model_record import read_model_record
 from lungseg.model.nets import find_net
 from lungseg.ops.grid.resample import labels_to_grid
 from lungseg.ops.nodules.probability import from_stored, to_stored
+from lungseg.ops.scores.calibration import usable
 from lungseg.stages.find_nodules import FindNodules, nodules_in
 from lungseg.stages.predict import HowToPredict, Predict, check_fits, probability_of
 from lungseg.stages.segment_lungs import SegmentLungs
@@ -21,7 +22,7 @@ from lungseg.stages.write_detections import SEEN, described
 from lungseg.volume import HU, Volume
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class FoundCandidate(Detection):
     """One place that may be a nodule: scan, ``xyz_mm``, probability, ``diameter_mm``, and more.
 
@@ -119,12 +120,12 @@ def detect(ct: Volume[HU], model: Path | str = "nodules", **settings: Scalar) ->
     labels, candidates, threshold = nodules_in(stored, lungs.on_even_grid, params)
     mask = labels_to_grid(labels, ct.shape, ct.geometry)
     scan, patient = (ct.scan, ct.patient) if isinstance(ct, Scan) else ("", "")
-    rows = listed(scan, candidates)
+    rows = listed(scan, candidates, usable(record.calibration, asdict(params)))
     return Detections(
         candidates=tuple(
             FoundCandidate(
-                one.scan, one.xyz_mm, one.probability, one.diameter_mm, rank=told["rank"],
-                voxel_zyx=tuple(told["voxel_zyx"]), mean_hu=told["mean_hu"],
+                one.scan, one.xyz_mm, one.probability, one.diameter_mm, one.calibrated,
+                rank=told["rank"], voxel_zyx=tuple(told["voxel_zyx"]), mean_hu=told["mean_hu"],
                 mask_voxels=told["mask_voxels"],
             )
             for one, told in zip(rows, described(ct, mask, rows), strict=True)

@@ -37,7 +37,7 @@ PICTURES = "pictures"
 MADE_OF = ".made_of.json"
 FILES = (
     "patients.csv", "nodules.csv", "tables.h5", "model.keras", "candidates.csv", "scores.json",
-    "froc.png",
+    "froc.png", "reliability.png",
 )  # fmt: skip
 PATIENT_COLUMNS = ("patient", "scans", "part", "nodules")
 NODULE_COLUMNS = (
@@ -176,7 +176,7 @@ def _links(state: _State) -> dict[str, Path]:
     found: dict[str, Path] = {}
     for stage, names in (
         ("build-tables", ["tables.h5"]),
-        ("evaluate", ["scores.json", "froc.png"]),
+        ("evaluate", ["scores.json", "froc.png", "reliability.png"]),
     ):
         if state.done(stage):
             found |= {name: state.folder(stage) / name for name in names}

@@ -61,6 +61,11 @@ class ModelRecord:
         Parameters of `train`.
     packages
         Version of Keras and name of its backend.
+    threshold
+        Voxels of at least this probability are found, where it is scored nodule by nodule.
+    calibration
+        How likely a candidate of a score is a nodule, see `lungseg.ops.scores.calibration`; empty
+        where nobody has measured it.
     format
         Version of this record.
     """
@@ -88,6 +93,8 @@ class ModelRecord:
     scores: dict[str, float] = field(default_factory=dict)
     params: dict[str, Any] = field(default_factory=dict)
     packages: dict[str, str] = field(default_factory=dict)
+    threshold: float = 0.5
+    calibration: dict[str, Any] = field(default_factory=dict)
     format: int = FORMAT
 
     def part_of(self, patient: str, scan: str = "") -> str:
@@ -123,6 +130,18 @@ def write_model_record(record: ModelRecord, folder: Path) -> None:
             with zipfile.ZipFile(net, "a") as archive:
                 # Without a date, so that the same net is the same file.
                 archive.writestr(zipfile.ZipInfo(MEMBER), text)
+
+
+def copy_with_record(net: Path, record: ModelRecord, out: Path) -> None:
+    """Write the net's file `net` as `out`, with another record in it."""
+    text = json_text(dataclasses.asdict(record)) + "\n"
+    partial = out.with_name(f"{out.name}.partial")
+    with zipfile.ZipFile(net) as source, zipfile.ZipFile(partial, "w") as target:
+        for item in source.infolist():
+            if item.filename != MEMBER:
+                target.writestr(item, source.read(item), item.compress_type)
+        target.writestr(zipfile.ZipInfo(MEMBER), text)
+    partial.replace(out)
 
 
 def read_model_record(place: Path) -> ModelRecord:

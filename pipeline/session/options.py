@@ -47,7 +47,7 @@ def _settings_options(command: Command) -> Command:
         click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout."),
         click.option("-v", "--verbose", is_flag=True, help="Log what happens inside."),
     ]
-    return _with_options(command, options)
+    return with_options(command, options)
 
 
 def device_option(command: Command) -> Command:
@@ -85,7 +85,7 @@ def run_options(command: Command) -> Command:
             help="Net to predict with, from now on.  [default: the one trained last here]",
         ),
     ]
-    return work_option(_engine_options(_with_options(command, options)))
+    return work_option(_engine_options(with_options(command, options)))
 
 
 def _engine_options(command: Command) -> Command:
@@ -107,10 +107,11 @@ def _engine_options(command: Command) -> Command:
         click.option("--dry-run", is_flag=True, help="Say what would run, and why; run nothing."),
         click.option("--quiet", is_flag=True, help="No progress on stderr."),
     ]
-    return _with_options(command, options)
+    return with_options(command, options)
 
 
-def _with_options(command: Command, options: list[Command]) -> Command:
+def with_options(command: Command, options: list[Command]) -> Command:
+    """The command with these options, in their order."""
     return functools.reduce(lambda wrapped, option: option(wrapped), reversed(options), command)
 
 
@@ -139,7 +140,7 @@ def pairs_option(command: Command) -> Command:
             help="Folder of their masks: that of a.png is called a or a_mask.",
         ),
     ]
-    return _with_options(command, options)
+    return with_options(command, options)
 
 
 def with_pairs(options: dict[str, Any]) -> dict[str, Any]:
@@ -183,7 +184,7 @@ def hand_out_options(command: Command) -> Command:
             "--no-cache", is_flag=True, help="Remove lungseg-work in OUT when all is done."
         ),
     ]
-    return _with_options(_engine_options(_settings_options(command)), options)
+    return with_options(_engine_options(_settings_options(command)), options)
 
 
 def detect_options(command: Command) -> Command:
@@ -206,7 +207,7 @@ def detect_options(command: Command) -> Command:
             "--max-candidates", type=int, help="Of a scan, the likeliest.  [default: 100]"
         ),
     ]
-    return device_option(_with_options(command, options))
+    return device_option(with_options(command, options))
 
 
 def segment_options(command: Command) -> Command:
@@ -242,7 +243,7 @@ def segment_options(command: Command) -> Command:
             help="Folder of masks drawn by hand: score against them, into scores.json.",
         ),
     ]
-    return device_option(_with_options(command, options))
+    return device_option(with_options(command, options))
 
 
 def peek_options(command: Command) -> Command:
@@ -260,7 +261,7 @@ def peek_options(command: Command) -> Command:
             help="One row in so many, and all with a nodule.  [default: about 24 rows]",
         ),
     ]
-    return _with_options(command, options)
+    return with_options(command, options)
 
 
 def export_options(command: Command) -> Command:
@@ -310,4 +311,4 @@ def export_options(command: Command) -> Command:
         ),
         click.option("--force", is_flag=True, help="Overwrite files that are there already."),
     ]
-    return _with_options(command, options)
+    return with_options(command, options)

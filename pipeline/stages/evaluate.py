@@ -8,6 +8,7 @@ writes  scores.json      all scores, their definitions, and which scans and mode
         per_nodule.csv   one line per nodule of the truth, hit or missed
         froc.csv         the whole FROC curve
         froc.png         the curve from 1/8 to 8 false positives per scan, and its 95 % band
+        reliability.png  share of nodules among candidates, by their probability
 
 `DEFINITIONS`, which is written into scores.json, says what each score means. Only annotated scans
 are scored. A candidate on a nodule of too few readers, or on one of LIDC's other marks, counts
@@ -29,9 +30,10 @@ from lungseg.core.record import read_record
 from lungseg.core.stage import DatasetInputs, DatasetStage, Facts, Params, param
 from lungseg.io.annotations.nodule_list import UNANNOTATED, read_nodules
 from lungseg.io.results.candidate_list import NAME, read_detections, write_detections
-from lungseg.io.results.plots import Curve, write_froc
+from lungseg.io.results.plots import Curve, write_calibration, write_froc
 from lungseg.io.results.score_files import Scored, write_scores, write_tables
 from lungseg.io.volumes import volume_file
+from lungseg.ops.scores.calibration import METHODS, calibration_scores
 from lungseg.ops.scores.counts import Counts, Tally
 from lungseg.ops.scores.definitions import DEFINITIONS
 from lungseg.ops.scores.detection import (
@@ -68,6 +70,11 @@ class Evaluate(Params):
     )
     bootstraps: int = param(1000, "bootstrap samples for the 95 % intervals", ge=0, le=100_000)
     seed: int = param(1, "seed of the bootstrap samples", ge=0)
+    calibration: str = param(
+        "platt",
+        "how the curve is fitted that `models calibrate` may put into the net",
+        choices=METHODS,
+    )
 
 
 @dataclass(frozen=True)
@@ -108,6 +115,7 @@ def run(params: Evaluate, inputs: DatasetInputs, out: Path) -> Facts:
         [scan.hits for scan in scored], curve, samples[:, : len(RATES)], reason
     )
     segmentation = segmentation_scores(scored, tally, reason)
+    calibration = calibration_of(params, candidates, inputs, chosen)
     document = {
         "scans": len(scored),
         "patients": len({scan.patient for scan in scored}),
@@ -124,12 +132,14 @@ def run(params: Evaluate, inputs: DatasetInputs, out: Path) -> Facts:
         "consensus_level": params.consensus_level,
         "detection": detection,
         "segmentation": segmentation,
+        "calibration": calibration,
         "definitions": DEFINITIONS,
     }
     write_scores(document, out / "scores.json")
     write_detections([d for scan in scored for d in scan.detections], out / NAME)
     write_tables(scored, curve, out)
     plot(curve, samples[:, len(RATES) :], _title(document, reason), out / "froc.png")
+    write_calibration(calibration, out / "reliability.png")
     return _facts(document)
 
 
@@ -319,6 +329,25 @@ def plot(curve: Froc, samples: FloatArray, title: str, path: Path) -> None:
         high=np.array([high for _, high in known]) if whole else None,
     )
     write_froc(band, list(zip(RATES, curve.at(), strict=True)), title, path)
+
+
+def calibration_of(
+    params: Evaluate, candidates: ScoredCandidates, inputs: DatasetInputs, chosen: Chosen
+) -> dict[str, Any] | None:
+    """How far candidates' probabilities are shares of nodules; None without a scored scan."""
+    net = net_of(inputs)
+    if net is None or not chosen.scans:
+        return None
+    folders = inputs.scans[next(iter(chosen.scans))]
+    told = {
+        "parts": sorted(set(chosen.scans.values())),
+        "scans": len(chosen.scans),
+        "net_sha256": net.get("sha256"),
+    }
+    settings = read_record(folders["find-nodules"]).params
+    return calibration_scores(
+        candidates, net.get("calibration", {}), settings, params.calibration, told
+    )
 
 
 def _title(document: Mapping[str, Any], reason: str | None) -> str:

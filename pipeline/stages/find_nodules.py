@@ -1,8 +1,9 @@
 """Find nodules: probability per voxel -> candidates in world coordinates, masks on both grids.
 
 reads   ingest/ct.h5 (its grid), resample/ct.h5 (its grid), segment-lungs/lungs.h5,
-        predict/probability.h5
-writes  candidates.csv      LUNA16's columns and a diameter; most probable first
+        predict/probability.h5, predict/net.json
+writes  candidates.csv      LUNA16's columns, a diameter, and the calibrated probability where the
+                            net knows it for these settings; most probable first
         nodules.h5          uint16, working grid; label k is the mask of the k-th candidate
         nodules_source.h5   the same on the source grid
 
@@ -13,6 +14,8 @@ more false positives and leave the segmentation as it is. Each label keeps its v
 grid, however thick the slices.
 """
 
+import dataclasses
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,6 +35,7 @@ from lungseg.ops.nodules.candidates import (
     find_candidates,
     two_means_threshold,
 )
+from lungseg.ops.scores.calibration import usable
 from lungseg.volume import AnyVolume, Volume
 
 
@@ -139,7 +143,8 @@ def run(params: FindNodules, inputs: Mapping[str, Path], out: Path) -> Facts:
                 f"resampled scan {grid}; make them again with --force"
             )
     labels, candidates, threshold = nodules_in(probability, lungs, params)
-    write_candidates(scan, candidates, out / NAME)
+    known = json.loads((inputs["predict"] / "net.json").read_text("utf-8")).get("calibration", {})
+    write_candidates(scan, candidates, out / NAME, usable(known, dataclasses.asdict(params)))
     volume_file.write(labels, out / "nodules.h5")
     shape, geometry = volume_file.read_geometry(inputs["ingest"] / "ct.h5")
     volume_file.write(labels_to_grid(labels, shape, geometry), out / "nodules_source.h5")
@@ -156,7 +161,7 @@ def run(params: FindNodules, inputs: Mapping[str, Path], out: Path) -> Facts:
 
 STAGE = ScanStage(
     name="find-nodules",
-    version=1,
+    version=2,
     help="turn probabilities into masks and candidates with world coordinates",
     params=FindNodules,
     needs=("ingest", "resample", "segment-lungs", "predict"),

@@ -110,13 +110,14 @@ def run(params: Predict, inputs: Mapping[str, Path], out: Path) -> Facts:
     }
 
 
-def net_told(model: Path, record: ModelRecord) -> dict[str, str | int]:
+def net_told(model: Path, record: ModelRecord) -> dict[str, Any]:
     """Which net this is, for those who score what it predicts."""
     return {
         "sha256": identity_of_path(model, "model"),
         "split_hash": record.split_hash,
         "table_fingerprint": record.table_fingerprint,
         "best_epoch": record.best_epoch,
+        "calibration": record.calibration,
     }
 
 
@@ -210,7 +211,7 @@ def slab_windows(lungs: npt.NDArray[np.generic], z_index: IndexArray) -> list[Sl
 
 STAGE = ScanStage(
     name="predict",
-    version=3,
+    version=2,
     help="probability of nodule in every voxel of the lungs' slices",
     params=Predict,
     needs=("resample", "segment-lungs"),

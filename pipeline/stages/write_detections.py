@@ -85,6 +85,7 @@ def described(
             {
                 "rank": rank,
                 "probability": round(one.probability, 6),
+                "calibrated": one.calibrated,
                 "world_xyz_mm": [round(mm, 3) for mm in one.xyz_mm],
                 "voxel_zyx": [z, y, x],
                 "diameter_mm": round(one.diameter_mm, 3),

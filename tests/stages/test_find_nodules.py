@@ -1,6 +1,7 @@
 """Find nodules, from probabilities made by hand, on scans in any orientation."""
 
 import csv
+import dataclasses
 import json
 
 import numpy as np
@@ -10,6 +11,7 @@ from lungseg.core.errors import ConfigError, ScanError
 from lungseg.io.results.candidate_list import read_detections
 from lungseg.io.volumes import volume_file
 from lungseg.ops.grid.resample import working_grid
+from lungseg.ops.scores.calibration import Calibration, kept
 from lungseg.stages.find_nodules import STAGE, FindNodules
 from lungseg.volume import Geometry, Volume
 
@@ -37,6 +39,7 @@ def scan(tmp_path, direction=FLIPPED, peak=0.9, lungs=1):
     volume_file.write(Volume(np.zeros(shape, np.int16), source), folders["ingest"] / "ct.h5")
     probability = Volume(np.rint(p * 65535).astype(np.uint16), grid)
     volume_file.write(probability, folders["predict"] / "probability.h5")
+    (folders["predict"] / "net.json").write_text(json.dumps({"calibration": {}}))
     volume_file.write(probability.like(np.zeros(size, np.int16)), folders["resample"] / "ct.h5")
     mask = probability.like(np.full(size, lungs, np.uint8))
     volume_file.write(mask, folders["segment-lungs"] / "lungs.h5")
@@ -74,7 +77,15 @@ def test_the_csv_is_in_luna16s_form(tmp_path):
     STAGE.run(FindNodules(), folders, out)
     with (out / "candidates.csv").open(newline="") as file:
         header, first, _ = csv.reader(file)
-    assert header == ["seriesuid", "coordX", "coordY", "coordZ", "probability", "diameter_mm"]
+    assert header == [
+        "seriesuid",
+        "coordX",
+        "coordY",
+        "coordZ",
+        "probability",
+        "diameter_mm",
+        "calibrated",
+    ]
     assert first[0] == "1.2.3"
     assert float(first[4]) == pytest.approx(0.9, abs=1e-4)
 
@@ -119,3 +130,15 @@ def test_settings_that_contradict_each_other_are_refused():
         FindNodules(candidate_threshold=0.6)
     with pytest.raises(ConfigError, match="min_diameter_mm 60 must be below max_diameter_mm 60"):
         FindNodules(min_diameter_mm=60.0)
+
+
+def test_what_the_net_knows_of_scores_stands_beside_them_if_it_is_of_these_settings(tmp_path):
+    folders, out, _ = scan(tmp_path)
+    curve = Calibration((0.0, 0.9, 1.0), (0.0, 0.5, 1.0))
+    entry = kept(curve, "platt", dataclasses.asdict(FindNodules()), {})
+    (folders["predict"] / "net.json").write_text(json.dumps({"calibration": entry}))
+    STAGE.run(FindNodules(), folders, out)
+    found = read_detections(out / "candidates.csv")
+    assert [d.calibrated for d in found] == pytest.approx([0.5, 0.4], abs=1e-3)
+    STAGE.run(FindNodules(score="max"), folders, out)
+    assert [d.calibrated for d in read_detections(out / "candidates.csv")] == [None, None]

@@ -156,6 +156,7 @@ def test_it_writes_sixteen_bits_on_the_working_grid(folders, scan):
     assert json.loads((out / "net.json").read_text()) == {
         "sha256": hashlib.sha256(Path(net).read_bytes()).hexdigest(),
         "split_hash": "s", "table_fingerprint": "t", "best_epoch": 1,
+        "calibration": {},
     }  # fmt: skip
 
 

@@ -37,6 +37,7 @@ SCANS = "scans.csv"
 COLUMNS = (
     "seriesuid", "coordX", "coordY", "coordZ", "probability", "patient", "diameter_mm",
     "voxel_z", "voxel_y", "voxel_x", "mean_hu", "threshold", "picture", "rank", "seen",
+    "calibrated",
 )  # fmt: skip
 SCAN_COLUMNS = (
     "scan", "patient", "source", "candidates", "nodules", "best_probability", "seen", "lungs",
@@ -169,6 +170,7 @@ def _candidate_rows(one: Outcome) -> Iterator[Row]:
             "picture": one.files.get(f"_nodule{item['rank']:02d}.png", ""),
             "rank": item["rank"],
             "seen": told["seen"],
+            "calibrated": "" if item["calibrated"] is None else item["calibrated"],
         }
 
 

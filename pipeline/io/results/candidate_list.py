@@ -1,4 +1,4 @@
-"""Candidates on disk: the CSV that LUNA16 scores, with one more column, diameter_mm."""
+"""Candidates on disk: the CSV that LUNA16 scores, with two more columns."""
 
 import csv
 from collections.abc import Iterable, Sequence
@@ -7,35 +7,47 @@ from pathlib import Path
 
 from lungseg.core.errors import DataError
 from lungseg.ops.nodules.candidates import Candidate
+from lungseg.ops.scores.calibration import Calibration
 from lungseg.volume import Triple
 
 NAME = "candidates.csv"
 _DIGITS, _DIGITS_MM = 6, 3
-COLUMNS = ("seriesuid", "coordX", "coordY", "coordZ", "probability", "diameter_mm")
+COLUMNS = ("seriesuid", "coordX", "coordY", "coordZ", "probability", "diameter_mm", "calibrated")
 
 
 @dataclass(frozen=True)
 class Detection:
-    """One row: a candidate of a scan; `xyz_mm` in world mm."""
+    """One row: a candidate of a scan; `xyz_mm` in world mm.
+
+    `calibrated` is the share of candidates with this probability that are nodules, where the net
+    knows it.
+    """
 
     scan: str
     xyz_mm: Triple
     probability: float
     diameter_mm: float
+    calibrated: float | None = None
 
 
-def write_candidates(scan: str, candidates: Iterable[Candidate], path: Path) -> None:
+def write_candidates(
+    scan: str, candidates: Iterable[Candidate], path: Path, calibration: Calibration | None = None
+) -> None:
     """Write the candidates of one scan, in their order."""
-    write_detections(listed(scan, candidates), path)
+    write_detections(listed(scan, candidates, calibration), path)
 
 
-def listed(scan: str, candidates: Iterable[Candidate]) -> list[Detection]:
+def listed(
+    scan: str, candidates: Iterable[Candidate], calibration: Calibration | None = None
+) -> list[Detection]:
     """The candidates of one scan as they are read again from their list: rounded."""
     rows = []
     for c in candidates:
         x, y, z = (round(mm, _DIGITS_MM) for mm in c.xyz_mm)
         diameter_mm = round(c.diameter_mm, _DIGITS_MM)
-        rows.append(Detection(scan, (x, y, z), round(c.probability, _DIGITS), diameter_mm))
+        known = None if calibration is None else round(float(calibration.of(c.probability)), 6)
+        p = round(c.probability, _DIGITS)
+        rows.append(Detection(scan, (x, y, z), p, diameter_mm, known))
     return rows
 
 
@@ -48,7 +60,8 @@ def write_detections(detections: Sequence[Detection], path: Path) -> None:
             x, y, z = d.xyz_mm
             rows.writerow(
                 (d.scan, *(f"{mm:.{_DIGITS_MM}f}" for mm in (x, y, z)),
-                 f"{d.probability:.{_DIGITS}f}", f"{d.diameter_mm:.{_DIGITS_MM}f}")
+                 f"{d.probability:.{_DIGITS}f}", f"{d.diameter_mm:.{_DIGITS_MM}f}",
+                 "" if d.calibrated is None else f"{d.calibrated:.{_DIGITS}f}")
             )  # fmt: skip
 
 
@@ -80,4 +93,5 @@ def _detection(row: dict[str, str]) -> Detection:
         xyz_mm=(float(row["coordX"]), float(row["coordY"]), float(row["coordZ"])),
         probability=float(row["probability"]),
         diameter_mm=float(row.get("diameter_mm") or "nan"),
+        calibrated=float(row["calibrated"]) if row.get("calibrated") else None,
     )

@@ -1,8 +1,9 @@
 """Plots as PNG, by matplotlib."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -44,6 +45,41 @@ def write_froc(curve: Curve, points: Sequence[tuple[float, float]], title: str, 
     axes.set_ylim(0, 1.02)
     axes.set_xlabel("false positives per scan")
     axes.set_ylabel("sensitivity")
+    axes.set_title(title, fontsize=9)
+    axes.grid(alpha=0.3)
+    figure.savefig(path, metadata={"Software": None})
+
+
+def write_calibration(calibration: Mapping[str, Any] | None, path: Path) -> None:
+    """Plot the share of nodules over the candidates' score, and over the calibrated one.
+
+    Parameters
+    ----------
+    calibration
+        As `lungseg.ops.scores.calibration.calibration_scores` makes it; None leaves the axes empty.
+    path
+        The PNG.
+    """
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(4.6, 4.6), dpi=110, layout="constrained")
+    FigureCanvasAgg(figure)
+    axes = figure.add_subplot()
+    axes.plot([0, 1], [0, 1], color="0.6", linestyle="--", linewidth=1)
+    errors = []
+    for name, colour in (("score", "#0072b2"), ("calibrated", "#d55e00")):
+        one = calibration[name] if calibration else None
+        if one and one["predicted"]:
+            axes.plot(one["predicted"], one["observed"], "o-", color=colour, label=name)
+            errors.append(f"{name} {one['ece']:.3f}")
+    if errors:
+        axes.legend(loc="upper left", fontsize=9)
+    axes.set_xlim(0, 1)
+    axes.set_ylim(0, 1)
+    axes.set_xlabel("probability of the candidate")
+    axes.set_ylabel("share of nodules")
+    title = "expected calibration error: " + ", ".join(errors) if errors else "no candidates"
     axes.set_title(title, fontsize=9)
     axes.grid(alpha=0.3)
     figure.savefig(path, metadata={"Software": None})

@@ -44,7 +44,7 @@ class Scored:
 
 def write_scores(document: Mapping[str, Any], path: Path) -> None:
     """Write scores as JSON; numbers to six digits, NaN as null."""
-    write_json(_plain(document), path)
+    write_json(plain(document), path)
 
 
 def write_rows(columns: Sequence[str], rows: Sequence[Sequence[Any]], path: Path) -> None:
@@ -53,17 +53,18 @@ def write_rows(columns: Sequence[str], rows: Sequence[Sequence[Any]], path: Path
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(columns)
         writer.writerows(
-            [["" if (v := _plain(cell)) is None else v for cell in row] for row in rows]
+            [["" if (v := plain(cell)) is None else v for cell in row] for row in rows]
         )
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
+    """What JSON can hold: numbers to six digits, NaN as None, arrays' numbers as Python's."""
     if isinstance(value, Mapping):
-        return {str(name): _plain(part) for name, part in value.items()}
+        return {str(name): plain(part) for name, part in value.items()}
     if isinstance(value, list | tuple):
-        return [_plain(part) for part in value]
+        return [plain(part) for part in value]
     if hasattr(value, "item"):
-        return _plain(value.item())
+        return plain(value.item())
     if isinstance(value, float):
         return round(value, 6) if math.isfinite(value) else None
     return value

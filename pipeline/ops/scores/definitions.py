@@ -14,6 +14,10 @@ DEFINITIONS = {
     "beyond its end",
     "cpm": "mean of sensitivity_at 1/8, 1/4, 1/2, 1, 2, 4 and 8",
     "interval": "2.5 % and 97.5 % quantile over draws of as many scans with replacement",
+    "calibration": "share of nodules among hits and false positives (duplicates and ignored left "
+    "out), in ten bins of a tenth of probability; ece: mean distance of a bin's mean probability "
+    "and its share of nodules, weighted by candidates; score: the candidate's probability as it "
+    "is, calibrated: by the curve that the net keeps; fitted: the curve that fits these candidates",
     "target": "voxels of a nodule that at least consensus_level of its readers included; every "
     "other voxel with a vote is left out of the count",
     "marked": "voxels of find-nodules' masks, on the working grid, the whole of it",

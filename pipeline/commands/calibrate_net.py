@@ -1,0 +1,61 @@
+"""Calibrate a net: the curve that `evaluate` fitted goes into the net's own record."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from lungseg.core.errors import ConfigError, DataError
+from lungseg.model.model_record import copy_with_record, read_model_record
+from lungseg.model.nets import find_net
+
+
+def calibrate_net(name: str, scores: Path, out: Path) -> str:
+    """Write the net with the curve of `scores` as `out`; what was done, for a person.
+
+    Parameters
+    ----------
+    name
+        The net: a name, a file, or a work folder.
+    scores
+        ``scores.json`` of `evaluate`.
+    out
+        File of the net with the curve.
+
+    Raises
+    ------
+    ConfigError
+        If there is no such net, or `out` is the net itself, which others may rely on.
+    DataError
+        If `scores` tells no curve, or one of patients that the net was trained on.
+    """
+    file = find_net(name)
+    if out.exists() and out.resolve() == file.resolve():
+        raise ConfigError(f"{out} is the net itself; name another file for the calibrated one")
+    curve = _curve_of(scores)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    copy_with_record(file, replace(read_model_record(file), calibration=curve), out)
+    parts = " and ".join(curve["parts"])
+    return (
+        f"{out}  calibrated ({curve['method']}) on {curve['candidates']} candidates, "
+        f"{curve['hits']} of them nodules, in {curve['scans']} scans of {parts} patients"
+    )
+
+
+def _curve_of(scores: Path) -> dict[str, Any]:
+    try:
+        told = json.loads(scores.read_text("utf-8"))
+        seen, calibration = told["includes_training_patients"], told["calibration"]
+        curve = calibration["fitted"] if calibration else None
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise DataError(
+            f"{scores} is no scores.json of this version's evaluate ({error}); run it again"
+        ) from error
+    if seen:
+        raise DataError(
+            f"{scores} is of patients that the net was trained on: what it scores them says "
+            "nothing of others; score validation patients (predict.part and evaluate.part)"
+        )
+    if not curve:
+        raise DataError(f"{scores} has too few hits or false positives to fit a curve to")
+    return dict(curve)

@@ -1,0 +1,96 @@
+"""Options of `models` and its subcommands that are more than a name."""
+
+from pathlib import Path
+
+import click
+
+from lungseg.session.options import Command, device_option, with_options
+
+
+def score_options(command: Command) -> Command:
+    """Slices with several annotators, and how a net is scored on them: `models score`."""
+    options = [
+        click.option(
+            "--slices",
+            "folder",
+            required=True,
+            type=click.Path(exists=True, file_okay=False, path_type=Path),
+            help="Folder of slices around nodules, with slices.csv.",
+        ),
+        click.option(
+            "--out",
+            type=click.Path(dir_okay=False, path_type=Path),
+            help="Write all scores as JSON, and a CSV of the same name with a line per nodule.",
+        ),
+        click.option(
+            "--pictures",
+            type=click.Path(file_okay=False, path_type=Path),
+            help="Folder for pictures of the best, the median and the ten worst nodules.",
+        ),
+        click.option(
+            "--part",
+            type=click.Choice(["test", "validation", "train", "all"]),
+            default="test",
+            show_default=True,
+            help="Whose nodules, by what the net has seen; test: of patients it has not.",
+        ),
+        click.option(
+            "--patients",
+            type=click.Path(exists=True, dir_okay=False, path_type=Path),
+            help="CSV of patients to score: one a line, or those that a column part calls test.",
+        ),
+        click.option(
+            "--threshold",
+            type=click.FloatRange(0, 1, min_open=True),
+            help="Voxels at least this probable are found.  [default: the net's own]",
+        ),
+        click.option("--mirrors", is_flag=True, help="Mean of four mirrored answers."),
+        click.option(
+            "--bootstraps",
+            "draws",
+            type=click.IntRange(min=0),
+            default=1000,
+            show_default=True,
+            help="Draws of patients for the 95 % intervals.",
+        ),
+        click.option("--seed", type=int, default=1, show_default=True, help="Of the draws."),
+        click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout."),
+    ]
+    return device_option(with_options(command, options))
+
+
+def calibrate_options(command: Command) -> Command:
+    """Where the curve comes from, and where the net goes: `models calibrate`."""
+    options = [
+        click.argument("scores", type=click.Path(exists=True, dir_okay=False, path_type=Path)),
+        click.option(
+            "--out",
+            required=True,
+            type=click.Path(dir_okay=False, path_type=Path),
+            help="File of the net with the curve.",
+        ),
+    ]
+    return with_options(command, options)
+
+
+def pack_options(command: Command) -> Command:
+    """What a packed net is called, and what its card tells: `models pack`."""
+    options = [
+        click.option("--name", required=True, help="What the packed net will be called."),
+        click.option(
+            "--scores",
+            type=click.Path(path_type=Path),
+            help="JSON of what was measured.  [default: as in the card that it has]",
+        ),
+        click.option(
+            "--facts",
+            type=click.Path(path_type=Path),
+            help="TOML of task, data, licences and limits.  [default: NAME.toml in OUT]",
+        ),
+        click.option(
+            "--out",
+            type=click.Path(file_okay=False, path_type=Path),
+            help="Folder.  [default: that of the nets that come with the package]",
+        ),
+    ]
+    return with_options(command, options)
