@@ -50,7 +50,7 @@ from lungseg.stages.resample import Resample, on_working_grid
 from lungseg.stages.segment_lungs import SegmentLungs
 from lungseg.volume import AnyVolume, Geometry
 
-MODULES = (outside_air, airways, find, dense_lung, left_right, shape, outline, verdict)
+MODULES = (outside_air, airways, bowel_gas, find, dense_lung, left_right, shape, outline, verdict)
 # Labels, lengths in blocks that follow from the grid, and what defines HU.
 NO_ANATOMY = {"RIGHT", "LEFT", "FACES", "EDGES", "UNIT", "PURE_AIR_HU"}
 ON_THE_HU_SCALE = {

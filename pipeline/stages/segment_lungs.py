@@ -7,7 +7,8 @@ writes  lungs.h5                    uint8: 0, 1 right lung, 2 left lung
 2-means on the HU histogram separates air from tissue. Air with the body around it in its own axial
 slice is inside the patient, so neither a trachea open at the top nor a lung cut by the picture's
 border does harm. Trachea and main bronchi are grown from tubes between the lungs and removed; what
-remains and is not bowel gas is lung. Right and left are separated along the path of least lung from
+remains and is not bowel gas is lung. Gas that a thin diaphragm joins to a lung is a smooth pocket of
+pure air with no lung below and little around; bullae have lung on more sides. Right and left are separated along the path of least lung from
 front to back. Closing with a small ball adds vessels, with a large one nodules on the chest wall.
 All this is done on blocks of 2 mm; the outline is then found voxel by voxel.
 """
@@ -143,7 +144,7 @@ def run(params: SegmentLungs, inputs: Mapping[str, Path], out: Path) -> Facts:
 
 STAGE = ScanStage(
     name="segment-lungs",
-    version=1,
+    version=2,
     help="find the lungs, right and left, without trachea and main bronchi",
     params=SegmentLungs,
     needs=("resample",),

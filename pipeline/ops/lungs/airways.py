@@ -11,6 +11,8 @@ from lungseg.volume import Box, HuArray, MaskArray, Triple
 
 # A trachea's or main bronchus's cross-section, cut straight or along, mm2.
 SECTION_MM2 = (25.0, 800.0)
+# Pieces that touch from slice to slice and together cover more than this are emphysema, mm2.
+SPREAD_MM2 = 1000.0
 # Farthest distance of a tube from the middle of the chest, mm; the long tubes below are exempt.
 MIDDLE_MM = 45.0
 # Shortest tube, mm, unless the scan itself is shorter.
@@ -93,7 +95,8 @@ def _tubes(ct: HuArray, inside: MaskArray, air_hu: float, spacing_mm: Triple) ->
     area = sizes(pieces, count) * spacing_mm[1] * spacing_mm[2]
     fits = (area >= SECTION_MM2[0]) & (area <= SECTION_MM2[1])
     fits[0] = False
-    candidates, n = components(fits[pieces], connectivity=26)
+    thin, doubted = _without_spread(fits[pieces], spacing_mm)
+    candidates, n = components(thin, connectivity=26)
     if n == 0:
         return np.zeros_like(inside)
     import cc3d
@@ -115,7 +118,9 @@ def _tubes(ct: HuArray, inside: MaskArray, air_hu: float, spacing_mm: Triple) ->
         # picture of one lung ends, thinly walled.
         core_hu = float(np.percentile(ct[box][tube], 25)) - air_hu
         long = length_mm > LONG_MM and core_hu < PURE_HU
-        if length_mm < shortest or not (long or off_mm <= MIDDLE_MM):
+        # In emphysema, too, the trachea is a long tube; short ones there are holes in the lung.
+        near = off_mm <= MIDDLE_MM and not doubted[box][tube].any()
+        if length_mm < shortest or not (long or near):
             continue
         chosen[label] = (
             core_hu < CORE_HU
@@ -123,6 +128,23 @@ def _tubes(ct: HuArray, inside: MaskArray, air_hu: float, spacing_mm: Triple) ->
             and _shell_hu(ct, tube, box, spacing_mm) > SHELL_ABOVE_HU[int(long)]
         )
     return chosen[candidates]
+
+
+def _without_spread(pieces: MaskArray, spacing_mm: Triple) -> tuple[MaskArray, MaskArray]:
+    """`pieces` less the slices where those that hang together are too wide; what hung there."""
+    labels, count = components(pieces, connectivity=26)
+    z, y, x = np.nonzero(pieces)
+    label = labels[z, y, x].astype(np.intp)
+    cell = label * len(pieces) + z
+    area = np.bincount(cell, minlength=(count + 1) * len(pieces)) * spacing_mm[1] * spacing_mm[2]
+    spread = area[cell] > SPREAD_MM2
+    if not spread.any():
+        return pieces, np.zeros_like(pieces)
+    wide = np.zeros(count + 1, bool)
+    wide[label[spread]] = True
+    thin = pieces.copy()
+    thin[z[spread], y[spread], x[spread]] = False
+    return thin, thin & wide[labels]
 
 
 def _hangs(tube: MaskArray, lung: MaskArray, box: Box) -> bool:

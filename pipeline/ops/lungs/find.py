@@ -10,6 +10,7 @@ from lungseg.ops.grid.boxes import bounding_box
 from lungseg.ops.grid.histogram import hu_counts, two_means
 from lungseg.ops.grid.morphology import Components, components, erode_mm
 from lungseg.ops.lungs.airways import Airways, find_airways
+from lungseg.ops.lungs.bowel_gas import bowel_gas
 from lungseg.ops.lungs.dense_lung import dense_lung
 from lungseg.ops.lungs.left_right import LEFT, RIGHT, Sides, separate_sides
 from lungseg.ops.lungs.outline import CoarseLungs, outlined
@@ -138,14 +139,21 @@ def find_lungs(
     box = bounding_box(air.inside, margin) or (slice(0, 1), slice(0, 1), slice(0, 1))
     coarse, inside = np.ascontiguousarray(coarse[box]), np.ascontiguousarray(air.inside[box])
     airways = find_airways(coarse, inside, air.air_hu, spacing_mm)
+    airways_ml = float(np.count_nonzero(airways.lumen)) * float(np.prod(spacing_mm)) / 1000
     parts = _parts(coarse, inside & ~airways.wall, air.air_hu, spacing_mm)
-    dark = _lungs_of(parts, settings.smallest_lung_ml)
+    dark, gas = _lungs_of(parts, settings.smallest_lung_ml)
+    joined = bowel_gas(coarse, dark, air.air_hu, spacing_mm)
+    if joined.any():
+        parts = _parts(coarse, inside & ~airways.wall & ~joined, air.air_hu, spacing_mm)
+        dark, gas = _lungs_of(parts, settings.smallest_lung_ml)
+    gas |= joined
+    not_lung = Airways(airways.lumen | gas, airways.wall | gas)
     edge_hu = max(threshold, (float(np.median(coarse[dark])) + tissue_hu) / 2)
-    dark |= dense_lung(coarse, dark, airways.wall, spacing_mm)
+    dark |= dense_lung(coarse, dark, not_lung.wall, spacing_mm)
     closed = _closed(
-        coarse, separate_sides(coarse, dark, spacing_mm), airways, spacing_mm, settings
+        coarse, separate_sides(coarse, dark, spacing_mm), not_lung, spacing_mm, settings
     )
-    found = CoarseLungs(dark=dark, closed=closed, airways=airways.lumen)
+    found = CoarseLungs(dark=dark, closed=closed, airways=not_lung.lumen)
     zoom = Zoom(ct.shape, factors)
     fine = zoom.fine_box(box)
     labels = np.zeros(ct.shape, np.uint8)
@@ -157,7 +165,6 @@ def find_lungs(
         settings.rim_mm,
         ct.spacing_mm,
     )
-    airways_ml = float(np.count_nonzero(airways.lumen)) * float(np.prod(spacing_mm)) / 1000
     return Lungs(ct.like(labels), threshold, airways_ml)
 
 
@@ -169,12 +176,15 @@ class _Parts:
     ----------
     lung_ml
         Volume of what may be lung; 0 for the background and for gas.
+    large
+        Whether it is more than a crumb.
     z_box, z_middle
         First and last slice, and centre, in slices.
     """
 
     labels: Components
     lung_ml: FloatArray
+    large: MaskArray
     z_box: list[tuple[int, int]]
     z_middle: FloatArray
 
@@ -201,11 +211,15 @@ def _parts(ct: HuArray, inside: MaskArray, air_hu: float, spacing_mm: Triple) ->
         # No bowel holds as much: these lungs have emphysema, or the scanner is badly calibrated.
         lung_ml = np.where(gas_ml > LUNG_OF_GAS_ML, gas_ml, 0.0)
     z_box = [(int(box[0].start), int(box[0].stop)) for box in boxes]
-    return _Parts(labels, lung_ml, z_box, stats["centroids"][:, 0])
+    large = (lung_ml + gas_ml) > 0
+    return _Parts(labels, lung_ml, large, z_box, stats["centroids"][:, 0])
 
 
-def _lungs_of(parts: _Parts, smallest_lung_ml: float) -> MaskArray:
-    """Parts that are lung: the largest, those of its kind, and smaller ones not far below."""
+def _lungs_of(parts: _Parts, smallest_lung_ml: float) -> tuple[MaskArray, MaskArray]:
+    """Parts that are lung: the largest, those of its kind, and smaller ones not far below; and gas.
+
+    Gas are all other parts but crumbs.
+    """
     main = int(np.argmax(parts.lung_ml))
     first, last = parts.z_box[main]
     kept: MaskArray = parts.lung_ml > PART_SHARE * parts.lung_ml[main]
@@ -218,7 +232,7 @@ def _lungs_of(parts: _Parts, smallest_lung_ml: float) -> MaskArray:
             f"threshold, against at least {smallest_lung_ml:g} ml; is this a chest CT, in "
             "Hounsfield units? For a small or short one lower smallest_lung_ml"
         )
-    return kept[parts.labels]
+    return kept[parts.labels], (parts.large & ~kept)[parts.labels]
 
 
 def _closed(
