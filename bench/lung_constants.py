@@ -32,6 +32,7 @@ from lungseg.io.sources.index import find_scans
 from lungseg.ops.grid.resample import to_grid
 from lungseg.ops.lungs import (
     airways,
+    bowel_gas,
     dense_lung,
     find,
     left_right,

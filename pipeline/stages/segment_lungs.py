@@ -7,9 +7,10 @@ writes  lungs.h5                    uint8: 0, 1 right lung, 2 left lung
 2-means on the HU histogram separates air from tissue. Air with the body around it in its own axial
 slice is inside the patient, so neither a trachea open at the top nor a lung cut by the picture's
 border does harm. Trachea and main bronchi are grown from tubes between the lungs and removed; what
-remains and is not bowel gas is lung. Gas that a thin diaphragm joins to a lung is a smooth pocket of
-pure air with no lung below and little around; bullae have lung on more sides. Right and left are separated along the path of least lung from
-front to back. Closing with a small ball adds vessels, with a large one nodules on the chest wall.
+remains and is not bowel gas is lung. Gas that a thin diaphragm joins to a lung is a smooth pocket
+of pure air with no lung below and little around; bullae have lung on more sides. Right and left are
+separated along the path of least lung from front to back. Closing with a small ball adds vessels,
+with a large one nodules on the chest wall.
 All this is done on blocks of 2 mm; the outline is then found voxel by voxel.
 """
 

@@ -42,9 +42,7 @@ def test_without_the_search_for_gas_those_phantoms_would_be_wrong(monkeypatch):
     assert (organ(phantom, "gas") & lungs).sum() * phantom.ct.voxel_ml > 200
 
 
-@pytest.mark.parametrize(
-    "name", ["giant-bulla", "bulla-on-diaphragm", "emphysema"]
-)
+@pytest.mark.parametrize("name", ["giant-bulla", "bulla-on-diaphragm", "emphysema"])
 def test_bullae_and_emphysema_stay_lung(name):
     phantom = case(name)
     lungs = find_lungs(phantom.ct).labels.array > 0
