@@ -182,7 +182,7 @@ def _group_rows(
 ) -> ScanRows:
     needed = group.pixels(spacing_mm)
     if needed > size:
-        raise Misfit(-(-needed // MULTIPLE) * MULTIPLE, "the windows")
+        raise Misfit(-(-needed // MULTIPLE) * MULTIPLE, "the window")
     return group_rows(group, size, spacing_mm, clip, _target(params))
 
 

@@ -4,6 +4,7 @@ Windows of one series that overlap are joined, so that a place is shown once and
 nodules; each group of them is a scan of the table. What lies outside the windows is unknown there.
 """
 
+import logging
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -36,6 +37,8 @@ from lungseg.ops.nodules.windows import (
 )
 from lungseg.steps.row_areas import Target, row_areas
 from lungseg.volume import Geometry
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -168,8 +171,12 @@ def group_rows(
     windows = [nodule.read() for nodule in group.nodules]
     canvas = joined(windows)
     working = on_working_grid(canvas, spacing_mm, size)
-    # Who drew a nodule drew it on some slice, and every slice lies on a row or between two.
-    shown = [nodule for nodule in working.nodules if nodule is not None]
+    pairs = zip(windows, working.nodules, strict=True)
+    drawn = [(window, nodule) for window, nodule in pairs if nodule is not None]
+    if len(drawn) < len(windows):
+        # Drawn on the window's outermost pixels alone, which no voxel of the working grid hits.
+        log.warning("%s: %d nodules lie on no voxel", group.scan, len(windows) - len(drawn))
+    shown = [nodule for _, nodule in drawn]
     votes, labels = paint(shown, working.hu.shape)
     image = np.where(working.known, working.hu.clip(*clip), UNKNOWN_HU).astype(np.int16)
     arrays: dict[str, npt.NDArray[Any]] = {
@@ -192,19 +199,18 @@ def group_rows(
         z_index=working.z_index,
         arrays=arrays,
         areas=row_areas(arrays, readers, spacing_mm**2, target),
-        nodules=_records(windows, shown, working, float(canvas.z_mm[0]), spacing_mm),
+        nodules=_records(drawn, working, float(canvas.z_mm[0]), spacing_mm),
     )
 
 
 def _records(
-    windows: Sequence[NoduleSlices],
-    shown: Sequence[VotedNodule],
+    drawn: Sequence[tuple[NoduleSlices, VotedNodule]],
     working: WorkingWindow,
     first_z_mm: float,
     spacing_mm: float,
 ) -> npt.NDArray[np.void]:
-    records = np.zeros(len(shown), NODULES)
-    for label, (record, window, nodule) in enumerate(zip(records, windows, shown, strict=True), 1):
+    records = np.zeros(len(drawn), NODULES)
+    for label, (record, (window, nodule)) in enumerate(zip(records, drawn, strict=True), 1):
         inside = nodule.consensus
         planes = inside.mask.sum(axis=(1, 2))
         rows = inside.first_zyx[0] + np.arange(len(planes))

@@ -1,8 +1,11 @@
 """Selection: which rows are trained on, and in which order."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
+from lungseg.io.tables.schema import NO_MASK
 from lungseg.model.epochs.draws import epoch_rows
 from lungseg.model.samples import InputSpec, Samples
 from lungseg.model.selection import Selection, select
@@ -108,3 +111,11 @@ def test_an_epoch_can_have_a_length_of_its_own(slices):
 def test_no_positive_at_all_takes_the_negatives():
     nothing = Selection(np.empty(0, np.int64), np.arange(4))
     assert sorted(epoch_rows(nothing, (1, 0), 1.0)) == [0, 1, 2, 3]
+
+
+def test_windows_without_a_lung_mask_teach_nodules_and_no_lungs(tmp_path):
+    window = replace(toy_scan("w"), verdict=NO_MASK)
+    path = toy_table(tmp_path / "t.h5", toy_scan("a"), window)
+    patients = ["a", "w"]
+    assert select(Samples(path, InputSpec(target="lungs")), patients).rows.max() == SLICES - 1
+    assert select(Samples(path, InputSpec()), patients).rows.max() == 2 * SLICES - 1

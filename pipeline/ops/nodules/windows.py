@@ -258,7 +258,7 @@ def on_working_grid(canvas: Canvas, spacing_mm: float, size: int) -> WorkingWind
     known = _sampled(canvas.known, taps) > 1 - 1e-4
     hu = np.where(known, np.rint(_sampled(canvas.hu, taps)), 0).astype(np.int16)
     nodules = tuple(
-        _nodule(masks, taps, (canvas.pixel_mm / spacing_mm) ** 2) for masks in canvas.masks
+        _nodule(masks, taps, (canvas.pixel_mm / spacing_mm) ** 2, known) for masks in canvas.masks
     )
     return WorkingWindow(hu, known, z_index, nodules)
 
@@ -345,15 +345,17 @@ def _sampled(array: npt.NDArray[np.generic], taps: Sequence[_Taps]) -> F32:
     return sampled
 
 
-def _nodule(masks: MaskArray, taps: Sequence[_Taps], pixels: float) -> VotedNodule | None:
-    patches = [patch for mask in masks if (patch := _patch(mask, taps, pixels)) is not None]
+def _nodule(
+    masks: MaskArray, taps: Sequence[_Taps], pixels: float, known: MaskArray
+) -> VotedNodule | None:
+    patches = [patch for mask in masks if (patch := _patch(mask, taps, pixels, known)) is not None]
     if not patches:
         return None
     votes, first_zyx = count_votes(patches)
     return VotedNodule(votes, first_zyx, readers=len(masks))
 
 
-def _patch(mask: MaskArray, taps: Sequence[_Taps], pixels: float) -> Patch | None:
+def _patch(mask: MaskArray, taps: Sequence[_Taps], pixels: float, known: MaskArray) -> Patch | None:
     """One annotator's mask on the rows; a native pixel has the area of `pixels` working ones."""
     box = bounding_box(mask)
     if box is None:
@@ -370,5 +372,7 @@ def _patch(mask: MaskArray, taps: Sequence[_Taps], pixels: float) -> Patch | Non
     middle = (places * covered[..., None]).sum(axis=(0, 1, 2)) / covered.sum()
     away = ((places - middle) ** 2).sum(axis=-1).round(5)
     chosen = highest_ranked(covered, max(1, round(wanted)), above=0, distance=away)
+    # Next to its last slice a mask fades out; another window may not show all that it fades over.
+    chosen &= known[ends]
     z, y, x = (int(end.start) for end in ends)
-    return Patch(chosen, (z, y, x))
+    return Patch(chosen, (z, y, x)) if chosen.any() else None

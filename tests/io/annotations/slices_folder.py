@@ -49,3 +49,17 @@ def write_slices(folder, *nodules, columns=COLUMNS):
     with (folder / "slices.csv").open("w", newline="", encoding="utf-8") as file:
         csv.writer(file).writerows([columns, *lines])
     return folder
+
+
+def stretched_tree(folder, masks, patient="LIDC-IDRI-0001"):
+    """Write the widely shared layout and return its folder: grey k on slice k of each nodule."""
+    for name, drawn in masks.items():
+        of_nodule = folder / patient / f"nodule-{name}"
+        images = [np.full(drawn[0].shape[1:], k, np.uint8) for k in range(len(drawn[0]))]
+        stacks = {"images": images}
+        stacks |= {f"mask-{k}": mask.astype(np.uint8) * 255 for k, mask in enumerate(drawn)}
+        for place, planes in stacks.items():
+            (of_nodule / place).mkdir(parents=True)
+            for k, plane in enumerate(planes):
+                Image.fromarray(plane).save(of_nodule / place / f"slice-{k}.png")
+    return folder
