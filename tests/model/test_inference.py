@@ -7,8 +7,15 @@ import pytest
 
 from lungseg.core.errors import DataError
 from lungseg.model import inference
-from lungseg.model.devices import DeviceMemoryError
-from lungseg.model.inference import load_net, predict, predict_tiled
+from lungseg.model.devices import DeviceMemoryError, quiet_keras
+from lungseg.model.inference import (
+    load_net,
+    of_any_size,
+    predict,
+    predict_mirrored,
+    predict_tiled,
+)
+from lungseg.model.networks import NetworkSettings, build
 
 
 class Pointwise:
@@ -102,3 +109,42 @@ def test_a_net_is_loaded_once_until_its_file_changes(tmp_path, monkeypatch):
     os.utime(path, ns=(1, 1))
     load_net(path)
     assert len(loaded) == 2
+
+
+def test_a_net_of_any_size_has_the_same_weights_and_takes_other_sizes():
+    quiet_keras()
+    net = build(NetworkSettings(network="unet", height=32, width=32, base_width=4, depth=3))
+    free = of_any_size(net)
+    x = np.random.default_rng(0).random((2, 32, 32, 1), np.float32)
+    assert np.array_equal(predict(free, x, 2), predict(net, x, 2))
+    assert predict(free, np.zeros((1, 64, 48, 1), np.float32), 2).shape == (1, 64, 48)
+    assert of_any_size(net) is free
+
+
+def test_a_net_with_bilinear_upsampling_keeps_its_size():
+    quiet_keras()
+    import keras
+
+    net = keras.Sequential(
+        [keras.Input((32, 32, 1)), keras.layers.UpSampling2D(1, interpolation="bilinear")]
+    )
+    assert of_any_size(net) is None
+
+
+def test_what_is_no_net_of_keras_keeps_its_size():
+    assert of_any_size(object()) is None
+
+
+def test_mirrors_are_undone_before_the_mean():
+    class Left:
+        """Answers with the pixel to the right: a shift that mirrors turn round."""
+
+        def predict_on_batch(self, x):
+            shifted = np.roll(x[..., 0], -1, axis=2)
+            return np.stack([1 - shifted, shifted], -1)
+
+    x = np.zeros((1, 3, 5, 1), np.float32)
+    x[0, 1, 2] = 1.0
+    found = predict_mirrored(Left(), x, 1)
+    assert found[0, 1].tolist() == [0, 0.5, 0, 0.5, 0]
+    assert found.sum() == 1

@@ -263,3 +263,49 @@ def test_masks_on_another_grid_are_refused(three):
     volume_file.write(Volume(np.zeros(SHAPE, np.uint16), GRID.moved((1, 0, 0))), path)
     with pytest.raises(ScanError, match="scan-P2: find-nodules' masks have the grid"):
         three.run()
+
+
+def test_calibration_counts_hits_and_false_positives_alone(three):
+    _, scores, out = three.run()
+    # Hits at 0.9 and 0.6, a false positive at 0.8; the other three count nowhere.
+    told = scores["calibration"]["score"]
+    assert told["predicted"] == [0.6, 0.8, 0.9]
+    assert told["observed"] == [1.0, 0.0, 1.0]
+    assert told["candidates"] == [1, 1, 1]
+    assert told["ece"] == pytest.approx((0.4 + 0.8 + 0.1) / 3)
+    assert scores["calibration"]["calibrated"] is None
+    assert scores["calibration"]["fitted"] is None
+    assert scores["definitions"]["calibration"]
+    assert read_rgb(out / "reliability.png").std() > 5
+
+
+def test_candidates_are_calibrated_by_the_curve_that_the_net_keeps(three):
+    curve = {"score": [0.0, 1.0], "probability": [0.0, 0.5], "settings": {}}
+    for folders in three.scans.values():
+        told = {"sha256": "0a1b", "calibration": curve}
+        (folders["predict"] / "net.json").write_text(json.dumps(told))
+    _, scores, _ = three.run()
+    assert scores["calibration"]["calibrated"]["predicted"] == [0.3, 0.425]
+
+
+def test_a_curve_is_fitted_for_the_net_where_there_are_candidates_enough(tmp_path):
+    data = Set(tmp_path)
+    for k in range(6):
+        data.add(
+            f"P{k + 1}",
+            nodules=[((5, 20, 10), 2, 4)],
+            candidates=[found((5, 20, 10), 0.5 + 0.05 * k), found((5, 2, 2), 0.2 + 0.1 * k)],
+        )
+    _, scores, _ = data.run(calibration="isotonic")
+    fitted = scores["calibration"]["fitted"]
+    assert (fitted["method"], fitted["candidates"], fitted["hits"]) == ("isotonic", 12, 6)
+    assert (fitted["parts"], fitted["scans"], fitted["net_sha256"]) == (["test"], 6, "0a1b")
+    assert fitted["probability"] == sorted(fitted["probability"])
+
+
+def test_nothing_scored_has_no_calibration(tmp_path):
+    data = Set(tmp_path)
+    data.add("P1", truth="unannotated")
+    _, scores, out = data.run()
+    assert scores["calibration"] is None
+    assert (out / "reliability.png").exists()
