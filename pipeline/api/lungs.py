@@ -1,5 +1,6 @@
 """Lungs of a scan, on its own grid."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -8,6 +9,7 @@ import numpy as np
 from lungseg.api.scans import Resampled, padding_hu_of, params_of, resample
 from lungseg.core.stage import Scalar
 from lungseg.ops.grid.resample import labels_to_grid
+from lungseg.ops.hu.hounsfield import hu_check
 from lungseg.stages.segment_lungs import SegmentLungs, segment
 from lungseg.stages.write_lungs import measured
 from lungseg.volume import HU, Volume
@@ -73,5 +75,7 @@ def lungs_of(ct: Volume[HU], even: Resampled, params: SegmentLungs) -> FoundLung
     found, verdict = segment(even.ct, view, params)
     labels = labels_to_grid(found, ct.shape, ct.geometry)
     told = verdict.as_facts()
-    facts = measured(ct, labels, padding_hu_of(ct))
+    padding_hu = padding_hu_of(ct)
+    facts = measured(ct, labels, padding_hu)
+    facts["hu_check"] = hu_check(ct.array, None if math.isnan(padding_hu) else int(padding_hu))
     return FoundLungs(labels, found, str(told["verdict"]), str(told["reasons"]), facts)

@@ -21,7 +21,8 @@ from lungseg.core.record import read_record
 from lungseg.core.stage import Facts, Params, Scalar, ScanStage, param
 from lungseg.io.volumes import formats, volume_file
 from lungseg.ops.grid.resample import labels_to_grid
-from lungseg.ops.lungs.density import density
+from lungseg.ops.hu.hounsfield import OK
+from lungseg.ops.lungs.density import air_share, density
 from lungseg.ops.lungs.left_right import LEFT, RIGHT
 from lungseg.steps.pictures_of_scan import PICTURE, write_picture_of_scan
 from lungseg.volume import HU, Volume
@@ -43,14 +44,21 @@ def measured(ct: Volume[HU], lungs: Volume[np.uint8], padding_hu: float) -> dict
     `padding_hu` tells the voxels that the scanner did not see: those of that value or less; NaN
     if there are none.
     """
-    seen = lungs.array != 0
-    if np.isfinite(padding_hu):
-        seen &= ct.array > padding_hu
+    seen = np.ones(ct.shape, bool) if np.isnan(padding_hu) else ct.array > padding_hu
+    ml, air_ml = {}, {}
+    for side, name in ((RIGHT, "right"), (LEFT, "left")):
+        mask = lungs.array == side
+        ml[name] = np.count_nonzero(mask) * lungs.voxel_ml
+        air_ml[name] = ml[name] * air_share(ct.array[mask & seen])
     z, y, x = ct.spacing_mm
     return {
-        "right_ml": round(np.count_nonzero(lungs.array == RIGHT) * lungs.voxel_ml, 1),
-        "left_ml": round(np.count_nonzero(lungs.array == LEFT) * lungs.voxel_ml, 1),
-        **asdict(density(ct.array, seen)),
+        "lung_ml": round(sum(ml.values()), 1),
+        "right_ml": round(ml["right"], 1),
+        "left_ml": round(ml["left"], 1),
+        "air_ml": round(sum(air_ml.values()), 1),
+        "right_air_ml": round(air_ml["right"], 1),
+        "left_air_ml": round(air_ml["left"], 1),
+        **asdict(density(ct.array, seen & (lungs.array != 0))),
         "spacing_z_mm": round(z, 6),
         "spacing_y_mm": round(y, 6),
         "spacing_x_mm": round(x, 6),
@@ -67,8 +75,10 @@ def run(params: WriteLungs, inputs: Mapping[str, Path], out: Path) -> Facts:
     if params.pictures:
         write_picture_of_scan(inputs, out / PICTURE)
     verdict = read_record(inputs["segment-lungs"]).facts
+    hu_told = read_record(inputs["ingest"]).facts.get("hu_check", OK)
     return {
         **measured(ct, lungs, float(volume_file.read_attribute(source, "padding_hu"))),
+        "hu_check": hu_told,
         "verdict": verdict.get("verdict", ""),
         "reasons": verdict.get("reasons", ""),
     }

@@ -27,8 +27,17 @@ def test_volumes_and_densities_are_those_of_the_mask():
     ct, lungs = volumes()
     found = measured(ct, lungs, float("nan"))
     assert found["right_ml"] == found["left_ml"] == round(3 * 6 * 3 * 0.25 / 1000, 1)
+    assert found["lung_ml"] == round(2 * 3 * 6 * 3 * 0.25 / 1000, 1)
     assert (found["mean_hu"], found["share_below_950"]) == (-930.0, 0.5)
     assert [found[f"spacing_{axis}_mm"] for axis in "zyx"] == [1.0, 0.5, 0.5]
+
+
+def test_the_air_of_each_lung_is_its_volume_less_its_tissue():
+    ct, lungs = volumes()
+    large = Geometry((100.0, 50.0, 50.0))
+    found = measured(Volume(ct.array, large), Volume(lungs.array, large), float("nan"))
+    assert (found["right_ml"], found["right_air_ml"]) == (13500.0, 12150.0)
+    assert (found["left_air_ml"], found["air_ml"]) == (12960.0, 25110.0)
 
 
 def test_what_the_scanner_did_not_see_is_not_measured():
@@ -45,7 +54,7 @@ def test_the_mask_is_written_on_the_scans_own_grid(tmp_path, pictures):
     inputs = {name: tmp_path / name for name in ("ingest", "resample", "segment-lungs")}
     for stage, folder in inputs.items():
         folder.mkdir()
-        facts = {"verdict": "suspect", "reasons": "odd"}
+        facts = {"verdict": "suspect", "reasons": "odd", "hu_check": "air is at -800 HU"}
         record = Record(stage=stage, version=1, fingerprint="f", scan="s", facts=facts)
         write_record(record, folder / NAME)
     volume_file.write(ct, inputs["ingest"] / "ct.h5", padding_hu=float("nan"))
@@ -58,5 +67,6 @@ def test_the_mask_is_written_on_the_scans_own_grid(tmp_path, pictures):
     assert (written.geometry, written.array.dtype) == (FINE, np.uint8)
     np.testing.assert_array_equal(written.array, lungs.array)
     assert (facts["verdict"], facts["reasons"]) == ("suspect", "odd")
+    assert facts["hu_check"] == "air is at -800 HU"
     assert json.dumps(dict(facts))
     assert (out / "picture.png").is_file() == pictures

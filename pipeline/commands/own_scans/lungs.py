@@ -20,7 +20,8 @@ from lungseg.io.volumes.formats import FORMATS
 TABLE = "lungs.csv"
 FIGURES = (
     "right_ml", "left_ml", "mean_hu", "p5_hu", "p50_hu", "p95_hu", "share_below_950",
-    "spacing_z_mm", "spacing_y_mm", "spacing_x_mm",
+    "spacing_z_mm", "spacing_y_mm", "spacing_x_mm", "lung_ml", "air_ml", "right_air_ml",
+    "left_air_ml", "p15_hu", "share_above_250", "hu_check",
 )  # fmt: skip
 COLUMNS = ("scan", "patient", "source", *FIGURES, "verdict", "reasons", "seconds", "file")
 _PICTURE = "_lungs.png"

@@ -2,12 +2,19 @@
 
 import numpy as np
 
-from lungseg.volume import HuArray
+from lungseg.volume import FloatArray, HuArray, IntArray
 
 PURE_AIR_HU = -1000.0
 """HU of air, by the scale's definition; water is 0."""
 _BIN = 10
 _SAMPLE = 2_000_000
+# Noise in air reaches some 100 HU below -1000.
+_DEEPEST_AIR_HU = -1100
+# Air around the patient: darker than any lung's commonest value, all of one value but for noise.
+_HIGHEST_AIR_HU = -940
+_NARROW_HU, _NARROW_SHARE, _LEAST_FRAME = 50, 0.7, 0.1
+# Lung at the frame (a scan cropped to it) has airways and holes that are darker.
+_DARKER_SHARE = 0.001
 _MOST_LABELS = 32
 OK = "ok"
 
@@ -19,6 +26,11 @@ def hu_check(stack: HuArray, padding_hu: int | None = None) -> str:
     lung, between -1060 and -500, and the commonest above that of fat, muscle or blood, between -200
     and 200; each side must hold at least 0.5 % of the voxels. A shifted peak means a lost intercept
     or another scale; it is reported, not corrected.
+
+    Padding of -2000 or -3024 takes all values down to there once a scan was interpolated. So where
+    tissue is right, what lies below -1100 HU is padding, and does not count. And nothing is emptier
+    than the air around the patient: if the slices' frame shows one narrow peak above -940 HU, with
+    nothing much darker in the scan, that is air, and all HU are shifted.
 
     Parameters
     ----------
@@ -35,6 +47,8 @@ def hu_check(stack: HuArray, padding_hu: int | None = None) -> str:
     'ok'
     >>> hu_check(ct + np.int16(1024))
     'no air below -500 HU: is the rescale intercept right, is it cropped to tissue?'
+    >>> hu_check(ct + np.int16(120))
+    'the air around the patient is at -875 HU, not near -1000: is the rescale intercept right?'
     """
     values = _sample(stack)
     if padding_hu is not None:
@@ -44,11 +58,11 @@ def hu_check(stack: HuArray, padding_hu: int | None = None) -> str:
     low, high = int(values.min()), int(values.max())
     if high - low < 100:
         return f"all values lie between {low} and {high}; this is no CT picture, or a mask"
-    counts = np.bincount((values.astype(np.int32) + 32768) // _BIN, minlength=6554)
-    smooth = np.convolve(counts, np.ones(5) / 5, mode="same")
-    centres = np.arange(smooth.size) * _BIN - 32768 + _BIN // 2
+    centres, smooth = _histogram(values)
     found = []
-    dark, bright = centres < -500, centres >= -500
+    bright = centres >= -500
+    tissue = _tissue(centres[bright], smooth[bright], values.size)
+    dark = ~bright & ((centres > _DEEPEST_AIR_HU) if not tissue else (centres > -32768))
     if smooth[dark].sum() < 0.005 * values.size:
         found.append(
             "no air below -500 HU: is the rescale intercept right, is it cropped to tissue?"
@@ -57,15 +71,45 @@ def hu_check(stack: HuArray, padding_hu: int | None = None) -> str:
         peak = int(centres[dark][smooth[dark].argmax()])
         if not -1060 <= peak <= -500:
             found.append(f"air peaks at {peak} HU, not near -1000: is the rescale intercept right?")
-    if smooth[bright].sum() < 0.005 * values.size:
-        found.append("no tissue above -500 HU")
-    else:
-        peak = int(centres[bright][smooth[bright].argmax()])
-        if not -200 <= peak <= 200:
-            found.append(
-                f"soft tissue peaks at {peak} HU, not near 0 to 60: is the rescale intercept right?"
-            )
-    return "; ".join(found) or OK
+        elif shifted := _air_around(stack, values):
+            found.append(shifted)
+    return "; ".join([*found, *tissue]) or OK
+
+
+def _tissue(centres: IntArray, smooth: FloatArray, size: int) -> list[str]:
+    if smooth.sum() < 0.005 * size:
+        return ["no tissue above -500 HU"]
+    peak = int(centres[smooth.argmax()])
+    if not -200 <= peak <= 200:
+        return [
+            f"soft tissue peaks at {peak} HU, not near 0 to 60: is the rescale intercept right?"
+        ]
+    return []
+
+
+def _histogram(values: HuArray) -> tuple[IntArray, FloatArray]:
+    """Centres of the histogram's bins, HU, and its counts, smoothed."""
+    counts = np.bincount((values.astype(np.int32) + 32768) // _BIN, minlength=6554)
+    smooth = np.convolve(counts, np.ones(5) / 5, mode="same")
+    return np.arange(smooth.size) * _BIN - 32768 + _BIN // 2, smooth
+
+
+def _air_around(stack: HuArray, values: HuArray) -> str:
+    """What is wrong with the air at the frame of the slices; "" if nothing, or none is seen."""
+    frame = np.concatenate([stack[:, [0, -1], ::4].ravel(), stack[:, ::4, [0, -1]].ravel()])
+    air = frame[(frame > _DEEPEST_AIR_HU) & (frame < -500)]
+    if air.size < _LEAST_FRAME * frame.size:
+        return ""
+    centres, smooth = _histogram(air)
+    peak = int(centres[smooth.argmax()])
+    narrow = np.abs(air.astype(np.int32) - peak) <= _NARROW_HU
+    darker = (values > _DEEPEST_AIR_HU) & (values < peak - 2 * _NARROW_HU)
+    if peak <= _HIGHEST_AIR_HU or narrow.mean() < _NARROW_SHARE or darker.mean() > _DARKER_SHARE:
+        return ""
+    return (
+        f"the air around the patient is at {peak} HU, not near -1000: is the rescale intercept "
+        "right?"
+    )
 
 
 def look_like_labels(stack: HuArray) -> bool:

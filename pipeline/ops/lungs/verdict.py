@@ -6,6 +6,7 @@ import numpy as np
 
 from lungseg.ops.grid.boxes import bounding_box
 from lungseg.ops.grid.morphology import components, sizes
+from lungseg.ops.lungs.doubts import doubts
 from lungseg.ops.lungs.left_right import LEFT, RIGHT
 from lungseg.volume import HU, Volume
 
@@ -106,6 +107,7 @@ def judge(
     height_mm = (box[0].stop - box[0].start) * labels.spacing_mm[0]
     if trachea_ml <= 0 and height_mm > TRACHEA_ABOVE_MM:
         reasons.append("no trachea was found; it may be in the mask")
+    reasons += doubts(ct, labels)
     return Verdict(facts, tuple(reasons))
 
 

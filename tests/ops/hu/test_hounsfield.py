@@ -24,11 +24,34 @@ def test_a_chest_in_hu_is_right():
     assert hu_check(chest(padding=-2000), -2000) == OK
 
 
+def test_padding_that_interpolation_has_smeared_is_not_the_intercepts_fault():
+    ct = chest().astype(float)
+    ct[:, :20] = ct[:, 20:] = -3024
+    ct[:, 18:22] = np.linspace(-3024, -990, 4)[:, None]
+    ct[:, 8:32, 8:32] = chest()[:, 8:32, 8:32]
+    smeared = ct.astype(np.int16)
+    assert (smeared < -1100).mean() > 0.5
+    assert hu_check(smeared) == OK
+
+
+def test_lung_at_the_frame_is_not_taken_for_the_air_around():
+    rng = np.random.default_rng(0)
+    ct = rng.normal(-850, 45, (10, 40, 40))
+    ct[:, :10] = rng.normal(40, 20, (10, 10, 40))
+    ct[:, 20:24, 20:24] = -990
+    assert hu_check(np.rint(ct).astype(np.int16)) == OK
+
+
 @pytest.mark.parametrize(
     ("stack", "told"),
     [
         (chest(shift=1024), "no air below -500 HU: is the rescale intercept right"),
         (chest(shift=-1024), "air peaks at -.*no tissue above -500 HU"),
+        (
+            chest(shift=200),
+            "^the air around the patient is at -7.. HU, not near -1000: is the resc",
+        ),
+        (chest(shift=90), "^the air around the patient is at -8.. HU, not near"),
         (chest(shift=500, scale=1.5), "soft tissue peaks at 5.. HU"),
         (np.zeros((4, 8, 8), np.int16), "between 0 and 0; this is no CT picture"),
         (np.full((4, 8, 8), -2000, np.int16), "between -2000 and -2000"),

@@ -9,6 +9,7 @@ from lungseg.ops.lungs import (
     airways,
     bowel_gas,
     dense_lung,
+    doubts,
     find,
     left_right,
     outline,
@@ -18,7 +19,18 @@ from lungseg.ops.lungs import (
 )
 
 PAGE = Path(__file__).parents[3] / "docs" / "lung-constants.md"
-MODULES = (outside_air, airways, bowel_gas, find, dense_lung, left_right, shape, outline, verdict)
+MODULES = (
+    outside_air,
+    airways,
+    bowel_gas,
+    find,
+    dense_lung,
+    left_right,
+    shape,
+    outline,
+    verdict,
+    doubts,
+)
 # Labels, lengths in blocks that follow from the grid, and what defines HU.
 NO_ANATOMY = {"RIGHT", "LEFT", "FACES", "EDGES", "UNIT", "PURE_AIR_HU"}
 
