@@ -48,7 +48,7 @@ def hu_check(stack: HuArray, padding_hu: int | None = None) -> str:
     >>> hu_check(ct + np.int16(1024))
     'no air below -500 HU: is the rescale intercept right, is it cropped to tissue?'
     >>> hu_check(ct + np.int16(120))
-    'the air around the patient is at -875 HU, not near -1000: is the rescale intercept right?'
+    'the air around the patient is at -880 HU, not near -1000: is the rescale intercept right?'
     """
     values = _sample(stack)
     if padding_hu is not None:
@@ -103,6 +103,7 @@ def _air_around(stack: HuArray, values: HuArray) -> str:
     centres, smooth = _histogram(air)
     peak = int(centres[smooth.argmax()])
     narrow = np.abs(air.astype(np.int32) - peak) <= _NARROW_HU
+    peak = round(float(np.median(air[narrow]))) if narrow.any() else peak
     darker = (values > _DEEPEST_AIR_HU) & (values < peak - 2 * _NARROW_HU)
     if peak <= _HIGHEST_AIR_HU or narrow.mean() < _NARROW_SHARE or darker.mean() > _DARKER_SHARE:
         return ""

@@ -57,7 +57,7 @@ def judge(
     >>> grid = Geometry((10.0, 10.0, 10.0))
     >>> labels = Volume(np.zeros((10, 10, 20), np.uint8), grid)
     >>> labels.array[:, :, :10] = RIGHT
-    >>> ct = labels.like(np.full(labels.shape, -850, HU))
+    >>> ct = labels.like(np.where(labels.array > 0, -850, 40).astype(HU))
     >>> verdict = judge(ct, labels, threshold_hu=-400.0, trachea_ml=20.0)
     >>> verdict.facts["lung_ml"], verdict.reasons
     (1000.0, ('only a right lung was found (1000 ml)',))
