@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from lungseg.core.errors import DataError
-from lungseg.model.devices import DeviceMemoryError, is_out_of_memory, quiet_keras
+from lungseg.model.devices import DeviceMemoryError, is_out_of_memory, policy_of, quiet_keras
 from lungseg.model.networks import foreground
 from lungseg.model.training_heads import SLICE
 
@@ -61,6 +61,36 @@ def of_any_size(net: Any) -> Any:
     free = keras.models.clone_model(net, input_tensors=image)
     free.set_weights(net.get_weights())
     return free
+
+
+@lru_cache(maxsize=1)
+def at_precision(net: Any, precision: str) -> Any:
+    """The same net with the layers' arithmetic in another float type; it stays in its own for none.
+
+    Its weights and its last step, from which probabilities come, are float32 all the same.
+
+    Parameters
+    ----------
+    net
+        A net in single precision.
+    precision
+        One of `lungseg.model.devices.PRECISIONS`.
+    """
+    import keras
+
+    policy = policy_of(precision)
+    if policy == "float32" or not isinstance(net, keras.Model):
+        return net
+
+    def cast(layer: Any) -> Any:
+        config = layer.get_config()
+        if not isinstance(layer, keras.layers.Activation):
+            config["dtype"] = policy
+        return layer.__class__.from_config(config)
+
+    lower = keras.models.clone_model(net, clone_function=cast)
+    lower.set_weights(net.get_weights())
+    return lower
 
 
 def predict_mirrored(net: Any, x: Floats, batch_size: int, slice_power: float = 0.0) -> Floats:

@@ -126,7 +126,8 @@ def train(  # noqa: PLR0913, PLR0917 - how, on what, and two callbacks
         If no slice has a target, the loss is not finite, the device has too little memory, or a
         batch cannot be made.
     """
-    by_nodule = samples.input_spec.target == "nodules" and recipe.balance == "nodules"
+    windows = not mining.whole_rows(samples.tables).all()
+    by_nodule = recipe.balance == "nodules" or windows
     training, validation = (select(samples, names, by_nodule=by_nodule) for names in patients)
     _check(training, samples)
     with (

@@ -69,6 +69,12 @@ class Predict(Params):
         False,
         "mean of the slices as they are and mirrored along y, x and both: four times the work",
     )
+    mixed_precision: str = param(
+        "none",
+        "float type of the layers' arithmetic: bfloat16 is twice as fast on processors with AMX, "
+        "and changes probabilities by a hundredth; auto: the fastest that an accelerator has",
+        choices=("none", "auto", "bfloat16"),
+    )
     batch_size: int = param(8, "slices at a time", ge=1, affects_output=False)
 
 
@@ -95,7 +101,7 @@ def run(params: Predict, inputs: Mapping[str, Path], out: Path) -> Facts:
     ct = volume_file.read_hu(inputs["resample"] / "ct.h5")
     lungs = volume_file.read(inputs["segment-lungs"] / "lungs.h5")
     check_fits(record, ct.spacing_mm)
-    net = inference.load_net(model)
+    net = inference.at_precision(inference.load_net(model), params.mixed_precision)
     begin = time.perf_counter()
     how = HowToPredict(params.batch_size, params.slice_power, params.mirrors)
     probability, slices = probability_of(ct, lungs.array, net, record, how)

@@ -9,6 +9,7 @@ from lungseg.core.errors import DataError
 from lungseg.model import inference
 from lungseg.model.devices import DeviceMemoryError, quiet_keras
 from lungseg.model.inference import (
+    at_precision,
     load_net,
     of_any_size,
     predict,
@@ -148,3 +149,15 @@ def test_mirrors_are_undone_before_the_mean():
     found = predict_mirrored(Left(), x, 1)
     assert found[0, 1].tolist() == [0, 0.5, 0, 0.5, 0]
     assert found.sum() == 1
+
+
+def test_at_a_lower_precision_the_probabilities_are_nearly_the_same_and_float32():
+    settings = NetworkSettings(network="unet", height=32, width=32, base_width=4, depth=2)
+    net, x = build(settings), picture(2, 32, 32, 1)
+    lower = at_precision(net, "bfloat16")
+    before, after = predict(net, x, 2), predict(lower, x, 2)
+    assert 1e-6 < np.abs(before - after).max() < 0.02
+    assert lower.output.dtype == "float32"
+    assert {variable.dtype for variable in lower.weights} == {"float32"}
+    assert at_precision(net, "none") is net
+    assert at_precision(Pointwise, "bfloat16") is Pointwise

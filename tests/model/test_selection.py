@@ -7,7 +7,7 @@ import pytest
 
 from lungseg.io.tables.schema import NO_MASK
 from lungseg.model.epochs.draws import epoch_rows
-from lungseg.model.samples import InputSpec, Samples
+from lungseg.model.samples import TARGET, InputSpec, Samples
 from lungseg.model.selection import Selection, select
 from tests.model.toy_table import SLICES, toy_scan, toy_table
 
@@ -119,3 +119,39 @@ def test_windows_without_a_lung_mask_teach_nodules_and_no_lungs(tmp_path):
     patients = ["a", "w"]
     assert select(Samples(path, InputSpec(target="lungs")), patients).rows.max() == SLICES - 1
     assert select(Samples(path, InputSpec()), patients).rows.max() == 2 * SLICES - 1
+
+
+def test_the_nodules_of_the_positives_are_told_with_their_rows_and_middles(table):
+    chosen = select(Samples(table, InputSpec(min_readers=2)), ["a", "d"], by_nodule=True)
+    assert [nodule.rows.tolist() for nodule in chosen.nodules] == [[1, 2, 3], [19, 20, 21]]
+    samples = Samples(table, InputSpec(min_readers=2))
+    for nodule in chosen.nodules:
+        y, x = np.nonzero(np.any([code == TARGET for code in samples.codes(nodule.rows)], axis=0))
+        assert nodule.centre == ((y.min() + y.max()) / 2, (x.min() + x.max()) / 2)
+
+
+def test_two_nodules_of_a_slice_are_two(tmp_path):
+    rows = toy_scan("a")
+    rows.arrays["votes"][2:5, 20:23, 22:25] = 2
+    rows.arrays["nodule"][2:5, 20:23, 22:25] = 7
+    nodules = np.concatenate([rows.nodules, rows.nodules])
+    nodules["label"], nodules["readers"] = (1, 7), (4, 3)
+    rows = replace(rows, nodules=nodules)
+    rows.areas["nodule_mm2_1"][4] = 9
+    samples = Samples(toy_table(tmp_path / "tables.h5", rows), InputSpec())
+    chosen = select(samples, ["a"], by_nodule=True)
+    assert [nodule.rows.tolist() for nodule in chosen.nodules] == [[1, 2, 3], [2, 3, 4]]
+    assert chosen.nodules[1].centre == (21, 23)
+    assert chosen.positives.tolist() == [1, 2, 3, 4]
+
+
+def test_a_slice_that_few_readers_drew_is_a_positive_of_soft_targets_alone(tmp_path):
+    rows = toy_scan("a")
+    votes = rows.arrays["votes"]
+    votes[3][votes[3] > 1] = 1
+    rows.areas["target_mm2"][3] = 0
+    path = toy_table(tmp_path / "tables.h5", rows)
+    assert select(Samples(path, InputSpec()), ["a"]).positives.tolist() == [1, 2]
+    soft = select(Samples(path, InputSpec(soft_targets=True)), ["a"])
+    assert soft.positives.tolist() == [1, 2, 3]
+    assert soft.negatives.tolist() == [0, 4, 5]

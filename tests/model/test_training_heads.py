@@ -142,3 +142,10 @@ def test_a_slice_head_cannot_judge_crops(table):
     params = Train(network="unet", slice_head=True, crop_px=16)
     with pytest.raises(ConfigError, match=r"train\.crop_px = 0"):
         recipe_of(params, Samples(table, InputSpec()).tables)
+
+
+def test_a_slice_of_which_fewer_than_half_of_the_readers_drew_anything_has_no_target():
+    y = np.ones((2, 4, 4, 2), np.float32)
+    y[..., 0] = 0
+    y[0, 1, 1, 0], y[1, 1, 1, 0] = 0.25, 0.5
+    np.testing.assert_array_equal(slice_truth(y), [[0, 1], [1, 1]])

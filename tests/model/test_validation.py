@@ -77,3 +77,17 @@ def test_of_several_copies_of_a_batch_the_first_is_scored():
 
     one = batch([[0.9, 0.1]], [[1, 0]], [[1, 1]])
     assert score(Mirrored(), [one], HEADS)["dice"] == 1
+
+
+def test_the_dice_of_a_nodule_is_that_of_all_its_slices_and_each_nodule_counts_once():
+    # Two nodules: of the first 2 of 2 pixels and 0 of 1 more, 1 false; of the second none of 1.
+    first = batch([[0.9, 0.9, 0.1], [0.1, 0.9, 0.9]], [[1, 1, 0], [1, 0, 0]], [[1, 1, 1]] * 2)
+    second = batch([[0.1, 0.9, 0.9]], [[1, 0, 0]], [[1, 0, 0]])
+    found = scores(first, second, nodules=np.array([5, 5, 2]))
+    assert found["nodule_dice"] == pytest.approx((2 * 2 / (4 + 3) + 0) / 2)
+    assert "nodule_dice" not in scores(first)
+
+
+def test_of_a_soft_target_at_least_half_counts():
+    soft = batch([[0.9, 0.9, 0.9]], [[0.5, 0.25, 1]], [[1, 1, 1]])
+    assert scores(soft)["precision"] == pytest.approx(2 / 3)

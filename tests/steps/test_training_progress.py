@@ -78,3 +78,9 @@ def test_an_epoch_has_a_line_and_later_ones_no_line_of_their_first_steps(told):
 )
 def test_durations(seconds, text):
     assert duration(seconds) == text
+
+
+def test_scores_of_pixels_and_of_nodules_and_what_was_mined_are_told(told):
+    progress = TrainingProgress(1)
+    progress.epoch(epoch(1) | {"val_dice": 0.5, "val_nodule_dice": 0.75, "mined": 12.0})
+    assert "validation Dice 0.5000, of nodules 0.7500, 12 false alarms mined, 8.0" in told()[0]

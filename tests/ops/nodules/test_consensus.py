@@ -3,7 +3,13 @@
 import numpy as np
 import pytest
 
-from lungseg.ops.nodules.consensus import agreed, consensus, count_votes, votes_needed
+from lungseg.ops.nodules.consensus import (
+    agreed,
+    consensus,
+    count_votes,
+    vote_shares,
+    votes_needed,
+)
 from lungseg.ops.nodules.patches import Patch
 
 
@@ -47,3 +53,11 @@ def test_where_no_voxel_has_half_of_the_readers_all_that_anyone_drew_is_nodule()
     assert agreed(votes, 4).tolist() == [[False, False, True], [True, False, False]]
     assert agreed(votes.clip(0, 1), 4).tolist() == [[False, True, True], [True, True, False]]
     assert not agreed(np.zeros((2, 2), np.uint8), 4).any()
+
+
+def test_shares_are_of_a_nodules_own_readers_and_never_above_1():
+    votes = np.array([[1, 2, 3], [1, 5, 1]], np.uint8)
+    labels = np.array([[1, 1, 1], [2, 3, 0]], np.uint16)
+    share, ignore = vote_shares(votes, labels, {1: 3, 2: 1, 3: 6}, min_readers=2)
+    np.testing.assert_allclose(share, [[1 / 3, 2 / 3, 1], [0, 1, 0]])
+    assert ignore.tolist() == [[False] * 3, [True, False, True]]

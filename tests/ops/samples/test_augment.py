@@ -268,3 +268,28 @@ def test_a_slice_larger_than_a_block_is_one_picture():
     image = np.tile(np.arange(400, dtype=np.float32), (400, 1))[None]
     warped, _ = warp(Draw(shift_px=(0.5, 0.5)), image, None, outside=0)
     np.testing.assert_allclose(warped[0, 1:, 1:], image[0, 1:, 1:] - 0.5, atol=1e-3)
+
+
+def test_a_blur_is_binomial_and_sharpening_its_opposite():
+    image = np.zeros((2, 5, 5), np.float32)
+    image[1, 2, 2] = 16
+    blurred = shade(Draw(sharpness=-1.0), image.copy())
+    np.testing.assert_allclose(blurred[1, 1:4, 1:4], np.outer([1, 2, 1], [1, 2, 1]))
+    assert not blurred[0].any()
+    sharper = shade(Draw(sharpness=0.5), image.copy())
+    np.testing.assert_allclose(sharper, image + (image - blurred) / 2, atol=1e-6)
+    flat = np.full((1, 4, 4), 0.5, np.float32)
+    np.testing.assert_allclose(shade(Draw(sharpness=-0.7), flat.copy()), flat, atol=1e-6)
+
+
+def test_sharpness_and_hidden_neighbours_are_within_what_is_asked_for():
+    rng = np.random.default_rng(0)
+    changes = [draw(Augmentation(sharpness=0.5, context_dropout=0.25), rng) for _ in range(400)]
+    amounts = np.array([change.sharpness for change in changes])
+    assert -0.5 <= amounts.min() < -0.45 < 0.45 < amounts.max() <= 0.5
+    shown = np.array([change.context for change in changes])
+    assert (shown < 1).mean() == pytest.approx(0.25, abs=0.04)
+    assert shown.min() >= 0
+    # Each side by itself.
+    assert (shown < 1).all(axis=1).mean() == pytest.approx(0.0625, abs=0.03)
+    assert draw(Augmentation(), rng).context == (1.0, 1.0)

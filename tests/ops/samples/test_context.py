@@ -4,7 +4,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lungseg.ops.samples.context import neighbours
+from lungseg.ops.samples.context import neighbours, shortened
 
 SCANS = st.lists(st.sets(st.integers(0, 9), min_size=1), min_size=1, max_size=3)
 
@@ -44,3 +44,10 @@ def test_slices_that_follow_each_other_in_two_scans_are_no_neighbours():
 
 def test_a_slice_alone_is_its_own_neighbour():
     assert neighbours([0], 2, [0]).tolist() == [[0, 0, 0, 0, 0]]
+
+
+def test_each_side_is_shortened_by_itself():
+    stack = np.arange(7)[:, np.newaxis, np.newaxis]
+    assert shortened(stack, 1, 2).ravel().tolist() == [2, 2, 2, 3, 4, 5, 5]
+    assert shortened(stack, 3, 0).ravel().tolist() == [0, 1, 2, 3, 3, 3, 3]
+    np.testing.assert_array_equal(shortened(stack, 3, 3), stack)
