@@ -118,21 +118,24 @@ def test_one_slice_tells_no_thickness_and_is_taken_for_the_middle_of_a_ball(tmp_
 def test_scans_and_slices_stand_in_one_table_and_in_one_split_by_patient(folder, tmp_path):
     scans = {
         SERIES: cached_scan(tmp_path / "a", SERIES, patient="P1"),
-        "1.5": cached_scan(tmp_path / "b", "1.5", patient="P5"),
+        "1.9": cached_scan(tmp_path / "b", "1.9", patient="P2"),
     }
     params = alone(folder, crop_mm=96)
     facts, table = built(tmp_path / "build-tables", params, scans)
     with table:
-        assert (facts["scans"], facts["patients"], facts["size"]) == (5, 3, 96)
+        assert (facts["scans"], facts["patients"], facts["size"]) == (5, 2, 96)
         ids = decoded(table.scans["scan"])
-        assert ids == [SERIES, "1.5", f"{SERIES}#1", f"{SERIES}#3", "1.9"]
+        assert ids == [SERIES, "1.9", f"{SERIES}#1", f"{SERIES}#3", "1.9#1"]
         assert (table.read("image", rows_of(table, SERIES)) != UNKNOWN_HU).all()
     out = tmp_path / "split"
     out.mkdir()
     inputs = DatasetInputs(scans={}, stages={"build-tables": tmp_path / "build-tables"})
-    split_patients.run(split_patients.SplitPatients(test_share=0.4), inputs, out)
+    split_patients.run(
+        split_patients.SplitPatients(test_share=0.5, validation_share=0), inputs, out
+    )
     parts = json.loads((out / "split.json").read_text())["scans"]
     assert len({parts[name] for name in (SERIES, f"{SERIES}#1", f"{SERIES}#3")}) == 1
+    assert parts["1.9"] == parts["1.9#1"] != parts[SERIES]
 
 
 def test_windows_that_do_not_fit_beside_scans_name_the_size_they_need(folder, tmp_path):
@@ -216,7 +219,7 @@ def test_the_commands_need_no_scans_beside_nodule_slices(folder, tmp_path):
 
 
 def test_a_setting_that_only_chooses_slices_trains_no_net_anew():
-    from lungseg.stages.train import WHICH_SCANS
+    from lungseg.steps.learnt_rows import WHICH_SCANS
 
     names = [name for name in BuildTables.__dataclass_fields__ if "slices_" in name]
     names += [name for name in BuildTables.__dataclass_fields__ if "stretched" in name]

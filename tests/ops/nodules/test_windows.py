@@ -101,6 +101,14 @@ def test_missing_slices_are_not_bridged():
     assert working.hu[:, 16, 16].tolist() == [0, 50, 100, 150, 200, 800, 850, 900]
 
 
+def test_a_slice_alone_between_missing_ones_is_shown_as_it_is():
+    hu = np.array([0, 100, 200, 800, 500, 600], np.int16)[:, None, None].repeat(16, 1).repeat(16, 2)
+    z_mm = np.array([0.0, 2.0, 4.0, 9.4, 14.0, 16.0])
+    working = on_working_grid(Canvas(hu, hu >= 0, (hu[None] >= 0,), z_mm, 1.0), 1.0, 32)
+    assert working.z_index.tolist() == [0, 1, 2, 3, 4, 9, 14, 15, 16]
+    assert working.hu[5, 16, 16] == 800
+
+
 def test_one_slice_stays_one_row():
     working = on_working_grid(joined([window(1, 16, hu=-321, first_z=-80.3)]), 1.0, 32)
     assert working.z_index.tolist() == [0]
