@@ -1,5 +1,6 @@
 """Inference: a trained net applied to slices in batches, and to images of any size in tiles."""
 
+import math
 from collections.abc import Callable
 from functools import lru_cache
 from pathlib import Path
@@ -28,6 +29,26 @@ def load_net(path: Path) -> Any:
     if not path.is_file():
         raise DataError(f"there is no net {path}; train one first")
     return _load_net(str(path), path.stat().st_mtime_ns)
+
+
+def hand_over(path: str, net: Any) -> None:
+    """Give `net` the weights of the net in the file `path`; their sizes in pixels may differ.
+
+    Raises
+    ------
+    DataError
+        If the file is not a net, or one of another architecture.
+    """
+    weights = load_net(Path(path)).get_weights()
+    shapes = [tuple(each.shape) for each in weights]
+    wanted = [tuple(each.shape) for each in net.get_weights()]
+    if shapes != wanted:
+        raise DataError(
+            f"{path} is a net of another architecture: {len(shapes)} arrays of weights, "
+            f"{sum(map(math.prod, shapes))} numbers, against {len(wanted)} and "
+            f"{sum(map(math.prod, wanted))}; give the settings it was trained with"
+        )
+    net.set_weights(weights)
 
 
 @lru_cache(maxsize=1)

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from lungseg.core.errors import DataError
-from lungseg.model import devices, schedule
+from lungseg.model import devices, inference, schedule
 from lungseg.model.checkpoints import Checkpoints, History, Row, Weights, restore, state_of
 from lungseg.model.dataset import Epoch, Feed, Workers
 from lungseg.model.epochs import mining
@@ -37,6 +37,7 @@ class Recipe:
     """
 
     network: NetworkSettings
+    start_from: str
     loss: str
     slice_weight: float
     epochs: int
@@ -141,6 +142,9 @@ def train(  # noqa: PLR0913, PLR0917 - how, on what, and two callbacks
             restore(run.model, checkpoints.state())
             run.places = checkpoints.places()
             run.shown = run.net.get_weights()
+        elif recipe.start_from and recipe.mine_every:
+            # It knows enough already for its false alarms to teach it.
+            run.places = run.mine()
         while len(history) < recipe.epochs and not _stalled(recipe, history):
             row = run.epoch(history, on_batch)
             history.append(row)
@@ -195,6 +199,8 @@ class _Run:
         with devices.seeded(recipe.seed), devices.dtype_policy(self.policy):
             self.net = build(replace(recipe.network, height=crop, width=crop))
             self._nets[crop, crop] = self.net
+            if recipe.start_from:
+                inference.hand_over(recipe.start_from, self.net)
             self.model = self.heads.training_model(self.net)
             self.model.compile(
                 optimizer=optimizer(recipe, steps),
@@ -233,7 +239,7 @@ class _Run:
             if len(self.validation.rows) and (last or (number + 1) % recipe.validate_every == 0):
                 row |= self._validate()
             if recipe.mine_every and not last and (number + 1) % recipe.mine_every == 0:
-                self.places = self._mine()
+                self.places = self.mine()
                 row["mined"] = len(self.places)
             restore_trained(self.model, trained)
         # The best epoch is that of the highest score; Dice means nothing without any target.
@@ -297,7 +303,8 @@ class _Run:
         feed = Feed(self.workers, epoch)
         return score(self._net_of(edge, edge), feed, self.heads, nodules=nodules)
 
-    def _mine(self) -> mining.Places:
+    def mine(self) -> mining.Places:
+        """Places where the net finds nodules in the training patients' scans and nobody did."""
         rows = self.training.rows
         return mining.mine(
             self._net_of, self.samples, rows[self._whole[rows]], self.recipe.mine_step

@@ -18,10 +18,8 @@ import dataclasses
 import json
 import logging
 import math
-from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -29,17 +27,17 @@ from lungseg.core.errors import ConfigError, DataError
 from lungseg.core.fingerprint import digest_of, effective_params
 from lungseg.core.stage import DatasetInputs, DatasetStage, Facts, Params, as_dict, param
 from lungseg.io.tables.reader import Tables
-from lungseg.io.tables.schema import decoded
-from lungseg.model.devices import PRECISIONS, backend, quiet_keras, runs_on
+from lungseg.model.devices import PRECISIONS, quiet_keras, runs_on
 from lungseg.model.epochs.draws import BALANCES
 from lungseg.model.losses import LOSSES
-from lungseg.model.model_record import LAST, NET, ModelRecord, write_model_record
+from lungseg.model.model_record import LAST, NET, write_model_record
 from lungseg.model.networks.settings import DECODERS, NETWORKS, NetworkSettings
 from lungseg.model.samples import TARGETS, InputSpec, Samples
 from lungseg.model.schedule import OPTIMIZERS, SCHEDULES
 from lungseg.model.tensorboard import EventFile
 from lungseg.ops.samples.augment import Augmentation
-from lungseg.steps.learnt_rows import TAUGHT, learnt_from
+from lungseg.steps.learnt_rows import learnt_from
+from lungseg.steps.record_of_net import record_of_net
 from lungseg.steps.training_progress import TrainingProgress
 
 log = logging.getLogger(__name__)
@@ -92,6 +90,12 @@ class Train(Params):
         path=True,
     )
     imagenet: bool = param(False, "weights of the encoder from ImageNet; Keras downloads them")
+    start_from: str = param(
+        "",
+        ".keras file of a net of the same settings that goes on to learn (its patients count as "
+        "seen); empty: a new net",
+        path=True,
+    )
     norm_momentum: float = param(
         NetworkSettings.norm_momentum,
         "share of the batch normalisation's running statistics that each step keeps; lower it for "
@@ -237,7 +241,9 @@ def run(params: Train, inputs: DatasetInputs, out: Path) -> Facts:
         done.last.save(out / LAST)
         write_log(done.history, out / "log.csv")
         best = done.history[done.best_epoch - 1]
-        record = _record(params, samples, recipe.network, split, done.best_epoch, best)
+        record = record_of_net(
+            params.target, as_dict(params), samples, recipe.network, split, done.best_epoch, best
+        )
         write_model_record(record, out)
     if not split["parts"]["validation"]:
         log.warning("no patient to validate on: the best epoch is that of the smallest loss")
@@ -336,55 +342,6 @@ def recipe_of(params: Train, tables: Tables) -> Any:
 
 def _digest(params: Train, learnt: str) -> str:
     return digest_of([STAGE.version, effective_params(params), learnt])
-
-
-def _record(  # noqa: PLR0913, PLR0917 - all that describes the net
-    params: Train,
-    samples: Samples,
-    network: NetworkSettings,
-    split: Mapping[str, Any],
-    best_epoch: int,
-    best: Mapping[str, float],
-) -> ModelRecord:
-    table = samples.tables.attributes
-    table_params = json.loads(table["params"])
-    scans = _scans_by_part(samples.tables, split)
-    scores = {name: value for name, value in best.items() if not math.isnan(value)}
-    return ModelRecord(
-        target=params.target,
-        classes=["background", params.target],
-        kind=str(table["kind"]),
-        network=dataclasses.asdict(network),
-        context=params.context,
-        low=params.hu_low,
-        high=params.hu_high,
-        inside_lungs=params.inside_lungs,
-        crop_px=samples.tables.size,
-        spacing_mm=[float(mm) for mm in table["spacing_mm"]],
-        table_fingerprint=str(table["fingerprint"]),
-        split_hash=str(split["hash"]),
-        train_patients=list(split["parts"]["train"]),
-        validation_patients=list(split["parts"]["validation"]),
-        train_scans=scans["train"],
-        validation_scans=scans["validation"],
-        scans_then=len(samples.tables.scans),
-        best_epoch=best_epoch,
-        picture_fit=str(table_params.get("picture_fit", "pad")),
-        picture_patient=str(table_params.get("picture_patient", "")),
-        scores=scores,
-        params=as_dict(params),
-        packages={"keras": version("keras"), "backend": backend()},
-    )
-
-
-def _scans_by_part(tables: Tables, split: Mapping[str, Any]) -> dict[str, list[str]]:
-    of_patient = list(
-        zip(decoded(tables.scans["scan"]), decoded(tables.scans["patient"]), strict=True)
-    )
-    return {
-        part: sorted(scan for scan, patient in of_patient if patient in set(split["parts"][part]))
-        for part in TAUGHT
-    }
 
 
 STAGE = DatasetStage(
