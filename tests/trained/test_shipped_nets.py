@@ -23,6 +23,7 @@ from lungseg.model.shipping.card import (
     read_facts,
     scores_of,
 )
+from lungseg.model.shipping.half_precision import SMALL
 
 NETS = shipped_nets()
 MOST_MB = 12
@@ -42,7 +43,7 @@ def test_a_net_is_kept_in_half_precision_without_an_optimiser(name):
     with h5py.File(content) as weights:
         assert "optimizer" not in weights
         weights.visititems(
-            lambda _, item: found.append(item) if getattr(item, "ndim", 0) > 1 else None
+            lambda _, item: found.append(item) if getattr(item, "size", 0) > SMALL else None
         )
         assert found
         assert {item.dtype for item in found} == {np.dtype(np.float16)}
@@ -107,7 +108,7 @@ def test_they_are_installed_with_the_package(monkeypatch):
 @pytest.mark.data
 @pytest.mark.skipif("xray-lungs" not in NETS, reason="NO NET: xray-lungs is not there yet")
 def test_the_lungs_of_x_rays_are_found_turned_and_inverted_too(data, tmp_path):
-    names = sorted(path.stem for path in (data / "xray" / "images").iterdir())[::60]
+    names = sorted(path.stem for path in (data / "xray" / "images").iterdir())[::100]
     films = {name: Image.open(data / "xray" / "images" / f"{name}.png").convert("L")
              for name in names}  # fmt: skip
     masks = {name: Image.open(data / "xray" / "masks" / f"{name}.png").convert("L")
@@ -158,5 +159,5 @@ def test_a_broken_file_is_noticed(name, tmp_path):
     content[len(content) // 2] ^= 1
     (tmp_path / f"{name}.keras").write_bytes(content)
     told = CliRunner().invoke(main, ["models", "show", str(tmp_path / f"{name}.keras")])
-    assert told.exit_code == 2
+    assert told.exit_code == 1
     assert "is the card of another net" in " ".join(told.output.split())

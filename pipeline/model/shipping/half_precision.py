@@ -1,9 +1,11 @@
 """Half precision: a net's file with half the bytes, which is loaded as any other.
 
-Kernels are kept as float16: they are far from its limits, and what is rounded is a
-two-thousandth of each. Biases and the running statistics of batch normalisation stay as they are:
-they are few, and a variance may be smaller or larger than float16 can tell. Keras casts what it
-reads to the type of the net's variables, so that the net computes in single precision, as before.
+Large kernels are kept as float16: what is rounded is a two-thousandth of each value. Small ones,
+biases and the running statistics of batch normalisation stay as they are. They are few, and a
+U-Net's small kernels are those of its highest levels, which no later layer averages: with these
+rounded, too, a trained net's probabilities changed by up to 0.010 on films, without by 0.0005.
+Keras casts what it reads to the type of the net's variables, so that the net computes in single
+precision, as before.
 """
 
 import io
@@ -17,10 +19,12 @@ import numpy as np
 WEIGHTS = "model.weights.h5"
 CONFIG = "config.json"
 OPTIMIZER = "optimizer"
+# Values of a kernel that is small: 3 x 3 from 60 to 60 channels.
+SMALL = 1 << 15
 
 
 def write_half(net: Path, out: Path) -> None:
-    """Write the net's file `net` anew as `out`, with kernels in half precision.
+    """Write the net's file `net` anew as `out`, with large kernels in half precision.
 
     The state of an optimiser is left out, all else is kept: the architecture, and the record of
     how the net was made. The same net gives the same bytes.
@@ -93,7 +97,7 @@ def _copy(source: Any, target: Any) -> None:
             _copy(item, target.create_group(name))
             continue
         values = item[()]
-        is_kernel = np.ndim(values) > 1 and values.dtype == np.float32
-        kept = target.create_dataset(name, data=values.astype(np.float16) if is_kernel else values)
+        is_large = values.size > SMALL and values.dtype == np.float32
+        kept = target.create_dataset(name, data=values.astype(np.float16) if is_large else values)
         for key, value in item.attrs.items():
             kept.attrs[key] = value

@@ -26,7 +26,7 @@ def trained(tmp_path_factory):
     keras.utils.set_random_seed(3)
     rng = np.random.default_rng(3)
     net = build(
-        NetworkSettings(network="unet", height=32, width=32, channels=1, base_width=32, depth=2)
+        NetworkSettings(network="unet", height=32, width=32, channels=1, base_width=64, depth=2)
     )
     net.compile("adam", "mse")
     net.train_on_batch(rng.random((2, 32, 32, 1)), rng.random((2, 32, 32, 2)))
@@ -51,20 +51,21 @@ def test_the_file_has_half_the_bytes_and_nearly_the_same_probabilities(trained, 
     of_weights = sum(
         array.nbytes for name, array in weights_in(trained).items() if "optimizer" not in name
     )
-    assert (tmp_path / "half.keras").stat().st_size < 0.55 * of_weights
+    assert (tmp_path / "half.keras").stat().st_size < 0.6 * of_weights
     assert 0 < largest_difference(trained, tmp_path / "half.keras") < 0.002
     x = np.random.default_rng(5).random((2, 32, 32, 1), np.float32)
     before, after = (predict(load_net(f), x, 2) for f in (trained, tmp_path / "half.keras"))
     np.testing.assert_allclose(before, after, atol=0.002)
 
 
-def test_kernels_are_float16_and_what_is_small_stays_as_it_is(trained, tmp_path):
+def test_large_kernels_are_float16_and_what_is_small_stays_as_it_is(trained, tmp_path):
     write_half(trained, tmp_path / "half.keras")
     before, after = weights_in(trained), weights_in(tmp_path / "half.keras")
     kept = {name for name in before if not name.startswith("optimizer")}
+    assert {array.dtype for array in after.values()} >= {np.dtype("float16"), np.dtype("float32")}
     assert kept == set(after)
     for name in kept:
-        if before[name].ndim > 1:
+        if before[name].size > 1 << 15:
             assert after[name].dtype == np.float16
             np.testing.assert_allclose(after[name], before[name], rtol=1e-3, atol=1e-7)
         else:
