@@ -54,7 +54,10 @@ def test_every_command_has_help(command):
         (["postprocess", "--model", "none"], "no net of this name comes with the package"),
         (["preprocess", "--src", "/nowhere"], "--src /nowhere: there is no such file or folder"),
         (["run", "lower"], "no stage is named 'lower'; there are ingest, resample"),
-        (["train", "--preset", "huge"], "there is no preset 'huge'; there are small, lidc, xray"),
+        (
+            ["train", "--preset", "huge"],
+            "there is no preset 'huge'; there are small, lidc-cpu, lidc, xray",
+        ),
         (["train", "--set", "tran.epochs=1"], "there is no stage 'tran'; did you mean train?"),
         (["train", "--set", "train.epoch=1"], "no parameter 'epoch'; did you mean epochs?"),
         (["train", "--set", "train.epochs=0"], "train: epochs must be >= 1, not 0"),
