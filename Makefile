@@ -6,7 +6,7 @@ RUNS ?= 20
 SAMPLE ?= 150
 SEED ?= 1
 
-.PHONY: docs help demo test test-random check fix bench lock test-backends mutants clean
+.PHONY: docs help demo test test-random check fix bench models lock test-backends mutants clean
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -47,6 +47,9 @@ fix: .venv/ready  ## format, and apply the linter's fixes
 
 bench: .venv/ready  ## measure the README's figures
 	$(BIN)/python -m bench
+
+models: .venv/ready  ## train the nets that are shipped, from $$LUNGSEG_TEST_DATA and $$LUNGSEG_PUBLIC_SCANS (hours)
+	$(BIN)/python -m bench.models --jobs $(JOBS)
 
 .venv-backends/ready: .venv/ready
 	$(PYTHON) -m venv .venv-backends
