@@ -85,7 +85,7 @@ def separate_body_air(
         unseen = ~field_of_view
         air &= field_of_view
         framed |= binary_dilation(unseen, FOUR_SIDES)
-    air_hu = _air_hu(ct[air & framed])
+    air_hu = pure_air_hu(ct[air & framed])
     surrounded = _within_body(ct, threshold_hu, spacing_mm)
     pixel_mm2 = spacing_mm[1] * spacing_mm[2]
     pieces, n_pieces = axial_components(air)
@@ -162,7 +162,14 @@ def _share(labels: Components, voxels: npt.NDArray[np.generic], where: MaskArray
     return share
 
 
-def _air_hu(at_frame: HuArray) -> float:
+def pure_air_hu(at_frame: HuArray) -> float:
+    """HU of pure air, from the air at a picture's frame: ``(n,)`` int16.
+
+    Examples
+    --------
+    >>> pure_air_hu(np.array([-998, -996, -994, -850, -850], np.int16))
+    -996.0
+    """
     if len(at_frame) == 0:
         return PURE_AIR_HU
     # The frame may run through a lung; the darker part of what it shows is outside air.

@@ -6,6 +6,7 @@ import numpy as np
 
 from lungseg.ops.grid.boxes import bounding_box
 from lungseg.ops.grid.morphology import components, sizes
+from lungseg.ops.lungs.bowel_gas import gas_doubts
 from lungseg.ops.lungs.doubts import doubts
 from lungseg.ops.lungs.left_right import LEFT, RIGHT
 from lungseg.volume import HU, Volume
@@ -25,6 +26,9 @@ TRACHEA_ABOVE_MM = 120.0
 # Most parts that two lungs may have; those smaller than CRUMB_ML do not count.
 CRUMB_ML = 2.0
 MOST_PARTS = 4
+# A scan whose first or last slice shows more lung than this has cut the lungs, cm2. The tips of
+# sound lungs, which many scans just touch, are smaller.
+CUT_CM2 = 30.0
 
 
 @dataclass(frozen=True)
@@ -55,8 +59,8 @@ def judge(
     --------
     >>> from lungseg.volume import Geometry
     >>> grid = Geometry((10.0, 10.0, 10.0))
-    >>> labels = Volume(np.zeros((10, 10, 20), np.uint8), grid)
-    >>> labels.array[:, :, :10] = RIGHT
+    >>> labels = Volume(np.zeros((12, 10, 20), np.uint8), grid)
+    >>> labels.array[1:11, :, :10] = RIGHT
     >>> ct = labels.like(np.where(labels.array > 0, -850, 40).astype(HU))
     >>> verdict = judge(ct, labels, threshold_hu=-400.0, trachea_ml=20.0)
     >>> verdict.facts["lung_ml"], verdict.reasons
@@ -108,6 +112,8 @@ def judge(
     if trachea_ml <= 0 and height_mm > TRACHEA_ABOVE_MM:
         reasons.append("no trachea was found; it may be in the mask")
     reasons += doubts(ct, labels)
+    reasons += gas_doubts(ct, labels, threshold_hu)
+    reasons += cut_doubts(labels)
     return Verdict(facts, tuple(reasons))
 
 
@@ -138,3 +144,24 @@ def _parts(labels: Volume[np.uint8]) -> int:
         found, n = components(coarse[box] == side, connectivity=26)
         count += int((sizes(found, n)[1:] * 8 * labels.voxel_ml > CRUMB_ML).sum())
     return count
+
+
+def cut_doubts(labels: Volume[np.uint8]) -> list[str]:
+    """Sentences on lungs that the scan's first or last slice cuts.
+
+    Examples
+    --------
+    >>> from lungseg.volume import Geometry
+    >>> labels = Volume(np.zeros((10, 20, 20), np.uint8), Geometry((5.0, 5.0, 5.0)))
+    >>> labels.array[:8, 5:15, 2:18] = LEFT
+    >>> cut_doubts(labels)
+    ['cut at the bottom: 40 cm2 of lung on the first slice']
+    """
+    pixel_cm2 = labels.spacing_mm[1] * labels.spacing_mm[2] / 100
+    ends = (("bottom", "first", labels.array[0]), ("top", "last", labels.array[-1]))
+    found = []
+    for end, nth, axial in ends:
+        cm2 = float(np.count_nonzero(axial)) * pixel_cm2
+        if cm2 > CUT_CM2:
+            found.append(f"cut at the {end}: {cm2:.0f} cm2 of lung on the {nth} slice")
+    return found
