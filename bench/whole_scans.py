@@ -201,7 +201,9 @@ def told(document: Mapping[str, Any]) -> list[str]:
     known = [name for name in ("score", "calibrated") if calibration[name]]
     lines += [f"ECE of the {name}: {calibration[name]['ece']:.3f}" for name in known]
     found = document["segmentation"]["mean_per_found_nodule"]
-    lines.append(f"Dice of {found['nodules']} nodules that a mask touches: {found['dice']}")
+    lines.append(
+        f"Dice of {found['nodules']} nodules that a mask touches: {found['dice'] or 0:.3f}"
+    )
     lines += [
         f"missed: {one['patient']} {one['diameter_mm']:.1f} mm, {one['readers']} readers"
         for one in document["missed"]

@@ -1,6 +1,6 @@
 """Find nodules: probability per voxel -> candidates in world coordinates, masks on both grids.
 
-reads   ingest/ct.h5 (its grid), resample/ct.h5 (its grid), segment-lungs/lungs.h5,
+reads   ingest/ct.h5 (its grid), resample/ct.h5 (its grid), segment-lungs/region.h5,
         predict/probability.h5, predict/net.json
 writes  candidates.csv      LUNA16's columns, a diameter, and the calibrated probability where the
                             net knows it for these settings; most probable first
@@ -8,7 +8,7 @@ writes  candidates.csv      LUNA16's columns, a diameter, and the calibrated pro
         nodules_source.h5   the same on the source grid
 
 A candidate is a 3-D region of the probability map, its slices joined where they touch or overlap,
-in or near the lungs and of a nodule's size; its voxels of at least `threshold` are its mask.
+in the search region and of a nodule's size; its voxels of at least `threshold` are its mask.
 Regions that nowhere reach `threshold` are candidates without a mask: they extend the FROC curve to
 more false positives and leave the segmentation as it is. Each label keeps its volume on the source
 grid, however thick the slices.
@@ -36,6 +36,7 @@ from lungseg.ops.nodules.candidates import (
     two_means_threshold,
 )
 from lungseg.ops.scores.calibration import usable
+from lungseg.steps.search_region import read_search_region
 from lungseg.volume import AnyVolume, Volume
 
 
@@ -57,7 +58,11 @@ class FindNodules(Params):
     )
     min_diameter_mm: float = param(3.0, "smaller regions are not candidates", ge=0)
     max_diameter_mm: float = param(60.0, "larger regions are not candidates", gt=0)
-    margin_mm: float = param(3.0, "how far outside the lungs a candidate's voxel may lie", ge=0)
+    margin_mm: float = param(
+        0.0,
+        "how far outside the search region, which is wider than the lungs, a voxel may lie",
+        ge=0,
+    )
     max_candidates: int = param(
         100, "most candidates of a scan; the most probable are kept", ge=0, le=9999
     )
@@ -96,7 +101,7 @@ class FindNodules(Params):
 
 
 def nodules_in(
-    probability: Volume[np.uint16], lungs: AnyVolume, params: FindNodules
+    probability: Volume[np.uint16], region: AnyVolume, params: FindNodules
 ) -> tuple[Volume[np.uint16], list[Candidate], float]:
     """Label map, candidates, and the threshold of the masks.
 
@@ -104,15 +109,15 @@ def nodules_in(
     ----------
     probability : (z, y, x) uint16
         Probability times 65535.
-    lungs : (z, y, x)
-        Nonzero inside the lungs; on the same grid.
+    region : (z, y, x)
+        Nonzero where nodules are looked for; on the same grid.
     params
         What counts as a candidate.
     """
     threshold = params.threshold
     if params.threshold_method == "kmeans":
         threshold = two_means_threshold(
-            probability.array, lungs.array, floor=params.candidate_threshold
+            probability.array, region.array, floor=params.candidate_threshold
         )
     search = Search(
         threshold=threshold,
@@ -126,7 +131,7 @@ def nodules_in(
         score=params.score,
         score_mm=params.score_mm,
     )
-    labels, candidates = find_candidates(probability, lungs.array, search)
+    labels, candidates = find_candidates(probability, region.array, search)
     return labels, candidates, threshold
 
 
@@ -134,15 +139,15 @@ def run(params: FindNodules, inputs: Mapping[str, Path], out: Path) -> Facts:
     """Read, find, write."""
     scan = read_record(inputs["predict"]).scan
     probability = volume_file.read(inputs["predict"] / "probability.h5")
-    lungs = volume_file.read(inputs["segment-lungs"] / "lungs.h5")
+    region = read_search_region(inputs["segment-lungs"])
     grid = volume_file.read_geometry(inputs["resample"] / "ct.h5")
-    for name, volume in (("probabilities", probability), ("lungs", lungs)):
+    for name, volume in (("probabilities", probability), ("search region", region)):
         if (volume.shape, volume.geometry) != grid:
             raise ScanError(
                 f"the {name} lie on another grid ({volume.shape}, {volume.geometry}) than the "
                 f"resampled scan {grid}; make them again with --force"
             )
-    labels, candidates, threshold = nodules_in(probability, lungs, params)
+    labels, candidates, threshold = nodules_in(probability, region, params)
     known = json.loads((inputs["predict"] / "net.json").read_text("utf-8")).get("calibration", {})
     write_candidates(scan, candidates, out / NAME, usable(known, dataclasses.asdict(params)))
     volume_file.write(labels, out / "nodules.h5")

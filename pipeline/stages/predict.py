@@ -1,12 +1,12 @@
 """Predict: the working grid -> the probability of nodule, per voxel.
 
-reads   resample/ct.h5, segment-lungs/lungs.h5, and the file of a net
+reads   resample/ct.h5, segment-lungs/{lungs,region}.h5, and the file of a net
 writes  probability.h5   uint16 on the working grid, probability = value / 65535
         net.json         which net it was
 
-The axial slices that hold lung are cropped around the lungs and scaled just as the table's rows
+The axial slices of the search region are cropped around it and scaled just as the table's rows
 were, and go through the net in batches; everything else is 0. A net that takes slices of any size
-is shown less of them: the box of the lungs in each slab of slices, which is half of the work.
+is shown less of them: the region's box in each slab of slices, which is a third of the work.
 Scans of patients that the net was trained on are left out unless they are asked for: they would
 only show what it remembers. Which patients these are, the net itself tells, wherever it comes from.
 The output is known by the net's content: a net that is trained anew to the same weights predicts
@@ -35,6 +35,7 @@ from lungseg.ops.grid.crop import crop_corner, cut, footprint, uncut, window_aro
 from lungseg.ops.hu.padding import AIR_HU
 from lungseg.ops.nodules.probability import to_stored
 from lungseg.ops.samples.context import neighbours
+from lungseg.steps.search_region import read_search_region
 from lungseg.volume import HU, IndexArray, Volume
 
 Predictor = Any
@@ -43,7 +44,7 @@ SlabWindow = tuple[range, tuple[int, int], tuple[int, int]]
 
 # Slices that share a window. Its size is a multiple of 32, so that the net meets few sizes.
 SLAB = 16
-# Pixels around the lungs that the net is shown at least.
+# Pixels around the search region that the net is shown at least.
 SEEN_AROUND = 12
 
 
@@ -100,11 +101,12 @@ def run(params: Predict, inputs: Mapping[str, Path], out: Path) -> Facts:
         )
     ct = volume_file.read_hu(inputs["resample"] / "ct.h5")
     lungs = volume_file.read(inputs["segment-lungs"] / "lungs.h5")
+    region = read_search_region(inputs["segment-lungs"])
     check_fits(record, ct.spacing_mm)
     net = inference.at_precision(inference.load_net(model), params.mixed_precision)
     begin = time.perf_counter()
     how = HowToPredict(params.batch_size, params.slice_power, params.mirrors)
-    probability, slices = probability_of(ct, lungs.array, net, record, how)
+    probability, slices = probability_of(ct, lungs.array, net, record, how, region=region.array)
     seconds = time.perf_counter() - begin
     write_json(net_told(model, record), out / "net.json")
     volume_file.write(ct.like(to_stored(probability)), out / "probability.h5")
@@ -149,23 +151,28 @@ def check_fits(record: ModelRecord, spacing_mm: tuple[float, float, float]) -> N
         )
 
 
-def probability_of(
+def probability_of(  # noqa: PLR0913 - a scan, a net, and how
     ct: Volume[HU],
     lungs: npt.NDArray[np.generic],
     net: Predictor,
     record: ModelRecord,
     how: HowToPredict,
+    *,
+    region: npt.NDArray[np.generic] | None = None,
 ) -> tuple[npt.NDArray[np.float32], int]:
     """Probability on the grid of `ct` and the number of slices that went through the net.
+
+    Where nodules are looked for is `region`, or, without one, the lungs.
 
     Raises
     ------
     ScanError
         If there is no lung, or it does not fit into the input of a net of one size.
     """
-    z_index = np.flatnonzero((lungs != 0).any(axis=(1, 2)))
+    seen = lungs if region is None else region
+    z_index = np.flatnonzero((seen != 0).any(axis=(1, 2)))
     free = inference.of_any_size(net)
-    windows = slab_windows(lungs, z_index) if free else square_window(lungs, z_index, record)
+    windows = slab_windows(seen, z_index) if free else square_window(lungs, z_index, record)
     # A slab is not padded to a batch that is larger than any slab.
     n = min(how.batch_size, SLAB) if free else how.batch_size
     predict = inference.predict_mirrored if how.mirrors else inference.predict
@@ -198,8 +205,8 @@ def square_window(
         raise ScanError(f"{error}; the net was trained on such crops") from error
 
 
-def slab_windows(lungs: npt.NDArray[np.generic], z_index: IndexArray) -> list[SlabWindow]:
-    """A window around the lungs for each slab of slices.
+def slab_windows(region: npt.NDArray[np.generic], z_index: IndexArray) -> list[SlabWindow]:
+    """A window around the search region for each slab of slices.
 
     Raises
     ------
@@ -210,7 +217,7 @@ def slab_windows(lungs: npt.NDArray[np.generic], z_index: IndexArray) -> list[Sl
     # Without any slice there is one empty slab, which `window_around` refuses.
     for first in range(0, max(1, len(z_index)), SLAB):
         rows = range(first, min(first + SLAB, len(z_index)))
-        seen = footprint(lungs[z_index[rows.start : rows.stop]])
+        seen = footprint(region[z_index[rows.start : rows.stop]])
         slabs.append((rows, *window_around(seen, SEEN_AROUND)))
     return slabs
 

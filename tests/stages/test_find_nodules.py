@@ -42,7 +42,7 @@ def scan(tmp_path, direction=FLIPPED, peak=0.9, lungs=1):
     (folders["predict"] / "net.json").write_text(json.dumps({"calibration": {}}))
     volume_file.write(probability.like(np.zeros(size, np.int16)), folders["resample"] / "ct.h5")
     mask = probability.like(np.full(size, lungs, np.uint8))
-    volume_file.write(mask, folders["segment-lungs"] / "lungs.h5")
+    volume_file.write(mask, folders["segment-lungs"] / "region.h5")
     out = tmp_path / "out"
     out.mkdir()
     return folders, out, centres
@@ -115,10 +115,12 @@ def test_no_lungs_no_candidates(tmp_path):
     assert STAGE.run(FindNodules(), folders, out)["candidates"] == 0
 
 
-@pytest.mark.parametrize("name", ["probabilities", "lungs"])
+@pytest.mark.parametrize("name", ["probabilities", "search region"])
 def test_grids_that_differ_are_refused(tmp_path, name):
     folders, out, _ = scan(tmp_path)
-    file = {"probabilities": "predict/probability.h5", "lungs": "segment-lungs/lungs.h5"}[name]
+    file = {"probabilities": "predict/probability.h5", "search region": "segment-lungs/region.h5"}[
+        name
+    ]
     moved = volume_file.read(tmp_path / file)
     volume_file.write(Volume(moved.array, moved.geometry.moved((1, 0, 0))), tmp_path / file)
     with pytest.raises(ScanError, match=f"the {name} lie on another grid"):

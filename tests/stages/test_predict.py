@@ -126,6 +126,7 @@ def folders(scan, tmp_path, monkeypatch):
         inputs[stage].mkdir()
     volume_file.write(ct, inputs["resample"] / "ct.h5")
     volume_file.write(ct.like(lungs), inputs["segment-lungs"] / "lungs.h5")
+    volume_file.write(ct.like(lungs != 0), inputs["segment-lungs"] / "region.h5")
     net = tmp_path / "nets" / "model.keras"
     net.parent.mkdir()
     with zipfile.ZipFile(net, "w"):
@@ -283,3 +284,13 @@ def test_no_lungs_are_named_by_a_net_of_any_size(keras_net, long_scan):
     ct, lungs = long_scan
     with pytest.raises(ScanError, match="lung mask is empty"):
         probability_of(ct, lungs * 0, keras_net, RECORD, HowToPredict())
+
+
+def test_slices_and_box_are_those_of_the_search_region(keras_net, long_scan):
+    ct, lungs = long_scan
+    region = lungs != 0
+    region[39, 30, 100] = region[38, 5:60, 30:110] = True
+    found, slices = probability_of(ct, lungs, keras_net, RECORD, HowToPredict(8), region=region)
+    assert slices == 39
+    assert (found[39] > 0).any()
+    assert (found[38][region[38]] > 0).all()
