@@ -33,6 +33,7 @@ class CachedVolume:
 WORKING = {
     "ct": CachedVolume("resample", "ct.h5", labels=False),
     "lungs": CachedVolume("segment-lungs", "lungs.h5", labels=True),
+    "region": CachedVolume("segment-lungs", "region.h5", labels=True),
     "votes": CachedVolume("annotate-nodules", "votes.h5", labels=True),
     "nodules": CachedVolume("annotate-nodules", "nodules.h5", labels=True),
     "target": CachedVolume("annotate-nodules", "nodules.h5", labels=True),

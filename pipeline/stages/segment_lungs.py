@@ -3,6 +3,7 @@
 reads   resample/ct.h5              HU
         resample/field_of_view.h5   bool, if the scan has padding
 writes  lungs.h5                    uint8: 0, 1 right lung, 2 left lung
+        region.h5                   bool: where nodules are looked for
 
 2-means on the HU histogram separates air from tissue. Air with the body around it in its own axial
 slice is inside the patient, so neither a trachea open at the top nor a lung cut by the picture's
@@ -10,8 +11,10 @@ border does harm. Trachea and main bronchi are grown from tubes between the lung
 remains and is not bowel gas is lung. Gas that a thin diaphragm joins to a lung is a smooth pocket
 of pure air with no lung below and little around; bullae have lung on more sides. Right and left are
 separated along the path of least lung from front to back. Closing with a small ball adds vessels,
-with a large one nodules on the chest wall.
-All this is done on blocks of 2 mm; the outline is then found voxel by voxel.
+with a large one nodules on the chest wall; tumours that the lung encloses in most directions are
+added at any size. All this is done on blocks of 2 mm; the outline is then found voxel by voxel.
+The region is the lungs closed by a ball that fills hilum and wall: a nodule left out of the lungs
+lies in it.
 """
 
 from collections.abc import Mapping
@@ -25,6 +28,7 @@ from lungseg.core.stage import Facts, Params, ScanStage, param
 from lungseg.io.volumes import volume_file
 from lungseg.ops.lungs.find import Lungs, LungSettings, air_and_tissue, find_lungs
 from lungseg.ops.lungs.left_right import separate_sides
+from lungseg.ops.lungs.shape import search_region
 from lungseg.ops.lungs.slice2d import lungs_slice_by_slice
 from lungseg.ops.lungs.verdict import Verdict, judge
 from lungseg.volume import HU, MaskArray, Volume
@@ -113,11 +117,17 @@ def segment(
     ScanError
         If there are no lungs.
     """
-    if params.method == "slice2d":
-        found = _slice_by_slice(ct, field_of_view, params)
-    else:
-        found = find_lungs(ct, field_of_view, params.settings)
+    found = lungs_and_region(ct, field_of_view, params)
     return found.labels, judge(ct, found.labels, found.threshold_hu, found.airways_ml)
+
+
+def lungs_and_region(
+    ct: Volume[HU], field_of_view: MaskArray | None, params: SegmentLungs
+) -> Lungs:
+    """Lungs, and the region in which nodules are looked for, by the method set."""
+    if params.method == "slice2d":
+        return _slice_by_slice(ct, field_of_view, params)
+    return find_lungs(ct, field_of_view, params.settings)
 
 
 def _slice_by_slice(ct: Volume[HU], field_of_view: MaskArray | None, params: SegmentLungs) -> Lungs:
@@ -130,7 +140,8 @@ def _slice_by_slice(ct: Volume[HU], field_of_view: MaskArray | None, params: Seg
         )
     labels = separate_sides(ct.array, mask, ct.spacing_mm)
     threshold, _ = air_and_tissue(ct.array, field_of_view, params.settings)
-    return Lungs(ct.like(labels), threshold, 0.0)
+    region = search_region(labels, ct.spacing_mm)
+    return Lungs(ct.like(labels), ct.like(region), threshold, 0.0)
 
 
 def run(params: SegmentLungs, inputs: Mapping[str, Path], out: Path) -> Facts:
@@ -138,8 +149,10 @@ def run(params: SegmentLungs, inputs: Mapping[str, Path], out: Path) -> Facts:
     ct = volume_file.read_hu(inputs["resample"] / "ct.h5")
     view = inputs["resample"] / "field_of_view.h5"
     field_of_view = volume_file.read_mask(view).array if view.exists() else None
-    lungs, verdict = segment(ct, field_of_view, params)
-    volume_file.write(lungs, out / "lungs.h5")
+    found = lungs_and_region(ct, field_of_view, params)
+    verdict = judge(ct, found.labels, found.threshold_hu, found.airways_ml)
+    volume_file.write(found.labels, out / "lungs.h5")
+    volume_file.write(found.region, out / "region.h5")
     return verdict.as_facts()
 
 

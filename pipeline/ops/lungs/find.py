@@ -13,10 +13,11 @@ from lungseg.ops.lungs.airways import Airways, find_airways
 from lungseg.ops.lungs.bowel_gas import bowel_gas
 from lungseg.ops.lungs.dense_lung import dense_lung
 from lungseg.ops.lungs.left_right import LEFT, RIGHT, Sides, separate_sides
+from lungseg.ops.lungs.masses import enclosed_masses
 from lungseg.ops.lungs.outline import CoarseLungs, outlined
 from lungseg.ops.lungs.outside_air import separate_body_air
-from lungseg.ops.lungs.shape import filled_lung, wall_bulges
-from lungseg.volume import HU, FloatArray, HuArray, MaskArray, Triple, Volume
+from lungseg.ops.lungs.shape import filled_lung, search_region, wall_bulges
+from lungseg.volume import HU, FloatArray, HuArray, Mask, MaskArray, Triple, Volume
 
 # What the histogram counts: from vacuum to dense bone; beyond is padding and metal.
 COUNTED_HU = (-1024, 400)
@@ -49,12 +50,14 @@ class LungSettings:
 
 @dataclass(frozen=True)
 class Lungs:
-    """Lungs, with the air threshold and the volume of the airways.
+    """Lungs and their search region, the air threshold, the volume of the airways.
 
     Attributes
     ----------
     labels
         0, 1 right, 2 left; on the scan's grid.
+    region
+        Where nodules are looked for, on the same grid; holds the lungs.
     threshold_hu
         Voxels darker than this are air.
     airways_ml
@@ -62,6 +65,7 @@ class Lungs:
     """
 
     labels: Volume[np.uint8]
+    region: Volume[Mask]
     threshold_hu: float
     airways_ml: float
 
@@ -165,7 +169,10 @@ def find_lungs(
         settings.rim_mm,
         ct.spacing_mm,
     )
-    return Lungs(ct.like(labels), threshold, airways_ml)
+    region = labels > 0
+    wide = search_region(closed, spacing_mm).view(np.uint8)
+    region[fine] |= zoom.enlarged(wide, box) > 0
+    return Lungs(ct.like(labels), ct.like(region), threshold, airways_ml)
 
 
 @dataclass(frozen=True)
@@ -245,10 +252,15 @@ def _closed(
     """`sides` with vessels, wall nodules and holes given back to each lung."""
     middle = _middle_yx(sides > 0)
     closed = sides.copy()
+    both = bool((sides == RIGHT).any() and (sides == LEFT).any())
     for side in (RIGHT, LEFT):
         lung = sides == side
         free = ~airways.wall & (closed != 3 - side)
         whole = filled_lung(lung, free, settings.vessel_mm, spacing_mm)
+        known = middle if both else None
+        mass = enclosed_masses(whole, free, ct, airways.lumen, known, spacing_mm)
+        if mass.any():
+            whole = filled_lung(whole | mass, free, settings.vessel_mm, spacing_mm)
         whole |= wall_bulges(whole, free, ct, middle, settings.wall_mm, spacing_mm)
         closed[whole & (closed == 0)] = side
     return closed

@@ -1,9 +1,14 @@
-"""What a threshold cuts out of a lung is added again: vessels, and nodules on the chest wall."""
+"""What a threshold cuts out of a lung is added again: vessels, nodules on the chest wall.
+
+And, more generously, the region in which nodules are looked for.
+"""
 
 import numpy as np
 
+from lungseg.ops.grid.blocks import Zoom, block_factors, block_mean
 from lungseg.ops.grid.boxes import bounding_box
 from lungseg.ops.grid.morphology import close_mm, components, dilate_mm, erode_mm, fill, sizes
+from lungseg.ops.lungs.left_right import LEFT, RIGHT, Sides
 from lungseg.volume import FloatArray, HuArray, IndexArray, MaskArray, Triple
 
 # What bulges less than this into the lung is a rib, not a nodule, mm.
@@ -21,6 +26,13 @@ WALL_WITHIN_MM = 30.0
 MIDDLE_MM = 30.0
 # Steps along the ray that asks what lies towards the middle of the chest, mm.
 RAY_STEP_MM = 3.0
+# Edge of the blocks on which the lungs are closed, mm.
+REGION_BLOCK_MM = 4.0
+# Radius of the ball that closes each lung: it fills hilum and wall, and keeps out of the hollows
+# of heart and diaphragm, which are wider, mm.
+REGION_CLOSE_MM = 40.0
+# Added all around, mm.
+REGION_MARGIN_MM = 4.0
 
 
 def filled_lung(
@@ -102,6 +114,43 @@ def wall_bulges(  # noqa: PLR0913, PLR0917 - three masks, and where the chest's 
     cap &= dilate_mm(bulges, cap_mm, spacing_mm)
     found[box] = bulges | cap
     return found
+
+
+def search_region(sides: Sides, spacing_mm: Triple) -> MaskArray:
+    """The lungs `sides` (1, 2), each closed by a large ball, and a margin, ``(z, y, x)`` bool.
+
+    A tumour that is not told from wall, hilum or diaphragm lies in it all the same.
+
+    Examples
+    --------
+    A lung with a notch 24 mm wide:
+
+    >>> sides = np.zeros((40, 40, 40), np.uint8)
+    >>> sides[8:32, 8:32, 8:32] = LEFT
+    >>> sides[14:26, 14:26, 8:14] = 0
+    >>> region = search_region(sides, (2.0, 2.0, 2.0))
+    >>> bool(region[14:26, 14:26, 10:14].all()), bool(region[20, 20, 5]), bool(region[20, 4, 20])
+    (True, False, False)
+    """
+    region = np.zeros(sides.shape, bool)
+    reach = REGION_CLOSE_MM + REGION_MARGIN_MM
+    box = bounding_box(sides > 0, [int(reach / step) + 1 for step in spacing_mm])
+    if box is None:
+        return region
+    part = sides[box]
+    factors = block_factors(spacing_mm, REGION_BLOCK_MM)
+    z, y, x = (step * f for step, f in zip(spacing_mm, factors, strict=True))
+    block_mm = (z, y, x)
+    zoom = Zoom(part.shape, factors)
+    within = np.zeros(part.shape, bool)
+    for side in (RIGHT, LEFT):
+        lung = part == side
+        blocks = block_mean(lung.astype(np.int16) * 100, factors) >= 50
+        closed = close_mm(blocks, REGION_CLOSE_MM, block_mm, border="repeat")
+        z_all, y_all, x_all = (slice(0, n) for n in closed.shape)
+        within |= lung | (zoom.enlarged(closed.view(np.uint8), (z_all, y_all, x_all)) > 0)
+    region[box] = dilate_mm(within, REGION_MARGIN_MM, spacing_mm)
+    return region
 
 
 def _without_ribs(bulges: MaskArray, ct: HuArray) -> MaskArray:

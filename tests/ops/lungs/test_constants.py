@@ -12,6 +12,7 @@ from lungseg.ops.lungs import (
     doubts,
     find,
     left_right,
+    masses,
     outline,
     outside_air,
     shape,
@@ -27,12 +28,13 @@ MODULES = (
     dense_lung,
     left_right,
     shape,
+    masses,
     outline,
     verdict,
     doubts,
 )
 # Labels, lengths in blocks that follow from the grid, and what defines HU.
-NO_ANATOMY = {"RIGHT", "LEFT", "FACES", "EDGES", "UNIT", "PURE_AIR_HU"}
+NO_ANATOMY = {"RIGHT", "LEFT", "FACES", "EDGES", "UNIT", "PURE_AIR_HU", "FAR"}
 
 
 def named():
