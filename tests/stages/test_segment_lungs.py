@@ -110,7 +110,9 @@ def test_what_is_left_of_a_lung_without_air_in_part_is_found(illness):
     lungs, _ = segment(phantom.ct, None, PARAMS)
     aired = phantom.lung.array & ~phantom.airless.array
     assert (lungs.array > 0)[aired].mean() > 0.97
-    assert dice(lungs.array > 0, aired) > 0.965
+    # A tumour is lung; of a collapsed lobe little is regained.
+    expected = phantom.lung.array if illness == "tumour" else aired
+    assert dice(lungs.array > 0, expected) > 0.965
 
 
 def test_twice_gives_the_same_and_the_input_is_left_alone():

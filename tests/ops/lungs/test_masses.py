@@ -1,0 +1,87 @@
+"""Tumours of any size are lung; heart, liver and vessels are not."""
+
+import numpy as np
+import pytest
+
+from lungseg.ops.lungs.find import find_lungs
+from lungseg.ops.lungs.masses import enclosed_masses
+from lungseg.phantom.cases import case, organ
+
+MM = (2.0, 2.0, 2.0)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "tumour-vessel-30-hilum-50",
+        "tumour-diaphragm-50-free-30",
+    ],
+)
+def test_tumours_are_inside_and_the_region_holds_them_whole(name):
+    phantom = case(name)
+    found = find_lungs(phantom.ct)
+    lungs, region = found.labels.array > 0, found.region.array
+    for label in (1, 2):
+        tumour = phantom.nodules.array == label
+        assert lungs[tumour].mean() > 0.95
+        assert region[tumour].mean() > 0.99
+    assert region[lungs].all()
+    assert region.sum() < 1.35 * lungs.sum()
+    for other in ("heart", "liver", "spine"):
+        assert lungs[organ(phantom, other)].mean() < 0.03
+
+
+def chest_with(body):
+    """A box of lung, 120 x 120 x 100 mm, the middle of the chest 40 mm to its left."""
+    lung = np.zeros((70, 70, 60), bool)
+    lung[5:65, 5:65, 5:55] = True
+    left = lung & ~body
+    ct = np.where(left, np.int16(-850), np.int16(40))
+    middle_yx = np.tile([35.0, 75.0], (70, 1))
+    return left, lung & body, ct, middle_yx
+
+
+def ball(centre, radius):
+    z, y, x = np.ogrid[:70, :70, :60]
+    return (z - centre[0]) ** 2 + (y - centre[1]) ** 2 + (x - centre[2]) ** 2 < radius**2
+
+
+def share_found(body, *, hu=40, lumen=None):
+    lung, inside, ct, middle_yx = chest_with(body)
+    ct = np.where(body, np.int16(hu), ct)
+    lumen = np.zeros_like(lung) if lumen is None else lumen
+    found = enclosed_masses(lung, ~lung, ct, lumen, middle_yx, MM)
+    return found[inside].mean()
+
+
+def test_less_is_asked_of_a_mass_on_the_wall_than_of_one_on_the_mediastinum():
+    wall, mediastinum = ball((35, 35, 5), 10), ball((35, 35, 54), 10)
+    assert share_found(wall) > 0.8
+    assert share_found(mediastinum) == 0
+
+
+def test_a_vessel_is_no_mass_because_it_is_thin():
+    z, y, x = np.ogrid[:70, :70, :60]
+    vessel = ((y - 35) ** 2 + (x - 30) ** 2 < 9) & (z >= 0)
+    assert share_found(vessel) == 0
+    assert share_found(ball((35, 35, 30), 6)) > 0.8
+
+
+def test_what_is_as_bright_as_bone_is_no_mass():
+    assert share_found(ball((35, 35, 30), 10), hu=300) == 0
+
+
+def test_the_hilum_around_a_bronchus_is_no_mass():
+    hilum = ball((35, 35, 50), 9)
+    assert share_found(hilum) > 0.8
+    assert share_found(hilum, lumen=ball((35, 35, 53), 3)) == 0
+
+
+def test_without_the_middle_of_the_chest_a_mass_on_the_wall_is_judged_as_all_others():
+    lung, _, ct, _ = chest_with(ball((35, 35, 5), 10))
+    assert not enclosed_masses(lung, ~lung, ct, np.zeros_like(lung), None, MM).any()
+
+
+def test_no_lung_has_no_masses():
+    none = np.zeros((9, 9, 9), bool)
+    assert not enclosed_masses(none, ~none, none.astype(np.int16), none, None, MM).any()
