@@ -42,7 +42,7 @@ FILES = (
 PATIENT_COLUMNS = ("patient", "scans", "part", "nodules")
 NODULE_COLUMNS = (
     "scan", "patient", "label", "x_mm", "y_mm", "z_mm", "voxel_z", "voxel_y", "voxel_x",
-    "diameter_mm", "volume_mm3", "readers", "truth", *RATINGS,
+    "diameter_mm", "volume_mm3", "share_in_lungs", "readers", "truth", *RATINGS,
 )  # fmt: skip
 CANDIDATE_COLUMNS = (*candidate_list.COLUMNS, "patient", "part", "annotated")
 _SHOWN = ("resample", "segment-lungs", "annotate-nodules", "find-nodules")
@@ -265,7 +265,8 @@ def _nodules(state: _State, scans: Sequence[str]) -> Rows:
             medians = [f"{n.ratings_median[r]:g}" if r in n.ratings_median else "" for r in RATINGS]
             yield (
                 scan, state.patient(scan), n.label, *(f"{mm:.2f}" for mm in n.centroid_xyz_mm),
-                *voxel, f"{n.diameter_mm:.2f}", f"{n.volume_mm3:.1f}", n.readers, n.truth, *medians,
+                *voxel, f"{n.diameter_mm:.2f}", f"{n.volume_mm3:.1f}", f"{n.share_in_lungs:.3f}",
+                n.readers, n.truth, *medians,
             )  # fmt: skip
 
 

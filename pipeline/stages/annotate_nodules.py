@@ -386,12 +386,13 @@ def facts_of(found: NoduleList, annotations: int) -> Facts:
         "points_to_ignore": len(found.points),
         "rows_unused": len(found.problems),
         "wand_found_no_edge": sum(NO_EDGE in name for n in nodules for name in n.readings),
+        **({"verdict": "suspect", "reasons": "; ".join(found.left_out)} if found.left_out else {}),
     }
 
 
 STAGE = ScanStage(
     name="annotate-nodules",
-    version=2,
+    version=3,
     help="count the readers who included each voxel in a nodule, and label the nodules",
     params=AnnotateNodules,
     needs=("ingest", "resample", "segment-lungs"),

@@ -82,7 +82,14 @@ def test_votes_labels_and_list_of_a_known_scan(tmp_path, inputs):
         "points_to_ignore": 0,
         "rows_unused": 0,
         "wand_found_no_edge": 0,
+        "verdict": "suspect",
+        "reasons": found.left_out[0],
     }
+    share = round(100 * found.nodules[0].share_in_lungs)
+    assert found.left_out == (
+        "nodule 1 (9 mm, 3 annotators) at (-5, -3, -86) mm: only "
+        f"{share} % of it lies inside the lungs",
+    )
     one, two = found.nodules
     assert (one.label, one.readers, one.readings) == (1, 3, ("1", "2", "3"))
     assert one.ratings["malignancy"] == 4.0
@@ -107,7 +114,7 @@ def test_votes_labels_and_list_of_a_known_scan(tmp_path, inputs):
 def test_the_outputs_move_only_with_the_version(tmp_path, inputs):
     _, votes, labels, _ = annotate(tmp_path, inputs)
     digest = hashlib.sha256(votes.array.tobytes() + labels.array.tobytes()).hexdigest()[:16]
-    assert (STAGE.version, digest) == (2, "939fe0e6ff33a45c")
+    assert (STAGE.version, digest) == (3, "939fe0e6ff33a45c")
 
 
 @pytest.mark.parametrize(
@@ -243,6 +250,7 @@ def test_a_scan_in_no_source_is_unannotated(tmp_path, inputs):
     facts, votes, _, found = annotate(tmp_path, inputs, database=str(tmp_path / "other.sqlite"))
     assert (facts["truth"], found.truth, facts["nodules"]) == ("unannotated", "unannotated", 0)
     assert facts["share_in_lungs"] is None
+    assert "verdict" not in facts
     assert not votes.array.any()
 
 

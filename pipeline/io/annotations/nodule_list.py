@@ -15,6 +15,8 @@ NAME = "nodules.json"
 
 CONTOURS, COORDINATES, NONE, UNANNOTATED = "contours", "coordinates", "none", "unannotated"
 """What is known of a scan's nodules: outlines, positions, that there are none, or nothing."""
+# A scan is suspect if less than this share of a nodule lies inside its lungs.
+LEAST_IN_LUNGS = 0.9
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -121,6 +123,17 @@ class NoduleList:
     def readers(self) -> dict[int, int]:
         """Readers of each nodule, by label."""
         return {nodule.label: nodule.readers for nodule in self.nodules}
+
+    @property
+    def left_out(self) -> tuple[str, ...]:
+        """Nodules of which less than `LEAST_IN_LUNGS` lies inside the lungs, in words."""
+        return tuple(
+            f"nodule {n.label} ({n.diameter_mm:.0f} mm, {n.readers} annotators) at "
+            f"({', '.join(f'{mm:.0f}' for mm in n.centroid_xyz_mm)}) mm: only "
+            f"{100 * n.share_in_lungs:.0f} % of it lies inside the lungs"
+            for n in self.nodules
+            if n.share_in_lungs < LEAST_IN_LUNGS
+        )
 
 
 def write_nodules(nodules: NoduleList, path: Path) -> None:
