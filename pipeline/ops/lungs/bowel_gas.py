@@ -30,6 +30,8 @@ FLAT_FLOOR = 0.7
 # Where pockets that are lung hold this many times a pocket's volume, the lungs have emphysema, and
 # more is asked before it is called bowel.
 EMPHYSEMA_TIMES = 2.0
+# Where more than this share of all lung is such gas, it is lung.
+MOST_GAS_SHARE = 0.5
 # The wall between gas and lung, and what is left of the gas's margin, are thinner than this, mm.
 GAS_WALL_MM = 6.0
 # Less doubtful gas beside a lung than this is not worth a word, ml.
@@ -112,6 +114,10 @@ def air_pockets(
         for pocket in lung:
             textured[pocket.box] |= pocket.mask
     proven_ml = sum(pocket.ml for pocket in proven)
+    lungs_ml = float(np.count_nonzero(lungs)) * float(np.prod(spacing_mm)) / 1000
+    if sum(pocket.ml for pocket in left) > MOST_GAS_SHARE * lungs_ml:
+        # These lungs are as dark as air, or the scanner is badly calibrated.
+        return (*proven, *(replace(pocket, kind=LUNG) for pocket in left))
     return (*proven, *(replace(p, kind=_kind(p, proven_ml)) for p in left))
 
 

@@ -26,6 +26,9 @@ COUNTED_HU = (-1024, 400)
 PART_SHARE = 0.1
 PART_ML = 15.0
 BASES_SHARE = 0.25
+# A part whose voxels mostly lie more than BEHIND_MM behind the largest part, in the same slice, is
+# air between back and couch.
+BEHIND_MM = 10.0
 # Margin around the air inside the patient within which the search goes on, mm; wall_mm if larger.
 ROOM_MM = 14.0
 # A part is bowel gas if at least GAS_SHARE of its core is less than GAS_HU above pure air.
@@ -145,11 +148,11 @@ def find_lungs(
     airways = find_airways(coarse, inside, air.air_hu, spacing_mm)
     airways_ml = float(np.count_nonzero(airways.lumen)) * float(np.prod(spacing_mm)) / 1000
     parts = _parts(coarse, inside & ~airways.wall, air.air_hu, spacing_mm)
-    dark, gas = _lungs_of(parts, settings.smallest_lung_ml)
+    dark, gas = _lungs_of(parts, settings.smallest_lung_ml, spacing_mm)
     joined = bowel_gas(coarse, dark, air.air_hu, spacing_mm)
     if joined.any():
         parts = _parts(coarse, inside & ~airways.wall & ~joined, air.air_hu, spacing_mm)
-        dark, gas = _lungs_of(parts, settings.smallest_lung_ml)
+        dark, gas = _lungs_of(parts, settings.smallest_lung_ml, spacing_mm)
     gas |= joined
     not_lung = Airways(airways.lumen | gas, airways.wall | gas)
     edge_hu = max(threshold, (float(np.median(coarse[dark])) + tissue_hu) / 2)
@@ -222,7 +225,9 @@ def _parts(ct: HuArray, inside: MaskArray, air_hu: float, spacing_mm: Triple) ->
     return _Parts(labels, lung_ml, large, z_box, stats["centroids"][:, 0])
 
 
-def _lungs_of(parts: _Parts, smallest_lung_ml: float) -> tuple[MaskArray, MaskArray]:
+def _lungs_of(
+    parts: _Parts, smallest_lung_ml: float, spacing_mm: Triple
+) -> tuple[MaskArray, MaskArray]:
     """Parts that are lung: the largest, those of its kind, and smaller ones not far below; and gas.
 
     Gas are all other parts but crumbs.
@@ -232,6 +237,8 @@ def _lungs_of(parts: _Parts, smallest_lung_ml: float) -> tuple[MaskArray, MaskAr
     kept: MaskArray = parts.lung_ml > PART_SHARE * parts.lung_ml[main]
     # Below the lungs' bases air is bowel, whatever it looks like.
     kept |= (parts.lung_ml > 0) & (parts.z_middle > first + BASES_SHARE * (last - first))
+    if np.count_nonzero(kept) > 1:
+        kept &= _share_behind(parts.labels, main, BEHIND_MM / spacing_mm[1]) < 0.5
     found_ml = float(parts.lung_ml[kept].sum())
     if found_ml == 0 or found_ml < smallest_lung_ml:
         raise ScanError(
@@ -240,6 +247,17 @@ def _lungs_of(parts: _Parts, smallest_lung_ml: float) -> tuple[MaskArray, MaskAr
             "Hounsfield units? For a small or short one lower smallest_lung_ml"
         )
     return kept[parts.labels], (parts.large & ~kept)[parts.labels]
+
+
+def _share_behind(labels: Components, main: int, rows: float) -> FloatArray:
+    """Share of each label's voxels that lie more than `rows` behind label `main` in its slice."""
+    lines = (labels == main).any(axis=2)
+    n = lines.shape[1]
+    last = np.where(lines.any(axis=1), n - 1 - lines[:, ::-1].argmax(axis=1), n)
+    behind = np.arange(n) > last[:, None] + rows
+    count = int(labels.max()) + 1
+    some = np.bincount(labels[behind].ravel(), minlength=count)
+    return np.asarray(some / np.maximum(np.bincount(labels.ravel(), minlength=count), 1))
 
 
 def _closed(

@@ -80,3 +80,15 @@ def test_blocks_do_not_show_in_the_outline(step_mm):
     mask = find_lungs(Volume(ct[box], Geometry((step_mm,) * 3))).labels.array
     for side in (1, 2):
         assert dice(mask == side, lungs[box] == side) > 0.96
+
+
+def test_air_between_back_and_couch_is_none():
+    ct, lungs = trunk()
+    behind = np.zeros(SHAPE, bool)
+    behind[30:60, 54:57, 30:60] = True
+    ct[:, 50:60, 10:80] = 40
+    ct[behind] = -700
+    mask = found(ct)
+    assert behind.sum() * 0.027 > 60
+    assert not mask[behind].any()
+    assert dice(mask > 0, lungs > 0) > 0.98
