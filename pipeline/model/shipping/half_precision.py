@@ -4,8 +4,10 @@ Large kernels are kept as float16: what is rounded is a two-thousandth of each v
 biases and the running statistics of batch normalisation stay as they are. They are few, and a
 U-Net's small kernels are those of its highest levels, which no later layer averages: with these
 rounded, too, a trained net's probabilities changed by up to 0.010 on films, without by 0.0005.
-Keras casts what it reads to the type of the net's variables, so that the net computes in single
-precision, as before.
+Larger ones keep eight bits of each value, those of bfloat16, in which such nets are trained, and
+the largest, of a U-Net's deepest levels, seven: the other bits are zero, and compression takes them
+away. Keras casts what it reads to the type of the net's variables, so that the net computes in
+single precision, as before.
 """
 
 import io
@@ -21,6 +23,9 @@ CONFIG = "config.json"
 OPTIMIZER = "optimizer"
 # Values of a kernel that is small: 3 x 3 from 60 to 60 channels.
 SMALL = 1 << 15
+# Of float16's 11 significant bits, how many kernels of more than so many values do without; the
+# second are those of 3 x 3 from 170 to 170 channels and more.
+SPARED_BITS = ((1 << 16, 3), (1 << 18, 4))
 
 
 def write_half(net: Path, out: Path) -> None:
@@ -97,7 +102,18 @@ def _copy(source: Any, target: Any) -> None:
             _copy(item, target.create_group(name))
             continue
         values = item[()]
-        is_large = values.size > SMALL and values.dtype == np.float32
-        kept = target.create_dataset(name, data=values.astype(np.float16) if is_large else values)
+        is_large = values.size > SMALL and values.dtype.kind == "f"
+        # High and low bytes by themselves: the former hardly differ, which compression sees.
+        how = {"compression": "gzip", "compression_opts": 9, "shuffle": True} if is_large else {}
+        kept = target.create_dataset(name, data=_short(values) if is_large else values, **how)
         for key, value in item.attrs.items():
             kept.attrs[key] = value
+
+
+def _short(values: Any) -> Any:
+    half = values.astype(np.float16)
+    spared = max((bits for size, bits in SPARED_BITS if values.size > size), default=0)
+    # To the nearest: half of the lowest bit that stays is added before those below are cut off.
+    unit = 1 << spared
+    bits = (half.view(np.uint16) + np.uint16(unit // 2)) & np.uint16(0xFFFF ^ (unit - 1))
+    return bits.view(np.float16)
