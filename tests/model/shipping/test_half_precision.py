@@ -67,7 +67,7 @@ def test_large_kernels_are_float16_and_what_is_small_stays_as_it_is(trained, tmp
     for name in kept:
         if before[name].size > 1 << 15:
             assert after[name].dtype == np.float16
-            rtol = 1e-3 if before[name].size <= 1 << 16 else 2**-8 + 2**-11
+            rtol = 1e-3 if before[name].size <= 1 << 16 else 2**-8
             np.testing.assert_allclose(after[name], before[name], rtol=rtol, atol=1e-6)
         else:
             assert after[name].dtype == before[name].dtype
@@ -86,9 +86,10 @@ def test_larger_kernels_keep_eight_bits_and_the_largest_seven(tmp_path):
     before, after = (weights_in(tmp_path / f"{name}.keras") for name in ("net", "half"))
     for size, spared, bound in ((9 * 128 * 128, 3, 2**-8), (9 * 128 * 256, 4, 2**-7)):
         (name,) = (each for each in before if before[each].size == size)
-        assert not (after[name].view(np.uint16) & (2**spared - 1)).any()
+        normal = np.abs(after[name]) >= 2**-14
+        assert not (after[name].view(np.uint16)[normal] & (2**spared - 1)).any()
         error = np.abs(after[name].astype(np.float64) - before[name])
-        assert (error <= (bound + 2**-11) * np.abs(before[name]) + 1e-6).all()
+        assert (error <= bound * np.abs(before[name]) + 1e-6).all()
         # Rounded, not cut off: as often up as down.
         assert abs((np.abs(after[name]) > np.abs(before[name])).mean() - 0.5) < 0.02
 
