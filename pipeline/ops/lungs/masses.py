@@ -152,7 +152,8 @@ def _enclosed(
 ) -> MaskArray:
     """Blocks from which lung is seen as from inside a mass."""
     near = _Sight(lung, REACH * half_mm + SLACK_MM, spacing_mm)
-    enclosed = near.meets(SEEN, outward)
+    # What is no thicker may be an artery of the hilum; that is open along itself.
+    enclosed = near.meets(SEEN, outward) & ((half_mm >= LARGE_MM) | (near.open_axes == 0))
     far = _Sight(lung, LARGE_REACH * half_mm + SLACK_MM, spacing_mm)
     enclosed |= (
         far.meets(LARGE_SEEN, outward) & (half_mm >= LARGE_MM) & (near.seen >= LARGE_NEAR_SEEN)
