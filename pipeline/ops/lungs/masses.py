@@ -159,7 +159,8 @@ def _enclosed(
         far.meets(LARGE_SEEN, outward) & (half_mm >= LARGE_MM) & (near.seen >= LARGE_NEAR_SEEN)
     )
     hilum = (bronchus_mm < half_mm + BRONCHUS_MM) & (half_mm < HILUM_MM) & (near.seen < HILUM_SEEN)
-    return enclosed & ~hilum
+    masses: MaskArray = enclosed & ~hilum
+    return masses
 
 
 class _Sight:
