@@ -173,11 +173,11 @@ def models_score(model: str, **options: Any) -> None:
 @models.command("calibrate")
 @click.argument("model", metavar="NAME|FILE|WORK")
 @calibrate_options
-def models_calibrate(model: str, scores: Path, out: Path) -> None:
+def models_calibrate(model: str, **options: Any) -> None:
     """Give a net the curve, of evaluate's SCORES.json, by which probabilities become shares."""
     from lungseg.commands.calibrate_net import calibrate_net
 
-    click.echo(calibrate_net(model, scores, out))
+    click.echo(calibrate_net(model, **options))
 
 
 class _OneStage(click.Command):

@@ -6,10 +6,10 @@
 `DATA` ($LUNGSEG_TEST_DATA) holds `nodules` (slices around LIDC nodules with each annotator's mask),
 `LIDC-IDRI/LIDC-IDRI-0314` (a whole scan) and `xray` (films with lung masks); `SCANS`
 ($LUNGSEG_PUBLIC_SCANS) holds whole LIDC scans, for negatives. Everything is seeded. A run that was
-broken off goes on; one that is complete does nothing. Nobody is held back for a test: a net that is
-shipped learns from everybody, and is scored by another of the same recipe (`--test-share`, or
-`--set split-patients.file=LIST.csv`). The nets lie in `OUT/NAME/results/model.keras`, and
-`lungseg-cli models pack` packs them.
+broken off goes on; one that is complete does nothing. `nodules` learns by the parts in
+`data_manifests/lidc_parts.csv` (84 patients are its test), in two steps. `xray-lungs` learns from
+all films unless `--test-share` holds some back. The nets lie in `OUT/NAME/results/model.keras`,
+and `lungseg-cli models pack` packs them.
 """
 
 import argparse
@@ -21,6 +21,7 @@ from bench import lungseg
 
 WHOLE = "LIDC-IDRI/LIDC-IDRI-0314"
 NETS = ("nodules", "xray-lungs")
+PARTS = Path("data_manifests/lidc_parts.csv")
 
 
 def main() -> None:
@@ -38,7 +39,8 @@ def _parser() -> argparse.ArgumentParser:
         )
     arguments.add_argument("--out", type=Path, default=Path("models-work"))
     arguments.add_argument("--only", action="append", choices=NETS)
-    arguments.add_argument("--test-share", type=float, default=0.0)
+    arguments.add_argument("--parts", type=Path, default=PARTS, help="patients and their parts")
+    arguments.add_argument("--test-share", type=float, default=0.0, help="of films")
     arguments.add_argument("--jobs", type=int, default=2)
     arguments.add_argument("--set", action="append", default=[], metavar="STAGE.NAME=VALUE")
     return arguments
@@ -54,11 +56,23 @@ def commands(options: argparse.Namespace) -> Iterator[list[str]]:
             pairs = [f"--{kind}={options.data / 'xray' / kind}" for kind in ("images", "masks")]
             yield ["train", "--preset=xray", *pairs, *work, *settings]
             continue
-        scans = [*sorted(options.scans.glob("LIDC-IDRI-*")), options.data / WHOLE]
-        yield ["preprocess", *(f"--src={scan}" for scan in scans), "--preset=lidc-cpu", *work]
-        slices = f"--set=build-tables.nodule_slices={options.data / 'nodules'}"
-        yield ["build-tables", slices, *work, *settings]
-        yield ["train", *work, *settings]
+        yield from _nodules(
+            options, [f"--jobs={options.jobs}", *(f"--set={v}" for v in options.set)]
+        )
+
+
+def _nodules(options: argparse.Namespace, more: list[str]) -> Iterator[list[str]]:
+    """Windows alone first; then whole scans beside them, going on from that net."""
+    first, second = (options.out / name for name in ("nodules-windows", "nodules"))
+    data = [
+        f"--set=build-tables.nodule_slices={options.data / 'nodules'}",
+        f"--set=split-patients.file={options.parts}",
+    ]
+    yield ["train", "--preset=lidc-cpu", *data, f"--work={first}", *more]
+    scans = [*sorted(options.scans.glob("LIDC-IDRI-*")), options.data / WHOLE]
+    yield ["preprocess", *(f"--src={scan}" for scan in scans), f"--work={second}", *more]
+    start = f"--set=train.start_from={first / 'results' / 'model.keras'}"
+    yield ["train", "--preset=lidc-cpu-scans", *data, start, f"--work={second}", *more]
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ from lungseg.model.model_record import copy_with_record, read_model_record
 from lungseg.model.nets import find_net
 
 
-def calibrate_net(name: str, scores: Path, out: Path) -> str:
+def calibrate_net(name: str, scores: Path, out: Path, threshold: float | None = None) -> str:
     """Write the net with the curve of `scores` as `out`; what was done, for a person.
 
     Parameters
@@ -21,6 +21,8 @@ def calibrate_net(name: str, scores: Path, out: Path) -> str:
         ``scores.json`` of `evaluate`.
     out
         File of the net with the curve.
+    threshold
+        For the net's record, if given: from which probability on a voxel is found.
 
     Raises
     ------
@@ -34,7 +36,10 @@ def calibrate_net(name: str, scores: Path, out: Path) -> str:
         raise ConfigError(f"{out} is the net itself; name another file for the calibrated one")
     curve = _curve_of(scores)
     out.parent.mkdir(parents=True, exist_ok=True)
-    copy_with_record(file, replace(read_model_record(file), calibration=curve), out)
+    record = replace(read_model_record(file), calibration=curve)
+    if threshold is not None:
+        record = replace(record, threshold=threshold)
+    copy_with_record(file, record, out)
     parts = " and ".join(curve["parts"])
     return (
         f"{out}  calibrated ({curve['method']}) on {curve['candidates']} candidates, "

@@ -69,6 +69,12 @@ def calibrate_options(command: Command) -> Command:
             type=click.Path(dir_okay=False, path_type=Path),
             help="File of the net with the curve.",
         ),
+        click.option(
+            "--threshold",
+            type=click.FloatRange(0, 1, min_open=True),
+            help="Also: voxels at least this probable are found, where nodules are scored one by "
+            "one; choose it on validation patients.  [default: the net's own]",
+        ),
     ]
     return with_options(command, options)
 

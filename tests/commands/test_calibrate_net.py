@@ -48,6 +48,14 @@ def test_the_copy_has_the_curve_and_answers_as_before(net, tmp_path):
     assert (tmp_path / "again.keras").read_bytes() == out.read_bytes()
 
 
+def test_the_threshold_is_the_nets_own_unless_another_is_given(net, tmp_path):
+    calibrate_net(str(net), scores(tmp_path), tmp_path / "same.keras")
+    assert read_model_record(tmp_path / "same.keras").threshold == 0.5
+    words = ["models", "calibrate", str(net), str(scores(tmp_path)), "--threshold", "0.4"]
+    assert CliRunner().invoke(main, [*words, "--out", str(tmp_path / "low.keras")]).exit_code == 0
+    assert read_model_record(tmp_path / "low.keras").threshold == 0.4
+
+
 def test_a_net_is_not_changed_in_its_place(net, tmp_path):
     with pytest.raises(ConfigError, match="is the net itself"):
         calibrate_net(str(net), scores(tmp_path), net)
