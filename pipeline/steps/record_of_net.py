@@ -17,6 +17,8 @@ from lungseg.model.samples import Samples
 from lungseg.steps.learnt_rows import TAUGHT
 
 Seen = dict[str, set[str]]
+# Settings that name files: a net goes to people whom the folders do not concern.
+FILES = ("encoder_weights", "start_from")
 
 
 def record_of_net(  # noqa: PLR0913, PLR0917 - all that describes the net
@@ -74,7 +76,7 @@ def record_of_net(  # noqa: PLR0913, PLR0917 - all that describes the net
         picture_fit=str(table_params.get("picture_fit", "pad")),
         picture_patient=str(table_params.get("picture_patient", "")),
         scores={name: value for name, value in best.items() if not math.isnan(value)},
-        params=dict(params),
+        params=dict(params) | {name: Path(params[name]).name for name in FILES},
         packages={"keras": version("keras"), "backend": backend()},
     )
 

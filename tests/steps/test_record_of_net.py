@@ -47,6 +47,8 @@ def test_patients_seen_before_are_seen_and_no_validation_once_learnt_from(folder
     assert record.validation_patients == ["c"]
     assert record.train_scans == ["scan of a", "scan of b", "scan of d"]
     assert record.validation_scans == ["scan of c"]
+    # The file's name, without the folders of the machine.
+    assert record.params["start_from"] == "model.keras"
 
 
 def test_training_goes_on_from_the_net_named_and_mines_before_its_first_epoch(
