@@ -38,7 +38,6 @@ PUBLIC = os.environ.get("LUNGSEG_PUBLIC_SCANS", "")
 DRAWN = ("lctsc_case0_ct.nii.gz", "lctsc_case3_ct.nii.gz", "cip64_ct.nrrd")
 # Phantoms whose masks are sound, whatever else is in the chest.
 SOUND_CASES = ("sound", "sound-1", "sound-5", "bullae", "giant-bulla", "bulla-on-diaphragm")
-GOAL_SUSPECT, GOAL_FALSE_ALARM = 0.9, 0.05
 
 
 @dataclass(frozen=True, eq=False)

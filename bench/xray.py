@@ -24,7 +24,6 @@ from bench import lungseg, parser
 from lungseg.commands.score_images import UNSEEN, as_text
 from lungseg.core.json_file import write_json
 
-Change = Callable[[Image.Image, int], Image.Image]
 SAMPLES = 2000
 
 
