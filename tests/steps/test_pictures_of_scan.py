@@ -48,6 +48,7 @@ def scan(request, tmp_path_factory):
     write_nodules(known, folders["annotate-nodules"] / "nodules.json")
     p = nodules.like((nodules.array > 0).astype(np.uint16) * np.uint16(60000))
     volume_file.write(p, folders["predict"] / "probability.h5")
+    (folders["predict"] / "net.json").write_text("{}")
     find_nodules.STAGE.run(find_nodules.FindNodules(), folders, folders["find-nodules"])
     return phantom, folders
 
