@@ -17,8 +17,9 @@ from typing import Any
 
 import numpy as np
 
+from bench.lungs import DATA
 from lungseg.io.sources.index import find_scans
-from lungseg.ops.grid.blocks import Zoom, block_factors, block_mean
+from lungseg.ops.grid.blocks import Zoom, block_factors, block_mean, block_spacing
 from lungseg.ops.grid.morphology import components, dilate_mm, sizes
 from lungseg.ops.lungs.find import Lungs, find_lungs
 from lungseg.ops.lungs.left_right import LEFT, RIGHT, Sides
@@ -33,7 +34,6 @@ from lungseg.stages.ingest import Ingest, ct_of_source
 from lungseg.stages.resample import Resample, on_working_grid
 from lungseg.volume import HU, MaskArray, Volume
 
-DATA = Path(os.environ.get("LUNGSEG_TEST_DATA", Path(__file__).parents[2] / "shared" / "data"))
 PUBLIC = os.environ.get("LUNGSEG_PUBLIC_SCANS", "")
 DRAWN = ("lctsc_case0_ct.nii.gz", "lctsc_case3_ct.nii.gz", "cip64_ct.nrrd")
 # Phantoms whose masks are sound, whatever else is in the chest.
@@ -69,10 +69,9 @@ def air_inside(scan: Masked) -> MaskArray:
     """Empty air inside the body that is not in the mask."""
     ct = scan.ct
     factors = block_factors(ct.spacing_mm, 3.0)
-    z, y, x = (step * f for step, f in zip(ct.spacing_mm, factors, strict=True))
-    found = separate_body_air(block_mean(ct.array, factors), -500.0, (z, y, x)).inside
-    whole = tuple(slice(0, n) for n in found.shape)
-    inside = Zoom(ct.shape, factors).enlarged(found.astype(np.uint8), whole) > 0
+    coarse = block_mean(ct.array, factors)
+    found = separate_body_air(coarse, -500.0, block_spacing(ct.spacing_mm, factors)).inside
+    inside = Zoom(ct.shape, factors).whole(found)
     near = dilate_mm(scan.lungs.labels.array > 0, 2.0, ct.spacing_mm)
     return np.asarray((ct.array < -880) & ~near & inside)
 

@@ -19,7 +19,6 @@ from lungseg.stages.find_nodules import FindNodules, nodules_in
 from lungseg.stages.predict import HowToPredict, Predict, check_fits, probability_of
 from lungseg.stages.segment_lungs import SegmentLungs
 from lungseg.stages.write_detections import SEEN, described
-from lungseg.steps.search_region import around_lungs
 from lungseg.volume import HU, Volume
 
 
@@ -112,14 +111,13 @@ def detect(ct: Volume[HU], model: Path | str = "nodules", **settings: Scalar) ->
     check_fits(record, (record.grid_mm,) * 3)
     even = resample(ct, record.grid_mm)
     lungs = lungs_of(ct, even, SegmentLungs())
-    region = around_lungs(lungs.on_even_grid)
     how = Predict()
     likely, _ = probability_of(
         even.ct, lungs.on_even_grid.array, load_net(file), record,
-        HowToPredict(how.batch_size, how.slice_power, how.mirrors), region=region.array,
+        HowToPredict(how.batch_size, how.slice_power, how.mirrors), region=lungs.region.array,
     )  # fmt: skip
     stored = even.ct.like(to_stored(likely))
-    labels, candidates, threshold = nodules_in(stored, region, params)
+    labels, candidates, threshold = nodules_in(stored, lungs.region, params)
     mask = labels_to_grid(labels, ct.shape, ct.geometry)
     scan, patient = (ct.scan, ct.patient) if isinstance(ct, Scan) else ("", "")
     rows = listed(scan, candidates, usable(record.calibration, asdict(params)))

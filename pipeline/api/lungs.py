@@ -10,9 +10,9 @@ from lungseg.api.scans import Resampled, padding_hu_of, params_of, resample
 from lungseg.core.stage import Scalar
 from lungseg.ops.grid.resample import labels_to_grid
 from lungseg.ops.hu.hounsfield import hu_check
-from lungseg.stages.segment_lungs import SegmentLungs, segment
+from lungseg.stages.segment_lungs import SegmentLungs, lungs_and_region
 from lungseg.stages.write_lungs import measured
-from lungseg.volume import HU, Volume
+from lungseg.volume import HU, Mask, Volume
 
 
 @dataclass(frozen=True, eq=False)
@@ -25,6 +25,8 @@ class FoundLungs:
         uint8 on the scan's own grid: 1 right lung, 2 left lung.
     on_even_grid
         The same where they were found, on the even grid.
+    region
+        Where nodules are looked for, on the even grid.
     verdict, reasons
         ``good`` or ``suspect``, and why the mask should be doubted.
     facts
@@ -33,6 +35,7 @@ class FoundLungs:
 
     labels: Volume[np.uint8]
     on_even_grid: Volume[np.uint8]
+    region: Volume[Mask]
     verdict: str
     reasons: str
     facts: Mapping[str, Scalar]
@@ -72,10 +75,12 @@ def find_lungs(ct: Volume[HU], spacing_mm: float = 1.0, **settings: Scalar) -> F
 def lungs_of(ct: Volume[HU], even: Resampled, params: SegmentLungs) -> FoundLungs:
     """Lungs of `ct`, found in `even`, what `resample` made of it."""
     view = None if even.field_of_view is None else even.field_of_view.array
-    found, verdict = segment(even.ct, view, params)
-    labels = labels_to_grid(found, ct.shape, ct.geometry)
+    found, verdict = lungs_and_region(even.ct, view, params)
+    labels = labels_to_grid(found.labels, ct.shape, ct.geometry)
     told = verdict.as_facts()
     padding_hu = padding_hu_of(ct)
     facts = measured(ct, labels, padding_hu)
     facts["hu_check"] = hu_check(ct.array, None if math.isnan(padding_hu) else int(padding_hu))
-    return FoundLungs(labels, found, str(told["verdict"]), str(told["reasons"]), facts)
+    return FoundLungs(
+        labels, found.labels, found.region, str(told["verdict"]), str(told["reasons"]), facts
+    )

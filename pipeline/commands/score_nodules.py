@@ -22,7 +22,7 @@ from lungseg.io.results.score_files import plain, write_rows, write_scores
 from lungseg.model import inference
 from lungseg.model.model_record import ModelRecord, read_model_record
 from lungseg.model.nets import find_net
-from lungseg.ops.nodules.windows import NoduleSlices
+from lungseg.ops.nodules.windows import SAME_Z_MM, NoduleSlices
 from lungseg.ops.scores.nodules import NODULE_DEFINITIONS, NoduleScore, score_nodule, summary
 from lungseg.steps.nodule_pictures import write_nodule_pictures
 from lungseg.steps.nodule_ratings import textures
@@ -220,7 +220,7 @@ def drawn_of_others(window: NoduleSlices, others: Sequence[NoduleSlices]) -> Mas
             here.append(slice(start - a, stop - a))
             there.append(slice(start - b, stop - b))
         for z, z_mm in enumerate(window.z_mm):
-            for k in np.flatnonzero(np.abs(other.z_mm - z_mm) < 0.01):
+            for k in np.flatnonzero(np.abs(other.z_mm - z_mm) < SAME_Z_MM):
                 drawn[z, here[0], here[1]] |= other.masks[:, k, there[0], there[1]].any(axis=0)
     return drawn
 

@@ -117,17 +117,19 @@ def segment(
     ScanError
         If there are no lungs.
     """
-    found = lungs_and_region(ct, field_of_view, params)
-    return found.labels, judge(ct, found.labels, found.threshold_hu, found.airways_ml)
+    found, verdict = lungs_and_region(ct, field_of_view, params)
+    return found.labels, verdict
 
 
 def lungs_and_region(
     ct: Volume[HU], field_of_view: MaskArray | None, params: SegmentLungs
-) -> Lungs:
-    """Lungs, and the region in which nodules are looked for, by the method set."""
+) -> tuple[Lungs, Verdict]:
+    """As `segment`, with the region in which nodules are looked for."""
     if params.method == "slice2d":
-        return _slice_by_slice(ct, field_of_view, params)
-    return find_lungs(ct, field_of_view, params.settings)
+        found = _slice_by_slice(ct, field_of_view, params)
+    else:
+        found = find_lungs(ct, field_of_view, params.settings)
+    return found, judge(ct, found.labels, found.threshold_hu, found.airways_ml)
 
 
 def _slice_by_slice(ct: Volume[HU], field_of_view: MaskArray | None, params: SegmentLungs) -> Lungs:
@@ -149,8 +151,7 @@ def run(params: SegmentLungs, inputs: Mapping[str, Path], out: Path) -> Facts:
     ct = volume_file.read_hu(inputs["resample"] / "ct.h5")
     view = inputs["resample"] / "field_of_view.h5"
     field_of_view = volume_file.read_mask(view).array if view.exists() else None
-    found = lungs_and_region(ct, field_of_view, params)
-    verdict = judge(ct, found.labels, found.threshold_hu, found.airways_ml)
+    found, verdict = lungs_and_region(ct, field_of_view, params)
     volume_file.write(found.labels, out / "lungs.h5")
     volume_file.write(found.region, out / "region.h5")
     return verdict.as_facts()

@@ -14,9 +14,5 @@ def read_search_region(folder: Path) -> AnyVolume:
     """The search region in the folder of `segment-lungs`, or the lungs and 3 mm around them."""
     if (folder / "region.h5").is_file():
         return volume_file.read(folder / "region.h5")
-    return around_lungs(volume_file.read(folder / "lungs.h5"))
-
-
-def around_lungs(lungs: AnyVolume) -> AnyVolume:
-    """The lungs and 3 mm around them, bool."""
+    lungs = volume_file.read(folder / "lungs.h5")
     return lungs.like(dilate_mm(lungs.array > 0, NEAR_MM, lungs.spacing_mm))

@@ -14,14 +14,15 @@ from lungseg.io.tables.reader import Tables
 from lungseg.io.tables.schema import NO_MASK
 from lungseg.model.inference import Floats, predict
 from lungseg.model.samples import Rows, Samples, scaled
+from lungseg.ops.grid.crop import MULTIPLE, footprint, window_around
 
 # A spot that reaches this probability is a place.
 LOWEST_PROBABILITY = 0.3
 # Slices on each side of a mark in which a spot may belong to what was marked: a nodule does not end
 # where its last outline does.
 MARK_REACH = 3
-# The net sees multiples of this, so that it is built for few sizes.
-STEP_PX = 32
+# The net sees multiples of this, so that it is built for few sizes. So is the slice's edge.
+STEP_PX = MULTIPLE
 
 PLACES = np.dtype([("row", "i8"), ("y", "f4"), ("x", "f4"), ("probability", "f4")])
 Places = npt.NDArray[np.void]
@@ -86,9 +87,11 @@ def _of_scan(
 ) -> npt.NDArray[np.void]:
     tables, spec = samples.tables, samples.input_spec
     lungs = tables.read("lungs", rows)
-    box = _box(np.asarray(lungs.any(axis=0)))
-    if box is None:
+    seen = footprint(lungs)
+    if not seen.any():
         return np.empty(0, PLACES)
+    (y, x), (height, width) = window_around(seen, margin=0, multiple=STEP_PX)
+    box = slice(y, y + height), slice(x, x + width)
     marks = tables.read("votes", rows)[:, *box] > 0
     net = net_of(*marks.shape[1:])
     reach = np.ones(2 * MARK_REACH + 1, bool)[:, np.newaxis, np.newaxis]
@@ -108,22 +111,6 @@ def _of_scan(
             for y, x, p in false_alarms(plane, marks[place], lungs[place][box]).tolist():
                 places.append((rows[place], y + box[0].start, x + box[1].start, p))
     return np.array(places, PLACES)
-
-
-def _box(mask: npt.NDArray[np.bool_]) -> tuple[slice, slice] | None:
-    """Box of a mask ``(y, x)``, widened to multiples of `STEP_PX` within the slice."""
-    if not mask.any():
-        return None
-    sides: list[slice] = []
-    for axis in range(2):
-        filled = np.flatnonzero(mask.any(axis=1 - axis))
-        edge = mask.shape[axis]
-        length = int(filled[-1] - filled[0] + 1)
-        length = min(-(-length // STEP_PX) * STEP_PX, edge)
-        middle = (filled[0] + filled[-1] + 1 - length) // 2
-        start = int(np.clip(middle, 0, edge - length))
-        sides.append(slice(start, start + length))
-    return sides[0], sides[1]
 
 
 def drawn(

@@ -22,6 +22,18 @@ def block_factors(spacing_mm: Triple, coarse_mm: float) -> Factors:
     return z, y, x
 
 
+def block_spacing(spacing_mm: Triple, factors: Factors) -> Triple:
+    """Distance of blocks along (z, y, x), mm.
+
+    Examples
+    --------
+    >>> block_spacing((3.0, 0.5, 0.5), (1, 3, 3))
+    (3.0, 1.5, 1.5)
+    """
+    z, y, x = (step * f for step, f in zip(spacing_mm, factors, strict=True))
+    return z, y, x
+
+
 def block_mean(ct: HuArray, factors: Factors) -> HuArray:
     """Mean HU of every block of voxels, rounded down.
 
@@ -90,6 +102,17 @@ def block_any(mask: MaskArray, factors: Factors) -> MaskArray:
     return found
 
 
+def block_most(mask: MaskArray, factors: Factors) -> MaskArray:
+    """Blocks of which `mask` fills half or more.
+
+    Examples
+    --------
+    >>> block_most(np.array([[[True, True, False, False, False, True]]]), (1, 1, 4)).tolist()
+    [[[True, True]]]
+    """
+    return block_mean(mask.astype(HU) * HU(2), factors) >= 1
+
+
 @dataclass(frozen=True)
 class Zoom:
     """How boxes of a coarse grid lie on the fine grid of `shape` it was made from.
@@ -101,6 +124,8 @@ class Zoom:
     (slice(0, 2, None), slice(0, 2, None), slice(4, 5, None))
     >>> zoom.enlarged(np.array([[[7]]], np.uint8), block).tolist()
     [[[7], [7]], [[7], [7]]]
+    >>> zoom.whole(np.array([[[True, False, True]] * 2] * 2))[0, 0].tolist()
+    [True, True, False, False, True]
     """
 
     shape: tuple[int, int, int]
@@ -123,3 +148,8 @@ class Zoom:
         box = self.fine_box(coarse)
         z, y, x = (s.stop - s.start for s in box)
         return fine[:z, :y, :x]
+
+    def whole(self, blocks: MaskArray) -> MaskArray:
+        """Fine voxels of a mask of all blocks."""
+        z, y, x = (slice(0, n) for n in blocks.shape)
+        return self.enlarged(blocks.view(np.uint8), (z, y, x)).view(np.bool_)

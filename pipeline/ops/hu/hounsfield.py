@@ -62,7 +62,7 @@ def hu_check(stack: HuArray, padding_hu: int | None = None) -> str:
     found = []
     bright = centres >= -500
     tissue = _tissue(centres[bright], smooth[bright], values.size)
-    dark = ~bright & ((centres > _DEEPEST_AIR_HU) if not tissue else (centres > -32768))
+    dark = ~bright if tissue else ~bright & (centres > _DEEPEST_AIR_HU)
     if smooth[dark].sum() < 0.005 * values.size:
         found.append(
             "no air below -500 HU: is the rescale intercept right, is it cropped to tissue?"

@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from lungseg.ops.grid.blocks import Zoom, block_factors, block_mean
+from lungseg.ops.grid.blocks import Zoom, block_factors, block_mean, block_most, block_spacing
 from lungseg.ops.grid.boxes import bounding_box
 from lungseg.ops.grid.morphology import components, dilate_mm, erode_mm, open_mm
 from lungseg.ops.lungs.left_right import LEFT, RIGHT
@@ -197,9 +197,7 @@ def bowel_gas(ct: HuArray, lungs: MaskArray, air_hu: float, spacing_mm: Triple) 
     """
     gas = np.zeros_like(lungs)
     factors = block_factors(spacing_mm, GAS_BLOCK_MM)
-    z, y, x = (step * f for step, f in zip(spacing_mm, factors, strict=True))
-    coarse_mm = (z, y, x)
-    most = block_mean(lungs.astype(HU) * 2, factors) >= 1
+    most, coarse_mm = block_most(lungs, factors), block_spacing(spacing_mm, factors)
     found = air_pockets(block_mean(ct, factors), most, air_hu, coarse_mm)
     zoom = Zoom((ct.shape[0], ct.shape[1], ct.shape[2]), factors)
     for pocket in found:
@@ -242,15 +240,15 @@ def gas_doubts(ct: Volume[HU], labels: Volume[np.uint8], threshold_hu: float) ->
     hu, side_of = ct.array[::z, ::y, ::x], labels.array[::z, ::y, ::x]
     seen_mm = (ct.spacing_mm[0] * z, ct.spacing_mm[1] * y, ct.spacing_mm[2] * x)
     factors = block_factors(seen_mm, GAS_BLOCK_MM)
-    z_mm, y_mm, x_mm = (step * f for step, f in zip(seen_mm, factors, strict=True))
+    block_mm = block_spacing(seen_mm, factors)
     air_hu = pure_air_hu(_frame(ct.array, threshold_hu))
     found = []
     for side, name in ((RIGHT, "right"), (LEFT, "left")):
         box = bounding_box(side_of == side, factors)
         if box is None:
             continue
-        lung = block_mean((side_of[box] == side).astype(HU) * 2, factors) >= 1
-        pockets = air_pockets(block_mean(hu[box], factors), lung, air_hu, (z_mm, y_mm, x_mm))
+        lung = block_most(side_of[box] == side, factors)
+        pockets = air_pockets(block_mean(hu[box], factors), lung, air_hu, block_mm)
         ml = sum(pocket.ml for pocket in pockets if pocket.kind != LUNG)
         if ml > DOUBTED_GAS_ML:
             found.append(f"{ml:.0f} ml of pure air below the {name} lung may be bowel")

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from lungseg.ops.grid.blocks import block_factors, block_mean
+from lungseg.ops.grid.blocks import block_factors, block_mean, block_spacing
 from lungseg.ops.grid.morphology import axial_components, components, dilate_mm, open_mm, sizes
 from lungseg.ops.lungs.left_right import LEFT, RIGHT, Sides
 from lungseg.volume import HU, FloatArray, HuArray, MaskArray, Triple, Volume
@@ -88,8 +88,8 @@ def _blocks(ct: Volume[HU], labels: Volume[np.uint8]) -> _Blocks:
         np.minimum(np.arange(m) * f + f // 2, n - 1)
         for m, f, n in zip(hu.shape, factors, ct.shape, strict=True)
     ]
-    z, y, x = (step * f for step, f in zip(ct.spacing_mm, factors, strict=True))
-    return _Blocks(hu, np.ascontiguousarray(labels.array[np.ix_(*middle)]), (z, y, x))
+    at_middle = np.ascontiguousarray(labels.array[np.ix_(*middle)])
+    return _Blocks(hu, at_middle, block_spacing(ct.spacing_mm, factors))
 
 
 def _body(hu: HuArray) -> MaskArray:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from lungseg.core.errors import ScanError
-from lungseg.ops.grid.blocks import Zoom, block_any, block_factors, block_mean
+from lungseg.ops.grid.blocks import Zoom, block_any, block_factors, block_mean, block_spacing
 from lungseg.ops.grid.boxes import bounding_box
 from lungseg.ops.grid.histogram import hu_counts, two_means
 from lungseg.ops.grid.morphology import Components, components, erode_mm
@@ -136,8 +136,7 @@ def find_lungs(
     threshold, tissue_hu = air_and_tissue(ct.array, field_of_view, settings)
     factors = block_factors(ct.spacing_mm, settings.coarse_mm)
     coarse = block_mean(ct.array, factors)
-    z, y, x = (step * f for step, f in zip(ct.spacing_mm, factors, strict=True))
-    spacing_mm = (z, y, x)
+    spacing_mm = block_spacing(ct.spacing_mm, factors)
     seen = None if field_of_view is None else ~block_any(~field_of_view, factors)
     air = separate_body_air(coarse, threshold, spacing_mm, seen)
     # From here on the work is done where the patient's air is, with room for what closing adds.

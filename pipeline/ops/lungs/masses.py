@@ -13,7 +13,14 @@ from itertools import product
 import numpy as np
 import numpy.typing as npt
 
-from lungseg.ops.grid.blocks import Zoom, block_any, block_factors, block_mean
+from lungseg.ops.grid.blocks import (
+    Zoom,
+    block_any,
+    block_factors,
+    block_mean,
+    block_most,
+    block_spacing,
+)
 from lungseg.ops.grid.boxes import bounding_box
 from lungseg.ops.grid.morphology import close_mm, dilate_mm
 from lungseg.volume import F32, FloatArray, HuArray, MaskArray, Triple
@@ -102,9 +109,8 @@ def enclosed_masses(  # noqa: PLR0913, PLR0917 - a lung, and what cannot be a ma
     if box is None:
         return found
     factors = block_factors(spacing_mm, MASS_BLOCK_MM)
-    z, y, x = (step * f for step, f in zip(spacing_mm, factors, strict=True))
-    block_mm = (z, y, x)
-    blocks = block_mean(lung[box].astype(np.int16) * 100, factors) >= 50
+    block_mm = block_spacing(spacing_mm, factors)
+    blocks = block_most(lung[box], factors)
     half_mm = _half_thickness(blocks, block_mm)
     centres = (half_mm >= HALF_MM[0]) & (half_mm <= HALF_MM[1])
     centres &= block_mean(np.ascontiguousarray(ct[box]), factors) < BRIGHT_HU
@@ -120,10 +126,7 @@ def enclosed_masses(  # noqa: PLR0913, PLR0917 - a lung, and what cannot be a ma
     mass = _balls(centres, half_mm, block_mm) & ~blocks
     bent = close_mm(mass | blocks, BEND_MM, block_mm, border="repeat") & ~blocks
     mass |= bent & dilate_mm(mass, BEND_MM, block_mm)
-    zoom = Zoom(lung[box].shape, factors)
-    whole = tuple(slice(0, n) for n in mass.shape)
-    fine = zoom.enlarged(mass.view(np.uint8), (whole[0], whole[1], whole[2])) > 0
-    found[box] = fine & free[box] & ~lung[box]
+    found[box] = Zoom(lung[box].shape, factors).whole(mass) & free[box] & ~lung[box]
     return found
 
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from lungseg.ops.grid.blocks import Zoom, block_factors, block_mean
+from lungseg.ops.grid.blocks import Zoom, block_factors, block_mean, block_spacing
 from lungseg.ops.grid.morphology import Components, axial_components, largest, open_mm, sizes
 from lungseg.ops.hu.hounsfield import PURE_AIR_HU
 from lungseg.volume import FloatArray, HuArray, MaskArray, Triple
@@ -128,16 +128,10 @@ def _behind_necks(
 def _within_body(ct: HuArray, threshold_hu: float, spacing_mm: Triple) -> MaskArray:
     """Voxels with the patient's body around them; seen in blocks, which is enough for a body."""
     factors = block_factors(spacing_mm, BODY_BLOCK_MM)
-    z, y, x = (step * f for step, f in zip(spacing_mm, factors, strict=True))
     tissue = block_mean(ct, factors) >= threshold_hu
-    body = largest(open_mm(tissue, BODY_OPEN_MM, (z, y, x)), connectivity=6)
-    whole = (slice(0, body.shape[0]), slice(0, body.shape[1]), slice(0, body.shape[2]))
-    around = _surrounded(body).view(np.uint8)
-    return (
-        Zoom((ct.shape[0], ct.shape[1], ct.shape[2]), factors)
-        .enlarged(around, whole)
-        .view(np.bool_)
-    )
+    opened = open_mm(tissue, BODY_OPEN_MM, block_spacing(spacing_mm, factors))
+    body = largest(opened, connectivity=6)
+    return Zoom((ct.shape[0], ct.shape[1], ct.shape[2]), factors).whole(_surrounded(body))
 
 
 def _surrounded(body: MaskArray) -> MaskArray:

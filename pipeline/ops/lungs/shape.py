@@ -5,7 +5,7 @@ And, more generously, the region in which nodules are looked for.
 
 import numpy as np
 
-from lungseg.ops.grid.blocks import Zoom, block_factors, block_mean
+from lungseg.ops.grid.blocks import Zoom, block_factors, block_most, block_spacing
 from lungseg.ops.grid.boxes import bounding_box
 from lungseg.ops.grid.morphology import close_mm, components, dilate_mm, erode_mm, fill, sizes
 from lungseg.ops.lungs.left_right import LEFT, RIGHT, Sides
@@ -139,16 +139,14 @@ def search_region(sides: Sides, spacing_mm: Triple) -> MaskArray:
         return region
     part = sides[box]
     factors = block_factors(spacing_mm, REGION_BLOCK_MM)
-    z, y, x = (step * f for step, f in zip(spacing_mm, factors, strict=True))
-    block_mm = (z, y, x)
+    block_mm = block_spacing(spacing_mm, factors)
     zoom = Zoom(part.shape, factors)
     within = np.zeros(part.shape, bool)
     for side in (RIGHT, LEFT):
         lung = part == side
-        blocks = block_mean(lung.astype(np.int16) * 100, factors) >= 50
+        blocks = block_most(lung, factors)
         closed = close_mm(blocks, REGION_CLOSE_MM, block_mm, border="repeat")
-        z_all, y_all, x_all = (slice(0, n) for n in closed.shape)
-        within |= lung | (zoom.enlarged(closed.view(np.uint8), (z_all, y_all, x_all)) > 0)
+        within |= lung | zoom.whole(closed)
     region[box] = dilate_mm(within, REGION_MARGIN_MM, spacing_mm)
     return region
 
