@@ -26,19 +26,19 @@ def table(tmp_path_factory):
 class Killing(Samples):
     """Dies at row 8, as a worker does when memory runs out."""
 
-    def augmented(self, rows, keys):
+    def augmented(self, rows, keys, centres=None):
         if 8 in rows:
             os.kill(os.getpid(), signal.SIGKILL)
-        return super().augmented(rows, keys)
+        return super().augmented(rows, keys, centres)
 
 
 class Failing(Samples):
     """Cannot read row 8."""
 
-    def augmented(self, rows, keys):
+    def augmented(self, rows, keys, centres=None):
         if 8 in rows:
             raise DataError("row 8 is damaged")
-        return super().augmented(rows, keys)
+        return super().augmented(rows, keys, centres)
 
 
 class Watched(Samples):
@@ -49,10 +49,10 @@ class Watched(Samples):
         self.threads = set()
         self.barrier = threading.Barrier(2)
 
-    def augmented(self, rows, keys):
+    def augmented(self, rows, keys, centres=None):
         self.threads.add(threading.get_ident())
         self.barrier.wait(30)
-        return super().augmented(rows, keys)
+        return super().augmented(rows, keys, centres)
 
 
 def batches(samples, count, *, processes=False):

@@ -4,10 +4,10 @@ Large kernels are kept as float16: what is rounded is a two-thousandth of each v
 biases and the running statistics of batch normalisation stay as they are. They are few, and a
 U-Net's small kernels are those of its highest levels, which no later layer averages: with these
 rounded, too, a trained net's probabilities changed by up to 0.010 on films, without by 0.0005.
-Larger ones keep eight bits of each value, those of bfloat16, in which such nets are trained, and
-the largest, of a U-Net's deepest levels, seven: the other bits are zero, and compression takes them
-away. Keras casts what it reads to the type of the net's variables, so that the net computes in
-single precision, as before.
+Where a net bears it, larger ones keep fewer bits of each value (nets that are trained in bfloat16
+have no more than eight): the other bits are zero, and compression takes them away. Keras casts what
+it reads to the type of the net's variables, so that the net computes in single precision, as
+before.
 """
 
 import io
@@ -24,15 +24,18 @@ OPTIMIZER = "optimizer"
 # Values of a kernel that is small: 3 x 3 from 60 to 60 channels.
 SMALL = 1 << 15
 # Of float16's 11 significant bits, how many kernels of more than so many values do without; the
-# second are those of 3 x 3 from 170 to 170 channels and more.
-SPARED_BITS = ((1 << 16, 3), (1 << 18, 4))
+# second are those of a U-Net's deepest levels, 3 x 3 from 170 to 170 channels and more.
+Sparing = tuple[tuple[int, int], ...]
+NONE_SPARED: Sparing = ()
+MOST_SPARED: Sparing = ((1 << 16, 4), (1 << 18, 5))
 
 
-def write_half(net: Path, out: Path) -> None:
+def write_half(net: Path, out: Path, sparing: Sparing = NONE_SPARED) -> None:
     """Write the net's file `net` anew as `out`, with large kernels in half precision.
 
     The state of an optimiser is left out, all else is kept: the architecture, and the record of
-    how the net was made. The same net gives the same bytes.
+    how the net was made. The same net gives the same bytes. `sparing` tells how many bits large
+    kernels do without, by their size.
     """
     with (
         zipfile.ZipFile(net) as source,
@@ -43,7 +46,7 @@ def write_half(net: Path, out: Path) -> None:
             # Without a date, so that the same net is the same file.
             entry = zipfile.ZipInfo(name)
             entry.compress_type = zipfile.ZIP_DEFLATED
-            target.writestr(entry, _changed(name, content))
+            target.writestr(entry, _changed(name, content, sparing))
 
 
 def largest_difference(net: Path, other: Path, samples: int = 4, seed: int = 0) -> float:
@@ -76,42 +79,48 @@ def _noise(shape: tuple[int, ...], samples: int, rng: np.random.Generator) -> An
     return np.clip(total + 0.5, 0, 1)
 
 
-def _changed(name: str, content: bytes) -> bytes:
+def _changed(name: str, content: bytes, sparing: Sparing) -> bytes:
     if name == CONFIG:
         # How it was compiled for training names an optimiser, and nothing that a user needs.
         return json.dumps(json.loads(content) | {"compile_config": None}).encode()
-    return _half_weights(content) if name == WEIGHTS else content
+    return _half_weights(content, sparing) if name == WEIGHTS else content
 
 
-def _half_weights(content: bytes) -> bytes:
+def _half_weights(content: bytes, sparing: Sparing) -> bytes:
     import h5py
 
     packed = io.BytesIO()
     with h5py.File(io.BytesIO(content), "r") as source, h5py.File(packed, "w") as target:
-        _copy(source, target)
+        _copy(source, target, sparing)
     return packed.getvalue()
 
 
-def _copy(source: Any, target: Any) -> None:
+def _copy(source: Any, target: Any, sparing: Sparing) -> None:
     for name, value in source.attrs.items():
         target.attrs[name] = value
     for name, item in source.items():
         if name == OPTIMIZER:
             continue
         if hasattr(item, "items"):
-            _copy(item, target.create_group(name))
+            _copy(item, target.create_group(name), sparing)
             continue
         values = item[()]
-        is_large = values.size > SMALL and values.dtype.kind == "f"
-        # High and low bytes by themselves: the former hardly differ, which compression sees.
-        how = {"compression": "gzip", "compression_opts": 9, "shuffle": True} if is_large else {}
-        kept = target.create_dataset(name, data=_short(values) if is_large else values, **how)
+        if values.size > SMALL and values.dtype.kind == "f":
+            # High and low bytes by themselves: the former hardly differ, which compression sees.
+            kept = target.create_dataset(
+                name, data=_short(values, sparing),
+                compression="gzip", compression_opts=9, shuffle=True,
+            )  # fmt: skip
+        else:
+            kept = target.create_dataset(name, data=values)
         for key, value in item.attrs.items():
             kept.attrs[key] = value
 
 
-def _short(values: Any) -> Any:
-    spared = max((bits for size, bits in SPARED_BITS if values.size > size), default=0)
+def _short(values: Any, sparing: Sparing) -> Any:
+    spared = max((bits for size, bits in sparing if values.size > size), default=0)
+    if not spared:
+        return values.astype(np.float16)
     # To the nearest, in single precision, which has 13 bits more than half precision: rounded
     # twice, more values would grow than shrink.
     unit = 1 << (13 + spared)
