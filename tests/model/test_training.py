@@ -12,6 +12,7 @@ from lungseg.core.errors import DataError
 from lungseg.model import training
 from lungseg.model.checkpoints import restore, resumable
 from lungseg.model.devices import DeviceMemoryError, backend, quiet_keras
+from lungseg.model.epochs.fit import trained_weights
 from lungseg.model.networks import NetworkSettings
 from lungseg.model.samples import InputSpec, Samples
 from lungseg.model.training import optimizer, train, write_log
@@ -221,8 +222,8 @@ def untrained(monkeypatch, table, folder, **settings):
 
     row = {"loss": 1.0, "seconds": 1.0, "waiting": 0.0}
     monkeypatch.setattr(training, "build", built)
-    monkeypatch.setattr(training, "fit", lambda *_: row)
-    monkeypatch.setattr(training, "score", lambda *_: {"dice": 0.5})
+    monkeypatch.setattr(training, "fit", lambda model, *_: (row, trained_weights(model)))
+    monkeypatch.setattr(training, "score", lambda *_, **__: {"dice": 0.5})
     return trained(table, folder, replaced(epochs=1, **settings)), policies
 
 
@@ -242,14 +243,14 @@ def test_a_net_trained_in_mixed_precision_is_returned_in_single(table, tmp_path,
 
 
 def test_validation_can_be_rare_but_never_misses_the_last_epoch(table, tmp_path, monkeypatch):
-    monkeypatch.setattr(training, "score", lambda *_: {"dice": 0.5})
+    monkeypatch.setattr(training, "score", lambda *_, **__: {"dice": 0.5})
     done = trained(table, tmp_path, replaced(epochs=3, validate_every=2, slices_per_epoch=4))
     assert ["val_dice" in row for row in done.history] == [False, True, True]
     assert done.best_epoch == 2
 
 
 def test_without_gain_the_rate_falls_and_then_it_stops(table, tmp_path, monkeypatch):
-    monkeypatch.setattr(training, "score", lambda *_: {"dice": 0.5})
+    monkeypatch.setattr(training, "score", lambda *_, **__: {"dice": 0.5})
     recipe = replaced(schedule="plateau", plateau_patience=1, epochs=9, early_stopping_patience=2)
     done = trained(table, tmp_path, recipe)
     assert [r["learning_rate"] for r in done.history] == pytest.approx([1e-2, 1e-2, 5e-3])
@@ -310,7 +311,7 @@ def test_other_faults_are_not_called_memory(table, tmp_path, monkeypatch):
 
 def test_a_loss_of_nan_ends_the_run(table, tmp_path, monkeypatch):
     row = {"loss": float("nan"), "seconds": 1.0, "waiting": 0.0}
-    monkeypatch.setattr(training, "fit", lambda *_: row)
+    monkeypatch.setattr(training, "fit", lambda model, *_: (row, trained_weights(model)))
     with pytest.raises(DataError, match=r"the loss is nan in epoch 1: training has diverged") as e:
         trained(table, tmp_path)
     assert e.value.settings == ("learning_rate=0.001", "clip_norm=1")
