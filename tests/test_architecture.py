@@ -27,6 +27,7 @@ ALLOWED = {
         "core", "flow", "io", "model.devices", "model.model_record", "model.nets", "session",
         "stages",
     },
+    "command_line": {"command_line", "commands", "core", "flow", "io", "model", "ops", "session"},
     "commands": {
         "commands", "core", "flow", "io", "model", "ops", "phantom", "session", "steps", "volume",
     },

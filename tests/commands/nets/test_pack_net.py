@@ -7,8 +7,8 @@ import pytest
 from click.testing import CliRunner
 
 from lungseg.cli import main
-from lungseg.commands import pack_net as packing
-from lungseg.commands.pack_net import pack_net
+from lungseg.commands.nets import pack_net as packing
+from lungseg.commands.nets.pack_net import pack_net
 from lungseg.core.errors import ConfigError, DataError
 from lungseg.model.model_record import read_model_record
 from lungseg.model.shipping.card import read_card

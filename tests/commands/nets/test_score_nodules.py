@@ -9,7 +9,7 @@ from click.testing import CliRunner
 from PIL import Image
 
 from lungseg.cli import main
-from lungseg.commands.score_nodules import HowToScore, drawn_of_others, score_nodules
+from lungseg.commands.nets.score_nodules import HowToScore, drawn_of_others, score_nodules
 from lungseg.core.errors import ConfigError, DataError
 from lungseg.io.annotations.nodule_slices import COLUMNS
 from lungseg.model.inference import load_net

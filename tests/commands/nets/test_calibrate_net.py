@@ -7,7 +7,7 @@ import pytest
 from click.testing import CliRunner
 
 from lungseg.cli import main
-from lungseg.commands.calibrate_net import calibrate_net
+from lungseg.commands.nets.calibrate_net import calibrate_net
 from lungseg.core.errors import ConfigError, DataError
 from lungseg.model.inference import load_net
 from lungseg.model.model_record import read_model_record

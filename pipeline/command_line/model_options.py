@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from lungseg.session.options import Command, device_option, with_options
+from lungseg.command_line.options import Command, device_option, with_options
 
 
 def score_options(command: Command) -> Command:

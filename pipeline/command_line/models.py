@@ -1,0 +1,85 @@
+"""`lungseg-cli models`: the nets that there are, and what can be done with a net's file."""
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+
+from lungseg.command_line.model_options import calibrate_options, pack_options, score_options
+
+
+@click.group(invoke_without_command=True)
+@click.option(
+    "--work",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Name the nets of this work folder, too.",
+)
+@click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout.")
+@click.pass_context
+def models(ctx: click.Context, work: Path | None, as_json: bool) -> None:
+    """List the nets that there are; `models show`, `models saw` tell more of one."""
+    if ctx.invoked_subcommand is None:
+        from lungseg.commands.nets.models import listed
+
+        click.echo(listed(work, as_json=as_json))
+
+
+@models.command("show")
+@click.argument("model", metavar="NAME|FILE|WORK")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout.")
+def models_show(model: str, as_json: bool) -> None:
+    """Print what a net was trained on and with, its scores, and its file."""
+    from lungseg.commands.nets.models import card
+
+    click.echo(card(model, as_json=as_json))
+
+
+@models.command("saw")
+@click.argument("model", metavar="NAME|FILE|WORK")
+@click.argument(
+    "places", nargs=-1, required=True, metavar="SRC...|CSV", type=click.Path(path_type=Path)
+)
+@click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout.")
+def models_saw(model: str, places: tuple[Path, ...], as_json: bool) -> None:
+    """Say which of these scans or patients a net was trained or validated on; status 1 if any.
+
+    SRC are scans; a CSV has a column seriesuid, scan or patient.
+    """
+    from lungseg.commands.nets.models import saw
+
+    told, status = saw(model, places, as_json=as_json)
+    click.echo(told)
+    sys.exit(status)
+
+
+@models.command("pack")
+@click.argument("model", metavar="NAME|FILE|WORK")
+@pack_options
+def models_pack(model: str, **options: Any) -> None:
+    """Make a net small, and write its card, to ship it or to give it to others."""
+    from lungseg.commands.nets.pack_net import pack_net
+
+    given = {name: value for name, value in options.items() if value is not None}
+    for line in pack_net(model, **given):
+        click.echo(line)
+
+
+@models.command("score")
+@click.argument("model", metavar="[NAME|FILE|WORK]", default="nodules")
+@score_options
+def models_score(model: str, **options: Any) -> None:
+    """Score a nodule net per nodule, beside annotators, on patients that it has not seen."""
+    from lungseg.commands.nets.score_nodules import score
+
+    click.echo(score(model, **options))
+
+
+@models.command("calibrate")
+@click.argument("model", metavar="NAME|FILE|WORK")
+@calibrate_options
+def models_calibrate(model: str, **options: Any) -> None:
+    """Give a net the curve, of evaluate's SCORES.json, by which probabilities become shares."""
+    from lungseg.commands.nets.calibrate_net import calibrate_net
+
+    click.echo(calibrate_net(model, **options))
