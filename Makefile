@@ -6,7 +6,7 @@ RUNS ?= 20
 SAMPLE ?= 150
 SEED ?= 1
 
-.PHONY: docs help demo test test-random check fix bench models lock test-backends mutants clean
+.PHONY: docs help demo test test-random test-hard check fix bench models lock test-backends mutants clean
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -34,6 +34,9 @@ test-random: .venv/ready  ## the laws with fresh random examples, RUNS=20 times
 	    echo "run $$run of $(RUNS)"; \
 	    HYPOTHESIS_PROFILE=random $(BIN)/pytest -q -m hypothesis || exit 1; \
 	done
+
+test-hard: .venv/ready  ## thousands of faults of disk, header, name and network, with a table of figures; SEED=1, JOBS=2
+	HARD_SEED=$(SEED) $(BIN)/pytest tests/hard -m hard -n $(JOBS) --dist worksteal
 
 check: .venv/ready  ## lint, types and unused code only
 	$(BIN)/ruff check .

@@ -18,13 +18,33 @@ DATA = Path(
 ).resolve()
 
 
-def pytest_collection_modifyitems(items):
+HARD = Path(__file__).parent / "hard"
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(config, items):
+    leave_out_hard_tests(config, items)
     if DATA.is_dir():
         return
     reason = f"NO REAL SCANS: {DATA} is absent; set LUNGSEG_TEST_DATA to the folder of test scans"
     for item in items:
         if item.get_closest_marker("data"):
             item.add_marker(pytest.mark.skip(reason=reason))
+
+
+def leave_out_hard_tests(config, items):
+    """Mark the tests in tests/hard, and keep them only where ``-m`` names the marker.
+
+    Not by ``-m "not hard"`` in pyproject.toml: any other ``-m`` would take its place.
+    """
+    hard = [item for item in items if item.path.is_relative_to(HARD)]
+    for item in hard:
+        item.add_marker(pytest.mark.hard)
+        if not item.get_closest_marker("timeout"):
+            item.add_marker(pytest.mark.timeout(1200))
+    if hard and "hard" not in config.getoption("markexpr"):
+        config.hook.pytest_deselected(items=hard)
+        items[:] = [item for item in items if item not in hard]
 
 
 @pytest.fixture(scope="session")
