@@ -67,7 +67,7 @@ def test_hard_tests_run_only_where_they_are_named(expression, kept):
     gone, marks = [], []
     config = SimpleNamespace(
         getoption=lambda _: expression,
-        hook=SimpleNamespace(pytest_deselected=gone.extend),
+        hook=SimpleNamespace(pytest_deselected=lambda *, items: gone.extend(items)),
     )
     items = [
         SimpleNamespace(path=path, add_marker=marks.append, get_closest_marker=lambda _: None)
