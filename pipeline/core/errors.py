@@ -45,6 +45,10 @@ class DamagedOutputError(ScanError):
     """An output in the store was damaged after it was written, and must be made again."""
 
 
+class LimitError(LungsegError):
+    """It needs more memory or time than there is, or than was allowed; it is tried again."""
+
+
 class ScanSkipped(LungsegError):  # noqa: N818 - a state of the scan, not a fault
     """One scan is left out on purpose, with the reason; it counts as skipped, not failed."""
 

@@ -17,7 +17,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from lungseg.core import record as records
-from lungseg.core.errors import DamagedOutputError, LungsegError, ScanSkipped
+from lungseg.core.errors import DamagedOutputError, LimitError, LungsegError, ScanSkipped
 from lungseg.core.fingerprint import effective_params
 from lungseg.core.record import Record
 from lungseg.core.stage import DatasetInputs, DatasetStage, Facts, Params, ScanStage, Stage
@@ -136,6 +136,10 @@ def _run(store: Store, step: Step, base: Record, run: Callable[[Path], Facts]) -
             facts = run(scratch)
             done = store.keep(scratch, finished(facts=dict(facts)))
         return Result(name, scan, RAN, step.fingerprint, record=done)
+    except LimitError as error:
+        # Another machine, or a larger limit, may do it: it is not remembered.
+        message = error.advised(name)
+        return Result(name, scan, FAILED, step.fingerprint, message, finished(state=FAILED))
     except LungsegError as error:
         # The input's fault, and so the same next time: it is remembered.
         state = SKIPPED if isinstance(error, ScanSkipped) else FAILED

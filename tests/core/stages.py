@@ -6,6 +6,7 @@ import time
 from dataclasses import dataclass
 
 from lungseg.core.errors import DamagedOutputError, DataError, ScanError, ScanSkipped
+from lungseg.core.limits import check_memory
 from lungseg.core.plan import Request, ScanRef
 from lungseg.core.stage import DatasetStage, Params, ScanStage, param
 
@@ -29,6 +30,8 @@ def run_read(params, inputs, out):
         raise ScanSkipped("an X-ray is not a CT")
     if text == "bug":
         raise ZeroDivisionError("a fault of ours")
+    if text == "huge":
+        check_memory(1 << 60, "a text of 2^60 letters", setting="repeat=1 for a shorter one")
     if text == "memory":
         raise MemoryError
     if text == "kill":

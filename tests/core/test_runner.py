@@ -193,6 +193,17 @@ def test_a_known_failure_is_not_tried_again_until_asked_but_a_bug_is(tmp_path):
     assert {(a.stage, a.scan): a.do for a in retried}["read", "a"] == "run"
 
 
+def test_what_does_not_fit_into_memory_is_refused_and_tried_again(tmp_path):
+    summary = run(tmp_path, {"a": "huge", "b": "two"}, targets=("upper",))
+    assert summary.results["read", "a"].error.startswith("a text of 2^60 letters needs 107374182")
+    assert summary.results["read", "a"].error.endswith("; set read.repeat=1 for a shorter one")
+    assert (summary.done, summary.failed) == (1, 1)
+    refs, _ = make_sources(tmp_path / "src", a="huge")
+    plan = Planner(Store(tmp_path / "work"), make_request(refs)).decide()
+    assert plan[0].do == "run"
+    assert not list(tmp_path.rglob("*.traceback.txt"))
+
+
 def test_force_runs_a_stage_again(tmp_path):
     run(tmp_path, {"a": "one"})
     forced = run(tmp_path, {"a": "one"}, force=frozenset({"read"}))
