@@ -24,6 +24,7 @@ from lungseg.command_line.options import (
     with_pairs,
     work_option,
 )
+from lungseg.command_line.scoring import froc
 from lungseg.core.errors import ConfigError
 from lungseg.core.json_file import json_text
 
@@ -105,6 +106,7 @@ def detect(roots: tuple[Path, ...], **options: Any) -> None:
 
 
 main.add_command(models)
+main.add_command(froc)
 
 
 class _OneStage(click.Command):

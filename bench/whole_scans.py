@@ -27,22 +27,16 @@ import numpy as np
 from bench import lungseg
 from lungseg.core.record import read_record
 from lungseg.io.annotations.nodule_list import UNANNOTATED, read_nodules
-from lungseg.io.results.plots import write_calibration
+from lungseg.io.results.plots import BAND_RATES, write_calibration, write_froc
 from lungseg.io.results.score_files import Scored, write_scores
 from lungseg.model.model_record import read_model_record
 from lungseg.ops.scores.calibration import SETTINGS, calibration_scores, fitted, reliability
 from lungseg.ops.scores.counts import Tally
 from lungseg.ops.scores.definitions import DEFINITIONS
 from lungseg.ops.scores.detection import RATES, ScoredCandidates, bootstrap
+from lungseg.ops.scores.detection_scores import detection_scores
 from lungseg.session import work_folder
-from lungseg.stages.evaluate import (
-    BAND_RATES,
-    Evaluate,
-    detection_scores,
-    plot,
-    score_scan,
-    segmentation_scores,
-)
+from lungseg.stages.evaluate import Evaluate, score_scan, segmentation_scores
 from lungseg.volume import FloatArray
 
 Folders = Mapping[str, Path]
@@ -77,7 +71,7 @@ def main() -> None:
         write_scores(document, options.json)
         write_calibration(document["calibration"], options.json.with_name("reliability.png"))
         title = f"{document['nodules']} nodules in {document['scans']} scans, cross-validated"
-        plot(*curve, title, options.json.with_name("froc.png"))
+        write_froc(*curve, title, options.json.with_name("froc.png"))
 
 
 def assigned(work: Path, nets: Sequence[Path]) -> dict[Path, list[str]]:

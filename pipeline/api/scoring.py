@@ -7,11 +7,12 @@ from pathlib import Path
 from lungseg.api.scans import params_of
 from lungseg.core.errors import DataError
 from lungseg.core.stage import Scalar
-from lungseg.io.annotations.coordinates import read_coordinates
 from lungseg.io.results.candidate_list import Detection, read_detections
+from lungseg.io.results.luna16_files import read_findings
 from lungseg.io.tables.reader import Tables
 from lungseg.ops.scores.detection import RATES, Froc, ScoredCandidates, bootstrap, hits
-from lungseg.stages.evaluate import Evaluate, detection_scores
+from lungseg.ops.scores.detection_scores import detection_scores
+from lungseg.stages.evaluate import Evaluate
 
 # Centre (x, y, z) in world mm, and diameter in mm; None if that is unknown.
 Place = tuple[Sequence[float], float | None]
@@ -129,9 +130,12 @@ def score_candidates(
     truth = _places(nodules)
     beside = _places(ignored, unknown_size=True) if ignored is not None else {}
     wanted = sorted(set(truth) | {row.scan for row in rows} if scans is None else set(scans))
+    by_scan: dict[str, list[Detection]] = {scan: [] for scan in wanted}
+    for row in rows:
+        if row.scan in by_scan:
+            by_scan[row.scan].append(row)
     found = []
-    for scan in wanted:
-        mine = [row for row in rows if row.scan == scan]
+    for scan, mine in by_scan.items():
         found.append(
             hits(
                 [row.xyz_mm for row in mine],
@@ -154,13 +158,4 @@ def score_candidates(
 def _places(given: Path | str | Places, *, unknown_size: bool = False) -> Places:
     if isinstance(given, Mapping):
         return given
-    listed = read_coordinates(Path(given), unknown_size=unknown_size)
-    lacking = [f.line for rows in listed.findings.values() for f in rows if f.xyz_mm is None]
-    problems = [problem.text for problem in listed.problems]
-    problems += [f"line {line} gives pixels, not mm" for line in lacking]
-    if problems:
-        raise DataError(f"{given}: {len(problems)} rows cannot be used: {'; '.join(problems[:3])}")
-    return {
-        scan: [(f.xyz_mm, f.diameter_mm) for f in rows if f.xyz_mm is not None]
-        for scan, rows in listed.findings.items()
-    }
+    return read_findings(Path(given), unknown_size=unknown_size)

@@ -30,26 +30,15 @@ from lungseg.core.record import read_record
 from lungseg.core.stage import DatasetInputs, DatasetStage, Facts, Params, param
 from lungseg.io.annotations.nodule_list import UNANNOTATED, read_nodules
 from lungseg.io.results.candidate_list import NAME, read_detections, write_detections
-from lungseg.io.results.plots import Curve, write_calibration, write_froc
+from lungseg.io.results.plots import BAND_RATES, write_calibration, write_froc
 from lungseg.io.results.score_files import Scored, write_scores, write_tables
 from lungseg.io.volumes import volume_file
 from lungseg.ops.scores.calibration import METHODS, calibration_scores
 from lungseg.ops.scores.counts import Counts, Tally
 from lungseg.ops.scores.definitions import DEFINITIONS
-from lungseg.ops.scores.detection import (
-    RATES,
-    Froc,
-    ScanHits,
-    ScoredCandidates,
-    bootstrap,
-    hits,
-    interval,
-)
+from lungseg.ops.scores.detection import RATES, ScoredCandidates, bootstrap, hits
+from lungseg.ops.scores.detection_scores import detection_scores
 from lungseg.ops.scores.segmentation import overlap
-from lungseg.volume import FloatArray
-
-# False positives per scan at which the band is drawn.
-BAND_RATES = tuple(float(r) for r in np.geomspace(RATES[0], RATES[-1], 61))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -138,7 +127,7 @@ def run(params: Evaluate, inputs: DatasetInputs, out: Path) -> Facts:
     write_scores(document, out / "scores.json")
     write_detections([d for scan in scored for d in scan.detections], out / NAME)
     write_tables(scored, curve, out)
-    plot(curve, samples[:, len(RATES) :], _title(document, reason), out / "froc.png")
+    write_froc(curve, samples[:, len(RATES) :], _title(document, reason), out / "froc.png")
     write_calibration(calibration, out / "reliability.png")
     return _facts(document)
 
@@ -237,35 +226,6 @@ def reason_for_no_score(
     return None
 
 
-def detection_scores(
-    scans: Sequence[ScanHits], curve: Froc, samples: FloatArray, reason: str | None
-) -> dict[str, Any]:
-    """Hits, false positives, sensitivity at seven rates and their mean, with 95 % intervals."""
-    n_scans = len(scans)
-    nodules = sum(len(scan.best) for scan in scans)
-    found = sum(int((scan.best >= 0).sum()) for scan in scans)
-    false = sum(len(scan.false) for scan in scans)
-    bounds = [interval(column) for column in samples.T]
-    return {
-        "reason": reason,
-        "nodules": nodules,
-        "hits": found,
-        "missed": nodules - found,
-        "false_positives": false,
-        "ignored": sum(scan.ignored for scan in scans),
-        "duplicates": sum(scan.duplicates for scan in scans),
-        "sensitivity": found / nodules if nodules else None,
-        "false_positives_per_scan": false / n_scans if n_scans else None,
-        "cpm": curve.cpm,
-        "cpm_interval": interval(samples.mean(axis=1)),
-        "sensitivity_at": {f"{rate:g}": s for rate, s in zip(RATES, curve.at(), strict=True)},
-        "sensitivity_at_interval": {
-            f"{rate:g}": bound for rate, bound in zip(RATES, bounds, strict=True)
-        },
-        "draws": len(samples),
-    }
-
-
 def segmentation_scores(
     scored: Sequence[Scored], tally: Tally, reason: str | None
 ) -> dict[str, Any]:
@@ -314,21 +274,6 @@ def net_of(inputs: DatasetInputs) -> dict[str, Any] | None:
         found: dict[str, Any] = json.loads((folders["predict"] / "net.json").read_text("utf-8"))
         return found
     return None
-
-
-def plot(curve: Froc, samples: FloatArray, title: str, path: Path) -> None:
-    """Draw the curve with the band that holds 95 % of the bootstrap samples."""
-    bounds = [interval(column) for column in samples.T]
-    known = [bound for bound in bounds if bound is not None]
-    whole = len(known) == len(bounds)
-    rates = np.asarray(BAND_RATES)
-    band = Curve(
-        rates=rates,
-        sensitivity=curve.at(rates),
-        low=np.array([low for low, _ in known]) if whole else None,
-        high=np.array([high for _, high in known]) if whole else None,
-    )
-    write_froc(band, list(zip(RATES, curve.at(), strict=True)), title, path)
 
 
 def calibration_of(

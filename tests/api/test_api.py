@@ -216,7 +216,7 @@ def test_candidates_are_scored_by_luna16s_rules(tmp_path):
 
 def test_what_cannot_be_scored_is_said(tmp_path):
     (tmp_path / "rows.csv").write_text(NODULES + "c,0,0,zero,8\n")
-    with pytest.raises(lungseg.DataError, match=r"1 rows cannot be used: rows\.csv, line 4"):
+    with pytest.raises(lungseg.DataError, match=r"1 of 3 rows cannot be used: rows\.csv, line 4"):
         lungseg.score_candidates([], tmp_path / "rows.csv")
     with pytest.raises(lungseg.DataError, match="no nodule in these 1 scans"):
         lungseg.score_candidates([], {"a": []})

@@ -1,29 +1,29 @@
 """Plots as PNG, by matplotlib."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from lungseg.ops.scores.detection import RATES, Froc, interval
 from lungseg.volume import FloatArray
 
-
-@dataclass(frozen=True, eq=False)
-class Curve:
-    """Sensitivity over false positives per scan, with a band around it where it is known."""
-
-    rates: FloatArray
-    sensitivity: FloatArray
-    low: FloatArray | None = None
-    high: FloatArray | None = None
+# False positives per scan at which the band is drawn.
+BAND_RATES = tuple(float(r) for r in np.geomspace(RATES[0], RATES[-1], 61))
 
 
-def write_froc(curve: Curve, points: Sequence[tuple[float, float]], title: str, path: Path) -> None:
-    """Plot a free-response curve on a logarithmic axis from 1/8 to 8, `points` marked.
+def write_froc(curve: Froc, samples: FloatArray, title: str, path: Path) -> None:
+    """Plot a free-response curve on a logarithmic axis from 1/8 to 8, with its 95 % band.
 
-    A curve that is NaN leaves the axes empty; `title` should say why.
+    Parameters
+    ----------
+    curve
+        One that is NaN leaves the axes empty; `title` should say why.
+    samples
+        Sensitivities ``(rounds, rates)`` of draws of scans, at `BAND_RATES`.
+    title, path
+        Above the plot, and its PNG.
     """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
@@ -31,17 +31,17 @@ def write_froc(curve: Curve, points: Sequence[tuple[float, float]], title: str, 
     figure = Figure(figsize=(6.4, 4.4), dpi=110, layout="constrained")
     FigureCanvasAgg(figure)
     axes = figure.add_subplot()
-    if np.isfinite(curve.sensitivity).any():
-        axes.plot(curve.rates, curve.sensitivity, color="#0072b2", linewidth=1.8)
-        axes.plot(*zip(*points, strict=True), "o", color="#0072b2", markersize=5)
-        if curve.low is not None and curve.high is not None:
-            axes.fill_between(
-                curve.rates, curve.low, curve.high, color="#0072b2", alpha=0.18, linewidth=0
-            )
-    ticks = [0.125, 0.25, 0.5, 1, 2, 4, 8]
+    sensitivity = curve.at(BAND_RATES)
+    if np.isfinite(sensitivity).any():
+        axes.plot(BAND_RATES, sensitivity, color="#0072b2", linewidth=1.8)
+        axes.plot(RATES, curve.at(), "o", color="#0072b2", markersize=5)
+        bounds = [bound for column in samples.T if (bound := interval(column))]
+        if len(bounds) == len(BAND_RATES):
+            low, high = zip(*bounds, strict=True)
+            axes.fill_between(BAND_RATES, low, high, color="#0072b2", alpha=0.18, linewidth=0)
     axes.set_xscale("log", base=2)
-    axes.set_xticks(ticks, ["1/8", "1/4", "1/2", "1", "2", "4", "8"])
-    axes.set_xlim(ticks[0], ticks[-1])
+    axes.set_xticks(RATES, ["1/8", "1/4", "1/2", "1", "2", "4", "8"])
+    axes.set_xlim(RATES[0], RATES[-1])
     axes.set_ylim(0, 1.02)
     axes.set_xlabel("false positives per scan")
     axes.set_ylabel("sensitivity")

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from lungseg.volume import FloatArray, IndexArray, IntArray
+from lungseg.volume import FloatArray, IndexArray, IntArray, MaskArray
 
 # False positives per scan at which the CPM samples the curve (Niemeijer et al. 2011).
 RATES = (0.125, 0.25, 0.5, 1.0, 2.0, 4.0, 8.0)
@@ -81,21 +81,22 @@ def hits(
     >>> found.best.tolist(), found.duplicates, found.false.tolist()
     ([1], 1, [0.3])
     """
-    xyz = np.asarray(candidates_xyz, float).reshape(-1, 3)
+    xyz = np.asarray(candidates_xyz, float).reshape(-1, 3).T
     p = np.asarray(probability, float).reshape(-1)
     best = np.full(len(nodules), -1, np.intp)
-    used = np.zeros(len(xyz), bool)
+    used = np.zeros(len(p), bool)
     duplicates = 0
     for k, (centre, diameter_mm) in enumerate(nodules):
-        near = _within(xyz, centre, diameter_mm)
+        near = np.flatnonzero(_within(xyz, centre, diameter_mm))
         used[near] = True
         if near.size:
             best[k] = near[p[near].argmax()]
             duplicates += near.size - 1
     left = np.flatnonzero(~used)
+    others = xyz[:, left]
     irrelevant = np.zeros(len(left), bool)
     for centre, diameter_mm in ignore:
-        irrelevant[_within(xyz[left], centre, diameter_mm)] = True
+        irrelevant |= _within(others, centre, diameter_mm)
     return ScanHits(
         best=best,
         probability=np.where(best >= 0, p[best] if p.size else np.nan, np.nan),
@@ -105,9 +106,26 @@ def hits(
     )
 
 
-def _within(xyz: FloatArray, centre: Sequence[float], diameter_mm: float | None) -> IndexArray:
-    distance = np.linalg.norm(xyz - np.asarray(centre, float), axis=1)
-    return np.flatnonzero(distance < radius_mm(diameter_mm))
+def _within(xyz: FloatArray, centre: Sequence[float], diameter_mm: float | None) -> MaskArray:
+    # Squares are compared, as LUNA16's script does: at the very edge a root rounds otherwise.
+    x, y, z = (at - mm for at, mm in zip(xyz, centre, strict=True))
+    return np.asarray(x * x + y * y + z * z < radius_mm(diameter_mm) ** 2)
+
+
+def likeliest(probability: npt.ArrayLike, most: int) -> MaskArray:
+    """Which candidates of a scan count if it may have `most` of them: those above the next one.
+
+    By LUNA16's rule; so of several with the probability at the limit none counts.
+
+    Examples
+    --------
+    >>> likeliest([0.5, 0.9, 0.1], 2).tolist(), likeliest([0.5, 0.9, 0.5], 2).tolist()
+    ([True, True, False], [False, True, False])
+    """
+    p = np.asarray(probability, float)
+    if len(p) <= most:
+        return np.ones(len(p), bool)
+    return np.asarray(p > np.sort(p)[::-1][most])
 
 
 @dataclass(frozen=True, eq=False)
@@ -175,18 +193,36 @@ class ScoredCandidates:
         self.scan = scan_of[order]
         # Candidates of one probability pass a threshold together.
         self.last = np.flatnonzero(np.diff(self.probability, append=-np.inf) != 0)
+        self.false_positives = np.array([len(s.false) for s in scans], np.int64)
+        self._false_before = np.cumsum(~self.is_hit)[self.last]
 
-    def froc(self, weight: IntArray | None = None) -> Froc:
-        """The curve; scan *k* counts `weight[k]` times (once without weights)."""
+    def froc(self, weight: IntArray | None = None, up_to: float = np.inf) -> Froc:
+        """The curve; scan *k* counts `weight[k]` times (once without weights).
+
+        It may end anywhere beyond `up_to` false positives per scan, which is quicker.
+        """
         w = np.ones(len(self.nodules), np.int64) if weight is None else weight
-        each = w[self.scan]
-        found = np.cumsum(each * self.is_hit)[self.last]
-        false = np.cumsum(each * ~self.is_hit)[self.last]
+        if np.isfinite(up_to):
+            enough = np.searchsorted(self._false_before, 2 * up_to * len(w)) + 1
+            curve = self._froc(w, self.last[:enough])
+            if curve.fp_per_scan[-1] > up_to:
+                return curve
+        return self._froc(w, self.last)
+
+    def _froc(self, w: IntArray, last: IndexArray) -> Froc:
+        seen = int(last[-1]) + 1 if len(last) else 0
+        each, is_hit = w[self.scan[:seen]], self.is_hit[:seen]
+        found = np.cumsum(each * is_hit)[last]
+        false = np.cumsum(each * ~is_hit)[last]
         n_scans, n_nodules = int(w.sum()), int((w * self.nodules).sum())
-        nan = np.full(len(self.last) + 1, np.nan)
+        n_false = int((w * self.false_positives).sum())
+        nan = np.full(len(last) + 1, np.nan)
+        # By way of the share of all false positives, as LUNA16's script has it: where the curve
+        # rises at exactly 1/8, the last bit decides which end of the rise is read.
+        share = np.r_[0, false] / n_false if n_false else np.zeros(len(last) + 1)
         return Froc(
-            threshold=np.r_[np.inf, self.probability[self.last]],
-            fp_per_scan=np.r_[0, false] / n_scans if n_scans else nan,
+            threshold=np.r_[np.inf, self.probability[last]],
+            fp_per_scan=share * n_false / n_scans if n_scans else nan,
             sensitivity=np.r_[0, found] / n_nodules if n_nodules else nan,
         )
 
@@ -207,10 +243,11 @@ def bootstrap(
     """
     rng = np.random.default_rng(seed)
     n = len(marks.nodules)
+    up_to = max(rates)
     drawn = np.empty((rounds, len(rates)))
     for k in range(rounds):
         weight = np.bincount(rng.integers(0, n, n), minlength=n) if n else np.zeros(0, np.int64)
-        drawn[k] = marks.froc(weight).at(rates)
+        drawn[k] = marks.froc(weight, up_to).at(rates)
     return drawn
 
 
