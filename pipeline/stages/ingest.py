@@ -17,11 +17,13 @@ from pathlib import Path
 import numpy as np
 
 from lungseg.core.errors import ScanError, ScanSkipped
+from lungseg.core.shown import shown
 from lungseg.core.stage import Facts, Params, Scalar, ScanStage, param
 from lungseg.io.dicom.series import Series, read_series
 from lungseg.io.sources.index import Source, read_source
 from lungseg.io.volumes import volume_file
 from lungseg.io.volumes.formats import read_hu_file
+from lungseg.io.volumes.placement import FORMS, PlaceRules
 from lungseg.ops.grid.slices import SliceRules, StackGeometry
 from lungseg.ops.grid.straighten import straighten
 from lungseg.ops.hu.hounsfield import hu_check, look_like_labels
@@ -59,11 +61,25 @@ class Ingest(Params):
     accept_missing_rescale: bool = param(
         False, "take stored values as HU where DICOM files state no slope and intercept"
     )
+    accept_missing_geometry: bool = param(
+        PlaceRules.accept_missing_geometry,
+        "take an NRRD without space, directions or origin as lying along the patient's axes",
+    )
+    nifti_form: str = param(
+        PlaceRules.nifti_form,
+        "what counts in a NIfTI that says twice where it lies: both, which must agree, or one",
+        choices=FORMS,
+    )
 
     @property
     def rules(self) -> SliceRules:
         """Rules for the slices' positions."""
         return SliceRules(**{spec.name: getattr(self, spec.name) for spec in fields(SliceRules)})
+
+    @property
+    def place_rules(self) -> PlaceRules:
+        """Rules for the place that a MetaImage, NIfTI or NRRD states."""
+        return PlaceRules(**{spec.name: getattr(self, spec.name) for spec in fields(PlaceRules)})
 
 
 def ct_of_series(series: Series) -> tuple[Volume[HU], int | None, dict[str, Scalar]]:
@@ -119,23 +135,20 @@ def ct_of_source(
         return ct_of_series(
             read_series(files, params.rules, accept_missing_rescale=params.accept_missing_rescale)
         )
-    volume, notes = read_hu_file(files[0], params.angle_tolerance_degrees)
-    if volume.shape[0] < params.min_slices:
+    found = read_hu_file(files[0], params.place_rules)
+    slices = found.volume.shape[0]
+    if slices < params.min_slices:
         raise ScanError(
-            f"too-few-slices: {files[0]} has {volume.shape[0]} slices; a volume needs "
+            f"too-few-slices: {shown(files[0])} has {slices} slices; a volume needs "
             f"{params.min_slices}",
-            setting=f"min_slices={volume.shape[0]} to accept it" if volume.shape[0] > 1 else (),
+            setting=f"min_slices={slices} to accept it" if slices > 1 else (),
         )
-    if look_like_labels(volume.array):
+    if look_like_labels(found.volume.array):
         raise ScanSkipped(
-            f"{files[0]} holds few different values and none below 0: a mask or labels, not CT"
+            f"{shown(files[0])} holds few different values and none below 0: a mask or labels, not "
+            "CT"
         )
-    facts: dict[str, Scalar] = {
-        "rounded_hu": notes.rounded,
-        "skew_degrees": round(notes.skew_degrees, 4),
-        "orientation_known": not notes.unoriented,
-    }
-    return volume, find_padding(volume.array), facts
+    return found.volume, found.padding_hu, found.facts
 
 
 def run(params: Ingest, inputs: Mapping[str, Path], out: Path) -> Facts:
@@ -169,7 +182,7 @@ def run(params: Ingest, inputs: Mapping[str, Path], out: Path) -> Facts:
 
 STAGE = ScanStage(
     name="ingest",
-    version=1,
+    version=2,
     help="a scan's files to CT in Hounsfield units on the scan's own grid",
     params=Ingest,
     run=run,

@@ -90,7 +90,7 @@ UNSOUND = {
     f"{PANIMG}/image4x4x4x4x4.mha": "dimensions: .* has 5 axes",
     f"{PANIMG}/image5x6x7-no-spacing.mhd": "spacing: .* states no ElementSpacing",
     f"{PANIMG}/image_min10_max10.mha": "dimensions: .* has 2 axes",
-    f"{PANIMG}/invalid_utf8.mhd": "truncated: .* 7551 bytes, and invalid_utf8.mhd describes 8000",
+    f"{PANIMG}/invalid_utf8.mhd": r"header: .* a line '.*xffcompresseddata', which is no",
     f"{PANIMG}/mhd_window/*.mhd": "dimensions: .* has 2 axes",
     f"{PANIMG}/mhd_window/errors/*.mhd": "dimensions: .* has 2 axes",
     f"{PANIMG}/nrrd/image10x11x12_unsupported_version.nrrd": "header: .* begins with 'NRRD1004'",
@@ -299,7 +299,7 @@ def test_a_volume_is_what_another_reader_reads(data, pattern):
     paths = volumes(pattern, data)
     assert paths
     for path in paths:
-        ct, _ = read_hu_file(path)
+        ct = read_hu_file(path).volume
         same_volume(ct, *READERS[VOLUMES[pattern]](path))
 
 

@@ -1,4 +1,4 @@
-"""MetaImage, NIfTI and NRRD, read and written by SimpleITK, after their headers were checked."""
+"""MetaImage, NIfTI and NRRD: read here to the byte, written by SimpleITK."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -7,67 +7,88 @@ from typing import Any
 import numpy as np
 
 from lungseg.core.errors import ConfigError, ScanError
-from lungseg.io.volumes.headers import SUFFIXES, Checked, check_header
-from lungseg.io.volumes.voxels import read_voxels, voxels_of
-from lungseg.ops.grid.slices import orthonormal, skew_degrees
-from lungseg.volume import HU, AnyVolume, Geometry, Volume
+from lungseg.core.limits import check_memory
+from lungseg.core.shown import shown
+from lungseg.core.stage import Scalar
+from lungseg.io.volumes.headers import SUFFIXES, read_header
+from lungseg.io.volumes.layout import TEXT, VolumeHeader
+from lungseg.io.volumes.placement import PlaceRules, facts_of, moved, place
+from lungseg.io.volumes.voxels import read_voxels
+from lungseg.ops.grid.straighten import straighten
+from lungseg.ops.hu.padding import find_padding
+from lungseg.volume import HU, AnyVolume, HuArray, Volume
 
 # What masks are handed out in: one file each, whose ending tells how to read it.
 FORMATS = ("nii.gz", "nrrd", "mha")
+_HU_BYTES = 2
+# Of a number that is written as text, while it becomes one.
+_WORD_BYTES = 60
 
 
 @dataclass(frozen=True)
-class FormatNotes:
-    """What was noticed when a file's voxels became HU.
+class HuFile:
+    """A CT that was read from a file, and what was noticed.
 
     Attributes
     ----------
-    rounded
-        True if there were fractions, rounded to the nearest HU.
-    skew_degrees
-        How far the file's directions were from right angles, before they were put right.
-    unoriented
-        True if the file does not say how the patient lies (a NIfTI without sform and qform).
+    volume
+        HU on an even, orthogonal grid.
+    padding_hu
+        Voxels of this HU or less are padding; None if there is none.
+    facts
+        Whether fractions were rounded (`rounded_hu`), how far the axes were from right angles
+        (`skew_degrees`), the gantry's tilt that was taken back (`tilt_degrees`), whether the file
+        says how the patient lies (`orientation_known`), and by what (`geometry_from`).
     """
 
-    rounded: bool
-    skew_degrees: float
-    unoriented: bool
+    volume: Volume[HU]
+    padding_hu: int | None
+    facts: dict[str, Scalar]
 
 
 def read_volume(path: Path, angle_tolerance_degrees: float = 0.1) -> AnyVolume:
-    """Read a ``.mhd``, ``.mha``, ``.nii``, ``.nii.gz``, ``.nrrd`` or ``.nhdr`` as it is.
+    """Read a ``.mhd``, ``.mha``, ``.nii``, ``.nii.gz``, ``.hdr``, ``.nrrd`` or ``.nhdr`` as it is.
 
     Raises
     ------
     ScanError
         If it is damaged, not 3-D, has more than one value a voxel, or its axes are not at right
         angles.
+    LimitError
+        If it does not fit into memory.
     """
-    reader, checked = _reader(path)
-    geometry, _ = _geometry(path, reader, angle_tolerance_degrees)
-    voxels = voxels_of(path, checked)
-    if voxels is None:
-        return Volume(_by_itk(path, reader), geometry)
-    array: Any = np.empty(_shape(reader), np.float64 if voxels.is_scaled else voxels.dtype)
+    header = read_header(path)
+    rules = PlaceRules(angle_tolerance_degrees=angle_tolerance_degrees, correct_tilt=False)
+    geometry = place(header, rules).geometry
+    voxels = header.voxels
+    _check_memory(header, 8 if voxels.is_scaled else voxels.dtype.itemsize)
+    array: Any = np.empty(header.shape, np.float64 if voxels.is_scaled else voxels.dtype)
     read_voxels(voxels, array.shape, array, lambda part, place: np.copyto(place, part))
     return Volume(array.astype(array.dtype.newbyteorder("="), copy=False), geometry)
 
 
-def read_hu_file(
-    path: Path, angle_tolerance_degrees: float = 0.1
-) -> tuple[Volume[HU], FormatNotes]:
+def read_hu_file(path: Path, rules: PlaceRules | None = None) -> HuFile:
     """Read the HU of a CT, int16, and say what was noticed.
 
     Raises
     ------
     ScanError
         As `read_volume`; or if a value is not a number or does not fit into int16.
+    LimitError
+        If it does not fit into memory.
     """
-    reader, checked = _reader(path)
-    geometry, skew = _geometry(path, reader, angle_tolerance_degrees)
-    hu, rounded = _hu(path, reader, checked)
-    return Volume(hu, geometry), FormatNotes(rounded, skew, _unoriented(reader))
+    header = read_header(path)
+    placed = place(header, rules or PlaceRules())
+    _check_memory(header, _HU_BYTES if placed.tilt is None else 2 * _HU_BYTES)
+    hu, rounded = _hu(path, header)
+    padding_hu = find_padding(hu)
+    geometry = placed.geometry
+    if placed.tilt is not None:
+        _, y, x = geometry.spacing_mm
+        hu, first_xy_mm, padding_hu = straighten(hu, placed.tilt, (y, x), padding_hu)
+        geometry = moved(geometry, first_xy_mm)
+    facts = {"rounded_hu": rounded, **facts_of(placed, header)}
+    return HuFile(Volume(hu, geometry), padding_hu, facts)
 
 
 def write_volume(volume: AnyVolume, path: Path) -> None:
@@ -93,75 +114,15 @@ def write_volume(volume: AnyVolume, path: Path) -> None:
     sitk.WriteImage(image, str(path), useCompression=True)
 
 
-def _reader(path: Path) -> tuple[Any, Checked]:
-    import SimpleITK as sitk  # noqa: N813
-
-    if not path.is_file():
-        raise ScanError(f"unreadable: {path} is not there")
-    checked = check_header(path)
-    reader = sitk.ImageFileReader()
-    reader.SetFileName(str(path))
-    try:
-        reader.ReadImageInformation()
-    except RuntimeError as error:
-        raise ScanError(
-            f"header: {path} cannot be read ({_last_line(error)}); it is damaged, or its "
-            "directions are not at right angles"
-        ) from error
-    size = reader.GetSize()
-    if len(size) != 3:
-        raise ScanError(
-            f"dimensions: {path} has {len(size)} axes ({' x '.join(map(str, size))}); a scan has "
-            "three: export one volume"
-        )
-    if reader.GetNumberOfComponents() != 1 or "vector" in sitk.GetPixelIDValueAsString(
-        reader.GetPixelID()
-    ):
-        raise ScanError(
-            f"samples: {path} has {reader.GetNumberOfComponents()} values a voxel; a CT has one: "
-            "it is a picture, leave it out"
-        )
-    return reader, checked
+def _check_memory(header: VolumeHeader, bytes_each: int) -> None:
+    if header.voxels.packing == TEXT:
+        bytes_each += _WORD_BYTES
+    z, y, x = header.shape
+    check_memory(x * y * z * bytes_each, f"{shown(header.path)} with {x} x {y} x {z} voxels")
 
 
-def _geometry(path: Path, reader: Any, angle_tolerance_degrees: float) -> tuple[Geometry, float]:
-    direction = np.asarray(reader.GetDirection()).reshape(3, 3)
-    skew = skew_degrees(direction)
-    if not skew <= angle_tolerance_degrees:
-        raise ScanError(
-            f"orientation: the axes of {path} are {skew:.2f} degrees off right angles; "
-            f"at most {angle_tolerance_degrees:g} are allowed: resample it to an orthogonal grid "
-            "first",
-            setting="angle_tolerance_degrees higher to accept it",
-        )
-    x, y, z = reader.GetSpacing()
-    if not min(x, y, z) > 0:
-        raise ScanError(f"spacing: {path} has spacing {(z, y, x)} mm; each must be above 0")
-    geometry = Geometry((z, y, x), tuple(reader.GetOrigin()), tuple(orthonormal(direction).ravel()))
-    return geometry, skew
-
-
-def _shape(reader: Any) -> tuple[int, int, int]:
-    x, y, z = reader.GetSize()
-    return z, y, x
-
-
-def _by_itk(path: Path, reader: Any) -> Any:
-    # Voxels of the rare forms that are not read here.
-    import SimpleITK as sitk  # noqa: N813
-
-    try:
-        image = reader.Execute()
-    except RuntimeError as error:
-        raise ScanError(
-            f"truncated: the voxels of {path} cannot be read ({_last_line(error)}); copy it again "
-            "from where it came"
-        ) from error
-    return sitk.GetArrayFromImage(image)
-
-
-def _hu(path: Path, reader: Any, checked: Checked) -> tuple[Any, bool]:
-    hu = np.empty(_shape(reader), np.int16)
+def _hu(path: Path, header: VolumeHeader) -> tuple[HuArray, bool]:
+    hu = np.empty(header.shape, np.int16)
     rounded = False
 
     def take(part: Any, place: Any) -> None:
@@ -173,11 +134,7 @@ def _hu(path: Path, reader: Any, checked: Checked) -> tuple[Any, bool]:
             part = whole
         np.copyto(place, part, casting="unsafe")
 
-    voxels = voxels_of(path, checked)
-    if voxels is None:
-        take(_by_itk(path, reader), hu)
-    else:
-        read_voxels(voxels, hu.shape, hu, take)
+    read_voxels(header.voxels, hu.shape, hu, take)
     return hu, rounded
 
 
@@ -185,23 +142,11 @@ def _check_range(path: Path, array: Any) -> None:
     low, high = array.min(), array.max()
     if not (np.isfinite(low) and np.isfinite(high)):
         raise ScanError(
-            f"hu-range: {path} holds values that are not numbers; replace them by the HU of "
+            f"hu-range: {shown(path)} holds values that are not numbers; replace them by the HU of "
             "padding, e.g. -2048"
         )
     limits = np.iinfo(np.int16)
     if low < limits.min or high > limits.max:
         raise ScanError(
-            f"hu-range: {path} holds values from {low:g} to {high:g}, which no CT has in HU"
+            f"hu-range: {shown(path)} holds values from {low:g} to {high:g}, which no CT has in HU"
         )
-
-
-def _unoriented(reader: Any) -> bool:
-    keys = ("qform_code", "sform_code")
-    if not all(reader.HasMetaDataKey(key) for key in keys):
-        return False
-    return all(reader.GetMetaData(key).strip() in {"0", ""} for key in keys)
-
-
-def _last_line(error: Exception) -> str:
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return lines[-1][:300] if lines else type(error).__name__

@@ -10,8 +10,7 @@ import pytest
 
 from lungseg.core.errors import ConfigError, ScanError
 from lungseg.io.volumes.formats import read_hu_file, read_volume, write_volume
-from lungseg.io.volumes.headers import SUFFIXES, check_header, data_file_of, suffix_of
-from lungseg.io.volumes.voxels import voxels_of
+from lungseg.io.volumes.headers import SUFFIXES, data_file_of, suffix_of
 from lungseg.volume import Geometry, Volume
 from tests.io.volumes.volume_files import metaimage
 
@@ -19,6 +18,16 @@ RNG = np.random.default_rng(9)
 OBLIQUE = (0.9396926, -0.3420201, 0, 0.3420201, 0.9396926, 0, 0, 0, 1)
 GEOMETRY = Geometry((2.5, 0.7, 0.6), (-150.5, 20.25, -700.0), OBLIQUE)
 HU = RNG.integers(-1024, 2000, (5, 6, 7)).astype(np.int16)
+PLACED = {"space": "LPS", "space directions": np.diag([1, 1, 1]), "space origin": [0, 0, 0]}
+
+
+def read_with_facts(path):
+    found = read_hu_file(path)
+    return found.volume, found.facts
+
+
+def unoriented(path):
+    return not read_hu_file(path).facts["orientation_known"]
 
 
 def written(path, array=HU, geometry=GEOMETRY):
@@ -45,10 +54,10 @@ def test_the_type_is_kept_and_hu_are_int16(tmp_path, kind, suffix):
     values = RNG.integers(0, 200, (5, 6, 7)).astype(kind)
     path = written(tmp_path / f"a{suffix}", values)
     assert read_volume(path).array.dtype == kind
-    volume, notes = read_hu_file(path)
+    volume, notes = read_with_facts(path)
     assert volume.array.dtype == np.int16
     np.testing.assert_array_equal(volume.array, values)
-    assert not notes.rounded
+    assert not notes["rounded_hu"]
 
 
 def test_a_mask_is_written_as_bytes(tmp_path):
@@ -60,16 +69,16 @@ def test_a_mask_is_written_as_bytes(tmp_path):
 
 def test_fractions_are_rounded_and_that_is_recorded(tmp_path):
     path = written(tmp_path / "a.nrrd", HU + np.float32(0.3))
-    volume, notes = read_hu_file(path)
+    volume, notes = read_with_facts(path)
     np.testing.assert_array_equal(volume.array, HU)
-    assert notes.rounded
+    assert notes["rounded_hu"]
 
 
 def test_nibabel_and_we_mean_the_same_place(tmp_path):
     affine = np.array([[-0.6, 0.1, 0, 12], [0.1, 0.6, 0, 34], [0, 0, 2.5, 56], [0, 0, 0, 1.0]])
     affine[:3, :3] /= np.linalg.norm(affine[:3, :3], axis=0) / [0.6, 0.6, 2.5]
     nibabel.save(nibabel.Nifti1Image(HU.T.astype(np.float32), affine), tmp_path / "a.nii.gz")
-    volume, _ = read_hu_file(tmp_path / "a.nii.gz")
+    volume, _ = read_with_facts(tmp_path / "a.nii.gz")
     np.testing.assert_array_equal(volume.array, HU)
     for index in [(0, 0, 0), (4, 5, 6), (1, 2, 3)]:
         ras = affine[:3] @ [*index[::-1], 1]
@@ -84,7 +93,7 @@ def test_pynrrd_and_we_mean_the_same_place(tmp_path):
         "space origin": [1, 2, 3],
     }
     nrrd.write(str(tmp_path / "a.nrrd"), HU.T, header)
-    volume, _ = read_hu_file(tmp_path / "a.nrrd")
+    volume, _ = read_with_facts(tmp_path / "a.nrrd")
     np.testing.assert_array_equal(volume.array, HU)
     ras = np.array([6, 5, 4]) @ directions + [1, 2, 3]
     np.testing.assert_allclose(volume.geometry.to_world((4, 5, 6)), ras * [-1, -1, 1], atol=1e-6)
@@ -97,7 +106,7 @@ def test_axes_of_one_after_the_third_are_none(tmp_path, kind, more):
         HU.T.reshape(*HU.T.shape, *more).astype(kind), np.diag([1, 1, 2, 1]), dtype=kind
     )
     nibabel.save(image, tmp_path / "a.nii.gz")
-    volume, _ = read_hu_file(tmp_path / "a.nii.gz")
+    volume, _ = read_with_facts(tmp_path / "a.nii.gz")
     np.testing.assert_array_equal(volume.array, HU)
     assert volume.spacing_mm == (2, 1, 1)
 
@@ -108,8 +117,8 @@ def test_a_nifti_without_patient_orientation_is_reported(tmp_path):
     image.set_sform(None, 0)
     image.set_qform(None, 0)
     nibabel.save(image, tmp_path / "a.nii")
-    assert read_hu_file(tmp_path / "a.nii")[1].unoriented
-    assert not read_hu_file(written(tmp_path / "b.nii"))[1].unoriented
+    assert unoriented(tmp_path / "a.nii")
+    assert not unoriented(written(tmp_path / "b.nii"))
 
 
 def test_axes_slightly_off_are_put_right_and_far_off_refused(tmp_path):
@@ -120,21 +129,13 @@ def test_axes_slightly_off_are_put_right_and_far_off_refused(tmp_path):
         nrrd.write(str(tmp_path / name), HU.T, header)
         return tmp_path / name
 
-    volume, notes = read_hu_file(with_skew("little.nrrd", 0.05))
-    assert notes.skew_degrees == pytest.approx(0.05, abs=1e-4)
+    volume, notes = read_with_facts(with_skew("little.nrrd", 0.05))
+    assert notes["skew_degrees"] == pytest.approx(0.05, abs=1e-4)
     matrix = np.reshape(volume.geometry.direction_xyz, (3, 3))
     np.testing.assert_allclose(matrix.T @ matrix, np.eye(3), atol=1e-12)
     with pytest.raises(ScanError, match=r"orientation: .* 14.00 degrees off right angles"):
         read_volume(with_skew("much.nrrd", 14))
     assert read_volume(tmp_path / "much.nrrd", 15.0).shape == HU.shape
-
-
-def test_a_sheared_nifti_is_refused(tmp_path):
-    affine = np.diag([1.0, 1, 2, 1])
-    affine[1, 2] = 0.8
-    nibabel.save(nibabel.Nifti1Image(HU.T, affine), tmp_path / "a.nii")
-    with pytest.raises(ScanError, match=r"(header|orientation): .*right angles"):
-        read_volume(tmp_path / "a.nii")
 
 
 @pytest.mark.parametrize(
@@ -203,7 +204,9 @@ def test_a_header_that_is_none_is_refused(tmp_path):
     with pytest.raises(ScanError, match=r"header: .* begins with 'NRRD1004'"):
         read_volume(tmp_path / "a.nrrd")
     (tmp_path / "a.nii").write_text("hello")
-    with pytest.raises(ScanError, match=r"header: .*a.nii cannot be read"):
+    with pytest.raises(
+        ScanError, match=r"header: .*a.nii begins with b.hell., not with the length 348"
+    ):
         read_volume(tmp_path / "a.nii")
     with pytest.raises(ScanError, match=r"unreadable: .*b.nii is not there"):
         read_volume(tmp_path / "b.nii")
@@ -214,7 +217,7 @@ def test_a_header_that_is_none_is_refused(tmp_path):
     [
         ("dimension: 4\nsizes: 2 3 2 2\nspacings: 1 1 1 1\n", "dimensions: .* 4 axes"),
         ("dimension: 3\nsizes: 2 3 4\n", "spacing: .* neither `space directions` nor `spacings`"),
-        ("dimension: 3\nsizes: 2 3 400\nspacings: 1 1 1\n", "truncated: "),
+        ("dimension: 3\nsizes: 2 3 400\nspacings: 1 1 1\n", "truncated: .* has .* bytes after the"),
     ],
 )
 def test_an_nrrd_that_cannot_be_a_scan_is_refused(tmp_path, text, told):
@@ -249,23 +252,25 @@ def test_a_flipped_byte_in_packed_voxels_is_refused(tmp_path, suffix):
         ):
             read_hu_file(path)
         data.write_bytes(whole)
-    np.testing.assert_array_equal(read_hu_file(path)[0].array, big)
+    np.testing.assert_array_equal(read_hu_file(path).volume.array, big)
 
 
 def test_a_nifti_that_ends_within_its_header_is_refused(tmp_path):
     path = written(tmp_path / "a.nii")
     path.write_bytes(path.read_bytes()[:200])
-    with pytest.raises(ScanError, match=r"header: .*a.nii cannot be read"):
+    with pytest.raises(ScanError, match=r"truncated: .*a.nii ends within its header .200 bytes"):
         read_volume(path)
-    with pytest.raises(ScanError, match=r"truncated: .*a.nii ends within its header"):
-        voxels_of(path, check_header(path))
+    path = written(tmp_path / "b.nii.gz")
+    path.write_bytes(path.read_bytes()[:60])
+    with pytest.raises(ScanError, match=r"truncated: .*b.nii.gz ends or breaks within its header"):
+        read_volume(path)
 
 
 def test_a_gzip_file_of_several_parts_is_read(tmp_path):
     whole = written(tmp_path / "a.nii").read_bytes()
     parts = [gzip.compress(whole[k : k + 100]) for k in range(0, len(whole), 100)]
     (tmp_path / "b.nii.gz").write_bytes(b"".join(parts))
-    np.testing.assert_array_equal(read_hu_file(tmp_path / "b.nii.gz")[0].array, HU)
+    np.testing.assert_array_equal(read_hu_file(tmp_path / "b.nii.gz").volume.array, HU)
     (tmp_path / "b.nii.gz").write_bytes(b"".join(parts[:-1]))
     with pytest.raises(ScanError, match=r"truncated: "):
         read_hu_file(tmp_path / "b.nii.gz")
@@ -277,12 +282,12 @@ def test_big_endian_voxels_are_read(tmp_path):
     found = read_volume(metaimage(tmp_path / "a.mhd", big, **fields))
     np.testing.assert_array_equal(found.array, HU)
     assert found.array.dtype == np.int16
-    nrrd.write(str(tmp_path / "a.nrrd"), big.T, {"spacings": [1, 1, 1], "endian": "big"})
-    np.testing.assert_array_equal(read_hu_file(tmp_path / "a.nrrd")[0].array, HU)
+    nrrd.write(str(tmp_path / "a.nrrd"), big.T, {**PLACED, "endian": "big"})
+    np.testing.assert_array_equal(read_hu_file(tmp_path / "a.nrrd").volume.array, HU)
     header = nibabel.Nifti1Header(endianness=">")
     nibabel.save(nibabel.Nifti1Image(HU.T, np.eye(4), header), tmp_path / "a.nii.gz")
     assert (tmp_path / "a.nii.gz").stat().st_size
-    np.testing.assert_array_equal(read_hu_file(tmp_path / "a.nii.gz")[0].array, HU)
+    np.testing.assert_array_equal(read_hu_file(tmp_path / "a.nii.gz").volume.array, HU)
 
 
 def test_a_nifti_with_slope_and_intercept_is_read_as_its_values(tmp_path):
@@ -295,14 +300,11 @@ def test_a_nifti_with_slope_and_intercept_is_read_as_its_values(tmp_path):
     )
 
 
-def test_rare_forms_are_left_to_itk_which_has_no_bzip2(tmp_path):
-    header = {"spacings": [1, 1, 1], "encoding": "ascii"}
-    nrrd.write(str(tmp_path / "a.nrrd"), HU.T, header)
-    np.testing.assert_array_equal(read_hu_file(tmp_path / "a.nrrd")[0].array, HU)
+@pytest.mark.parametrize("encoding", ["ascii", "text", "bzip2", "bz2", "gzip", "raw"])
+def test_every_encoding_of_an_nrrd_is_read(tmp_path, encoding):
+    nrrd.write(str(tmp_path / "a.nrrd"), HU.T, {**PLACED, "encoding": encoding})
+    np.testing.assert_array_equal(read_hu_file(tmp_path / "a.nrrd").volume.array, HU)
     np.testing.assert_array_equal(read_volume(tmp_path / "a.nrrd").array, HU)
-    nrrd.write(str(tmp_path / "b.nrrd"), HU.T, {**header, "encoding": "bzip2"})
-    with pytest.raises(ScanError, match=r"truncated: the voxels of .*b.nrrd cannot be read"):
-        read_hu_file(tmp_path / "b.nrrd")
 
 
 def test_pictures_are_refused(tmp_path):
@@ -367,4 +369,4 @@ def test_a_damaged_file_is_read_or_refused(tmp_path, suffix):
             data[at] = RNG.integers(256)
         path.write_bytes(gzip.compress(data, 1) if suffix == ".nii.gz" else data)
         with contextlib.suppress(ScanError):
-            assert read_hu_file(path)[0].array.dtype == np.int16
+            assert read_hu_file(path).volume.array.dtype == np.int16
