@@ -247,7 +247,12 @@ def peek(scan: str | None, out: Path | None, every: int | None, **options: Any) 
 @main.command()
 @segment_options
 def segment(
-    model: str | None, images: tuple[Path, ...], out: Path, masks: Path | None, **how: Any
+    model: str | None,
+    images: tuple[Path, ...],
+    out: Path,
+    masks: Path | None,
+    mask_levels: str,
+    **how: Any,
 ) -> None:
     """Segment IMAGES (pictures, DICOM X-rays or slices, or folders of them) with a trained net.
 
@@ -256,7 +261,9 @@ def segment(
     """
     from lungseg.commands.segment_images import net_and_images, segment_images
     from lungseg.io.pictures.single_images import find_images
+    from lungseg.ops.grid.mask_levels import levels_of
 
+    levels_of(mask_levels)
     net, places = net_and_images(model, images)
     results = segment_images(net.file, find_images(places), out, **how)
     for one in results:
@@ -265,7 +272,7 @@ def segment(
     if masks:
         from lungseg.commands.score_images import as_text, score_images
 
-        click.echo(as_text(score_images(results, masks, net.file, out)))
+        click.echo(as_text(score_images(results, masks, net.file, out, mask_levels=mask_levels)))
     click.echo(f"net  {net.file} ({net.origin})")
     sys.exit(1 if any(one.error for one in results) else 0)
 

@@ -242,6 +242,12 @@ def segment_options(command: Command) -> Command:
             type=click.Path(file_okay=False, path_type=Path),
             help="Folder of masks drawn by hand: score against them, into scores.json.",
         ),
+        click.option(
+            "--mask-levels",
+            default="auto",
+            show_default=True,
+            help="Values of these masks that are lung: auto, nonzero, or e.g. 127,255.",
+        ),
     ]
     return device_option(with_options(command, options))
 

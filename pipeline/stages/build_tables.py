@@ -80,6 +80,10 @@ class BuildTables(Params):
     picture_fit: str = param(
         "pad", "pad: keep a picture's shape; stretch: fill the square", choices=("pad", "stretch")
     )
+    mask_levels: str = param(
+        "auto",
+        "values of a mask that are lung: auto, nonzero, or e.g. 127,255 or 128-255 or #ff0000",
+    )
     picture_patient: str = param("", "regular expression for the patient in a picture's name")
     nodule_slices: str = param(
         "",
@@ -211,6 +215,7 @@ def _run_pictures(params: BuildTables, out: Path) -> Facts:
         params.picture_px,
         fit=params.picture_fit,
         patient=params.picture_patient,
+        mask_levels=params.mask_levels,
         settings=as_dict(params),
     )
 

@@ -18,15 +18,19 @@ import numpy.typing as npt
 
 from lungseg.core.errors import DataError
 from lungseg.core.stage import Facts
-from lungseg.io.pictures.pairs import as_mask, find_pairs, read_grey
+from lungseg.io.pictures.masks import MaskReader, as_mask
+from lungseg.io.pictures.pairs import find_pairs
+from lungseg.io.pictures.reading import read_grey, shape_before_turning
 from lungseg.io.tables.reader import Tables
-from lungseg.io.tables.schema import VOTE_LEVELS
+from lungseg.io.tables.schema import VOTE_LEVELS, encoded
 from lungseg.io.tables.writer import ScanRows, TableWriter
 from lungseg.ops.grid.crop import MULTIPLE
 from lungseg.ops.grid.picture_size import Grey, placed, resized
 from lungseg.volume import Geometry
 
 KIND = "pictures"
+# Whose settings the errors of one picture name.
+STAGE = "build-tables"
 NAMED_AT_MOST = 20
 
 log = logging.getLogger(__name__)
@@ -40,6 +44,7 @@ def build_picture_table(  # noqa: PLR0913 - two folders, a file, and how
     *,
     fit: str = "pad",
     patient: str = "",
+    mask_levels: str = "auto",
     settings: Mapping[str, Any] | None = None,
 ) -> Facts:
     """Write the table file `out` from two folders of pictures.
@@ -54,23 +59,26 @@ def build_picture_table(  # noqa: PLR0913 - two folders, a file, and how
         ``pad`` keeps a picture's shape and fills up with black; ``stretch`` fills the square.
     patient
         Regular expression that finds the patient in each picture's name, see `patient_of`.
+    mask_levels
+        Which values of a mask are lung, see `lungseg.ops.grid.mask_levels`.
     settings
         Parameters that made the table, to be kept in the file.
 
     Returns
     -------
     Facts
-        Counts, and the names of the files that were left out.
+        Counts, and the names of the files that were left out, and of masks that are odd.
 
     Raises
     ------
     DataError
-        If there is no pair, the size or the expression is wrong, or a name is too long.
+        If there is no pair, the size, the expression or the levels are wrong, or which values of
+        the masks are lung is not certain.
     """
     if size % MULTIPLE or size < MULTIPLE:
         raise DataError(f"pictures of {size} pixels: the edge must be a multiple of {MULTIPLE}")
     found = find_pairs(images, masks)
-    left_out = [f"{path.name}: no partner" for path in found.unpaired]
+    left_out, reader = list(found.left_out), MaskReader(mask_levels)
     attributes = {
         "kind": KIND,
         "crop_mm": float(size),
@@ -82,36 +90,58 @@ def build_picture_table(  # noqa: PLR0913 - two folders, a file, and how
     }
     digest = hashlib.sha256(str(attributes["params"]).encode())
     with TableWriter.create(out, size, attributes, expected_rows=len(found.pairs)) as writer:
-        for rows in _rows(found.pairs, size, fit, patient, left_out):
+        for rows in _rows(found.pairs, (size, fit), patient, reader, left_out):
             writer.add(rows)
             digest.update(rows.fingerprint.encode())
         writer.final["fingerprint"] = digest.hexdigest()
         writer.final["left_out"] = json.dumps(left_out, ensure_ascii=False)
         if not writer.scans:
-            raise DataError(f"no pair of pictures could be read: {'; '.join(left_out[:3])}")
+            why = [line for line in left_out if ": no partner" not in line] or left_out
+            raise DataError(f"no pair of pictures could be read: {'; '.join(why[:3])}")
+    reader.check_alike()
     for line in left_out:
         log.warning("left out: %s", line)
-    return _facts(out, left_out)
+    return {**_facts(out, left_out), **_odd_masks(reader)}
+
+
+def _odd_masks(reader: MaskReader) -> Facts:
+    """Masks that were taken as they are, but that somebody should look at."""
+    facts: dict[str, str | int] = {}
+    for what, names in (("empty", reader.empty), ("along_border", reader.along_border)):
+        if names:
+            words = named(names)["left_out_names"]
+            log.warning("masks that are %s: %s", what.replace("_", " its "), words)
+            facts |= {f"masks_{what}": len(names), f"masks_{what}_names": words}
+    return facts
 
 
 def _rows(
-    pairs: Mapping[str, tuple[Path, Path]], size: int, fit: str, patient: str, left_out: list[str]
+    pairs: Mapping[str, tuple[Path, Path]],
+    placing: tuple[int, str],
+    patient: str,
+    reader: MaskReader,
+    left_out: list[str],
 ) -> Iterator[ScanRows]:
-    expression = patient_pattern(patient)
+    expression, (size, fit) = patient_pattern(patient), placing
     for name, (image_path, mask_path) in pairs.items():
         try:
-            (image, most), (mask, _) = read_grey(image_path), read_grey(mask_path)
-            _same_shape(image, mask, image_path, mask_path)
+            encoded(name, "picture")
+            image, most = read_grey(image_path)
+            share = reader.read(mask_path)
+            _same_shape(image, share, image_path, mask_path)
             digest = hashlib.sha256(image_path.read_bytes() + mask_path.read_bytes())
         except DataError as error:
-            left_out.append(f"{name}: {error}")
+            left_out.append(f"{name}: {error.advised(STAGE)}")
+            continue
+        except OSError as error:
+            left_out.append(f"{name}: cannot be read ({error.strerror})")
             continue
         inner, corner = placed(image.shape, size, fit)
         square = np.zeros((size, size), np.float32)
         box = tuple(slice(c, c + n) for c, n in zip(corner, inner, strict=True))
         square[box] = resized(image, inner) * (255.0 / most)
         lungs = np.zeros((size, size), np.uint8)
-        lungs[box] = as_mask(mask, inner)
+        lungs[box] = as_mask(share, inner)
         scale = (image.shape[0] / inner[0], image.shape[1] / inner[1])
         yield _picture_rows(
             name, patient_of(name, expression), digest.hexdigest(), square, lungs,
@@ -161,9 +191,11 @@ def _same_shape(image: Grey, mask: Grey, image_path: Path, mask_path: Path) -> N
     ratio = (mask.shape[0] / image.shape[0]) / (mask.shape[1] / image.shape[1])
     # A mask may be drawn at another size, not in another shape: half a percent is rounding.
     if not 0.995 < ratio < 1.005:
+        turned = image.shape[::-1] == shape_before_turning(image_path)
         raise DataError(
             f"{image_path.name} has {image.shape[1]} x {image.shape[0]} pixels, its mask "
             f"{mask_path.name} {mask.shape[1]} x {mask.shape[0]}: not the same shape"
+            + ("; the picture is turned by its EXIF orientation, the mask is not" if turned else "")
         )
 
 

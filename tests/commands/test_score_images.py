@@ -52,7 +52,7 @@ def test_scores_are_those_of_the_parts(model, tmp_path):
     ]:  # fmt: skip
         done.append(segmented(tmp_path, name, half, all_))
         picture(drawn / f"{name}_mask.png", rows, all_)
-    scores = score_images(done, drawn, model, tmp_path)
+    scores = score_images(done, drawn, model, tmp_path, mask_levels="nonzero")
     parts = scores["parts"]
     assert {part: found["images"] for part, found in parts.items()} == {
         "unseen": 3, "validation": 1, "train": 1,
@@ -78,7 +78,9 @@ def test_what_has_no_mask_of_its_size_is_named(model, tmp_path):
     done.append(Segmented(image=tmp_path / "p7.png", error="cannot be read"))
     picture(drawn / "p4.png", whole, whole)
     picture(drawn / "p6.png", whole, whole, (20, 24))
-    scores = score_images(done, drawn, model, tmp_path)
+    scores = score_images(done, drawn, model, tmp_path, mask_levels="nonzero")
+    assert scores["masks_along_border"] == ["p4.png", "p6.png"]
+    assert "mask set along its border  p4.png" in as_text(scores)
     assert scores["left_out"] == [
         "p5.png: no mask",
         "p6.png: the image has 12 x 10 pixels, its mask p6.png 24 x 20",
@@ -111,3 +113,41 @@ def test_each_image_has_its_own_scores_and_large_ones_weigh_more_in_the_pooled(m
     unseen = scores["parts"]["unseen"]
     assert unseen["mean"]["iou"] == 0.75
     assert unseen["pooled"]["iou"] == pytest.approx(5 / 9)
+
+
+def test_drawn_masks_of_labels_are_refused_and_scored_when_told(model, tmp_path):
+    drawn = tmp_path / "drawn"
+    done = [segmented(tmp_path, name, slice(1, 9), slice(1, 11)) for name in ("p4", "p5", "p6")]
+    labels = np.zeros((10, 12), np.uint8)
+    labels[1:9, 1:6], labels[1:9, 6:11] = 127, 255
+    drawn.mkdir()
+    Image.fromarray(labels).save(drawn / "p4.png")
+    Image.fromarray(255 - labels).save(drawn / "p5.png")
+    picture(drawn / "p6.png", slice(0), slice(0))
+    scores = score_images(done, drawn, model, tmp_path)
+    assert [row["image"] for row in scores["images"]] == ["p6"]
+    assert scores["parts"]["unseen"]["pooled"]["sensitivity"] is None, "nobody drew anything"
+    assert json.loads((tmp_path / "scores.json").read_text()) == scores
+    assert "unseen           1    0.0000   0.0000" in as_text(scores)
+    assert scores["masks_empty"] == ["p6.png"]
+    assert "empty mask  p6.png" in as_text(scores)
+    assert [line.split(":")[0] for line in scores["left_out"]] == ["p4.png", "p5.png"]
+    refused, inverted = scores["left_out"]
+    assert "the values 0 (33.3 %), 127 (33.3 %), 255 (33.3 %)" in refused
+    assert "give --mask-levels to those that are lung, e.g. --mask-levels 127,255" in refused
+    assert "0 (33.3 %), 128 (33.3 %), 255 (33.3 %)" in inverted
+    scores = score_images(done[:1], drawn, model, tmp_path, mask_levels="127,255")
+    assert scores["images"][0]["dice"] == 1
+
+
+def test_one_label_alone_beside_masks_of_several_is_refused(model, tmp_path):
+    drawn = tmp_path / "drawn"
+    done = [segmented(tmp_path, name, slice(1, 9), slice(1, 11)) for name in ("p4", "p5")]
+    drawn.mkdir()
+    labels = np.zeros((10, 12), np.uint8)
+    labels[1:9, 1:6] = 3
+    Image.fromarray(labels).save(drawn / "p4.png")
+    labels[1:9, 6:11] = 4
+    Image.fromarray(labels).save(drawn / "p5.png")
+    with pytest.raises(DataError, match=r"p4\.png has the values 0 and 3.*give --mask-levels to"):
+        score_images(done, drawn, model, tmp_path)

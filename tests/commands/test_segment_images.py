@@ -216,6 +216,37 @@ def test_a_radiograph_is_shown_as_its_window_says(tmp_path):
     assert shown[1000] == pytest.approx(127.5, abs=1)
 
 
+@pytest.mark.parametrize(
+    "window",
+    [
+        {"WindowCenter": 1000, "WindowWidth": 0},
+        {"WindowCenter": 9000, "WindowWidth": 1},
+        {"WindowCenter": ["", ""], "WindowWidth": ["", ""]},
+        {"WindowCenter": 1000, "WindowWidth": ""},
+        {"WindowCenter": 1000},
+    ],
+)
+def test_a_readable_film_with_an_unusable_window_is_shown_as_one_without(tmp_path, window):
+    grey = np.arange(2000, dtype=np.uint16).reshape(40, 50)
+    write_radiograph(tmp_path / "a.dcm", grey)
+    write_radiograph(tmp_path / "b.dcm", grey, **window)
+    expected = read_single_image(tmp_path / "a.dcm").values
+    assert np.ptp(expected) == 255
+    np.testing.assert_array_equal(read_single_image(tmp_path / "b.dcm").values, expected)
+
+
+def test_the_first_usable_window_is_taken(tmp_path):
+    grey = np.arange(2000, dtype=np.uint16).reshape(40, 50)
+    write_radiograph(tmp_path / "a.dcm", grey, WindowCenter=1000, WindowWidth=500)
+    both = {"WindowCenter": [700, 1000], "WindowWidth": [0, 500]}
+    write_radiograph(tmp_path / "b.dcm", grey, **both)
+    one, other = (read_single_image(tmp_path / f"{name}.dcm").values for name in "ab")
+    np.testing.assert_array_equal(one, other)
+    exact = {"WindowCenter": 1000, "WindowWidth": 0.5, "VOILUTFunction": "LINEAR_EXACT"}
+    write_radiograph(tmp_path / "c.dcm", grey, **exact)
+    assert set(np.unique(read_single_image(tmp_path / "c.dcm").values)) >= {0.0, 255.0}
+
+
 def test_several_frames_and_broken_pixels_are_refused(tmp_path):
     many = write_radiograph(tmp_path / "a.dcm", np.zeros((3, 8, 8)), NumberOfFrames=3)
     with pytest.raises(DataError, match=r"shape \(3, 8, 8\); one grey image"):
@@ -316,7 +347,7 @@ def test_a_net_sees_a_picture_as_it_saw_the_tables_row(tmp_path):
     grey = np.random.default_rng(0).integers(0, 256, (64, 64), dtype=np.uint8)
     for name in ("a.png", "a_mask.png"):
         Image.fromarray(grey).save(tmp_path / name)
-    build_picture_table(tmp_path, tmp_path, tmp_path / "tables.h5", 64)
+    build_picture_table(tmp_path, tmp_path, tmp_path / "tables.h5", 64, mask_levels="128-255")
     record = dataclasses.replace(PICTURES, context=1, low=20.0, high=200.0)
     samples = Samples(tmp_path / "tables.h5", record.input_spec)
     trained_on, _ = samples.plain([0])
@@ -421,7 +452,7 @@ def test_the_command_says_which_net_it_took(shipped, tmp_path, monkeypatch):
     assert (out / "chest_mask.png").is_file()
 
 
-def test_a_folder_stands_for_the_images_in_it(tmp_path):
+def test_a_folder_stands_for_the_images_in_it(tmp_path, caplog):
     for name in ("b.png", "a.JPG", "a_mask.png", ".hidden.png", "notes.txt"):
         (tmp_path / name).touch()
     (tmp_path / "IM0001").write_bytes(bytes(128) + b"DICM")
@@ -429,5 +460,6 @@ def test_a_folder_stands_for_the_images_in_it(tmp_path):
     single = tmp_path / "notes.txt"
     found = find_images([single, tmp_path])
     assert found == [single, *(tmp_path / name for name in ("IM0001", "a.JPG", "b.png"))]
+    assert "3 that are no images are left out: .hidden.png, inner, notes.txt" in caplog.text
     with pytest.raises(DataError, match="no image in"):
         find_images([tmp_path / "inner"])

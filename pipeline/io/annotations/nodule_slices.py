@@ -194,7 +194,8 @@ def read_bytes(path: Path) -> Bytes:
         If it cannot be decoded, or has colours or more bits.
     """
     with _opened(path) as picture:
-        array = np.asarray(picture)
+        # The numbers of a palette are no greys: its colours are.
+        array = np.asarray(picture.convert("RGB") if picture.mode == "P" else picture)
     if array.dtype == np.bool_:
         array = array.astype(np.uint8) * 255
     if array.ndim == 3 and (array[..., :3] == array[..., :1]).all():

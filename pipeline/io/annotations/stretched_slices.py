@@ -15,8 +15,10 @@ import numpy as np
 
 from lungseg.core.errors import DataError
 from lungseg.io.annotations.nodule_slices import Bytes, FoundSlices, SlicesOnDisk, read_bytes
+from lungseg.ops.grid.mask_levels import border_share
 from lungseg.ops.nodules.windows import NoduleSlices, Place
 
+MOST_BORDER = 0.5
 IMAGES, MASKS = "images", "mask-*"
 SLICE = re.compile(r"slice-(\d+)\.png", re.IGNORECASE)
 
@@ -71,6 +73,14 @@ class _Pictures:
         masks = [_stack([mask[k] for k in numbers], self.place.shape_yx) > 0 for mask in self.masks]
         if not any(mask.any() for mask in masks):
             raise DataError("nobody drew anything")
+        for mask, of_slices in zip(masks, self.masks, strict=True):
+            along = np.mean([border_share(plane) for plane in mask])
+            if along > MOST_BORDER:
+                folder = next(iter(of_slices.values())).parent.name
+                raise DataError(
+                    f"{folder} is set along {along:.0%} of the border of its slices, as no nodule "
+                    "is: is it inverted? Whatever is not 0 in a mask is nodule"
+                )
         as_hu = self.taken_as
         hu = as_hu.low_hu + grey * ((as_hu.high_hu - as_hu.low_hu) / 255.0)
         return NoduleSlices(

@@ -1,14 +1,10 @@
-"""Pairs of a picture and its mask on disk: found by name, read as grey, one at a time."""
+"""Pairs of a picture and its mask on disk, found by name."""
 
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-import numpy.typing as npt
-from PIL import Image, UnidentifiedImageError
-
 from lungseg.core.errors import DataError
-from lungseg.ops.grid.picture_size import Grey, resized
 
 ENDINGS = (".png", ".jpg", ".jpeg", ".tif", ".tiff")
 MASK_SUFFIX = "_mask"
@@ -16,10 +12,18 @@ MASK_SUFFIX = "_mask"
 
 @dataclass(frozen=True)
 class Pairs:
-    """What `find_pairs` found: pairs by name, and the files that have no partner."""
+    """What `find_pairs` found.
+
+    Attributes
+    ----------
+    pairs
+        Picture and mask, by name.
+    left_out
+        Other files and folders, each with the reason.
+    """
 
     pairs: dict[str, tuple[Path, Path]]
-    unpaired: tuple[Path, ...]
+    left_out: tuple[str, ...]
 
 
 def find_pairs(images: Path, masks: Path) -> Pairs:
@@ -42,7 +46,31 @@ def find_pairs(images: Path, masks: Path) -> Pairs:
         )
     alone = [pictures[name] for name in sorted(set(pictures) - set(outlines))]
     alone += [outlines[name] for name in sorted(set(outlines) - set(pictures))]
-    return Pairs({name: (pictures[name], outlines[name]) for name in paired}, tuple(alone))
+    left_out = [f"{path.name}: no partner" for path in alone]
+    for folder in [images] if together else [images, masks]:
+        left_out += unread(folder)
+    return Pairs({name: (pictures[name], outlines[name]) for name in paired}, tuple(left_out))
+
+
+def unread(folder: Path) -> list[str]:
+    """What is no picture in a folder: folders by name, files by their ending."""
+    told, endings = [], Counter[str]()
+    for path in sorted(folder.iterdir()):
+        if is_trace(path):
+            continue
+        if path.is_dir():
+            told.append(f"{path.name}: a folder; pictures are read from {folder} alone")
+        elif path.suffix.lower() not in ENDINGS:
+            endings[path.suffix.lower() or "no ending"] += 1
+    if endings:
+        counts = ", ".join(f"{count} of {ending}" for ending, count in sorted(endings.items()))
+        told.append(f"{counts} in {folder.name}: files are read that end in {', '.join(ENDINGS)}")
+    return told
+
+
+def is_trace(path: Path) -> bool:
+    """Whether it is what macOS leaves beside any file."""
+    return path.name.startswith("._") or path.name == ".DS_Store"
 
 
 def find_masks(folder: Path) -> dict[str, Path]:
@@ -56,24 +84,19 @@ def find_masks(folder: Path) -> dict[str, Path]:
     return _by_name(folder, {False, True}, strip=True)
 
 
-def as_mask(grey: Grey, shape: tuple[int, int] | None = None) -> npt.NDArray[np.bool_]:
-    """The mask that a picture of it shows: half of its brightest value and above.
-
-    Masks come as 0/255, as 0/1, and with soft edges. With a `shape` the picture is resized first,
-    so that the outline is kept to a fraction of a pixel.
-    """
-    values = grey if shape is None else resized(grey, shape)
-    return np.asarray(values >= max(float(grey.max()), 1.0) / 2)
-
-
 def _by_name(folder: Path, wanted: set[bool], *, strip: bool) -> dict[str, Path]:
     if not folder.is_dir():
         raise DataError(f"{folder} is not a folder; pictures are read from one")
     found: dict[str, Path] = {}
-    for file in sorted(folder.iterdir()):
+    try:
+        files = sorted(folder.iterdir())
+    except OSError as error:
+        raise DataError(f"{folder} cannot be read ({error.strerror})") from error
+    for file in files:
         is_mask = file.stem.endswith(MASK_SUFFIX)
-        hidden = file.name.startswith(".")
-        if hidden or file.suffix.lower() not in ENDINGS or is_mask not in wanted:
+        if is_trace(file) or file.suffix.lower() not in ENDINGS or file.is_dir():
+            continue
+        if is_mask not in wanted:
             continue
         name = file.stem.removesuffix(MASK_SUFFIX) if strip else file.stem
         if name in found:
@@ -82,42 +105,3 @@ def _by_name(folder: Path, wanted: set[bool], *, strip: bool) -> dict[str, Path]
             )
         found[name] = file
     return found
-
-
-def read_grey(path: Path) -> tuple[Grey, float]:
-    """A picture as grey ``(y, x)`` float32, and the largest value its depth can hold.
-
-    RGB becomes its luminance. 8-bit pictures hold 255; of deeper ones the depth is taken from
-    their brightest pixel, since 12 bits mostly come in files of 16. Real numbers up to 1
-    are shares of 1.
-
-    Raises
-    ------
-    DataError
-        If it cannot be decoded, has several pages, or holds neither whole nor real numbers.
-    """
-    try:
-        with Image.open(path) as picture:
-            pages = getattr(picture, "n_frames", 1)
-            picture.load()
-            grey, mode = _as_grey(picture), picture.mode
-    except (OSError, UnidentifiedImageError, Image.DecompressionBombError, SyntaxError) as error:
-        raise DataError(f"{path} cannot be read as a picture ({error})") from error
-    if pages != 1:
-        raise DataError(f"{path} holds {pages} pictures; give each its own file")
-    if not np.isfinite(grey).all() or grey.min() < 0:
-        raise DataError(f"{path} holds negative or undefined grey values; save it as 8 or 16 bits")
-    return grey, _full_scale(grey, mode)
-
-
-def _as_grey(picture: Image.Image) -> Grey:
-    if picture.mode in {"I;16", "I;16L", "I;16B", "I", "F"}:
-        return np.asarray(picture, np.float32)
-    return np.asarray(picture.convert("L"), np.float32)
-
-
-def _full_scale(grey: Grey, mode: str) -> float:
-    if mode == "F" and float(grey.max()) <= 1.0:
-        return 1.0
-    bits = max(8, int(np.ceil(np.log2(float(grey.max()) + 1.0))))
-    return float(2**bits - 1)

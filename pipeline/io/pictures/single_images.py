@@ -1,5 +1,6 @@
 """Single 2-D images of any kind: pictures, DICOM X-rays and single CT slices."""
 
+import logging
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,9 +10,12 @@ import numpy as np
 import numpy.typing as npt
 
 from lungseg.core.errors import DataError, ScanError
-from lungseg.io.pictures.pairs import ENDINGS, MASK_SUFFIX, read_grey
+from lungseg.io.pictures.pairs import ENDINGS, MASK_SUFFIX, is_trace
+from lungseg.io.pictures.reading import read_grey
 from lungseg.ops.grid.picture_size import Grey
 from lungseg.ops.nodules.probability import to_stored
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,7 +40,7 @@ class SingleImage:
 def find_images(places: Iterable[Path]) -> list[Path]:
     """The files named, and for each folder the pictures and DICOM files in it, sorted by name.
 
-    Masks (``a_mask.png``) and hidden files of a folder are left out.
+    Masks (``a_mask.png``) of a folder are left out; what else is no image is named in the log.
 
     Raises
     ------
@@ -52,6 +56,15 @@ def find_images(places: Iterable[Path]) -> list[Path]:
         if not inside:
             raise DataError(
                 f"there is no image in {place}; {', '.join(ENDINGS)} and DICOM files are read"
+            )
+        left = [
+            file.name
+            for file in sorted(place.iterdir())
+            if file not in inside and not is_trace(file) and not file.stem.endswith(MASK_SUFFIX)
+        ]
+        if left:
+            log.warning(
+                "%s: %d that are no images are left out: %s", place, len(left), ", ".join(left[:5])
             )
         found += inside
     return found
@@ -69,8 +82,9 @@ def _is_image(file: Path) -> bool:
 def read_single_image(path: Path) -> SingleImage:
     """Read a picture, a DICOM X-ray or a DICOM CT slice.
 
-    The greys of an X-ray are those of its own window (DICOM PS3.3 C.11.2); without one they run
-    from the darkest to the brightest half percent of its pixels. MONOCHROME1, in which low values
+    The greys of an X-ray are those of its own window (DICOM PS3.3 C.11.2); without one, or if its
+    width is 0 or it shows nothing, they run from the darkest to the brightest half percent of its
+    pixels. MONOCHROME1, in which low values
     are bright, is inverted.
 
     Raises
@@ -121,25 +135,56 @@ def _ct_slice(path: Path, dataset: Any) -> SingleImage:
 
 
 def _radiograph(path: Path, dataset: Any) -> Grey:
-    from pydicom.pixels import apply_modality_lut, apply_voi_lut
+    from pydicom.pixels import apply_modality_lut
 
     try:
-        raw = apply_modality_lut(dataset.pixel_array, dataset)
-        shown = np.asarray(apply_voi_lut(raw, dataset), np.float32)
+        raw = np.asarray(apply_modality_lut(dataset.pixel_array, dataset))
+        shown = _windowed(raw, dataset) if raw.ndim == 2 else None
     except Exception as error:
         raise DataError(f"the pixels of {path} cannot be read ({_first_line(error)})") from error
-    if shown.ndim != 2:
+    if raw.ndim != 2:
         raise DataError(
-            f"{path} holds an array of shape {shown.shape}; one grey image (rows, columns) is read"
+            f"{path} holds an array of shape {raw.shape}; one grey image (rows, columns) is read"
         )
-    low, high = np.percentile(shown, [0.5, 99.5]) if _no_window(dataset) else _ends(shown)
+    if shown is None:
+        shown = raw.astype(np.float32)
+        low, high = (float(end) for end in np.percentile(shown, [0.5, 99.5]))
+    else:
+        low, high = _ends(shown)
     grey = np.clip((shown - low) / max(high - low, 1e-6), 0, 1) * 255
     inverted = str(dataset.get("PhotometricInterpretation", "")) == "MONOCHROME1"
     return np.asarray(255 - grey if inverted else grey, np.float32)
 
 
-def _no_window(dataset: Any) -> bool:
-    return "WindowCenter" not in dataset and "VOILUTSequence" not in dataset
+def _windowed(raw: npt.NDArray[Any], dataset: Any) -> Grey | None:
+    """An X-ray through its own look-up table or first usable window; None if it has none."""
+    from pydicom.pixels import apply_voi, apply_windowing
+
+    if any("LUTDescriptor" in item for item in dataset.get("VOILUTSequence") or ()):
+        shown = np.asarray(apply_voi(raw, dataset), np.float32)
+    else:
+        usable = _usable_window(dataset)
+        if usable is None:
+            return None
+        shown = np.asarray(apply_windowing(raw, dataset, index=usable), np.float32)
+    # A window beside all pixels shows nothing of a film that is there.
+    return None if np.ptp(shown) == 0 else shown
+
+
+def _usable_window(dataset: Any) -> int | None:
+    """Number of the first window whose centre and width PS3.3 C.11.2.1.2 allows."""
+    least = 1.0 if str(dataset.get("VOILUTFunction") or "LINEAR") == "LINEAR" else 1e-9
+    centres, widths = (_numbers(dataset.get(f"Window{which}")) for which in ("Center", "Width"))
+    pairs = zip(centres, widths, strict=False)
+    good = [k for k, (c, w) in enumerate(pairs) if np.isfinite(c) and least <= w < np.inf]
+    return good[0] if good else None
+
+
+def _numbers(value: Any) -> list[float]:
+    from pydicom.multival import MultiValue
+
+    values = value if isinstance(value, (MultiValue, list)) else [value]
+    return [float("nan") if v in {None, ""} else float(v) for v in values]
 
 
 def _ends(shown: npt.NDArray[Any]) -> tuple[float, float]:

@@ -143,3 +143,10 @@ def test_all_real_nodules_are_read(data):
     assert first.masks.sum(axis=(1, 2, 3)).tolist() == [68, 93]
     assert first.z_mm.tolist() == [-220.0, -218.75, -217.5, -216.25, -215.0]
     assert first.first_yx == (131, 281)
+
+
+def test_a_palette_is_read_by_its_colours(tmp_path):
+    picture = Image.fromarray(np.array([[0, 1]], np.uint8), "P")
+    picture.putpalette([255, 255, 255, 40, 40, 40])
+    picture.save(tmp_path / "a.png")
+    assert read_bytes(tmp_path / "a.png").tolist() == [[255, 40]]

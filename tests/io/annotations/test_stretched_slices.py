@@ -76,3 +76,9 @@ def test_the_layout_is_found_one_folder_deeper_too(tmp_path):
     assert has_stretched_slices(tmp_path)
     assert has_stretched_slices(tmp_path / "LIDC-IDRI-slices")
     assert len(find_stretched_slices(tmp_path, AS).nodules) == 1
+
+
+def test_an_inverted_mask_is_named(tmp_path):
+    folder = stretched_tree(tmp_path, {0: [~disc(2), disc(2)]})
+    (line,) = find_stretched_slices(folder, AS).left_out
+    assert "mask-0 is set along 100% of the border of its slices, as no nodule is" in line

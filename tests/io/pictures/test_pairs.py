@@ -5,7 +5,9 @@ import pytest
 from PIL import Image
 
 from lungseg.core.errors import DataError
-from lungseg.io.pictures.pairs import as_mask, find_pairs, read_grey
+from lungseg.io.pictures.masks import as_mask
+from lungseg.io.pictures.pairs import find_pairs
+from lungseg.io.pictures.reading import read_grey
 
 
 def save(path, array, **how):
@@ -29,14 +31,18 @@ def test_pairs_are_found_by_name_in_two_folders(tmp_path):
         "b": ("b.JPG", "b_mask.png"),
         "c": ("c.tif", "c_mask.tiff"),
     }
-    assert [path.name for path in found.unpaired] == ["alone.png", "widow_mask.png"]
+    assert found.left_out == (
+        "alone.png: no partner",
+        "widow_mask.png: no partner",
+        "1 of .txt in i: files are read that end in .png, .jpg, .jpeg, .tif, .tiff",
+    )
 
 
 def test_pairs_are_found_in_one_folder(tmp_path):
     touch(tmp_path / "i", "a.png", "a_mask.png", "b.png")
     found = find_pairs(tmp_path / "i", tmp_path / "i")
     assert [m.name for _, m in found.pairs.values()] == ["a_mask.png"]
-    assert [path.name for path in found.unpaired] == ["b.png"]
+    assert found.left_out == ("b.png: no partner",)
 
 
 def test_no_pair_at_all(tmp_path):
@@ -110,22 +116,39 @@ def test_hounsfield_units_are_no_picture(tmp_path):
         read_grey(path)
 
 
-@pytest.mark.parametrize("brightest", [1, 255, 65535])
-def test_a_mask_is_half_of_the_brightest_value_and_above(brightest):
-    soft = np.array([[0, 0.26, 0.49, 0.5, 1]], np.float32) * brightest
+def test_whatever_lies_beside_the_pictures_is_named(tmp_path):
+    touch(tmp_path / "i", "a.png", ".b.png", ".DS_Store", "._a.png", "c.bmp", "d.bmp", "README")
+    (tmp_path / "i" / "more").mkdir()
+    (tmp_path / "i" / "gone.png").symlink_to(tmp_path / "nowhere.png")
+    touch(tmp_path / "m", "a.png")
+    assert find_pairs(tmp_path / "i", tmp_path / "m").left_out == (
+        ".b.png: no partner",
+        "gone.png: no partner",
+        f"more: a folder; pictures are read from {tmp_path / 'i'} alone",
+        "2 of .bmp, 1 of no ending in i: files are read that end in .png, .jpg, .jpeg, .tif, .tiff",
+    )
+
+
+def test_a_folder_that_may_not_be_entered(tmp_path, monkeypatch):
+    def denied(_):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr("pathlib.Path.iterdir", denied)
+    with pytest.raises(DataError, match=r"cannot be read \(Permission denied\)"):
+        find_pairs(tmp_path, tmp_path)
+
+
+def test_a_mask_is_what_is_half_lung_and_above():
+    soft = np.array([[0, 0.26, 0.49, 0.5, 1]], np.float32)
     assert as_mask(soft).tolist() == [[False, False, False, True, True]]
-
-
-def test_a_black_mask_is_empty():
-    assert not as_mask(np.zeros((3, 3), np.float32)).any()
 
 
 def test_the_edge_of_a_mask_is_kept_to_a_fraction_of_a_pixel():
     line = np.zeros((1, 60), np.float32)
-    line[0, 21:] = 255
+    line[0, 21:] = 1
     # The edge lies at 2.1 pixels of ten: the third is nearly all within.
     assert as_mask(line, (1, 6)).tolist() == [[False, False, True, True, True, True]]
-    line[0, :21] = 100  # a soft edge that stays below half
+    line[0, :21] = 0.39  # a soft edge that stays below half
     assert as_mask(line, (1, 6)).tolist() == [[False, False, True, True, True, True]]
     line[0, 21:27] = 0
     assert as_mask(line, (1, 6)).tolist() == [[False, False, False, True, True, True]]
