@@ -13,6 +13,7 @@ from lungseg.core.errors import ConfigError, ScanError, ScanSkipped
 from lungseg.core.stage import Params, Scalar
 from lungseg.io.sources import index
 from lungseg.io.sources.index import LeftOut, Source
+from lungseg.io.sources.series import SourceRules
 from lungseg.io.volumes import formats
 from lungseg.ops.hu.padding import find_padding
 from lungseg.stages.ingest import Ingest, ct_of_source
@@ -72,11 +73,13 @@ def find_scans(place: Path | str) -> list[Source]:
     return _indexed(place)[0]
 
 
-def _indexed(place: Path | str) -> tuple[list[Source], list[LeftOut]]:
+def _indexed(
+    place: Path | str, rules: SourceRules | None = None
+) -> tuple[list[Source], list[LeftOut]]:
     if not Path(place).exists():
         raise ScanError(f"there is nothing at {place}")
     with tempfile.TemporaryDirectory(prefix="lungseg-") as folder:
-        return index.find_scans([Path(place)], Path(folder) / "headers.db")
+        return index.find_scans([Path(place)], Path(folder) / "headers.db", rules=rules)
 
 
 def read_scan(place: Path | str, scan: str = "", **settings: Scalar) -> Scan:
@@ -107,12 +110,15 @@ def read_scan(place: Path | str, scan: str = "", **settings: Scalar) -> Scan:
     (dtype('int16'), (70, 100, 128), (5.0, 3.0, 3.0), 'case7')
     """
     params = params_of(Ingest, settings)
-    found, left_out = _indexed(place)
+    found, left_out = _indexed(place, params.source_rules())
     chosen = [source for source in found if not scan or scan in {source.scan, source.patient}]
     if not chosen:
         others = "".join(f"\n  {source.scan} ({source.patient})" for source in found)
         why = "".join(f"\n  {item.path}: {item.reason}" for item in left_out[:5])
-        raise ScanError(f"there is no scan {f'{scan} ' if scan else ''}in {place}{others or why}")
+        raise ScanError(
+            f"there is no scan {f'{scan} ' if scan else ''}in {place}{others or why}",
+            setting=tuple({item.setting: "" for item in left_out if item.setting}),
+        )
     if len(chosen) > 1:
         names = "".join(f"\n  {source.scan} ({source.patient})" for source in chosen)
         raise ScanError(f"there are {len(chosen)} scans in {place}; name one with scan=:{names}")

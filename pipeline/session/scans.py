@@ -2,14 +2,17 @@
 
 import json
 from collections.abc import Callable, Mapping, Sequence, Set
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 from lungseg.core.errors import ConfigError, DataError
 from lungseg.core.json_file import write_json
+from lungseg.core.stage import Params
 from lungseg.core.store import folder_name
 from lungseg.io.sources.index import LeftOut, Source, find_scans, read_source, write_source
+from lungseg.io.sources.pseudonyms import make_key, mark_of
+from lungseg.io.sources.series import SourceRules
 
 _LISTED = 12
 
@@ -17,6 +20,7 @@ _LISTED = 12
 def look_at(
     work: Path,
     roots: Sequence[Path],
+    rules: SourceRules,
     *,
     remember: bool = True,
     passed_over: Set[Path] = frozenset(),
@@ -35,7 +39,10 @@ def look_at(
     if missing:
         raise ConfigError(f"--src {missing[0]}: there is no such file or folder")
     source_path(work, "any", guest=not remember).parent.mkdir(parents=True, exist_ok=True)
-    sources, left_out = find_scans(roots, work / "headers.cache", {work.resolve(), *passed_over})
+    sources, left_out = find_scans(
+        roots, work / "headers.cache", {work.resolve(), *passed_over}, rules
+    )
+    left_out = [_advised(item) for item in left_out]
     for source in sources:
         write_source(source, source_path(work, source.scan, guest=not remember))
     if not remember:
@@ -44,6 +51,7 @@ def look_at(
         "roots": [str(root.resolve()) for root in roots],
         "scans": [source.scan for source in sources],
         "left_out": [asdict(item) for item in left_out],
+        "rules": rules.told,
     }
     write_json(listing, work / "sources.json")
     return sources, left_out
@@ -61,6 +69,33 @@ def remembered_roots(work: Path) -> list[Path]:
     return [Path(root) for root in _listing(work)["roots"]]
 
 
+def rules_of(work: Path, params: Mapping[str, Params]) -> SourceRules:
+    """What the settings take for one scan; the key of pseudonyms is made if there is none."""
+    ingest: Any = params["ingest"]
+    rules: SourceRules = ingest.source_rules(make_key(work) if ingest.pseudonyms else b"")
+    return rules
+
+
+def _header_cache(work: Path, rules: SourceRules) -> Path:
+    # A cache of true PatientIDs does not stay once there are pseudonyms.
+    plain = work / "headers.cache"
+    if not rules.key:
+        return plain
+    plain.unlink(missing_ok=True)
+    return work / f"headers-{mark_of(rules.key)}.cache"
+
+
+def remembered_by(work: Path, rules: SourceRules) -> bool:
+    """True if the remembered scans were found by these rules."""
+    return bool(_listing(work).get("rules", SourceRules().told) == rules.told)
+
+
+def _advised(item: LeftOut) -> LeftOut:
+    if not item.setting:
+        return item
+    return replace(item, reason=f"{item.reason}; set ingest.{item.setting}", setting="")
+
+
 def source_path(work: Path, scan: str, *, guest: bool = False) -> Path:
     """The file that describes a scan's files to its first stage.
 
@@ -69,11 +104,13 @@ def source_path(work: Path, scan: str, *, guest: bool = False) -> Path:
     return work / ("guests" if guest else "sources") / f"{folder_name(scan)}.json"
 
 
-def selected(sources: Mapping[str, Source], wanted: Sequence[str]) -> dict[str, Source]:
+def selected(
+    sources: Mapping[str, Source], wanted: Sequence[str], rules: SourceRules | None = None
+) -> dict[str, Source]:
     """The scans that ``--scan`` means; all, where it says nothing.
 
-    A word is a scan's id or a patient; else the beginning or the end of an id, or a part of a
-    patient's name, if it fits one patient alone.
+    A word is a scan's id or a patient (where there are pseudonyms, the true one too); else the
+    beginning or the end of an id, or a part of a patient's name, if it fits one patient alone.
 
     Raises
     ------
@@ -84,7 +121,7 @@ def selected(sources: Mapping[str, Source], wanted: Sequence[str]) -> dict[str, 
         return dict(sources)
     chosen = {}
     for word in wanted:
-        found = _meant(sources, word)
+        found = _meant(sources, word) or _meant(sources, (rules or SourceRules()).patient(word))
         if not found:
             raise ConfigError(
                 f"--scan {word}: no scan's id begins or ends so, and no patient's name holds it; "
@@ -111,7 +148,7 @@ def _meant(sources: Mapping[str, Source], word: str) -> list[str]:
     return []
 
 
-def _listing(work: Path) -> dict[str, list[Any]]:
+def _listing(work: Path) -> dict[str, Any]:
     path = work / "sources.json"
     if not path.is_file():
         return {"roots": [], "scans": [], "left_out": []}

@@ -260,13 +260,14 @@ def open_session(
         If a setting is wrong, a root does not exist, or a scan or net named is not there.
     """
     settled, net = _settle(work, options)
+    rules = of_folder.rules_of(work, settled.params)
     before = of_folder.remembered_roots(work)
-    if roots or (look and before):
-        sources, left_out = of_folder.look_at(work, list(roots) or before)
+    if roots or (before and (look or not of_folder.remembered_by(work, rules))):
+        sources, left_out = of_folder.look_at(work, list(roots) or before, rules)
     else:
         sources, left_out = of_folder.remembered(work)
     by_scan = {source.scan: source for source in sources}
-    chosen = of_folder.selected(by_scan, options.scans)
+    chosen = of_folder.selected(by_scan, options.scans, rules)
     return Session(work, settled, by_scan, chosen, left_out, options, net)
 
 
@@ -299,7 +300,13 @@ def open_for(
         If a setting is wrong, or a root or the net named does not exist.
     """
     settled, net = _settle(work, options)
-    sources, left_out = of_folder.look_at(work, roots, remember=not guest, passed_over=passed_over)
+    sources, left_out = of_folder.look_at(
+        work,
+        roots,
+        of_folder.rules_of(work, settled.params),
+        remember=not guest,
+        passed_over=passed_over,
+    )
     by_scan = {source.scan: source for source in sources}
     return Session(work, settled, by_scan, by_scan, left_out, options, net, guest)
 

@@ -19,8 +19,10 @@ import numpy as np
 from lungseg.core.errors import ScanError, ScanSkipped
 from lungseg.core.shown import shown
 from lungseg.core.stage import Facts, Params, Scalar, ScanStage, param
+from lungseg.io.dicom.planes import HuRules
 from lungseg.io.dicom.series import Series, read_series
 from lungseg.io.sources.index import Source, read_source
+from lungseg.io.sources.series import JOIN, REFUSE, SPLIT, SourceRules
 from lungseg.io.volumes import volume_file
 from lungseg.io.volumes.formats import read_hu_file
 from lungseg.io.volumes.placement import FORMS, PlaceRules
@@ -70,6 +72,36 @@ class Ingest(Params):
         "what counts in a NIfTI that says twice where it lies: both, which must agree, or one",
         choices=FORMS,
     )
+    accept_rescale_type: bool = param(
+        False, "take values as HU where RescaleType is another unit (false: refuse the series)"
+    )
+    accept_rescale_outliers: bool = param(
+        False,
+        "take slope and intercept of each slice as stated (false: refuse a series in which one "
+        "slice's contradict its neighbours)",
+    )
+    acquisitions: str = param(
+        REFUSE,
+        "a series whose acquisitions overlap (by number, phase, time or kernel) is refused, split "
+        "into a scan each, or joined as it lies",
+        choices=(REFUSE, SPLIT, JOIN),
+        affects_output=False,
+    )
+    join_series: bool = param(
+        False,
+        "join series of one slice each that make a stack in their study (false: refuse them)",
+        affects_output=False,
+    )
+    secondary_capture: bool = param(
+        False,
+        "use slices with place and HU that are stored as Secondary Capture (false: leave them out)",
+        affects_output=False,
+    )
+    pseudonyms: bool = param(
+        False,
+        "write a keyed hash in place of each PatientID; the key stays in the work folder",
+        affects_output=False,
+    )
 
     @property
     def rules(self) -> SliceRules:
@@ -80,6 +112,25 @@ class Ingest(Params):
     def place_rules(self) -> PlaceRules:
         """Rules for the place that a MetaImage, NIfTI or NRRD states."""
         return PlaceRules(**{spec.name: getattr(self, spec.name) for spec in fields(PlaceRules)})
+
+    @property
+    def hu_rules(self) -> HuRules:
+        """Rules for the headers that HU rest on."""
+        return HuRules(
+            accept_missing_rescale=self.accept_missing_rescale,
+            accept_rescale_type=self.accept_rescale_type,
+            accept_rescale_outliers=self.accept_rescale_outliers,
+            join_acquisitions=self.acquisitions == JOIN,
+        )
+
+    def source_rules(self, key: bytes = b"") -> SourceRules:
+        """Rules for what is one scan; `key` is that of the pseudonyms."""
+        return SourceRules(
+            acquisitions=self.acquisitions,
+            join_series=self.join_series,
+            secondary_capture=self.secondary_capture,
+            key=key if self.pseudonyms else b"",
+        )
 
 
 def ct_of_series(series: Series) -> tuple[Volume[HU], int | None, dict[str, Scalar]]:
@@ -132,9 +183,7 @@ def ct_of_source(
     """
     files = [Path(file) for file in source.files]
     if source.kind == "dicom":
-        return ct_of_series(
-            read_series(files, params.rules, accept_missing_rescale=params.accept_missing_rescale)
-        )
+        return ct_of_series(read_series(files, params.rules, params.hu_rules))
     found = read_hu_file(files[0], params.place_rules)
     slices = found.volume.shape[0]
     if slices < params.min_slices:

@@ -15,6 +15,7 @@ from scipy import ndimage
 
 from lungseg.core.errors import ScanError
 from lungseg.io.dicom.pixels import slice_hu
+from lungseg.io.dicom.planes import HuRules
 from lungseg.io.dicom.series import read_series
 from lungseg.io.sources.index import find_scans
 from lungseg.io.volumes.formats import read_hu_file
@@ -45,7 +46,7 @@ SLICES = (f"{CORNER}/CT[12]_J2KR", "odd/tcga_header_variants/*.dcm")
 
 # Series that are a volume as they lie, and the settings that make those of two slices one.
 SERIES = {
-    "odd/dcmqi_23x38x3/image": {},
+    "odd/dcmqi_23x38x3/image": {"accept_rescale_type": True},
     "odd/dcmqi_ct3slice": {},
     "odd/no_modality": TWO,
     "lungs/cip64_dicom": {},
@@ -61,13 +62,14 @@ REFUSED = {
     "odd/dicom2nifti_failing/notavolume": "duplicates: 4 slices with different pixels .*61.50 mm",
     "odd/dicom2nifti_failing/sliceincrement/001": "missing-slices: .* 10 mm between 28.11 and 38.1",
     "odd/dicom2nifti_failing/sliceincrement/002": "missing-slices: .* 1 missing: 1.499 mm between",
+    "odd/dcmqi_23x38x3/image": "rescale-type: .* has values in 'US'",
     "odd/fda_undecodable_j2k": "too-few-slices: the series has 2 slices",
     "odd/no_modality": "too-few-slices: the series has 2 slices",
     f"{PANIMG}/dicom_intercept": "too-few-slices: the series has 2 slices",
     f"{PANIMG}/dicom_slope": "too-few-slices: the series has 2 slices",
     f"{PANIMG}/dicom_window_level": "too-few-slices: the series has 2 slices",
     "lungs/abdomen_two_slices": "too-few-slices: the series has 2 slices",
-    f"{CORNER}/CT0012.fragmented_no_bot_jpeg_baseline.51.dcm": "too-few-slices: .* has 2 slices",
+    f"{CORNER}/CT0012.fragmented_no_bot_jpeg_baseline.51.dcm": "rescale-type: .* in 'US'",
     f"{CORNER}/CT1_J2KR": "too-few-slices: the series has 1 slice ",
 }
 # Volumes of other forms, and the reader they must agree with.
@@ -265,8 +267,9 @@ def test_an_enhanced_file_is_its_classic_slices(data):
 
 def test_a_small_enhanced_file_is_its_classic_slices(data):
     folder = data / "odd/dcmqi_23x38x3"
-    one = read_series(sorted((folder / "image").iterdir()), SliceRules())
-    other = read_series([folder / "multiframe/mf.dcm"], SliceRules())
+    units = HuRules(accept_rescale_type=True)
+    one = read_series(sorted((folder / "image").iterdir()), SliceRules(), units)
+    other = read_series([folder / "multiframe/mf.dcm"], SliceRules(), units)
     np.testing.assert_array_equal(one.array, other.array)
     np.testing.assert_array_equal(one.origin_xyz_mm, other.origin_xyz_mm)
 

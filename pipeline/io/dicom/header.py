@@ -11,19 +11,27 @@ import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from lungseg.core.errors import ScanError
+from lungseg.io.dicom.characters import decoded
+from lungseg.io.dicom.deflated import LONGEST_HEADER, Inflating
 
 IMPLICIT, EXPLICIT = "1.2.840.10008.1.2", "1.2.840.10008.1.2.1"
 BIG_ENDIAN, DEFLATED = "1.2.840.10008.1.2.2", "1.2.840.10008.1.2.1.99"
 
 MEDIA_CLASS, TRANSFER_SYNTAX = 0x00020002, 0x00020010
+CHARACTER_SET = 0x00080005
 IMAGE_TYPE, SOP_CLASS, SOP_INSTANCE = 0x00080008, 0x00080016, 0x00080018
 MODALITY, MANUFACTURER, PATIENT_ID = 0x00080060, 0x00080070, 0x00100020
-SERIES_UID, POSITION, ORIENTATION = 0x0020000E, 0x00200032, 0x00200037
+ACQUIRED, ACQUIRED_TIME, KERNEL = 0x0008002A, 0x00080032, 0x00181210
+THICKNESS, STEP = 0x00180050, 0x00180088
+STUDY_UID, SERIES_UID, ACQUISITION, TEMPORAL = 0x0020000D, 0x0020000E, 0x00200012, 0x00200100
+POSITION, ORIENTATION = 0x00200032, 0x00200037
 SAMPLES, PHOTOMETRIC, FRAMES = 0x00280002, 0x00280004, 0x00280008
 ROWS, COLUMNS, PIXEL_SPACING = 0x00280010, 0x00280011, 0x00280030
 BITS_ALLOCATED, BITS_STORED, SIGNED = 0x00280100, 0x00280101, 0x00280103
+PADDING, PADDING_LIMIT = 0x00280120, 0x00280121
 INTERCEPT, SLOPE, RESCALE_TYPE = 0x00281052, 0x00281053, 0x00281054
 LOSSY = 0x00282110
 FRAME_GROUPS = 0x52009230
@@ -31,20 +39,23 @@ FLOAT_PIXELS, DOUBLE_PIXELS, PIXELS = 0x7FE00008, 0x7FE00009, 0x7FE00010
 
 WANTED = frozenset(
     {
-        *(IMAGE_TYPE, SOP_CLASS, SOP_INSTANCE, MODALITY, MANUFACTURER, PATIENT_ID, SERIES_UID),
+        *(CHARACTER_SET, IMAGE_TYPE, SOP_CLASS, SOP_INSTANCE, MODALITY, MANUFACTURER, PATIENT_ID),
+        *(ACQUIRED, ACQUIRED_TIME, KERNEL, THICKNESS, STEP),
+        *(STUDY_UID, SERIES_UID, ACQUISITION, TEMPORAL, PADDING, PADDING_LIMIT),
         *(POSITION, ORIENTATION, SAMPLES, PHOTOMETRIC, FRAMES, ROWS, COLUMNS, PIXEL_SPACING),
         *(BITS_ALLOCATED, BITS_STORED, SIGNED, INTERCEPT, SLOPE, RESCALE_TYPE, LOSSY),
         FRAME_GROUPS,
     }
 )
 OVERLAY_BIT = 0x60000102  # (60xx,0102), one group an overlay
-_BINARY = {SAMPLES, ROWS, COLUMNS, BITS_ALLOCATED, BITS_STORED, SIGNED}
+_BINARY = {SAMPLES, ROWS, COLUMNS, BITS_ALLOCATED, BITS_STORED, SIGNED, PADDING, PADDING_LIMIT}
 _LONG_VR = {b"OB", b"OD", b"OF", b"OL", b"OV", b"OW", b"SQ", b"SV", b"UC", b"UN", b"UR", b"UT"} | {
     b"UV"
 }
 _SHORT_VR = {b"AE", b"AS", b"AT", b"CS", b"DA", b"DS", b"DT", b"FL", b"FD", b"IS", b"LO", b"LT"} | {
     *(b"PN", b"SH", b"SL", b"SS", b"ST", b"TM", b"UI", b"UL", b"US")
 }
+_PLAIN = {IMPLICIT, EXPLICIT, DEFLATED}
 _UNDEFINED = 0xFFFFFFFF
 _ITEM, _ITEM_END, _SEQUENCE_END = 0xFFFEE000, 0xFFFEE00D, 0xFFFEE0DD
 _FIRST_READ = 16 * 1024
@@ -77,10 +88,10 @@ class Header:
         Raw bytes by tag, of the `WANTED` elements that are there; numbers of two bytes are
         little-endian.
     pixels_at
-        Offset of the first pixel byte in the file; -1 if there are no uncompressed, little-endian
-        pixels to read there.
+        Offset of the first pixel byte in the file (in a deflated one: in what it inflates to); -1
+        if there are no uncompressed, little-endian pixels to read there.
     pixel_bytes
-        Length of the pixel element as it states it; -1 where `pixels_at` is.
+        Length of the pixel element as it states it; -1 if the pixels are compressed.
     has_pixels
         True if the file has any pixel element.
     overlay_bits
@@ -96,8 +107,21 @@ class Header:
     overlay_bits: bool = False
 
     def text(self, tag: int) -> str:
-        """Value of a text element without its padding; empty if absent."""
+        """Value of an element of ASCII text without its padding; empty if absent."""
         return self.values.get(tag, b"").decode("latin-1").strip(" \0")
+
+    def words(self, tag: int) -> str:
+        """Value of an element of text by the file's SpecificCharacterSet; empty if absent."""
+        return decoded(self.values.get(tag, b""), self.values.get(CHARACTER_SET, b""))
+
+    def stored(self, tag: int) -> tuple[int, ...]:
+        """Pixel values that an element holds, signed if the pixels are; empty if absent."""
+        signed = self.whole(SIGNED, 0) == 1
+        value = self.values.get(tag, b"")
+        return tuple(
+            int.from_bytes(value[k : k + 2], "little", signed=signed)
+            for k in range(0, len(value) - 1, 2)
+        )
 
     def numbers(self, tag: int, count: int) -> tuple[float, ...] | None:
         """Decimal numbers of an element; None if absent or empty.
@@ -165,7 +189,12 @@ def read_header(path: Path) -> Header:
             raise NotDicomError(str(path))
         while True:
             try:
-                return _walk(path, head, start)
+                syntax, media, at = _meta(head, start)
+                if syntax == DEFLATED:
+                    return _inflated(path, media, at)
+                if syntax == BIG_ENDIAN:
+                    return _by_pydicom(path)
+                return _walk(path, head, at, syntax, media)
             except _UnusualError:
                 return _by_pydicom(path)
             except _ShortError as short:
@@ -173,6 +202,13 @@ def read_header(path: Path) -> Header:
                 if not more:
                     return _ended(path, short)
                 head += more
+
+
+def deflated_at(path: Path) -> int:
+    """Offset of the deflated bytes in a deflated file."""
+    with path.open("rb") as file:
+        head = file.read(_FIRST_READ)
+    return _meta(head, 132 if head[128:132] == b"DICM" else 0)[2]
 
 
 def _ended(path: Path, short: _ShortError) -> Header:
@@ -189,10 +225,32 @@ def _starts_without_preamble(head: bytes) -> bool:
     return group in {2, 8} and element <= 0x18 and (explicit or length <= 256)
 
 
-def _walk(path: Path, data: bytes, at: int) -> Header:
-    syntax, media, at = _meta(data, at)
-    if syntax in {BIG_ENDIAN, DEFLATED}:
-        raise _UnusualError
+def _inflated(path: Path, media: bytes, start: int) -> Header:
+    with Inflating(path, start) as stream:
+        head = stream.read(_FIRST_READ)
+        while True:
+            try:
+                return _walk(path, head, 0, DEFLATED, media)
+            except _ShortError as short:
+                more = stream.read(len(head)) if len(head) < LONGEST_HEADER else b""
+                if not more and short.args and len(head) < LONGEST_HEADER:
+                    header: Header = short.args[0]
+                    if header.values:
+                        return header
+                if not more:
+                    why = f"it has no end in {len(head)} inflated bytes"
+                    break
+                head += more
+            except _UnusualError:
+                why = "it is no row of elements"
+                break
+    raise ScanError(
+        f"header: {path}: the DICOM header cannot be read ({why}); the file is damaged: copy it "
+        "again from where it came"
+    )
+
+
+def _walk(path: Path, data: bytes, at: int, syntax: str, media: bytes) -> Header:
     explicit = syntax != IMPLICIT
     values = {SOP_CLASS: media} if media else {}
     overlay = False
@@ -202,7 +260,7 @@ def _walk(path: Path, data: bytes, at: int) -> Header:
             raise _ShortError(Header(path, syntax, values, overlay_bits=overlay))
         tag, length, value_at = _element(data, at, explicit)
         if tag in (PIXELS, FLOAT_PIXELS, DOUBLE_PIXELS):
-            plain = tag == PIXELS and length != _UNDEFINED and syntax in {IMPLICIT, EXPLICIT}
+            plain = tag == PIXELS and length != _UNDEFINED and syntax in _PLAIN
             where = (value_at, length) if plain else (-1, -1)
             return Header(path, syntax, values, *where, has_pixels=True, overlay_bits=overlay)
         if length == _UNDEFINED:
@@ -290,8 +348,12 @@ def _by_pydicom(path: Path) -> Header:
             dataset = pydicom.dcmread(path, defer_size=4096, force=True)
             values = {tag: _raw(dataset, tag) for tag in WANTED if tag in dataset}
             overlay = any(
-                element.tag & 0xFF00FFFF == OVERLAY_BIT and element.value for element in dataset
+                bool(dataset[tag].value)
+                for tag in dataset.keys()  # noqa: SIM118 - iterating would parse every element
+                if tag & 0xFF00FFFF == OVERLAY_BIT
             )
+            has_pixels = any(tag in dataset for tag in (PIXELS, FLOAT_PIXELS, DOUBLE_PIXELS))
+            pixel_bytes = _pixel_bytes(dataset)
             media = str(getattr(dataset.file_meta, "MediaStorageSOPClassUID", ""))
             syntax = str(getattr(dataset.file_meta, "TransferSyntaxUID", IMPLICIT))
     except InvalidDicomError as error:
@@ -307,18 +369,28 @@ def _by_pydicom(path: Path) -> Header:
         values.setdefault(SOP_CLASS, media.encode())
     if not values:
         raise NotDicomError(str(path))
-    has_pixels = any(tag in dataset for tag in (PIXELS, FLOAT_PIXELS, DOUBLE_PIXELS))
-    return Header(path, syntax, values, has_pixels=has_pixels, overlay_bits=overlay)
+    return Header(path, syntax, values, -1, pixel_bytes, has_pixels, overlay)
 
 
-def _raw(dataset: object, tag: int) -> bytes:
-    value = dataset[tag].value  # type: ignore[index]
-    if tag == FRAME_GROUPS or value is None:
+def _raw(dataset: Any, tag: int) -> bytes:
+    # The bytes as the file has them, so that a text is the same in every transfer syntax.
+    if tag == FRAME_GROUPS:
         return b""
-    if tag in _BINARY:
-        return (int(value) & 0xFFFF).to_bytes(2, "little")
-    parts = [value] if isinstance(value, str) or not hasattr(value, "__iter__") else value
-    return "\\".join(str(part) for part in parts).encode("latin-1", "replace")
+    element = dataset.get_item(tag)
+    value = element.value or b""
+    if not isinstance(value, bytes):  # pydicom has parsed SpecificCharacterSet and the like
+        parts = [value] if isinstance(value, str) else value
+        return "\\".join(str(part) for part in parts).encode("latin-1", "replace")
+    if tag in _BINARY and not element.is_little_endian:
+        return b"".join(value[k : k + 2][::-1] for k in range(0, len(value) - 1, 2))
+    return value
+
+
+def _pixel_bytes(dataset: Any) -> int:
+    if PIXELS not in dataset:
+        return -1
+    length = getattr(dataset.get_item(PIXELS, keep_deferred=True), "length", _UNDEFINED)
+    return -1 if length == _UNDEFINED else int(length)
 
 
 def _one_line(error: Exception) -> str:

@@ -2,8 +2,12 @@
 
 HU = slope * stored value + intercept (PS3.3, C.11.1.1.2). Plain pixels are read straight into the
 slice that will hold the HU, so a scan costs its own memory and no more. Numbers that int16 cannot
-hold, or that contradict the header, are mended only where they can mean one thing: a single
-constant above or below everything else, which is padding.
+hold, or that contradict the header, are mended only where they can mean one thing: a constant above
+or below everything else, which is padding, or signed values whose sign bit is that of the bits
+stored and not of the bits allocated (PS3.5, 8.1.1).
+
+Padding that would be tissue or metal (4095, 32767, or any value that PixelPaddingValue states)
+becomes one low value where it hangs together with the slice's edge.
 """
 
 from dataclasses import dataclass
@@ -16,10 +20,17 @@ import numpy.typing as npt
 from lungseg.core.errors import ScanError
 from lungseg.io.dicom import header as dh
 from lungseg.io.dicom.decoder import DECODER
+from lungseg.io.dicom.deflated import Inflating
 from lungseg.io.dicom.planes import Plane, planes_of
-from lungseg.volume import HuArray
+from lungseg.ops.hu.padding import PADDING_HU, joined_to_edge
+from lungseg.volume import HuArray, MaskArray
 
 _MIN, _MAX = int(np.iinfo(np.int16).min), int(np.iinfo(np.int16).max)
+# Padding of no more HU than this does no harm: it is air, or known by its value.
+_HIGHEST_AIR_HU = -900
+# Padding that no header states is above what bone and metal have in a slice's four corners.
+_TOP_HU = 2000
+_MOST_CONSTANTS = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,12 +96,19 @@ def read_plane(plane: Plane, out: HuArray) -> PixelNotes:
 
 
 def _read_into(plane: Plane, buffer: npt.NDArray[Any]) -> None:
-    with plane.path.open("rb", buffering=0) as file:
-        file.seek(plane.at)
-        view: Any = buffer.reshape(-1).view(np.uint8)
-        got = 0
-        while got < len(view) and (count := file.readinto(view[got:])):
-            got += count
+    view: Any = buffer.reshape(-1).view(np.uint8)
+    got = 0
+    if plane.syntax == dh.DEFLATED:
+        with Inflating(plane.path, dh.deflated_at(plane.path)) as stream:
+            stream.skip(plane.at)
+            pixels = stream.read(len(view))
+        got = len(pixels)
+        view[:got] = np.frombuffer(pixels, np.uint8)
+    else:
+        with plane.path.open("rb", buffering=0) as file:
+            file.seek(plane.at)
+            while got < len(view) and (count := file.readinto(view[got:])):
+                got += count
     if got < len(view):
         raise ScanError(
             f"truncated: {plane.path} holds {got} of the {len(view)} bytes of "
@@ -101,7 +119,20 @@ def _read_into(plane: Plane, buffer: npt.NDArray[Any]) -> None:
 
 def _to_hu(plane: Plane, raw: npt.NDArray[Any], out: HuArray) -> PixelNotes:
     low, high = int(raw.min()), int(raw.max())
-    raw, low, high, mended = _within_stored_bits(plane, raw, low, high)
+    raw, mended = _within_stored_bits(plane, raw, low, high)
+    outside = _high_padding(plane, raw)
+    if outside is not None:
+        if outside.all():
+            raise ScanError(f"padding: {plane.path} has nothing but padding; leave it out")
+        raw = np.where(outside, raw[~outside].min(), raw)
+    notes = _rescaled(plane, raw, out, mended or outside is not None)
+    if outside is not None:
+        out[outside] = PADDING_HU
+    return notes
+
+
+def _rescaled(plane: Plane, raw: npt.NDArray[Any], out: HuArray, mended: bool) -> PixelNotes:
+    low, high = int(raw.min()), int(raw.max())
     if plane.slope == 1 and plane.intercept.is_integer():
         shift = int(plane.intercept)
         if low + shift >= _MIN and high + shift <= _MAX:
@@ -144,28 +175,58 @@ def _by_table(  # noqa: PLR0913, PLR0917 - one slice, its range, and where it go
 def _in_a_corner(raw: npt.NDArray[Any], value: int) -> bool:
     # Padding lies outside the circle that the scanner sees, so in the corners first of all; a
     # bright voxel of metal does not.
-    return value in {int(corner) for corner in (*raw[0, [0, -1]], *raw[-1, [0, -1]])}
+    return value in {int(corner) for corner in _corners(raw)}
+
+
+def _corners(raw: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    return np.concatenate([raw[0, [0, -1]], raw[-1, [0, -1]]])
 
 
 def _within_stored_bits(
     plane: Plane, raw: npt.NDArray[Any], low: int, high: int
-) -> tuple[npt.NDArray[Any], int, int, bool]:
+) -> tuple[npt.NDArray[Any], bool]:
     bits = plane.bits_stored
     least, most = (-(1 << bits - 1), (1 << bits - 1) - 1) if plane.signed else (0, (1 << bits) - 1)
     if low >= least and high <= most:
-        return raw, low, high, False
-    if plane.overlay_bits:
-        free = raw.dtype.itemsize * 8 - bits
-        cut = (raw << free) >> free  # arithmetic for signed values: their sign is extended
-        return cut, int(cut.min()), int(cut.max()), False
-    outside = raw[(raw < least) | (raw > most)]
-    constant = int(outside.flat[0])
-    if (outside == constant).all() and _in_a_corner(raw, constant):
+        return raw, False
+    free = raw.dtype.itemsize * 8 - bits
+    if plane.overlay_bits or (plane.signed and low >= 0 and high < 1 << bits):
+        # Arithmetic for signed values: their sign is extended.
+        return (raw << free) >> free, False
+    beyond = (raw < least) | (raw > most)
+    constants = np.unique(raw[beyond]).tolist()
+    is_padding = [
+        _in_a_corner(raw, value) or any(first <= value <= last for first, last in plane.padding)
+        for value in constants
+    ]
+    if len(constants) <= _MOST_CONSTANTS and all(is_padding):
         signed = raw.astype(np.int32)
-        if constant > _MAX:
-            signed[raw == constant] -= 65536
-        return signed, int(signed.min()), int(signed.max()), True
+        signed[signed > _MAX] -= 65536
+        return signed, True
     raise ScanError(
         f"stored-bits: {plane.path} says {bits} {'signed' if plane.signed else 'unsigned'} bits "
         f"({least} to {most}) and holds {low} to {high}; which of the two is right cannot be told"
     )
+
+
+def _high_padding(plane: Plane, raw: npt.NDArray[Any]) -> MaskArray | None:
+    """Where the slice is padding whose HU would be tissue; None where it is not."""
+    ranges = [
+        (first, last)
+        for first, last in plane.padding
+        # A value above the signed ones is a low one that was written as unsigned.
+        if last <= _MAX
+        and max(plane.slope * v + plane.intercept for v in (first, last)) > _HIGHEST_AIR_HU
+    ]
+    corners = {int(value) for value in _corners(raw)}
+    top = int(raw.max())
+    limits = {4095, _MAX, (1 << plane.bits_stored) - 1, (1 << plane.bits_stored - 1) - 1}
+    if corners == {top} and top in limits and plane.slope * top + plane.intercept > _TOP_HU:
+        ranges.append((top, top))
+    if not ranges:
+        return None
+    marked = np.zeros(raw.shape, bool)
+    for first, last in ranges:
+        marked |= (raw >= first) & (raw <= last)
+    # It lies outside the circle that the scanner sees, so in a corner at least.
+    return joined_to_edge(marked) if _corners(marked).any() else None

@@ -8,7 +8,35 @@ from typing import Any
 
 from lungseg.core.errors import ScanError
 from lungseg.io.dicom import header as dh
+from lungseg.io.dicom.acquisitions import acquisition_of
 from lungseg.io.dicom.header import Header
+
+# RescaleType of HU, as the standard and as people write it.
+_HU = {"", "HU", "HOUNSFIELD", "HOUNSFIELD UNIT", "HOUNSFIELD UNITS"}
+# What may stand behind the pixels: an element has an even length, and some writers pad to 16.
+_MOST_BEHIND = 16
+
+
+@dataclass(frozen=True, kw_only=True)
+class HuRules:
+    """What is accepted of the headers that HU rest on.
+
+    Attributes
+    ----------
+    accept_missing_rescale
+        Take stored values for HU where a file has no slope and intercept.
+    accept_rescale_type
+        Take rescaled values for HU where RescaleType is another unit.
+    accept_rescale_outliers
+        Take slope and intercept of each slice as they are stated, however they fit the others'.
+    join_acquisitions
+        Take acquisitions that overlap for one.
+    """
+
+    accept_missing_rescale: bool = False
+    accept_rescale_type: bool = False
+    accept_rescale_outliers: bool = False
+    join_acquisitions: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +65,10 @@ class Plane:
         Offset in the file of plain pixels; -1 if a decoder is needed.
     overlay_bits
         True if the bits above the stored ones hold an overlay.
+    padding
+        Stored values that are padding by the header: lowest and highest of each range.
+    acquisition
+        What tells its acquisition from others of the series.
     """
 
     path: Path
@@ -54,6 +86,8 @@ class Plane:
     syntax: str
     at: int
     overlay_bits: bool = False
+    padding: tuple[tuple[int, int], ...] = ()
+    acquisition: str = ""
 
     @property
     def name(self) -> str:
@@ -61,30 +95,32 @@ class Plane:
         return f"{self.path.name} frame {self.frame + 1}" if self.frame else self.path.name
 
 
-def planes_of(header: Header, *, accept_missing_rescale: bool = False) -> list[Plane]:
+def planes_of(header: Header, rules: HuRules | None = None) -> list[Plane]:
     """Planes of one file, in the order it keeps them.
 
     Parameters
     ----------
     header
         The file's header.
-    accept_missing_rescale
-        Take stored values for HU where the file has no slope and intercept.
+    rules
+        What is accepted; None: nothing that is uncertain.
 
     Raises
     ------
     ScanError
         If anything that place or HU rest on is missing or impossible.
     """
+    rules = rules or HuRules()
     _check_form(header)
     if dh.FRAME_GROUPS in header.values:
-        return _enhanced(header, accept_missing_rescale)
+        return _enhanced(header, rules)
     if header.frames > 1:
         raise ScanError(
             f"frame-positions: {header.path} holds {header.frames} frames and no position for "
             "each; export it as single slices or as enhanced CT"
         )
     numbers = header.numbers
+    _check_unit(header, header.text(dh.RESCALE_TYPE), rules)
     slope, intercept = numbers(dh.SLOPE, 1), numbers(dh.INTERCEPT, 1)
     return [
         _plane(
@@ -93,7 +129,7 @@ def planes_of(header: Header, *, accept_missing_rescale: bool = False) -> list[P
             numbers(dh.POSITION, 3),
             numbers(dh.ORIENTATION, 6),
             numbers(dh.PIXEL_SPACING, 2),
-            _rescale(header, slope, intercept, accept_missing_rescale),
+            _rescale(header, slope, intercept, rules.accept_missing_rescale),
         )
     ]
 
@@ -120,6 +156,15 @@ def _check_form(header: Header) -> None:
         )
     if not (header.whole(dh.ROWS) and header.whole(dh.COLUMNS)):
         raise ScanError(f"matrix: {header.path} has no rows or no columns; the file is damaged")
+
+
+def _check_unit(header: Header, unit: str, rules: HuRules) -> None:
+    if unit.upper() not in _HU and not rules.accept_rescale_type:
+        raise ScanError(
+            f"rescale-type: {header.path} has values in {unit!r} by its RescaleType, not in HU: a "
+            "spectral map, or a unit that was left unspecified (US)",
+            setting="accept_rescale_type=true if they are HU all the same",
+        )
 
 
 def _rescale(
@@ -170,17 +215,9 @@ def _plane(  # noqa: PLR0913, PLR0917 - the parts come from different places in 
         raise ScanError(f"position: {where} has PixelSpacing {spacing}; both must be above 0 mm")
     rows, columns = header.whole(dh.ROWS), header.whole(dh.COLUMNS)
     allocated = header.whole(dh.BITS_ALLOCATED)
+    size = rows * columns * allocated // 8
+    _check_length(header, where, size, frame)
     at = header.pixels_at
-    if at >= 0:
-        size = rows * columns * allocated // 8
-        # What follows the pixel element in the file would else be read as pixels.
-        if header.pixel_bytes < (frame + 1) * size:
-            raise ScanError(
-                f"truncated: {where} needs {(frame + 1) * size} bytes of pixels, and the pixel "
-                f"element has {header.pixel_bytes}; copy the file again from where it came, or "
-                "take it out of the series"
-            )
-        at += frame * size
     return Plane(
         path=header.path,
         frame=frame,
@@ -195,12 +232,45 @@ def _plane(  # noqa: PLR0913, PLR0917 - the parts come from different places in 
         bits_stored=header.whole(dh.BITS_STORED, allocated),
         signed=header.whole(dh.SIGNED, 0) == 1,
         syntax=header.syntax,
-        at=at,
+        at=at + frame * size if at >= 0 else -1,
         overlay_bits=header.overlay_bits,
+        padding=_padding(header),
+        acquisition=acquisition_of(header),
     )
 
 
-def _enhanced(header: Header, accept_missing_rescale: bool) -> list[Plane]:
+def _check_length(header: Header, where: str, size: int, frame: int) -> None:
+    # What follows the pixel element in the file would else be read as pixels; and a pixel element
+    # that is too long shows that rows or columns are wrong.
+    length, frames = header.pixel_bytes, header.frames
+    if length < 0:
+        return
+    if length < (frame + 1) * size:
+        raise ScanError(
+            f"truncated: {where} needs {(frame + 1) * size} bytes of pixels, and the pixel "
+            f"element has {length}; copy the file again from where it came, or take it out of "
+            "the series"
+        )
+    # Rows or columns that are wrong by one are off by a column or a row of pixels at least.
+    shorter = min(header.whole(dh.ROWS), header.whole(dh.COLUMNS))
+    if length > frames * size + min(_MOST_BEHIND, max(shorter - 1, 1)):
+        many = f" in {frames} frames" if frames > 1 else ""
+        raise ScanError(
+            f"matrix: {where} has {length} bytes of pixels, and {header.whole(dh.ROWS)} rows of "
+            f"{header.whole(dh.COLUMNS)} columns{many} need {frames * size}; Rows, Columns or "
+            "BitsAllocated are wrong: export the series again"
+        )
+
+
+def _padding(header: Header) -> tuple[tuple[int, int], ...]:
+    # PS3.3, C.7.5.1.1.2: one value, or all between it and the limit, whichever is the larger.
+    values, limits = header.stored(dh.PADDING), header.stored(dh.PADDING_LIMIT)
+    if values and limits:
+        return ((min(values[0], limits[0]), max(values[0], limits[0])),)
+    return tuple((value, value) for value in values)
+
+
+def _enhanced(header: Header, rules: HuRules) -> list[Plane]:
     # PS3.3, C.7.6.16: each property is in the frame's own group, or in the one all share; files
     # made of classic slices keep some at the top.
     import pydicom
@@ -212,6 +282,7 @@ def _enhanced(header: Header, accept_missing_rescale: bool) -> list[Plane]:
             frames = list(dataset.PerFrameFunctionalGroupsSequence)
             shared = (dataset.get("SharedFunctionalGroupsSequence") or [pydicom.Dataset()])[0]
             parts = [_frame_parts(frame, shared, dataset) for frame in frames]
+            units = {_frame_unit(frame, shared, dataset) for frame in frames}
     except Exception as error:  # a damaged file makes pydicom raise nearly anything
         raise ScanError(
             f"frame-positions: the groups of {header.path}'s frames cannot be read ({error}); "
@@ -222,11 +293,21 @@ def _enhanced(header: Header, accept_missing_rescale: bool) -> list[Plane]:
             f"frame-positions: {header.path} says {header.frames} frames and describes "
             f"{len(parts)}; the file is damaged"
         )
+    for unit in sorted(units):
+        _check_unit(header, unit, rules)
     planes = []
     for k, (position, axes, spacing, slope, intercept) in enumerate(parts):
-        rescale = _rescale(header, slope, intercept, accept_missing_rescale)
+        rescale = _rescale(header, slope, intercept, rules.accept_missing_rescale)
         planes.append(_plane(header, k, position, axes, spacing, rescale))
     return planes
+
+
+def _frame_unit(frame: Any, shared: Any, top: Any) -> str:
+    for group in (frame, shared):
+        items = group.get("PixelValueTransformationSequence")
+        if items and items[0].get("RescaleType"):
+            return str(items[0].RescaleType)
+    return str(top.get("RescaleType") or "")
 
 
 def _frame_parts(frame: Any, shared: Any, top: Any) -> list[tuple[float, ...] | None]:

@@ -1,5 +1,6 @@
 """A DICOM series to a stack of slices in HU, in order along their normal, and where they lie."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -7,9 +8,12 @@ from pathlib import Path
 import numpy as np
 
 from lungseg.core.errors import ScanError
+from lungseg.core.limits import check_memory
 from lungseg.io.dicom import header as dh
 from lungseg.io.dicom.pixels import read_plane
-from lungseg.io.dicom.planes import Plane, planes_of
+from lungseg.io.dicom.planes import HuRules, Plane, planes_of
+from lungseg.io.dicom.rescales import check_rescales
+from lungseg.ops.grid.acquisitions import overlapping_by
 from lungseg.ops.grid.slices import (
     Axes,
     SliceRules,
@@ -65,7 +69,7 @@ class Series:
 
 
 def read_series(
-    files: Sequence[Path], rules: SliceRules, *, accept_missing_rescale: bool = False
+    files: Sequence[Path], rules: SliceRules, hu_rules: HuRules | None = None
 ) -> Series:
     """Read one series.
 
@@ -75,29 +79,32 @@ def read_series(
         All files of the series, classic or enhanced, in any order.
     rules
         What is noise and what is accepted of the slices' places.
-    accept_missing_rescale
-        Take stored values for HU where a file has no slope and intercept.
+    hu_rules
+        What is accepted of the headers that HU rest on; None: nothing that is uncertain.
 
     Raises
     ------
     ScanError
         If a file cannot be read, or the slices do not make a volume of known geometry.
     """
+    hu_rules = hu_rules or HuRules()
     headers = [_header(path) for path in files]
-    planes = [
-        plane
-        for header in headers
-        for plane in planes_of(header, accept_missing_rescale=accept_missing_rescale)
-    ]
-    _check_alike(planes)
+    planes = [plane for header in headers for plane in planes_of(header, hu_rules)]
+    _check_alike(headers, planes)
     axes = axes_of([plane.axes_xyz for plane in planes], rules)
     coordinates = axes.along([plane.position_xyz_mm for plane in planes])
+    if not hu_rules.join_acquisitions:
+        _check_acquisitions(planes, coordinates)
     groups = same_places(coordinates, rules)
     first = [group[0] for group in groups]
     duplicates = _drop_duplicates(planes, coordinates, groups, rules)
     stack_geometry = stack_geometry_of(coordinates[first], rules)
-    array = np.empty((len(first), planes[0].rows, planes[0].columns), np.int16)
+    shape = len(first), planes[0].rows, planes[0].columns
+    check_memory(2 * math.prod(shape) + 8 * shape[1] * shape[2], _size_of(files[0], shape))
+    array = np.empty(shape, np.int16)
     notes = [read_plane(planes[i], array[k]) for k, i in enumerate(first)]
+    if not hu_rules.accept_rescale_outliers:
+        check_rescales([planes[i] for i in first], array)
     y, x = planes[0].spacing_yx_mm
     units = {header.text(dh.RESCALE_TYPE) for header in headers} - {"", "HU"}
     return Series(
@@ -106,7 +113,7 @@ def read_series(
         axes=axes,
         origin_xyz_mm=np.asarray(planes[first[0]].position_xyz_mm),
         spacing_yx_mm=(y, x),
-        manufacturer=headers[0].text(dh.MANUFACTURER),
+        manufacturer=headers[0].words(dh.MANUFACTURER),
         duplicates=duplicates,
         lossy=sum(header.text(dh.LOSSY) == "01" for header in headers),
         rescale_type=",".join(sorted(units)),
@@ -127,7 +134,32 @@ def _header(path: Path) -> dh.Header:
         raise ScanError(f"unreadable: {path}: {error.strerror or error}") from error
 
 
-def _check_alike(planes: Sequence[Plane]) -> None:
+def _size_of(path: Path, shape: tuple[int, int, int]) -> str:
+    return f"the series of {path.name} with {' x '.join(map(str, shape[::-1]))} voxels"
+
+
+def _check_acquisitions(planes: Sequence[Plane], coordinates: FloatArray) -> None:
+    kind = overlapping_by([plane.acquisition for plane in planes], coordinates[:, 2])
+    if kind:
+        raise ScanError(
+            f"acquisitions: the series holds groups of slices of different {kind} that overlap "
+            f"along the normal ({len(planes)} slices, {coordinates[:, 2].min():.1f} to "
+            f"{coordinates[:, 2].max():.1f} mm): breath-holds, phases or kernels, which mixed are "
+            "no volume",
+            setting=(
+                "acquisitions=split to make a scan of each",
+                "acquisitions=join to take them for one",
+            ),
+        )
+
+
+def _check_alike(headers: Sequence[dh.Header], planes: Sequence[Plane]) -> None:
+    patients = sorted({header.words(dh.PATIENT_ID) for header in headers} - {""})
+    if len(patients) > 1:
+        raise ScanError(
+            f"patients: the files of one series have {len(patients)} different PatientIDs; a scan "
+            "is of one patient: export the series again, or correct the ids"
+        )
     first = planes[0]
     for plane in planes:
         if (plane.rows, plane.columns) != (first.rows, first.columns):

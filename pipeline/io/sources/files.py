@@ -5,6 +5,7 @@ from pathlib import Path
 
 from lungseg.core.errors import ScanError
 from lungseg.io.dicom import header as dh
+from lungseg.io.dicom.acquisitions import acquisition_of
 from lungseg.io.volumes import headers, voxels
 
 # PS3.6, annex A: what may hold a CT. Screenshots and dose reports have Modality CT as well.
@@ -16,6 +17,12 @@ _CT_CLASSES = {
 _DIRECTORY_CLASS = "1.2.840.10008.1.3.10"
 _SCREEN_CLASS = "1.2.840.10008.5.1.4.1.1.7"
 _MULTIFRAME_WORD_CLASS = "1.2.840.10008.5.1.4.1.1.7.3"
+SCREEN = "a screenshot (Secondary Capture), not slices"
+SLICE_AS_SCREEN = "a slice with its place and HU that is stored as a screenshot (Secondary Capture)"
+# ImageType of pages that consoles store among the slices, under the class of slices.
+_SCREENS = {"SCREEN SAVE", "SCREENSAVE", "SCREENSHOT", "DOSE_INFO", "DOSE INFO", "DOSE REPORT"}
+# PixelPaddingValue is one value, or two by mistake; consoles wrote hundreds into dose pages.
+_MOST_PADDING_VALUES = 2
 _LOCALIZERS = {"LOCALIZER", "SCOUT", "TOPOGRAM"}
 _STANDARD_ROOT = "1.2.840.10008."
 _PACKED = {".zip", ".gz", ".tar", ".tgz", ".7z", ".rar", ".bz2", ".xz", ".zst"}
@@ -37,6 +44,11 @@ class Found:
     series, patient, modality, instance, position
         Of a DICOM file: SeriesInstanceUID, PatientID, Modality, SOPInstanceUID,
         ImagePositionPatient.
+    study, acquisition, stack
+        Of a DICOM file: StudyInstanceUID; what tells its acquisition; what slices of one stack
+        share (direction, matrix, spacing), empty where there is more than one frame.
+    captured
+        True if it is left out only because it is stored as Secondary Capture.
     """
 
     kind: str
@@ -47,6 +59,10 @@ class Found:
     modality: str = ""
     instance: str = ""
     position: str = ""
+    study: str = ""
+    acquisition: str = ""
+    stack: str = ""
+    captured: bool = False
 
 
 def examine(path: Path) -> Found:
@@ -90,6 +106,7 @@ def _dicom(header: dh.Header) -> Found:
     if sop_class == _DIRECTORY_CLASS:
         return Found("nothing")
     reason = _why_not_ct(header, modality, sop_class)
+    captured = reason == SLICE_AS_SCREEN
     fault = False
     if not reason and not series:
         reason, fault = "a CT without SeriesInstanceUID: its scan cannot be told", True
@@ -98,11 +115,28 @@ def _dicom(header: dh.Header) -> Found:
         reason=reason,
         fault=fault,
         series=series,
-        patient=header.text(dh.PATIENT_ID),
+        patient=header.words(dh.PATIENT_ID),
         modality=modality,
         instance=header.text(dh.SOP_INSTANCE),
         position=header.text(dh.POSITION),
+        study=header.text(dh.STUDY_UID),
+        acquisition=acquisition_of(header),
+        stack=_stack(header),
+        captured=captured and bool(series),
     )
+
+
+def _stack(header: dh.Header) -> str:
+    if header.frames > 1 or dh.FRAME_GROUPS in header.values:
+        return ""
+    try:
+        axes = header.numbers(dh.ORIENTATION, 6) or ()
+        spacing = header.numbers(dh.PIXEL_SPACING, 2) or ()
+    except ScanError:  # told when the slice is read
+        return ""
+    direction = " ".join(f"{value:.2f}" for value in axes)
+    size = header.whole(dh.ROWS, 0), header.whole(dh.COLUMNS, 0)
+    return f"{direction} {size[0]} {size[1]} {' '.join(f'{value:.4f}' for value in spacing)}"
 
 
 def _why_not_ct(header: dh.Header, modality: str, sop_class: str) -> str:
@@ -117,10 +151,26 @@ def _why_not_ct(header: dh.Header, modality: str, sop_class: str) -> str:
     reason = ""
     if parts & _LOCALIZERS:
         reason = "a localizer, not slices"
+    elif _is_screen(header, parts):
+        reason = "a screenshot (a dose or protocol page), not slices"
     elif sop_class == _SCREEN_CLASS:
-        reason = "a screenshot (Secondary Capture), not slices"
+        reason = SLICE_AS_SCREEN if _has_place(header, parts) else SCREEN
     elif sop_class.startswith(_STANDARD_ROOT) and not is_class and not is_enhanced:
         reason = f"a DICOM object of another kind (SOP class {sop_class}), not slices"
     elif header.whole(dh.SAMPLES, 1) != 1:
         reason = "a colour picture, not slices"
     return reason
+
+
+def _is_screen(header: dh.Header, image_type: set[str]) -> bool:
+    if header.text(dh.POSITION):
+        return False
+    return bool(image_type & _SCREENS) or len(header.stored(dh.PADDING)) > _MOST_PADDING_VALUES
+
+
+def _has_place(header: dh.Header, image_type: set[str]) -> bool:
+    if any(word in part for part in image_type for word in (*_LOCALIZERS, "SURVIEW", "SURVEY")):
+        return False
+    needed = (dh.POSITION, dh.ORIENTATION, dh.PIXEL_SPACING, dh.SLOPE, dh.INTERCEPT)
+    gray = header.whole(dh.SAMPLES, 1) == 1 and header.whole(dh.BITS_ALLOCATED, 0) == 16
+    return gray and all(header.text(tag) for tag in needed)

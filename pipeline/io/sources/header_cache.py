@@ -2,7 +2,7 @@
 
 import contextlib
 import sqlite3
-from dataclasses import astuple
+from dataclasses import astuple, fields
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -10,8 +10,10 @@ from typing import Any, Self
 from lungseg.io.sources.files import Found
 
 # Raised when `Found` or what makes it changes: an older database is then thrown away.
-_VERSION = 2
-_COLUMNS = "kind, reason, fault, series, patient, modality, instance, position"
+_VERSION = 3
+_NAMES = [spec.name for spec in fields(Found)]
+_FLAGS = [spec.name for spec in fields(Found) if isinstance(spec.default, bool)]
+_COLUMNS = ", ".join(_NAMES)
 
 
 class HeaderCache:
@@ -49,7 +51,8 @@ class HeaderCache:
         row = self._known.get(path)
         if row is None or row[0] != size or row[1] != mtime_ns:
             return None
-        return Found(row[2], row[3], bool(row[4]), *row[5:])
+        fields_of = dict(zip(_NAMES, row[2:], strict=True))
+        return Found(**fields_of | {name: bool(fields_of[name]) for name in _FLAGS})
 
     def put(self, path: str, size: int, mtime_ns: int, found: Found) -> None:
         """Remember what a file is."""

@@ -10,13 +10,14 @@ import json
 import os
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence, Set
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from lungseg.core.errors import ScanError
 from lungseg.core.json_file import write_json
 from lungseg.io.sources.files import Found, examine
 from lungseg.io.sources.header_cache import HeaderCache
+from lungseg.io.sources.series import SourceRules, identity_of, lone_slices, parts_of, patients_of
 from lungseg.io.volumes import headers
 
 _IGNORED_SUFFIXES = {
@@ -42,7 +43,8 @@ class Source:
         Absolute paths in the order of their names.
     identity
         SHA-256 over kind, scan and patient, and over the files' names below their common folder,
-        sizes and times of change; of a ``.mhd`` or ``.nhdr`` also over those of its voxels' file.
+        sizes and times of change; of a ``.mhd`` or ``.nhdr`` also over those of its voxels' file;
+        of a series of several acquisitions also over the rule for them.
     """
 
     scan: str
@@ -68,6 +70,8 @@ class LeftOut:
         SeriesInstanceUID, or the name that several volumes have; empty where there is none.
     modality
         DICOM Modality, where there is one.
+    setting
+        The field of the settings, and its value, by which it is used after all; may be empty.
     """
 
     path: str
@@ -75,6 +79,7 @@ class LeftOut:
     fault: bool
     scan: str = ""
     modality: str = ""
+    setting: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +91,10 @@ class _File:
 
 
 def find_scans(
-    roots: Sequence[Path], cache: Path, passed_over: Set[Path] = frozenset()
+    roots: Sequence[Path],
+    cache: Path,
+    passed_over: Set[Path] = frozenset(),
+    rules: SourceRules | None = None,
 ) -> tuple[list[Source], list[LeftOut]]:
     """Find the scans under `roots`, in the order of their ids, and what was left out.
 
@@ -98,7 +106,10 @@ def find_scans(
         File that keeps the headers for the next time.
     passed_over
         Folders and files to pass over, by their real paths: what this program itself wrote.
+    rules
+        What is taken for one scan; None: each series, as it lies.
     """
+    rules = rules or SourceRules()
     files = []
     with HeaderCache(cache) as known:
         for path, size, mtime_ns in _walk(roots, {str(path) for path in passed_over}):
@@ -106,12 +117,13 @@ def find_scans(
             if found is None:
                 try:
                     found = examine(Path(path))
+                    found = replace(found, patient=rules.patient(found.patient))
                 except OSError as error:  # not kept: rights and disks are mended without a trace
                     found = Found("other", f"unreadable: {error.strerror or error}", fault=True)
                 else:
                     known.put(path, size, mtime_ns, found)
             files.append(_File(path, size, mtime_ns, found))
-    sources, left_out = _dicom_scans([f for f in files if f.found.kind == "dicom"])
+    sources, left_out = _dicom_scans([f for f in files if f.found.kind == "dicom"], rules)
     volumes, faults = _volume_scans(files, {source.scan for source in sources})
     left_out += faults
     left_out += [
@@ -207,27 +219,68 @@ def _is_ignored(name: str) -> bool:
     )
 
 
-def _dicom_scans(files: Sequence[_File]) -> tuple[list[Source], list[LeftOut]]:
+def _dicom_scans(files: Sequence[_File], rules: SourceRules) -> tuple[list[Source], list[LeftOut]]:
     by_series: Mapping[str, list[_File]] = defaultdict(list)
     for file in files:
         by_series[file.found.series].append(file)
-    sources: list[Source] = []
+    slices: dict[str, list[_File]] = {}
     left_out: list[LeftOut] = []
     for series, members in by_series.items():
-        slices = [file for file in members if not file.found.reason]
-        others = [file for file in members if file.found.reason]
+        used = [file for file in members if _is_used(file.found, rules)]
+        others = [file for file in members if not _is_used(file.found, rules)]
         if others:
-            left_out.append(_not_used("" if slices else series, others))
-        if slices:
-            slices = _without_copies(slices)
-            sources.append(_source(series, slices[0].found.patient or series, "dicom", slices))
+            left_out.append(_not_used("" if used else series, others))
+        patients = patients_of([file.found for file in used])
+        if len(patients) > 1:
+            left_out.append(_several_patients(series, used, patients))
+        elif used:
+            slices[series] = _without_copies(used)
+    left_out += _join_lone_slices(slices, rules)
+    sources = [
+        _source(part.scan, part.patient, "dicom", [members[i] for i in part.members], rules)
+        for series, members in slices.items()
+        for part in parts_of(series, [file.found for file in members], rules)
+    ]
     return sources, left_out
+
+
+def _is_used(found: Found, rules: SourceRules) -> bool:
+    return not found.reason or (found.captured and rules.secondary_capture)
+
+
+def _several_patients(series: str, files: Sequence[_File], patients: Sequence[str]) -> LeftOut:
+    reason = (
+        f"patients: {len(files)} slices of one SeriesInstanceUID have {len(patients)} PatientIDs "
+        f"({', '.join(patients[:3])}{', ...' if len(patients) > 3 else ''}); a scan is of one "
+        "patient: export the series again, or correct the ids"
+    )
+    return LeftOut(files[0].path, reason, fault=True, scan=series, modality="CT")
+
+
+def _join_lone_slices(slices: dict[str, list[_File]], rules: SourceRules) -> list[LeftOut]:
+    # Said once for a study, not once for each of its slices.
+    single = {series: files[0].found for series, files in slices.items() if len(files) == 1}
+    left_out = []
+    for scan, series in lone_slices(single).items():
+        files = [file for one in series for file in slices.pop(one)]
+        if rules.join_series:
+            slices[scan] = files
+            continue
+        reason = (
+            f"too-few-slices: {len(series)} series of one slice each in one study, alike in "
+            "direction, matrix and spacing: slices of one scan that were exported as series of "
+            "their own"
+        )
+        setting = "join_series=true to join them"
+        left_out.append(LeftOut(files[0].path, reason, True, scan, "CT", setting))
+    return left_out
 
 
 def _not_used(series: str, files: Sequence[_File]) -> LeftOut:
     first = files[0].found
     more = f" ({len(files)} files)" if len(files) > 1 else ""
-    return LeftOut(files[0].path, first.reason + more, first.fault, series, first.modality)
+    setting = "secondary_capture=true to use them" if first.captured else ""
+    return LeftOut(files[0].path, first.reason + more, first.fault, series, first.modality, setting)
 
 
 def _without_copies(files: list[_File]) -> list[_File]:
@@ -287,11 +340,15 @@ def _told_apart(files: list[_File]) -> Mapping[str, list[_File]]:
     return named
 
 
-def _source(scan: str, patient: str, kind: str, files: Sequence[_File]) -> Source:
+def _source(
+    scan: str, patient: str, kind: str, files: Sequence[_File], rules: SourceRules | None = None
+) -> Source:
     ordered = sorted(files, key=lambda file: file.path)
     paths = [file.path for file in ordered]
     top = len(os.path.commonpath({os.path.dirname(path) for path in paths}))  # noqa: PTH120
     digest = hashlib.sha256(f"{kind}\0{scan}\0{patient}".encode(errors="surrogateescape"))
+    if rules and (told := identity_of([file.found for file in files], rules)):
+        digest.update(f"\0{told}".encode())
     for file in ordered:
         name = file.path[top:]
         digest.update(f"\0{name}\0{file.size}\0{file.mtime_ns}".encode(errors="surrogateescape"))

@@ -7,12 +7,14 @@ one), and by its place, connected to the edge of its slice, and never by one mag
 
 import numpy as np
 
-from lungseg.volume import HuArray, IndexArray
+from lungseg.volume import HuArray, IndexArray, MaskArray
 
 # Noise in air reaches some 100 HU below -1000; padding of a scanner that clips at -1024 is air.
 LOWEST_AIR_HU = -1100
 AIR_HU = -1024
 """What stands for air where nothing was measured: the lowest HU that most scanners store."""
+PADDING_HU = -2000
+"""What padding becomes that the files hold as HU of air, tissue or metal."""
 _LOOKED_AT = 24
 
 
@@ -61,6 +63,26 @@ def with_air(stack: HuArray, padding_hu: float, air_hu: int = AIR_HU) -> HuArray
     return np.where(stack <= padding_hu, stack.dtype.type(air_hu), stack)
 
 
+def joined_to_edge(marked: MaskArray) -> MaskArray:
+    """The part of a slice's marked pixels that hangs together with its edge.
+
+    Parameters
+    ----------
+    marked
+        ``(y, x) bool``.
+
+    Examples
+    --------
+    >>> joined_to_edge(np.array([[1, 0, 0], [0, 1, 0], [0, 0, 1]], bool)).astype(int).tolist()
+    [[1, 0, 0], [0, 0, 0], [0, 0, 1]]
+    """
+    import cc3d
+
+    labels = cc3d.connected_components(np.ascontiguousarray(marked), connectivity=4)
+    border = np.unique(np.concatenate([labels[0], labels[-1], labels[:, 0], labels[:, -1]]))
+    return np.asarray(np.isin(labels, border[border > 0]))
+
+
 def _edges(stack: HuArray) -> HuArray:
     return np.concatenate(
         [
@@ -76,13 +98,9 @@ def _looked_at(stack: HuArray) -> IndexArray:
 
 def _share_at_the_edge(stack: HuArray, hu: int) -> float:
     # How much of what is `hu` or less hangs together with the edge of its slice.
-    import cc3d
-
     total = at_edge = 0
     for k in _looked_at(stack):
         low = stack[k] <= hu
-        labels = cc3d.connected_components(low, connectivity=4)
-        border = np.unique(np.concatenate([labels[0], labels[-1], labels[:, 0], labels[:, -1]]))
         total += int(low.sum())
-        at_edge += int(np.isin(labels, border[border > 0]).sum())
+        at_edge += int(joined_to_edge(low).sum())
     return at_edge / total if total else 0.0

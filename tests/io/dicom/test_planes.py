@@ -8,14 +8,14 @@ from pydicom.sequence import Sequence
 
 from lungseg.core.errors import ScanError
 from lungseg.io.dicom.header import read_header
-from lungseg.io.dicom.planes import planes_of
+from lungseg.io.dicom.planes import HuRules, planes_of
 from tests.io.dicom.dicom_files import dataset, positions, save, write_enhanced, write_slice
 
 PIXELS = np.arange(12, dtype=np.int16).reshape(3, 4)
 
 
-def planes(path, **how):
-    return planes_of(read_header(path), **how)
+def planes(path, rules=None):
+    return planes_of(read_header(path), rules)
 
 
 def test_a_classic_slice_is_one_plane(tmp_path):
@@ -135,7 +135,7 @@ def test_a_value_that_is_not_a_number_is_refused(tmp_path, keyword, value, told)
 )
 def test_a_missing_rescale_can_be_accepted(tmp_path, slope, intercept, taken):
     path = write_slice(tmp_path / "a.dcm", PIXELS, RescaleSlope=slope, RescaleIntercept=intercept)
-    (plane,) = planes(path, accept_missing_rescale=True)
+    (plane,) = planes(path, HuRules(accept_missing_rescale=True))
     assert (plane.slope, plane.intercept) == taken
 
 

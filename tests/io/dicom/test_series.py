@@ -5,6 +5,7 @@ import pydicom
 import pytest
 
 from lungseg.core.errors import ScanError
+from lungseg.io.dicom.planes import HuRules
 from lungseg.io.dicom.series import read_series
 from lungseg.ops.grid.slices import SliceRules
 from tests.io.dicom.dicom_files import AXIAL, positions, write_enhanced, write_series, write_slice
@@ -119,7 +120,7 @@ def test_two_times_in_one_series_are_refused(tmp_path):
 @pytest.mark.parametrize(
     ("name", "value", "told"),
     [
-        ("Rows", 7, "matrix: .*001.dcm is 7 x 7 and 000.dcm 8 x 7"),
+        ("Rows", 7, "matrix: .*001.dcm has 112 bytes of pixels, and 7 rows of 7 columns need 98"),
         ("PixelSpacing", [0.8, 0.5], r"pixel-spacing: .*001.dcm has \(0.8, 0.5\) mm"),
         ("ImageOrientationPatient", [1, 0, 0, 0, 0, -1], "orientation: slice 2 is turned by 90"),
         ("RescaleSlope", None, "rescale: .*001.dcm"),
@@ -155,7 +156,7 @@ def test_a_missing_rescale_is_accepted_by_a_setting(tmp_path):
     files = write_series(
         tmp_path, STORED[:3], positions(3), RescaleSlope=None, RescaleIntercept=None
     )
-    series = read_series(files, RULES, accept_missing_rescale=True)
+    series = read_series(files, RULES, HuRules(accept_missing_rescale=True))
     np.testing.assert_array_equal(series.array, STORED[:3])
 
 
@@ -182,7 +183,7 @@ def test_what_a_series_says_of_itself_is_kept(tmp_path):
         LossyImageCompression="01",
         RescaleType="US",
     )
-    series = read_series(files, RULES)
+    series = read_series(files, RULES, HuRules(accept_rescale_type=True))
     assert (series.manufacturer, series.lossy, series.rescale_type) == ("ACME", 3, "US")
 
 
@@ -194,5 +195,7 @@ def test_units_and_padding_are_counted_file_by_file(tmp_path):
         ds = pydicom.dcmread(path)
         ds.RescaleType = unit
         ds.save_as(path)
-    series = read_series(files, RULES)
+    with pytest.raises(ScanError, match=r"rescale-type: .*001.dcm has values in 'US'"):
+        read_series(files, RULES)
+    series = read_series(files, RULES, HuRules(accept_rescale_type=True))
     assert (series.rescale_type, series.mended, series.lossy) == ("OD,US", 2, 0)

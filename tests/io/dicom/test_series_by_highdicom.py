@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from lungseg.core.errors import ScanError
 from lungseg.io.dicom.header import FRAME_GROUPS, read_header
-from lungseg.io.dicom.planes import planes_of
+from lungseg.io.dicom.planes import HuRules, planes_of
 from lungseg.io.dicom.series import read_series
 from lungseg.io.sources.index import find_scans
 from lungseg.ops.grid.slices import SliceRules, axes_of, same_places, stack_geometry_of
@@ -147,7 +147,7 @@ def test_real_series_are_even_or_not_for_both(data, tmp_path):
             atol=0.05,
             **OURS,
         )
-        planes = [planes_of(header)[0] for header in headers]
+        planes = [planes_of(header, HuRules(accept_rescale_type=True))[0] for header in headers]
         axes = axes_of([plane.axes_xyz for plane in planes], RULES)
         coordinates = axes.along([plane.position_xyz_mm for plane in planes])
         groups = same_places(coordinates, RULES)

@@ -1,0 +1,97 @@
+"""Pseudonyms of patients: a keyed hash, the same for one patient wherever the key is the same.
+
+HMAC-SHA256 under a random key: who has no key cannot try out all PatientIDs there are. The key is
+the only secret, and the only way back: the patients are hashed again and compared.
+"""
+
+import contextlib
+import hashlib
+import hmac
+import os
+import re
+import secrets
+from pathlib import Path
+
+from lungseg.core.errors import ConfigError
+
+KEY_FILE = "pseudonyms.key"
+_KEY_BYTES = 32
+_FORM = re.compile(r"anon-([0-9a-f]{6})-[0-9a-f]{20}")
+
+
+def pseudonym(patient: str, key: bytes) -> str:
+    """What stands for `patient`: a mark of the key, then one of the patient.
+
+    Examples
+    --------
+    >>> pseudonym("LIDC-IDRI-0001", bytes(32))
+    'anon-66687a-e29e1fc07fc4a5c5b4f0'
+    >>> pseudonym("LIDC-IDRI-0001", bytes(32)) == pseudonym("LIDC-IDRI-0002", bytes(32))
+    False
+    """
+    if is_pseudonym(patient):
+        return patient
+    digest = hmac.new(key, patient.encode(errors="surrogateescape"), hashlib.sha256).hexdigest()
+    return f"anon-{mark_of(key)}-{digest[:20]}"
+
+
+def is_pseudonym(patient: str) -> bool:
+    """True if it has the form of a pseudonym, whatever the key."""
+    return _FORM.fullmatch(patient) is not None
+
+
+def mark_of(key: bytes) -> str:
+    """What shows that two pseudonyms are of one key, and does not give it away."""
+    return hashlib.sha256(key).hexdigest()[:6]
+
+
+def key_in(work: Path) -> bytes | None:
+    """The key that a work folder keeps; None if it has none.
+
+    Raises
+    ------
+    ConfigError
+        If the file is no key.
+    """
+    path = work / KEY_FILE
+    try:
+        text = path.read_text(encoding="ascii").strip()
+        key = bytes.fromhex(text)
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError) as error:
+        raise ConfigError(_damaged(path)) from error
+    if len(key) != _KEY_BYTES:
+        raise ConfigError(_damaged(path))
+    return key
+
+
+def make_key(work: Path) -> bytes:
+    """The key of a work folder, made and kept, for its owner's eyes alone, if it has none."""
+    kept = key_in(work)
+    if kept is not None:
+        return kept
+    work.mkdir(parents=True, exist_ok=True)
+    text = secrets.token_bytes(_KEY_BYTES).hex() + "\n"
+    # Written aside and linked: two runs at once end with one key, and it is whole.
+    aside = work / f".{KEY_FILE}.{secrets.token_hex(4)}.tmp"
+    with os.fdopen(os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    try:
+        with contextlib.suppress(FileExistsError):
+            (work / KEY_FILE).hardlink_to(aside)
+    finally:
+        aside.unlink()
+    made = key_in(work)
+    if made is None:
+        raise ConfigError(_damaged(work / KEY_FILE))
+    return made
+
+
+def _damaged(path: Path) -> str:
+    return (
+        f"{path} is not readable as a key of {_KEY_BYTES} bytes in hexadecimal digits; put the "
+        "right one back: with another key every patient gets another pseudonym"
+    )
