@@ -96,11 +96,25 @@ def _engine_options(command: Command) -> Command:
             default=0,
             help="Processes; 1 runs inline.  [default: one a core]",
         ),
-        click.option("--scheduler", default="", help="Address of a running Dask scheduler."),
+        click.option(
+            "--scheduler",
+            default="",
+            metavar="tcp|tls://HOST:PORT",
+            help="A running Dask scheduler, whose workers share scans and work folder.",
+        ),
+        *_tls_options(),
         click.option(
             "--memory-limit",
             default="auto",
-            help="Memory of one process, e.g. 4GB; it is restarted above it.",
+            metavar="SIZE",
+            help="Memory of one process, e.g. 4GB; it is ended above it.  [default: auto]",
+        ),
+        click.option(
+            "--time-limit",
+            type=click.FloatRange(min=0, max=1e7),
+            default=0,
+            metavar="SECONDS",
+            help="A scan that takes longer is ended, as its failure.  [default: none]",
         ),
         click.option("--force", multiple=True, metavar="STAGE", help="Run this stage again."),
         click.option("--retry", is_flag=True, help="Try again what failed or was skipped before."),
@@ -108,6 +122,17 @@ def _engine_options(command: Command) -> Command:
         click.option("--quiet", is_flag=True, help="No progress on stderr."),
     ]
     return with_options(command, options)
+
+
+def _tls_options() -> list[Command]:
+    """Certificates of a cluster; without them, those of Dask's own configuration count."""
+    files = {
+        "--tls-ca-file": "PEM file of the authority that signed the cluster's certificates.",
+        "--tls-cert": "PEM file of our certificate, for --scheduler tls://...",
+        "--tls-key": "PEM file of its key.  [default: in --tls-cert]",
+    }
+    kind = click.Path(exists=True, dir_okay=False, path_type=Path)
+    return [click.option(name, type=kind, help=text) for name, text in files.items()]
 
 
 def with_options(command: Command, options: list[Command]) -> Command:

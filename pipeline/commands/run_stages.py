@@ -12,6 +12,7 @@ from typing import Any
 import click
 
 from lungseg.commands.results import look_in, update_results, write_pictures
+from lungseg.core.engine.running_cluster import Cluster
 from lungseg.core.errors import ConfigError
 from lungseg.core.executor import EngineOptions
 from lungseg.core.fingerprint import digest_of
@@ -52,7 +53,11 @@ def command_options(options: Mapping[str, Any]) -> CommandOptions:
 def how_to_run(options: Mapping[str, Any]) -> HowToRun:
     """Engine and output, from click's options."""
     jobs = options["jobs"] or os.cpu_count() or 1
-    engine = EngineOptions(jobs, options["scheduler"], options["memory_limit"])
+    files = [options[name] for name in ("tls_ca_file", "tls_cert", "tls_key")]
+    if any(files) and not options["scheduler"]:
+        raise ConfigError("--tls-ca-file, --tls-cert and --tls-key are for --scheduler")
+    cluster = Cluster(options["scheduler"], *files) if options["scheduler"] else None
+    engine = EngineOptions(jobs, options["memory_limit"], options["time_limit"], cluster)
     return HowToRun(engine, options["quiet"], options["as_json"], options["dry_run"])
 
 

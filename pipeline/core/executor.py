@@ -5,13 +5,17 @@ the scheduler keeps one task on a worker at a time, tries the task once more, th
 alone.
 """
 
+import contextlib
+import functools
 import logging
+import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
+from lungseg.core.engine.bounds import Bounds, WorkerKilledError, end_process, run_bounded
+from lungseg.core.engine.running_cluster import Cluster, running_client
 from lungseg.core.errors import ConfigError
-from lungseg.core.interrupt import held_back
 
 Task = TypeVar("Task")
 Done = TypeVar("Done")
@@ -30,19 +34,73 @@ _KILLED = (
     "the worker was killed while it did this scan, twice: out of memory, or a crash inside a "
     "library. The other scans went on. Try fewer --jobs, or this scan alone with --scan"
 )
+_GONE = (
+    "the Dask scheduler at {address} went away while scans were done; what is done is kept: start "
+    "it again, and the same command goes on"
+)
+_LOST_SECONDS = 10
+_LEAST_BYTES = 200_000_000
+_DASK = {
+    "distributed.scheduler.allowed-failures": 1,
+    "distributed.scheduler.worker-saturation": 1.0,
+    "distributed.nanny.pre-spawn-environ": _ONE_THREAD,
+    "distributed.scheduler.http.routes": [],
+    "distributed.worker.http.routes": [],
+    # A worker that waits for memory to be given back may wait for ever.
+    "distributed.worker.memory.target": False,
+    "distributed.worker.memory.spill": False,
+    "distributed.worker.memory.pause": False,
+    "logging": {"distributed": "critical"},
+}
 
 
 @dataclass(frozen=True)
 class EngineOptions:
-    """How to run: `jobs` processes here (1: inline), or the cluster at `scheduler`."""
+    """How to run.
+
+    Attributes
+    ----------
+    jobs
+        Processes of this machine; 1: inline.
+    memory_limit
+        Of one process: a size such as ``4GB``, or ``auto``.
+    time_limit
+        Seconds that a scan's stages may take together; 0: any.
+    cluster
+        A running cluster to use instead; None: this machine.
+    """
 
     jobs: int = 1
-    scheduler: str = ""
     memory_limit: str = "auto"
+    time_limit: float = 0.0
+    cluster: Cluster | None = field(default=None)
 
+    @property
+    def memory(self) -> int | None:
+        """Bytes of one process that were asked for; None if it is left to us.
 
-class WorkerKilledError(Exception):
-    """The process that ran a task was killed, and so was the one that tried it again."""
+        Raises
+        ------
+        ConfigError
+            If the limit is no size.
+        """
+        limit = self.memory_limit
+        if limit == "auto":
+            return None
+        from dask.utils import parse_bytes
+
+        try:
+            size = int(parse_bytes(limit))
+        except (ValueError, OverflowError) as error:
+            raise ConfigError(
+                f"--memory-limit {limit}: expected a size such as 4GB or 800MiB, or auto"
+            ) from error
+        if size < _LEAST_BYTES:
+            raise ConfigError(
+                f"--memory-limit {limit}: no scan fits into less than 200MB; expected a size such "
+                "as 4GB, or auto"
+            )
+        return size
 
 
 def run_tasks(
@@ -53,88 +111,92 @@ def run_tasks(
     Raises
     ------
     ConfigError
-        If no cluster answers at `options.scheduler`.
+        If the cluster of `options` does not answer or is not fit, or a limit is none.
     """
-    if not options.scheduler and (options.jobs == 1 or len(tasks) == 1):
-        for task in tasks:
-            yield task, function(task)
-    elif tasks:
-        yield from _run_distributed(function, tasks, options)
+    memory = options.memory
+    bounds = Bounds(options.time_limit or None, memory)
+    if not tasks:
+        return
+    if options.cluster is None and (options.jobs == 1 or len(tasks) == 1):
+        try:
+            for task in tasks:
+                yield task, run_bounded(function, bounds, task)
+        finally:
+            end_process()
+        return
+    # In a worker Dask sees to the memory of the worker itself, and we to that of its process.
+    bounded = functools.partial(run_bounded, function, bounds) if options.time_limit else function
+    yield from _run_distributed(bounded, tasks, options)
 
 
 def _run_distributed(
-    function: Callable[[Task], Done], tasks: Sequence[Task], options: EngineOptions
-) -> Iterator[tuple[Task, Done | WorkerKilledError]]:
+    function: Callable[[Task], Any], tasks: Sequence[Task], options: EngineOptions
+) -> Iterator[tuple[Task, Any]]:
     import dask
-    from distributed import Client, LocalCluster
+    import distributed  # noqa: F401 - it adds its defaults to Dask's settings, and is to stay there
 
-    memory = _bytes(options.memory_limit)
-    settings = {
-        "distributed.scheduler.allowed-failures": 1,
-        "distributed.scheduler.worker-saturation": 1.0,
-        "distributed.nanny.pre-spawn-environ": _ONE_THREAD,
-        "distributed.scheduler.http.routes": [],
-        "distributed.worker.http.routes": [],
-        "logging": {"distributed": "critical"},
-    }
     # Its life story is of no use to who waits for scans; what it does is in our own results.
     for name in ("distributed", "tornado", "tornado.application", "asyncio"):
         logging.getLogger(name).setLevel(logging.CRITICAL)
-    with dask.config.set(settings):
-        if options.scheduler:
-            try:
-                client = Client(options.scheduler, timeout="15s", set_as_default=False)
-            except (OSError, TimeoutError, ValueError) as error:
-                raise ConfigError(
-                    f"no Dask scheduler answers at {options.scheduler} ({error}); start one with "
-                    "`dask scheduler`, or leave --scheduler out to use this machine"
-                ) from error
-            with client:
-                yield from _gather(client, function, tasks)
+    with dask.config.set(_DASK):
+        if options.cluster is None:
+            from lungseg.core.engine.local_cluster import local_client
+
+            workers = min(options.jobs, len(tasks))
+            with local_client(workers, options.memory or "auto") as client:
+                yield from _gather(client, function, dict(enumerate(tasks)))
             return
-        with held_back():
-            cluster = LocalCluster(
-                n_workers=min(options.jobs, len(tasks)),
-                threads_per_worker=1,
-                processes=True,
-                # Any free port: None would mean 8787, and a warning where that is taken.
-                dashboard_address="127.0.0.1:0",
-                memory_limit=memory,
-                silence_logs=logging.CRITICAL,
-            )
-        with cluster, Client(cluster, set_as_default=False) as client:
-            yield from _gather(client, function, tasks)
+        left = dict(enumerate(tasks))
+        with running_client(options.cluster) as client:
+            yield from _gather(client, function, left)
+        yield from _after_a_restart(options.cluster, function, left)
 
 
-def _bytes(limit: str) -> str | int:
-    from dask.utils import parse_bytes
-
-    try:
-        return limit if limit == "auto" else int(parse_bytes(limit))
-    except ValueError as error:
-        raise ConfigError(
-            f"--memory-limit {limit}: expected a size such as 4GB or 800MiB, or auto"
-        ) from error
+def _after_a_restart(
+    cluster: Cluster, function: Callable[[Task], Any], left: dict[int, Task]
+) -> Iterator[tuple[Task, Any]]:
+    """What is left when the scheduler went away: on a new one at its place, or given up."""
+    end = time.monotonic() + _LOST_SECONDS
+    while left and time.monotonic() < end:
+        with contextlib.suppress(ConfigError):
+            with running_client(cluster) as client:
+                yield from _gather(client, function, left)
+            end = time.monotonic() + _LOST_SECONDS
+    for task in left.values():
+        yield task, WorkerKilledError(_GONE.format(address=cluster.address))
 
 
 def _gather(
-    client: Any, function: Callable[[Task], Done], tasks: Sequence[Task]
-) -> Iterator[tuple[Task, Done | WorkerKilledError]]:
-    from distributed import KilledWorker, as_completed
+    client: Any, function: Callable[[Task], Any], left: dict[int, Task]
+) -> Iterator[tuple[Task, Any]]:
+    """Each task of `left` with its result; each is taken from `left` once it is done.
 
-    waiting = {client.submit(function, task, pure=False): task for task in tasks}
+    What is left in the end was lost together with the scheduler.
+    """
+    from distributed import as_completed
+
+    waiting = {client.submit(function, task, pure=False): key for key, task in left.items()}
     while waiting:
-        lost = {}
+        lost = []
         for future in as_completed(list(waiting), loop=client.loop):
-            task = waiting.pop(future)
-            if future.status == "finished":
-                yield task, future.result()
-            elif future.status == "error":
-                error = future.exception()
-                if not isinstance(error, KilledWorker):
-                    raise error
-                yield task, WorkerKilledError(_KILLED)
+            key = waiting.pop(future)
+            if future.status in {"finished", "error"}:
+                task = left.pop(key)
+                yield task, _outcome(future)
             else:
-                # Its result was lost with another worker; the cache makes asking again free.
-                lost[client.submit(function, task, pure=False)] = task
-        waiting = lost
+                lost.append(key)
+        if client.status != "running":
+            return
+        # Their results were lost with another worker; the cache makes asking again free.
+        waiting = {client.submit(function, left[key], pure=False): key for key in lost}
+
+
+def _outcome(future: Any) -> Any:
+    from distributed import KilledWorker
+
+    if future.status == "finished":
+        return future.result()
+    error = future.exception()
+    if isinstance(error, KilledWorker):
+        return WorkerKilledError(_KILLED)
+    return WorkerKilledError(f"{type(error).__name__}: {error}")

@@ -10,9 +10,11 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from lungseg.core import plan, record, worker
-from lungseg.core.executor import EngineOptions, WorkerKilledError, run_tasks
+from lungseg.core.engine.bounds import WorkerKilledError
+from lungseg.core.executor import EngineOptions, run_tasks
 from lungseg.core.fingerprint import effective_params
 from lungseg.core.interrupt import StoppedError, exit_status, stoppable
+from lungseg.core.limits import memory_limit
 from lungseg.core.plan import Action, Planner, Request
 from lungseg.core.stage import DatasetInputs, DatasetStage, ScanStage, Stage
 from lungseg.core.store import Store
@@ -73,7 +75,7 @@ class Run:
         self.store.sweep()
         stage = ""
         try:
-            with stoppable():
+            with stoppable(), memory_limit(self.options.memory):
                 for group in stage_groups(self.planner.stages):
                     if isinstance(group[0], DatasetStage):
                         stage = group[0].name

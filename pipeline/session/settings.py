@@ -5,7 +5,7 @@ that runs stages is told is kept in the work folder and holds for every later on
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -98,6 +98,20 @@ def differences(flow: Sequence[Stage], settled: Settled) -> Iterator[Difference]
             origin = settled.origins.get((stage.name, spec.name), "")
             if value != default and origin:
                 yield Difference(f"{stage.name}.{spec.name}", value, default, origin)
+
+
+def absolute_paths(settings: Mapping[str, Params]) -> tuple[dict[str, Params], list[Path]]:
+    """The settings with every path made absolute, and those paths."""
+    changed: dict[str, Params] = {}
+    paths: list[Path] = []
+    for stage, params in settings.items():
+        names = [spec.name for spec in fields(params) if spec.metadata["path"]]
+        found = {
+            name: Path(getattr(params, name)).resolve() for name in names if getattr(params, name)
+        }
+        paths += found.values()
+        changed[stage] = replace(params, **{name: str(path) for name, path in found.items()})
+    return changed, paths
 
 
 def _preset(name: str, work: Path, *, kept: bool) -> list[Override]:

@@ -18,7 +18,14 @@ from lungseg.io.sources.index import LeftOut, Source
 from lungseg.model.nets import NET, CurrentNet, choose_net, current_net, named_net
 from lungseg.session import scans as of_folder
 from lungseg.session.kept import write_kept
-from lungseg.session.settings import CommandOptions, Difference, Settled, differences, settle
+from lungseg.session.settings import (
+    CommandOptions,
+    Difference,
+    Settled,
+    absolute_paths,
+    differences,
+    settle,
+)
 
 NO_SCANS = "no scans here yet: name a folder of chest CT with `lungseg-cli preprocess --src FOLDER`"
 NO_NET = (
@@ -209,8 +216,20 @@ class Session:
         paths = {
             scan: of_folder.source_path(self.work, scan, guest=self.guest) for scan in self.sources
         }
+        store, request = self.store, self.request(targets)
+        if engine.cluster:
+            # Workers elsewhere have another working directory.
+            store = Store(self.work.resolve())
+            paths = {scan: path.resolve() for scan, path in paths.items()}
+            settings, told = absolute_paths(request.settings)
+            request = replace(request, settings=settings)
+            files = (Path(source.files[0]) for source in self.sources.values())
+            cluster = replace(
+                engine.cluster, work=store.work, must_see=(*told, *paths.values(), *files)
+            )
+            engine = replace(engine, cluster=cluster)
         with self._in_use():
-            summary = Run(self.store, self.request(targets), paths, engine).execute(watch)
+            summary = Run(store, request, paths, engine).execute(watch)
         trained = summary.results.get(("train", ""))
         if "train" in targets and trained and trained.state in {"ran", "reused"}:
             file = self.store.folder("train", trained.fingerprint) / NET

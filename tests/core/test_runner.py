@@ -11,8 +11,9 @@ from pathlib import Path
 import pytest
 
 from lungseg.core import runner
+from lungseg.core.engine.bounds import WorkerKilledError
 from lungseg.core.errors import ConfigError
-from lungseg.core.executor import EngineOptions, WorkerKilledError, run_tasks
+from lungseg.core.executor import EngineOptions, run_tasks
 from lungseg.core.plan import Planner
 from lungseg.core.runner import Run, _killed
 from lungseg.core.stage import DatasetInputs
@@ -360,12 +361,6 @@ def test_no_engine_starts_when_everything_is_in_the_cache(tmp_path, monkeypatch)
     run(tmp_path, {"a": "one", "b": "two"}, targets=("upper",))
     monkeypatch.setattr("lungseg.core.executor._run_distributed", lambda *_: pytest.fail("started"))
     run(tmp_path, {"a": "one", "b": "two"}, options=TWO_WORKERS, targets=("upper",))
-
-
-def test_a_scheduler_that_does_not_answer_is_a_usage_error():
-    options = EngineOptions(scheduler="nonsense")
-    with pytest.raises(ConfigError, match="no Dask scheduler answers at nonsense"):
-        list(run_tasks(len, ["x"], options))
 
 
 def test_a_full_disk_is_said_and_not_remembered(tmp_path, monkeypatch):
