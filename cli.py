@@ -235,7 +235,7 @@ def peek(scan: str | None, out: Path | None, every: int | None, **options: Any) 
 
     session = _session(options)
     session.check_scans()
-    folder = session.folders()[""].get("build-tables")
+    folder = session.dataset_folder("build-tables")
     if folder is None:
         raise DataError(
             "there is no table with these settings; `lungseg-cli build-tables` makes it"

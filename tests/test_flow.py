@@ -213,7 +213,7 @@ def test_verify_names_the_one_damaged_file(work, tmp_path):
     data[len(data) // 2] ^= 255
     victim.write_bytes(data)
     told = json.loads(lungseg("verify", "--work", copy, "--json", status=1))
-    assert told["faults"] == [f"{victim}: its SHA-256 is not what its record says"]
+    assert told["faults"] == [f"{victim}: its digest is not what its record says"]
     victim.unlink()
     assert f"{victim}: missing" in lungseg("verify", "--work", copy, status=1)
 

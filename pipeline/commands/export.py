@@ -250,7 +250,7 @@ def _folder(
 ) -> Path:
     action = actions[stage, scan]
     if action.do == REUSE:
-        return session.store.folder(stage, action.fingerprint, scan)
+        return session.store.trusted_folder(stage, action.fingerprint, scan)
     if action.do in {SKIPPED, FAILED}:
         raise DataError(
             f"{scan} has no {what}, it was {action.do}: {action.why}; then "

@@ -23,6 +23,7 @@ from lungseg.core.fingerprint import digest_of
 from lungseg.core.json_file import write_json, write_text
 from lungseg.core.plan import REUSE, Action
 from lungseg.io.annotations.lidc_database import RATINGS
+from lungseg.io.annotations.nodule_list import NAME as NODULES
 from lungseg.io.annotations.nodule_list import UNANNOTATED, read_nodules
 from lungseg.io.results import candidate_list
 from lungseg.io.results.plain_names import plain_names
@@ -65,6 +66,16 @@ class _State:
 
     def folder(self, stage: str, scan: str = "") -> Path:
         return self.session.store.folder(stage, self.actions[stage, scan].fingerprint, scan)
+
+    def read(self, stage: str, scan: str = "") -> Path:
+        """Folder of an output whose files are to be read."""
+        fingerprint = self.actions[stage, scan].fingerprint
+        return self.session.store.trusted_folder(stage, fingerprint, scan)
+
+    def file(self, name: str, stage: str, scan: str = "") -> Path:
+        """File of an output, to be read."""
+        fingerprint = self.actions[stage, scan].fingerprint
+        return self.session.store.trusted_file(name, stage, fingerprint, scan)
 
     def scans_with(self, *stages: str) -> list[str]:
         scans = self.session.all_sources
@@ -116,7 +127,7 @@ def _write_pictures(state: _State, session: Session) -> Iterator[Path]:
         now = _pictured(state, scan)
         path = folder / PICTURES / name
         if made.get(f"{PICTURES}/{name}") != {"scan": scan, "stages": now} or not path.is_file():
-            write_picture_of_scan({stage: state.folder(stage, scan) for stage in now}, path)
+            write_picture_of_scan({stage: state.read(stage, scan) for stage in now}, path)
             made[f"{PICTURES}/{name}"] = {"scan": scan, "stages": now}
             write_json(made, folder / MADE_OF)
         yield path
@@ -243,7 +254,7 @@ def _write_list(columns: Sequence[str], rows: Rows, path: Path) -> None:
 def _patients(state: _State) -> Rows:
     part_of: dict[str, str] = {}
     if state.done("split-patients"):
-        split = json.loads((state.folder("split-patients") / "split.json").read_text("utf-8"))
+        split = json.loads(state.file("split.json", "split-patients").read_text("utf-8"))
         part_of = {patient: part for part, those in split["parts"].items() for patient in those}
     scans_of: dict[str, list[str]] = {}
     for scan, source in state.session.all_sources.items():
@@ -260,7 +271,7 @@ def _nodules(state: _State, scans: Sequence[str]) -> Rows:
         if not state.facts("annotate-nodules", scan).get("nodules"):
             continue
         _, grid = volume_file.read_geometry(state.folder("ingest", scan) / "ct.h5")
-        for n in read_nodules(state.folder("annotate-nodules", scan)).nodules:
+        for n in read_nodules(state.file(NODULES, "annotate-nodules", scan)).nodules:
             voxel = [round(float(k)) for k in grid.to_index(n.centroid_xyz_mm)]
             medians = [f"{n.ratings_median[r]:g}" if r in n.ratings_median else "" for r in RATINGS]
             yield (
@@ -275,7 +286,7 @@ def _candidates(state: _State, scans: Sequence[str]) -> Rows:
         truth = state.facts("annotate-nodules", scan).get("truth")
         annotated = "" if truth is None else str(truth != UNANNOTATED).lower()
         known = state.patient(scan), state.facts("predict", scan).get("part", ""), annotated
-        path = state.folder("find-nodules", scan) / candidate_list.NAME
+        path = state.file(candidate_list.NAME, "find-nodules", scan)
         with path.open(newline="", encoding="utf-8") as file:
             for row in csv.DictReader(file):
                 yield (*(row[column] for column in candidate_list.COLUMNS), *known)

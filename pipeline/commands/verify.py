@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lungseg.core import record as records
+from lungseg.core.disk import trust
+from lungseg.core.disk.digests import has_digest
 from lungseg.core.errors import ConfigError, LungsegError
-from lungseg.core.fingerprint import digest_of_file
 from lungseg.core.record import Record, read_record
 from lungseg.io.tables import reader
 from lungseg.io.volumes import volume_file
@@ -15,6 +16,9 @@ from lungseg.session.scans import remembered_roots
 from lungseg.session.work_folder import NO_SCANS
 
 _VOLUMES = {"ingest", "resample", "segment-lungs", "annotate-nodules", "predict", "find-nodules"}
+
+
+_ADVICE = "what is damaged is made again by the next run that needs it, e.g. the same command again"
 
 
 @dataclass(frozen=True)
@@ -28,6 +32,8 @@ class Checked:
     def as_text(self) -> str:
         """As lines of text."""
         lines = [f"fault    {fault}" for fault in self.faults]
+        if self.faults:
+            lines.append(_ADVICE)
         lines.append(f"{self.outputs} outputs, {self.files} files, {len(self.faults)} faults")
         return "\n".join(lines)
 
@@ -39,9 +45,9 @@ class Checked:
 def verify(work: Path) -> Checked:
     """Check every complete output under a work folder.
 
-    Faults are: a file that is missing, or differs in size or SHA-256 from its record; an array
+    Faults are: a file that is missing, or differs in size or digest from its record; an array
     that cannot be read; an output whose folder is not named after its fingerprint; and a table
-    whose rows are inconsistent.
+    whose rows are inconsistent. What has one is not trusted any more: the next run makes it again.
 
     Raises
     ------
@@ -59,7 +65,10 @@ def verify(work: Path) -> Checked:
             continue
         files += len(record.files)
         damaged = list(_damaged_files(folder, record))
-        faults += damaged or _unreadable(folder, record)
+        found = damaged or _unreadable(folder, record)
+        if found:
+            trust.distrust(folder)
+        faults += found
     if not outputs and not remembered_roots(work):
         raise ConfigError(NO_SCANS)
     return Checked(outputs, files, tuple(faults))
@@ -81,8 +90,8 @@ def _damaged_files(folder: Path, record: Record) -> Iterator[str]:
             yield f"{path}: missing"
         elif path.stat().st_size != size:
             yield f"{path}: {path.stat().st_size} bytes, expected {size}"
-        elif digest_of_file(path) != digest:
-            yield f"{path}: its SHA-256 is not what its record says"
+        elif not has_digest(path, digest):
+            yield f"{path}: its digest is not what its record says"
     strays = {str(p.relative_to(folder)) for p in folder.rglob("*") if p.is_file()}
     for name in sorted(strays - set(record.files) - {records.NAME}):
         yield f"{folder / name}: not in the record"

@@ -41,11 +41,18 @@ class ScanError(LungsegError):
     """One scan cannot be done, and never will be with these settings; the others go on."""
 
 
-class DamagedOutputError(ScanError):
+class NotProvenError(LungsegError):
+    """One scan could not be done this time, and its files do not prove that it never can be.
+
+    A disk, a network, memory or another program may be at fault: the next run tries it again.
+    """
+
+
+class DamagedOutputError(NotProvenError):
     """An output in the store was damaged after it was written, and must be made again."""
 
 
-class LimitError(LungsegError):
+class LimitError(NotProvenError):
     """It needs more memory or time than there is, or than was allowed; it is tried again."""
 
 
@@ -55,3 +62,31 @@ class ScanSkipped(LungsegError):  # noqa: N818 - a state of the scan, not a faul
 
 class DataError(LungsegError):
     """A stage over the whole data set cannot be done with what there is."""
+
+
+def is_proven(error: BaseException) -> bool:
+    """True if the bytes of the input prove the fault, so that it will be the same next time.
+
+    False where the machine had a part in it: where memory, or a call of the system, failed
+    anywhere on the way. Libraries raise an OSError without a number on bytes that they cannot read;
+    the system's own has one.
+
+    Examples
+    --------
+    >>> is_proven(ScanError("two slices lie at one place"))
+    True
+    >>> is_proven(MemoryError())
+    False
+    """
+    seen: list[BaseException] = []
+    found: BaseException | None = error
+    while found is not None and found not in seen:
+        seen.append(found)
+        found = found.__cause__ or found.__context__
+    return isinstance(error, ScanError | ScanSkipped) and not any(map(_of_the_machine, seen))
+
+
+def _of_the_machine(error: BaseException) -> bool:
+    if isinstance(error, OSError):
+        return error.errno is not None
+    return isinstance(error, MemoryError | NotProvenError)

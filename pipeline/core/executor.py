@@ -120,7 +120,11 @@ def run_tasks(
     if options.cluster is None and (options.jobs == 1 or len(tasks) == 1):
         try:
             for task in tasks:
-                yield task, run_bounded(function, bounds, task)
+                try:
+                    done = run_bounded(function, bounds, task)
+                except Exception as error:  # it costs its own task only, as in a worker
+                    done = WorkerKilledError(f"{type(error).__name__}: {error}")
+                yield task, done
         finally:
             end_process()
         return

@@ -1,10 +1,10 @@
 """JSON files: written whole or not at all, in one form everywhere."""
 
 import json
-import os
-import uuid
 from pathlib import Path
 from typing import Any
+
+from lungseg.core.disk.whole_file import write_bytes
 
 
 def json_text(value: Any) -> str:
@@ -36,14 +36,11 @@ def write_json(value: Any, path: Path) -> None:
 
 
 def write_text(text: str, path: Path) -> None:
-    """Write `text` to the file `path` as UTF-8; a reader sees the old file or the new one."""
-    partial = path.with_name(f".{path.name[:200]}-{uuid.uuid4().hex[:8]}.tmp")
-    try:
-        with partial.open("w", encoding="utf-8") as file:
-            file.write(text)
-            file.flush()
-            # The rename must not reach the disk before the text does.
-            os.fsync(file.fileno())
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
+    """Write `text` to the file `path` as UTF-8; a reader sees the old file or the new one.
+
+    Raises
+    ------
+    OSError
+        As `lungseg.core.disk.whole_file.write_bytes`.
+    """
+    write_bytes(text.encode(), path)

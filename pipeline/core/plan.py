@@ -3,14 +3,15 @@
 `decide` is pure but for looking records up; `status`, `--dry-run` and the runner all act on it.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from lungseg.core import record as records
+from lungseg.core.disk.trust import Found, fault_in
 from lungseg.core.errors import ConfigError
 from lungseg.core.fingerprint import effective_params, fingerprint
 from lungseg.core.record import Record
-from lungseg.core.stage import DatasetStage, Params, ScanStage, Stage
+from lungseg.core.stage import DatasetStage, Params, Reads, ScanStage, Stage
 from lungseg.core.store import Store
 
 REUSE = "reuse"
@@ -47,6 +48,8 @@ class Action:
         Fingerprint of each input.
     record
         The complete, failed or skipped record, if there is one.
+    damaged
+        What is wrong with an output that lies there and cannot be used; it is made again.
     """
 
     stage: str
@@ -56,13 +59,15 @@ class Action:
     fingerprint: str
     inputs: Mapping[str, str]
     record: Record | None = None
+    damaged: str = ""
 
 
 @dataclass(frozen=True)
 class Request:
     """What is asked of a flow: which stages, on which scans, with which settings.
 
-    `impossible` names stages that cannot run in this work folder, each with the reason.
+    `impossible` names stages that cannot run in this work folder, each with the reason. Outputs of
+    the stages in `read_out` will be read by who asks: they are reused only if every byte is right.
     """
 
     flow: Sequence[Stage]
@@ -72,6 +77,7 @@ class Request:
     force: frozenset[str] = frozenset()
     retry: bool = False
     impossible: Mapping[str, str] = field(default_factory=dict)
+    read_out: frozenset[str] = frozenset()
 
 
 def stages_for(flow: Sequence[Stage], targets: Iterable[str]) -> list[Stage]:
@@ -104,12 +110,14 @@ class Planner:
             self.decide_stage(stage)
         return list(self.actions.values())
 
-    def decide_stage(self, stage: Stage) -> list[Action]:
-        """Decide for one stage; those it needs must be decided, or done, before."""
+    def decide_stage(self, stage: Stage, scans: Container[str] | None = None) -> list[Action]:
+        """Decide for one stage, on all scans or those named; what it needs is decided before."""
         if isinstance(stage, DatasetStage):
             actions = [self._dataset_action(stage)]
         else:
-            actions = [self._scan_action(stage, ref) for ref in self.request.scans]
+            refs = self.request.scans
+            chosen = refs if scans is None else [ref for ref in refs if ref.scan in scans]
+            actions = [self._scan_action(stage, ref) for ref in chosen]
         for action in actions:
             self.actions[action.stage, action.scan] = action
         return actions
@@ -143,8 +151,10 @@ class Planner:
             why = self.request.impossible[stage.name]
             return Action(stage.name, "", BLOCKED, why, name, inputs)
         if stage.reads and rerun is None and all(self.usable(need) for need in stage.needs):
-            folders = {need: self.store.folder(need, inputs[need]) for need in stage.needs}
-            inputs = {"what it reads": stage.reads(params, folders)}
+            part = self._part_read(stage, stage.reads, inputs)
+            if part is None:
+                return self._dataset_action(stage)
+            inputs = {"what it reads": part}
         name = fingerprint(stage, params, inputs)
         for need in stage.needs:
             action = self.actions.get((need, ""))
@@ -152,6 +162,23 @@ class Planner:
                 why = f"{need} {action.do}" if action.do != BLOCKED else action.why
                 return Action(stage.name, "", BLOCKED, why, name, inputs)
         return self._look_up(stage, "", name, inputs, rerun)
+
+    def _part_read(
+        self, stage: DatasetStage, reads: Reads, inputs: Mapping[str, str]
+    ) -> str | None:
+        """Identity of the part that a stage reads; None if an input must be made again first."""
+        folders = {need: self.store.folder(need, inputs[need]) for need in stage.needs}
+        try:
+            return reads(self.request.settings[stage.name], folders)
+        except Exception:
+            # A damaged file may make its reader fail in any way: then its digest tells.
+            faulty = [n for n, folder in folders.items() if fault_in(folder, n, inputs[n])]
+            if not faulty:
+                raise
+        for need in self.stages:
+            if need.name in faulty:
+                self.decide_stage(need)
+        return None
 
     def _dataset_inputs(self, stage: DatasetStage) -> tuple[dict[str, str], str | None]:
         inputs = {}
@@ -184,9 +211,13 @@ class Planner:
         self, stage: Stage, scan: str, name: str, inputs: Mapping[str, str], rerun: str | None
     ) -> Action:
         params = self.request.settings[stage.name]
-        found = self.store.find(stage.name, name, scan)
+        looked = self._look(stage.name, name, scan)
+        found = looked.record
         if stage.name in self.request.force:
             return Action(stage.name, scan, RUN, "forced", name, inputs)
+        if looked.fault:
+            why = f"damaged: {looked.fault}"
+            return Action(stage.name, scan, RUN, why, name, inputs, damaged=looked.fault)
         if found is None:
             earlier = self.store.all(stage.name, scan)
             changed = why_stale(earlier[-1], stage, params, inputs) if earlier else ""
@@ -198,6 +229,11 @@ class Planner:
         if self.request.retry:
             return Action(stage.name, scan, RUN, f"{found.state} before", name, inputs)
         return Action(stage.name, scan, found.state, found.error, name, inputs, found)
+
+    def _look(self, stage: str, name: str, scan: str) -> Found:
+        if stage in self.request.read_out:
+            fault_in(self.store.folder(stage, name, scan), stage, name, scan)
+        return self.store.look(stage, name, scan)
 
 
 def why_stale(earlier: Record, stage: Stage, params: Params, inputs: Mapping[str, str]) -> str:

@@ -1,14 +1,12 @@
 """The record of one output: what made it, from what, what came of it. It is written last."""
 
 import dataclasses
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
+from lungseg.core.disk.checked_json import read_checked, write_checked
 from lungseg.core.errors import DataError
-from lungseg.core.json_file import write_json
 from lungseg.core.stage import Scalar
 
 NAME = "stage.json"
@@ -40,7 +38,8 @@ class Record:
     facts
         A few scalars that the stage found.
     files
-        Size in bytes and SHA-256 of every file of the output, by relative name.
+        Size in bytes and digest of every file of the output, by relative name; a digest without
+        the name of an algorithm is SHA-256 (up to release 0.2).
     """
 
     stage: str
@@ -61,8 +60,8 @@ class Record:
 
 
 def write_record(record: Record, path: Path) -> None:
-    """Write `record` as JSON to the file `path`."""
-    write_json(dataclasses.asdict(record), path)
+    """Write `record` as JSON, with its own digest, to the file `path`."""
+    write_checked(dataclasses.asdict(record), path)
 
 
 def read_record(path: Path) -> Record:
@@ -75,11 +74,13 @@ def read_record(path: Path) -> Record:
     """
     file = path / NAME if path.is_dir() else path
     try:
-        raw: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
-        known = {spec.name for spec in dataclasses.fields(Record)}
-        files = {name: (int(size), digest) for name, (size, digest) in raw.pop("files", {}).items()}
-        return Record(**{k: v for k, v in raw.items() if k in known}, files=files)
-    except (OSError, ValueError, TypeError, AttributeError) as error:
+        raw = read_checked(file, _KNOWN)
+        files = {n: (int(size), str(digest)) for n, (size, digest) in raw.pop("files", {}).items()}
+        return Record(**{k: v for k, v in raw.items() if k in _KNOWN}, files=files)
+    except (OSError, ValueError, TypeError, AttributeError, OverflowError) as error:
         raise DataError(
-            f"{file} is not the record of an output ({error}); delete its folder and run again"
+            f"{file} is not the record of an output ({error}); the next run makes it again"
         ) from error
+
+
+_KNOWN = frozenset(spec.name for spec in dataclasses.fields(Record))

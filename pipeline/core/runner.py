@@ -5,11 +5,13 @@ a data-set stage waits for all scans. Every run ends with expected = done + fail
 """
 
 import itertools
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Container, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from lungseg.core import plan, record, worker
+from lungseg.core.disk import trust
 from lungseg.core.engine.bounds import WorkerKilledError
 from lungseg.core.executor import EngineOptions, run_tasks
 from lungseg.core.fingerprint import effective_params
@@ -24,23 +26,38 @@ Report = Callable[[Result], None]
 Begin = Callable[[str, int], None]
 
 
+# How often in one run an output is made again that was found damaged when it was to be read.
+_REPAIRS = 2
+# Threads that read files to compare them: as many requests as a disk likes at once.
+_READERS = 4
+
+
 @dataclass(frozen=True)
 class Watch:
-    """Who wants to know: `begin` hears of a group of stages and its tasks, `result` of each end."""
+    """Who wants to know.
+
+    `begin` hears of a group of stages and its tasks, `result` of each end, `damaged` of each output
+    that cannot be used as it is, and is made again.
+    """
 
     begin: Begin = field(default=lambda _name, _tasks: None)
     result: Report = field(default=lambda _result: None)
+    damaged: Report = field(default=lambda _result: None)
 
 
 @dataclass(frozen=True)
 class Summary:
-    """What came of a run: every result by (stage, scan), and the counts over scans."""
+    """What came of a run: every result by (stage, scan), and the counts over scans.
+
+    `damaged` tells of each output, by (stage, scan), that was found damaged and made again.
+    """
 
     results: Mapping[tuple[str, str], Result]
     expected: int
     done: int
     failed: int
     skipped: int
+    damaged: Mapping[tuple[str, str], str] = field(default_factory=dict)
 
     @property
     def dataset_failed(self) -> bool:
@@ -61,6 +78,7 @@ class Run:
         self.options = options
         self.planner = Planner(store, request)
         self.results: dict[tuple[str, str], Result] = {}
+        self.damaged: dict[tuple[str, str], str] = {}
         self.patients = {ref.scan: ref.patient for ref in request.scans}
 
     def execute(self, watch: Watch | None = None) -> Summary:
@@ -99,38 +117,121 @@ class Run:
         left = {a.scan for a in Planner(self.store, request).decide() if a.do != plan.REUSE}
         return sum(scan not in left for scan in self.patients)
 
-    def _run_scan_stages(self, stages: Sequence[ScanStage], watch: Watch) -> None:
-        actions = [action for stage in stages for action in self.planner.decide_stage(stage)]
+    def _run_scan_stages(
+        self,
+        stages: Sequence[ScanStage],
+        watch: Watch,
+        scans: Container[str] | None = None,
+        repairs: int = 0,
+    ) -> None:
+        actions = [action for stage in stages for action in self.planner.decide_stage(stage, scans)]
+        by_scan: dict[str, list[Action]] = {}
+        for action in actions:
+            by_scan.setdefault(action.scan, []).append(action)
+            self._tell_damage(action, watch)
         tasks = []
-        for scan in sorted(self.patients):
-            mine = [action for action in actions if action.scan == scan]
-            steps = tuple(self._step(a) for a in mine if a.do == plan.RUN)
-            for action in mine:
+        for scan in sorted(by_scan):
+            steps = tuple(self._step(a) for a in by_scan[scan] if a.do == plan.RUN)
+            for action in by_scan[scan]:
                 # What follows a stage that is about to run is decided by how that run ends.
                 if action.do != plan.RUN:
-                    self._note(_settled(action), watch)
+                    self._settle(action, watch)
             if steps:
                 tasks.append(ScanTask(self.store, scan, self.patients[scan], steps))
-        watch.begin(" + ".join(stage.name for stage in stages), len(tasks))
+        if tasks or not repairs:
+            watch.begin(" + ".join(stage.name for stage in stages), len(tasks))
         inline = any(stage.in_parent for stage in stages)
         options = EngineOptions() if inline else self.options
+        again: dict[str, list[Result]] = {}
         for task, outcome in run_tasks(worker.run_chain, tasks, options):
             results = (
-                _killed(self.store, task, outcome)
+                _broken(self.store, task, outcome)
                 if isinstance(outcome, WorkerKilledError)
                 else outcome
             )
-            for result in results:
-                self._note(result, watch)
+            for place, result in enumerate(results):
+                if result.state == worker.AGAIN and repairs < _REPAIRS:
+                    again[task.scan] = results[place:]
+                    break
+                self._note(_given_up(result), watch)
+        if again:
+            damaged = {self._key(n, s) for s, results in again.items() for n in results[0].damaged}
+            self._make_again(damaged, again, stages[-1], watch, repairs + 1)
 
-    def _run_dataset_stage(self, stage: DatasetStage, watch: Watch) -> None:
+    def _run_dataset_stage(self, stage: DatasetStage, watch: Watch, repairs: int = 0) -> None:
         (action,) = self.planner.decide_stage(stage)
+        damaged = self._damaged_inputs(stage, action)
+        if damaged and repairs < _REPAIRS:
+            scans = {scan for _, scan in damaged if scan}
+            self._make_again(damaged.keys(), scans, stage, watch, repairs + 1)
+            self._run_dataset_stage(stage, watch, repairs + 1)
+            return
+        self._tell_damage(action, watch)
         watch.begin(stage.name, int(action.do == plan.RUN))
         if action.do != plan.RUN:
-            self._note(_settled(action), watch)
+            self._settle(action, watch)
+            return
+        if damaged:
+            why = "; ".join(damaged.values())
+            result = Result(stage.name, "", worker.AGAIN, action.fingerprint, why)
+            self._note(_given_up(result), watch)
             return
         inputs = self._dataset_inputs(stage, action)
         self._note(worker.run_dataset_step(self.store, self._step(action), inputs), watch)
+
+    def _make_again(
+        self,
+        damaged: Container[tuple[str, str]],
+        scans: Collection[str],
+        last: Stage,
+        watch: Watch,
+        repairs: int,
+    ) -> None:
+        """Make outputs again that turned out damaged when `last` was to read them."""
+        for group in stage_groups(self.planner.stages):
+            first = group[0]
+            if isinstance(first, ScanStage):
+                if scans:
+                    chain = [stage for stage in group if isinstance(stage, ScanStage)]
+                    self._run_scan_stages(chain, watch, scans, repairs)
+            elif first is not last and (first.name, "") in damaged:
+                self._run_dataset_stage(first, watch, repairs)
+            if last in group:
+                return
+
+    def _damaged_inputs(self, stage: DatasetStage, action: Action) -> dict[tuple[str, str], str]:
+        """What is wrong with the inputs of a stage that is about to read them all."""
+        needs = [(need, "") for need in stage.needs if (need, "") in self.planner.actions]
+        found = {key: self.planner.actions[key].damaged for key in needs}
+        if action.do == plan.RUN:
+            needs += [
+                (need, scan)
+                for scan in self.planner.complete_scans(stage)
+                for need in stage.needs
+                if (need, scan) in self.planner.actions
+            ]
+            with ThreadPoolExecutor(_READERS) as readers:
+                found |= dict(zip(needs, readers.map(self._fault_in, needs), strict=True))
+        return {key: fault for key, fault in found.items() if fault}
+
+    def _fault_in(self, key: tuple[str, str]) -> str:
+        (stage, scan), name = key, self.planner.actions[key].fingerprint
+        return trust.fault_in(self.store.folder(stage, name, scan), stage, name, scan)
+
+    def _tell_damage(self, action: Action, watch: Watch) -> None:
+        if action.damaged:
+            self.damaged[action.stage, action.scan] = action.damaged
+            watch.damaged(
+                Result(action.stage, action.scan, worker.AGAIN, action.fingerprint, action.damaged)
+            )
+
+    def _settle(self, action: Action, watch: Watch) -> None:
+        """Note a stage that is not run; of one that this run has done, that stands."""
+        result = _settled(action)
+        before = self.results.get((action.stage, action.scan))
+        if before and before.state in {worker.RAN, result.state}:
+            return
+        self._note(result, watch)
 
     def _dataset_inputs(self, stage: DatasetStage, action: Action) -> DatasetInputs:
         kinds = {item.name: item for item in self.planner.stages}
@@ -152,8 +253,15 @@ class Run:
                 for scan in self.planner.complete_scans(stage)
             },
             stages={need: self._folder(need, "") for need in stage.needs if need not in scan_needs},
-            previous=self.store.folder(stage.name, alike[-1].fingerprint) if alike else None,
+            previous=next(self._sound(alike), None),
         )
+
+    def _sound(self, earlier: Sequence[record.Record]) -> Iterator[Path]:
+        """Folders of earlier outputs of the data set, the newest first, of which all is right."""
+        for each in reversed(earlier):
+            folder = self.store.folder(each.stage, each.fingerprint)
+            if not trust.fault_in(folder, each.stage, each.fingerprint):
+                yield folder
 
     def _step(self, action: Action) -> Step:
         stage = next(s for s in self.planner.stages if s.name == action.stage)
@@ -169,8 +277,11 @@ class Run:
             force=stage.name in self.request.force,
         )
 
+    def _key(self, stage: str, scan: str) -> tuple[str, str]:
+        return (stage, scan) if (stage, scan) in self.planner.actions else (stage, "")
+
     def _folder(self, stage: str, scan: str) -> Path:
-        key = (stage, scan) if (stage, scan) in self.planner.actions else (stage, "")
+        key = self._key(stage, scan)
         return self.store.folder(stage, self.planner.actions[key].fingerprint, key[1])
 
     def _note(self, result: Result, watch: Watch) -> None:
@@ -182,6 +293,7 @@ class Run:
             do=plan.REUSE if done else result.state,
             why=result.error or result.state,
             record=result.record,
+            damaged="",
         )
         watch.result(result)
 
@@ -190,7 +302,7 @@ class Run:
         counts = {
             state: list(states.values()).count(state) for state in ("done", "failed", "skipped")
         }
-        return Summary(dict(self.results), expected=len(states), **counts)
+        return Summary(dict(self.results), len(states), damaged=dict(self.damaged), **counts)
 
     def _of(self, scan: str) -> list[Result]:
         return [result for (_, other), result in self.results.items() if other == scan]
@@ -219,11 +331,27 @@ def stage_groups(stages: Sequence[Stage]) -> Iterator[list[Stage]]:
 def _settled(action: Action) -> Result:
     state = worker.REUSED if action.do == plan.REUSE else action.do
     error = "" if action.do == plan.REUSE else action.why
-    return Result(action.stage, action.scan, state, action.fingerprint, error, action.record)
+    return Result(
+        action.stage,
+        action.scan,
+        state,
+        action.fingerprint,
+        error,
+        action.record,
+        known=action.do in {plan.FAILED, plan.SKIPPED},
+    )
 
 
-def _killed(store: Store, task: ScanTask, error: WorkerKilledError) -> list[Result]:
-    """Results of a chain whose worker died: what it had completed is in the store."""
+def _given_up(result: Result) -> Result:
+    """A result as it is; a failure where an input was damaged every time that it was made."""
+    if result.state != worker.AGAIN:
+        return result
+    why = f"{result.error}; made again, it was damaged again: the disk or memory may be at fault"
+    return replace(result, state=worker.FAILED, error=why)
+
+
+def _broken(store: Store, task: ScanTask, error: WorkerKilledError) -> list[Result]:
+    """Results of a chain that broke off, or whose worker died: what it had done is in the store."""
     results: list[Result] = []
     for step in task.steps:
         name = step.stage.name

@@ -2,7 +2,8 @@
 
 An output is written into a scratch folder beside its place, its record last, then renamed; a
 reader sees all of it or nothing. The owner of a scratch folder holds a lock on it, so that the
-next run can tell what a killed one left behind from what another run is writing.
+next run can tell what a killed one left behind from what another run is writing. What is read from
+here is first compared with its record, by `lungseg.core.disk.trust`.
 """
 
 import contextlib
@@ -18,14 +19,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lungseg.core import record as records
-from lungseg.core.errors import ConfigError, DataError
-from lungseg.core.fingerprint import digest_of_file
+from lungseg.core.disk import trust, whole_file
+from lungseg.core.disk.digests import digest_of_contents, has_digest
+from lungseg.core.errors import ConfigError, DamagedOutputError, DataError
 from lungseg.core.record import Record, read_record, write_record
 
 _NAME_LENGTH = 16
 _PARTIAL = ".partial"
 _NOT_DONE = ".json"
 _LOCK = ".lock"
+_TRACEBACK = ".traceback.txt"
 _SAFE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,79}")
 
 
@@ -60,14 +63,46 @@ class Store:
 
     def find(self, stage: str, fingerprint: str, scan: str = "") -> Record | None:
         """Record of the output if it is complete, or known to fail or be skipped; else None."""
+        return self.look(stage, fingerprint, scan).record
+
+    def look(self, stage: str, fingerprint: str, scan: str = "") -> trust.Found:
+        """What is there of an output, and why it is not trusted, if so."""
         folder = self.folder(stage, fingerprint, scan)
-        for path in (folder / records.NAME, folder.with_suffix(_NOT_DONE)):
-            # A torn or foreign record is no record: the output is made again.
+        found = trust.look(folder, stage, fingerprint, scan)
+        if found.record is None:
+            # A torn or foreign note of a failure is none: it is tried again.
             with contextlib.suppress(DataError):
-                found = read_record(path) if path.is_file() else None
-                if found and found.fingerprint == fingerprint:
-                    return found
-        return None
+                known = read_record(folder.with_suffix(_NOT_DONE))
+                if (known.stage, known.fingerprint, known.scan) == (stage, fingerprint, scan):
+                    return trust.Found(known)
+        return found
+
+    def trusted_folder(self, stage: str, fingerprint: str, scan: str = "") -> Path:
+        """Folder of a complete output, after its files were compared with their digests.
+
+        Raises
+        ------
+        DamagedOutputError
+            If they are not what was kept.
+        """
+        return self._trusted(stage, fingerprint, scan)
+
+    def trusted_file(self, name: str, stage: str, fingerprint: str, scan: str = "") -> Path:
+        """One file of a complete output, after it was compared with its digest.
+
+        Raises
+        ------
+        DamagedOutputError
+            If it is not what was kept.
+        """
+        return self._trusted(stage, fingerprint, scan, only=name) / name
+
+    def _trusted(self, stage: str, fingerprint: str, scan: str, only: str = "") -> Path:
+        folder = self.folder(stage, fingerprint, scan)
+        fault = trust.fault_in(folder, stage, fingerprint, scan, only=only)
+        if fault:
+            raise DamagedOutputError(f"{fault}; `lungseg-cli run {stage}` makes it again")
+        return folder
 
     def all(self, stage: str, scan: str = "") -> list[Record]:
         """Every record of a stage, the newest last."""
@@ -86,33 +121,39 @@ class Store:
         name = f".{fingerprint[:_NAME_LENGTH]}-{uuid.uuid4().hex[:8]}"
         scratch, lock = shelf / (name + _PARTIAL), shelf / (name + _LOCK)
         # The lock is held before there is a folder to sweep.
-        with lock.open("w") as held:
-            fcntl.flock(held, fcntl.LOCK_EX)
+        with whole_file.held_open(lock):
             try:
                 scratch.mkdir()
-                yield scratch
+                with whole_file.noting(scratch):
+                    yield scratch
             finally:
                 shutil.rmtree(scratch, ignore_errors=True)
                 lock.unlink(missing_ok=True)
 
     def keep(self, scratch: Path, record: Record) -> Record:
-        """Complete the output in `scratch`: add its record, and rename it into place."""
-        files = {
-            str(file.relative_to(scratch)): (file.stat().st_size, digest_of_file(file))
-            for file in sorted(scratch.rglob("*"))
-            if file.is_file()
-        }
-        complete = dataclasses.replace(record, files=files)
+        """Complete the output in `scratch`: add its record, and rename it into place.
+
+        Raises
+        ------
+        OSError
+            If a file could not be written, or is not what was meant to be written.
+        DataError
+            If the output cannot be put into its place.
+        """
+        complete = dataclasses.replace(record, files=_files_of(scratch))
         write_record(complete, scratch / records.NAME)
         target = self.folder(record.stage, record.fingerprint, record.scan)
         target.with_suffix(_NOT_DONE).unlink(missing_ok=True)
         if self.find(record.stage, record.fingerprint, record.scan) is None:
-            shutil.rmtree(target, ignore_errors=True)
+            self._remove(target)
         # Another run may have been first with the same output: its copy stands.
         with contextlib.suppress(FileExistsError, OSError):
             scratch.rename(target)
         if not (target / records.NAME).is_file():
             raise DataError(f"the output could not be moved to {target}; is the folder writable?")
+        trust.remember(target, complete)
+        for old in target.parent.glob(f"*{_TRACEBACK}"):
+            old.unlink(missing_ok=True)
         return complete
 
     def keep_failure(self, record: Record) -> None:
@@ -125,11 +166,21 @@ class Store:
         """Remove one output, or the memory of its failure."""
         target = self.folder(stage, fingerprint, scan)
         target.with_suffix(_NOT_DONE).unlink(missing_ok=True)
+        self._remove(target)
+
+    @staticmethod
+    def _remove(target: Path) -> None:
         if target.is_dir():
             # Renamed first: a half-deleted output must not look complete.
             doomed = target.with_name(f".{target.name}-{uuid.uuid4().hex[:8]}{_PARTIAL}")
-            target.rename(doomed)
+            # Another run may have renamed it just now.
+            with contextlib.suppress(FileNotFoundError):
+                target.rename(doomed)
             shutil.rmtree(doomed, ignore_errors=True)
+
+    def traceback_file(self, stage: str, fingerprint: str, scan: str = "") -> Path:
+        """Where the traceback of a stage that broke is kept until it succeeds."""
+        return self.folder(stage, fingerprint, scan).with_suffix(_TRACEBACK)
 
     @contextlib.contextmanager
     def in_use(self, what: str) -> Iterator[None]:
@@ -175,23 +226,52 @@ class Store:
             yield
 
     def sweep(self) -> int:
-        """Remove what killed runs left half-written; return how many scratch folders that were."""
-        swept = 0
-        for pattern in (f"scans/*/*/*{_PARTIAL}", f"dataset/*/*{_PARTIAL}"):
-            for scratch in self.work.glob(pattern):
-                if _abandoned(scratch.with_suffix(_LOCK)):
-                    shutil.rmtree(scratch, ignore_errors=True)
-                    scratch.with_suffix(_LOCK).unlink(missing_ok=True)
-                    swept += 1
+        """Remove what killed runs left half-written; return how many outputs that were."""
+        scans = self.work / "scans"
+        shelves = [*_folders(self.work / "dataset")]
+        shelves += [shelf for scan in _folders(scans) for shelf in _folders(scan)]
+        swept = sum(_sweep_shelf(shelf) for shelf in shelves)
+        for folder in (self.work, *_folders(self.work)):
+            if folder != scans:
+                whole_file.sweep_temporary(folder)
         return swept
 
 
-def _abandoned(lock: Path) -> bool:
-    if not lock.exists():
-        return True
-    with lock.open("r") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            return False
-    return True
+def _files_of(scratch: Path) -> dict[str, tuple[int, str]]:
+    """Size and digest of every file, once all are on the disk and are what was meant."""
+    meant = whole_file.meant_in(scratch)
+    found = {}
+    for path in sorted(scratch.rglob("*")):
+        if not path.is_file():
+            continue
+        # An error that whoever wrote it did not pass on comes up here at the latest.
+        whole_file.force_to_disk(path)
+        now = path.stat().st_size
+        size, digest = meant.get(str(path)) or (now, digest_of_contents(path))
+        if now != size or not has_digest(path, digest):
+            raise whole_file.differs(path)
+        found[str(path.relative_to(scratch))] = (size, digest)
+    return found
+
+
+def _folders(folder: Path) -> list[Path]:
+    try:
+        with os.scandir(folder) as entries:
+            return [Path(entry.path) for entry in entries if entry.is_dir(follow_symlinks=False)]
+    except (FileNotFoundError, PermissionError):
+        return []
+
+
+def _sweep_shelf(shelf: Path) -> int:
+    swept = 0
+    with contextlib.suppress(FileNotFoundError, PermissionError), os.scandir(shelf) as entries:
+        hidden = [entry.name for entry in entries if entry.name.startswith(".")]
+        for name in {Path(name).stem for name in hidden if name.endswith((_PARTIAL, _LOCK))}:
+            with whole_file.if_abandoned(shelf / (name + _LOCK)) as abandoned:
+                if abandoned:
+                    shutil.rmtree(shelf / (name + _PARTIAL), ignore_errors=True)
+                    (shelf / (name + _LOCK)).unlink(missing_ok=True)
+                    swept += name + _PARTIAL in hidden
+        if any(name.endswith(whole_file.TEMPORARY) for name in hidden):
+            whole_file.sweep_temporary(shelf)
+    return swept

@@ -4,6 +4,7 @@ This is all that happens inside a worker. Nothing here raises for a scan's fault
 is part of the result, and the other scans never learn of it.
 """
 
+import contextlib
 import datetime
 import errno
 import functools
@@ -17,7 +18,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from lungseg.core import record as records
-from lungseg.core.errors import DamagedOutputError, LimitError, LungsegError, ScanSkipped
+from lungseg.core.disk import trust
+from lungseg.core.errors import LungsegError, ScanSkipped, is_proven
 from lungseg.core.fingerprint import effective_params
 from lungseg.core.record import Record
 from lungseg.core.stage import DatasetInputs, DatasetStage, Facts, Params, ScanStage, Stage
@@ -30,6 +32,8 @@ REUSED = "reused"
 FAILED = records.FAILED
 SKIPPED = records.SKIPPED
 BLOCKED = "blocked"
+AGAIN = "again"
+"""An input is not what was kept: it must be made again before the stage can run."""
 
 _PACKAGES = (
     "numpy", "scipy", "scikit-image", "scikit-learn", "SimpleITK", "pydicom", "tables", "keras",
@@ -61,7 +65,22 @@ class ScanTask:
 
 @dataclass(frozen=True)
 class Result:
-    """What came of one stage on one scan (or on the data set, where `scan` is empty)."""
+    """What came of one stage on one scan (or on the data set, where `scan` is empty).
+
+    Attributes
+    ----------
+    state
+        ``ran``, ``reused``, ``failed``, ``blocked``, ``skipped``; ``again`` between worker and
+        runner alone.
+    error
+        Why it failed or was skipped, for a person.
+    record
+        Of what was done, or of how it failed.
+    known
+        True if it failed or was skipped in an earlier run, and was not tried again.
+    damaged
+        Names of the stages whose outputs must be made again first.
+    """
 
     stage: str
     scan: str
@@ -69,6 +88,8 @@ class Result:
     fingerprint: str
     error: str = ""
     record: Record | None = None
+    known: bool = False
+    damaged: tuple[str, ...] = ()
 
 
 def run_chain(task: ScanTask) -> list[Result]:
@@ -92,7 +113,23 @@ def run_scan_step(task: ScanTask, step: Step) -> Result:
     if not isinstance(stage, ScanStage):
         raise TypeError(f"{stage.name} is not a stage of scans")
     base = _blank(step, task.scan, task.patient)
+    damaged = _damaged_inputs(task, step)
+    if damaged:
+        why = "; ".join(damaged.values())
+        return Result(stage.name, task.scan, AGAIN, step.fingerprint, why, damaged=tuple(damaged))
     return _run(task.store, step, base, lambda out: stage.run(step.params, step.folders, out))
+
+
+def _damaged_inputs(task: ScanTask, step: Step) -> dict[str, str]:
+    """What is wrong with the inputs, by the stage that made them."""
+    found = {}
+    for need in step.stage.needs:
+        name, folder = step.inputs[need], step.folders[need]
+        of_scan = folder == task.store.folder(need, name, task.scan)
+        fault = trust.fault_in(folder, need, name, task.scan if of_scan else "")
+        if fault:
+            found[need] = fault
+    return found
 
 
 def run_dataset_step(store: Store, step: Step, inputs: DatasetInputs) -> Result:
@@ -136,44 +173,55 @@ def _run(store: Store, step: Step, base: Record, run: Callable[[Path], Facts]) -
             facts = run(scratch)
             done = store.keep(scratch, finished(facts=dict(facts)))
         return Result(name, scan, RAN, step.fingerprint, record=done)
-    except LimitError as error:
-        # Another machine, or a larger limit, may do it: it is not remembered.
-        message = error.advised(name)
-        return Result(name, scan, FAILED, step.fingerprint, message, finished(state=FAILED))
     except LungsegError as error:
-        # The input's fault, and so the same next time: it is remembered.
         state = SKIPPED if isinstance(error, ScanSkipped) else FAILED
         message = error.advised(name) + _hint(error)
         failure = finished(state=state, error=message)
-        if scan:
-            store.keep_failure(failure)
+        if scan and is_proven(error):
+            # The same next time; but a disk that takes no note of it must not end the run.
+            with contextlib.suppress(OSError):
+                store.keep_failure(failure)
         return Result(name, scan, state, step.fingerprint, message, failure)
     except Exception as error:
         # Perhaps the machine's fault (memory, disk), so it is tried again next time.
-        place = _write_traceback(store, step, scan)
         said = f"{type(error).__name__}: {error}".rstrip(": ")
-        message = f"{said}{_hint(error)} (traceback: {place})"
+        message = f"{said}{_hint(error)}{_traceback(store, step, scan, error)}"
         return Result(name, scan, FAILED, step.fingerprint, message, finished(state=FAILED))
 
 
-def _hint(error: Exception) -> str:
-    if isinstance(error, DamagedOutputError):
-        return "; `lungseg-cli verify` names every damaged output, `--force` makes it again"
+_OF_DISKS = {
+    errno.ENOSPC: "the disk is full: free some, or put --work elsewhere, and run again",
+    errno.EDQUOT: "your share of the disk is used up: free some, or put --work elsewhere, and run "
+    "again",
+    errno.EFBIG: "no file may grow so large here (`ulimit -f`, or the file system's own limit): "
+    "raise it, or put --work elsewhere, and run again",
+    errno.EROFS: "the disk can only be read: put --work elsewhere",
+    errno.EACCES: "allow it, and run again",
+    errno.EIO: "the disk, or the way to it, fails: the next run tries again",
+    errno.ENOENT: "is its disk there? The next run tries again",
+    errno.ESTALE: "is its disk there? The next run tries again",
+}
+
+
+def _hint(error: BaseException) -> str:
     if isinstance(error, MemoryError):
         return "; memory ran out: try fewer --jobs"
-    if isinstance(error, OSError) and error.errno == errno.ENOSPC:
-        return "; the disk is full: free some, or put --work elsewhere, and run again"
+    if isinstance(error, OSError) and error.errno in _OF_DISKS:
+        return f"; {_OF_DISKS[error.errno]}"
     return ""
 
 
-def _write_traceback(store: Store, step: Step, scan: str) -> str:
-    path = store.folder(step.stage.name, step.fingerprint, scan).with_suffix(".traceback.txt")
+def _traceback(store: Store, step: Step, scan: str, error: BaseException) -> str:
+    # What the system said is told in full; a traceback is for what nobody foresaw.
+    if isinstance(error, OSError) and error.errno in _OF_DISKS:
+        return ""
+    path = store.traceback_file(step.stage.name, step.fingerprint, scan)
     try:
         path.write_text(traceback.format_exc(), encoding="utf-8")
-    except OSError as error:
-        log.warning("no traceback could be written to %s: %s", path, error)
-        return "not written"
-    return str(path)
+    except OSError as fault:
+        log.warning("no traceback could be written to %s: %s", path, fault)
+        return " (traceback: not written)"
+    return f" (traceback: {path})"
 
 
 @functools.cache

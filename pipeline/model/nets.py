@@ -5,8 +5,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from lungseg.core import record as records
-from lungseg.core.errors import ConfigError
+from lungseg.core.disk.trust import fault_in
+from lungseg.core.errors import ConfigError, DataError
 from lungseg.core.json_file import write_json
+from lungseg.core.record import read_record
 from lungseg.core.store import Store
 
 FILE = "net.json"
@@ -57,6 +59,27 @@ def choose_net(work: Path, file: Path, origin: str) -> None:
     home = work.resolve()
     within = chosen.relative_to(home) if chosen.is_relative_to(home) else chosen
     write_json(asdict(CurrentNet(within, origin)) | {"file": str(within)}, work / FILE)
+
+
+def check_net(net: CurrentNet) -> None:
+    """See that a net that lies in a work folder's cache is what training left there.
+
+    Raises
+    ------
+    ConfigError
+        If it is not.
+    """
+    folder = net.file.resolve().parent
+    if folder.parent.name != "train" or folder.parent.parent.name != "dataset":
+        return
+    try:
+        fault = fault_in(folder, "train", read_record(folder).fingerprint)
+    except DataError as error:
+        fault = str(error)
+    if fault:
+        raise ConfigError(
+            f"{fault}; `lungseg-cli train` makes it again, or name another net with --model"
+        )
 
 
 def find_net(name: str) -> Path:

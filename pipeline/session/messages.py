@@ -35,7 +35,7 @@ class Progress:
 
     def watch(self) -> Watch:
         """The two callbacks that the runner wants."""
-        return Watch(begin=self.begin, result=self.result)
+        return Watch(begin=self.begin, result=self.result, damaged=self.damaged)
 
     def begin(self, name: str, tasks: int) -> None:
         """A group of stages starts, with `tasks` scans to do."""
@@ -72,6 +72,12 @@ class Progress:
                 self.ended.add(result.scan)
                 self.bar.update(1)
 
+    def damaged(self, result: Result) -> None:
+        """An output was found damaged, and is made again."""
+        if not self.quiet:
+            whose = self._named(result.scan) if result.scan else "the data set"
+            self._line(f"{result.stage} of {whose} is made again: {result.error}")
+
     def close(self) -> None:
         """The run is over."""
         if self.bar is not None:
@@ -102,6 +108,14 @@ def summary_text(
         if result.state == "failed":
             whose = named(scan, sources[scan].patient) if scan else "the data set"
             lines.append(f"failed   {whose}\n         {stage}: {result.error}")
+    known = len({scan for (_, scan), r in summary.results.items() if r.known})
+    if known:
+        scans = "scan" if known == 1 else "scans"
+        lines.append(f"known    of {known} {scans} from an earlier run; --retry tries again")
+    for (stage, scan), fault in summary.damaged.items():
+        whose = named(scan, sources[scan].patient) if scan else "the data set"
+        again = "was" if summary.results[stage, scan].state == "ran" else "could not be"
+        lines.append(f"damaged  {whose}\n         {stage}: {fault}; it {again} made again")
     why = {scan: r.error for (_, scan), r in summary.results.items() if r.state == "skipped"}
     lines += [f"skipped  {n} scans: {reason}" for reason, n in Counter(why.values()).most_common()]
     lines += _suspects(summary, sources)
@@ -178,6 +192,10 @@ def summary_json(
             "seconds": round(seconds, 3),
             "scans": scans,
             "dataset": {stage: _result_json(result) for stage, result in dataset.items()},
+            "damaged": [
+                {"stage": stage, "id": scan, "reason": fault}
+                for (stage, scan), fault in summary.damaged.items()
+            ],
             "left_out": [left_out_json(item) for item in left_out],
         }
     )
@@ -202,6 +220,7 @@ def _result_json(result: Result) -> dict[str, Any]:
         "cpu_seconds": record.cpu_seconds if record else 0.0,
         "facts": dict(record.facts) if record else {},
         "error": result.error,
+        "known": result.known,
         "fingerprint": result.fingerprint,
     }
 

@@ -15,7 +15,7 @@ from lungseg.core.stage import DatasetStage, Params
 from lungseg.core.store import Store
 from lungseg.io.annotations.coordinates import read_coordinates, unknown_scans
 from lungseg.io.sources.index import LeftOut, Source
-from lungseg.model.nets import NET, CurrentNet, choose_net, current_net, named_net
+from lungseg.model.nets import NET, CurrentNet, check_net, choose_net, current_net, named_net
 from lungseg.session import scans as of_folder
 from lungseg.session.kept import write_kept
 from lungseg.session.settings import (
@@ -28,6 +28,9 @@ from lungseg.session.settings import (
 )
 
 NO_SCANS = "no scans here yet: name a folder of chest CT with `lungseg-cli preprocess --src FOLDER`"
+# Their files are given to people, or told of: they are compared byte by byte before. The table's
+# are many; it is compared by who reads it.
+_READ_OUT = frozenset({*flow.HANDED_OUT.values(), "split-patients", "train", "evaluate"})
 NO_NET = (
     "there is no net in this work folder: train one with `lungseg-cli train`, or name one with "
     "--model (`lungseg-cli models` lists those that there are)"
@@ -107,6 +110,7 @@ class Session:
             force=frozenset(self.options.force),
             retry=self.options.retry,
             impossible={} if self.net else dict.fromkeys(("predict", "evaluate"), NO_NET),
+            read_out=_READ_OUT & set(targets),
         )
 
     def plan(self, targets: Sequence[str]) -> list[Action]:
@@ -134,6 +138,17 @@ class Session:
                 place = self.store.folder(action.stage, action.fingerprint, action.scan)
                 found[action.scan][action.stage] = place
         return found
+
+    def dataset_folder(self, stage: str) -> Path | None:
+        """Folder of the data set's complete output, to be read; None if there is none.
+
+        Raises
+        ------
+        DamagedOutputError
+            If its files are not what was kept.
+        """
+        (action,) = [a for a in self.plan([stage]) if a.stage == stage]
+        return self.store.trusted_folder(stage, action.fingerprint) if action.do == REUSE else None
 
     def check_scans(self) -> None:
         """See that there is something to work on.
@@ -212,6 +227,8 @@ class Session:
     def run(self, asked: Sequence[str], engine: EngineOptions, watch: Watch) -> Summary:
         """Run the stages asked for and what is missing before them; keep what was told."""
         targets, _ = self.targets(asked)
+        if self.net and "predict" in {stage.name for stage in stages_for(flow.FLOW, targets)}:
+            check_net(self.net)
         self.keep()
         paths = {
             scan: of_folder.source_path(self.work, scan, guest=self.guest) for scan in self.sources

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from lungseg.core import json_file
+from lungseg.core.disk import whole_file
 from lungseg.core.json_file import json_text, write_json
 
 
@@ -30,7 +30,7 @@ def test_a_fault_half_way_leaves_the_old_file_and_no_rest(tmp_path, monkeypatch)
     def full(_descriptor):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(json_file.os, "fsync", full)
+    monkeypatch.setattr(whole_file.os, "fsync", full)
     with pytest.raises(OSError, match="No space left"):
         write_json([2], tmp_path / "a.json")
     assert [path.name for path in tmp_path.iterdir()] == ["a.json"]

@@ -15,7 +15,7 @@ from lungseg.core.engine.bounds import WorkerKilledError
 from lungseg.core.errors import ConfigError
 from lungseg.core.executor import EngineOptions, run_tasks
 from lungseg.core.plan import Planner
-from lungseg.core.runner import Run, _killed
+from lungseg.core.runner import Run, _broken
 from lungseg.core.stage import DatasetInputs
 from lungseg.core.store import Store
 from lungseg.core.worker import ScanTask, Step, run_dataset_step, run_scan_step
@@ -176,10 +176,7 @@ def test_a_traceback_that_cannot_be_written_is_said(tmp_path, monkeypatch, caplo
 
 def test_a_damaged_output_is_reported_with_the_commands_that_find_and_remake_it(tmp_path):
     summary = run(tmp_path, {"a": "damaged"})
-    assert summary.results["read", "a"].error == (
-        "text.txt is not what was written; `lungseg-cli verify` names every damaged output, "
-        "`--force` makes it again"
-    )
+    assert summary.results["read", "a"].error == "text.txt is not what was written"
 
 
 def test_a_known_failure_is_not_tried_again_until_asked_but_a_bug_is(tmp_path):
@@ -302,7 +299,7 @@ def test_what_a_killed_worker_had_completed_is_kept(tmp_path):
     )
     store = Store(tmp_path / "work")
     task = ScanTask(store, "a", "patient-a", steps)
-    results = _killed(store, task, WorkerKilledError("out of memory"))
+    results = _broken(store, task, WorkerKilledError("out of memory"))
     assert [(r.stage, r.state, r.error) for r in results] == [
         ("read", "ran", ""),
         ("upper", "failed", "out of memory"),

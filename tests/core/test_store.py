@@ -4,8 +4,11 @@ import fcntl
 
 import pytest
 
+from lungseg.core.disk.digests import digest_of_bytes
+from lungseg.core.disk.trust import Found
 from lungseg.core.errors import ConfigError, DataError
 from lungseg.core.fingerprint import digest_of, fingerprint, identity_of_path
+from lungseg.core.json_file import write_text
 from lungseg.core.record import Record, read_record
 from lungseg.core.store import Store, folder_name
 from tests.core.stages import READ, Read
@@ -28,12 +31,6 @@ def test_an_output_appears_whole_with_its_record(tmp_path):
     found = store.find("read", NAME, "s1")
     assert found.files == {"a.txt": (1, digest_of_bytes(b"x"))}
     assert [p.name for p in store.shelf("read", "s1").iterdir()] == [NAME[:16]]
-
-
-def digest_of_bytes(data):
-    import hashlib
-
-    return hashlib.sha256(data).hexdigest()
 
 
 def test_what_raises_leaves_nothing(tmp_path):
@@ -103,6 +100,38 @@ def test_sweeping_removes_what_is_abandoned_and_spares_what_is_held(tmp_path, sc
         fcntl.flock(lock, fcntl.LOCK_EX)
         assert store.sweep() == 1
     assert sorted(p.name for p in shelf.iterdir()) == [".held.lock", ".held.partial"]
+
+
+def test_locks_and_temporary_files_that_killed_runs_left_are_swept_everywhere(tmp_path):
+    store = Store(tmp_path)
+    put(store)
+    shelf = store.shelf("read", "s1")
+    (tmp_path / "sources").mkdir()
+    left = [shelf / ".dead.lock", shelf / ".x.tmp", tmp_path / ".y.tmp"]
+    left += [tmp_path / "sources" / ".z.tmp"]
+    for path in left:
+        path.touch()
+    with store.scratch("read", NAME, "s2") as scratch:
+        assert store.sweep() == 0
+        assert scratch.is_dir()
+        assert len(list(scratch.parent.iterdir())) == 2
+    assert not any(path.exists() for path in left)
+    assert store.find("read", NAME, "s1") is not None
+
+
+def test_what_differs_from_what_was_meant_is_not_kept(tmp_path):
+    store = Store(tmp_path)
+
+    def write_and_lose():
+        with store.scratch("read", NAME, "s1") as scratch:
+            write_text("meant", scratch / "a.txt")
+            (scratch / "a.txt").write_text("other")
+            store.keep(scratch, Record(stage="read", version=1, fingerprint=NAME, scan="s1"))
+
+    with pytest.raises(OSError, match=r"is not what was written to it.*a\.txt"):
+        write_and_lose()
+    assert store.look("read", NAME, "s1") == Found(None)
+    assert list(store.shelf("read", "s1").iterdir()) == []
 
 
 def test_a_folder_that_cannot_be_renamed_into_is_an_error(tmp_path):

@@ -169,7 +169,9 @@ class HandOut:
             self.take(result)
 
         try:
-            self.session.run([self.product.stage], how.engine, Watch(shown.begin, take))
+            self.session.run(
+                [self.product.stage], how.engine, Watch(shown.begin, take, shown.damaged)
+            )
         finally:
             progress.close()
 

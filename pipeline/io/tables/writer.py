@@ -15,9 +15,12 @@ import numpy as np
 import numpy.typing as npt
 import tables
 
+from lungseg.core.disk.digests import digest_of_contents, has_digest
+from lungseg.core.disk.whole_file import differs, force_to_disk
 from lungseg.core.errors import DataError
 from lungseg.io.hdf5 import FILTERS
 from lungseg.io.tables import reader
+from lungseg.io.tables.read_back import RowDigests, as_os_error, check_written
 from lungseg.io.tables.schema import (
     ARRAYS,
     FORMAT,
@@ -73,11 +76,13 @@ class ScanRows:
 class TableWriter:
     """Writes a table file; use `create` or `extend`, then `add` each scan, as a context.
 
-    Leaving the context without an error builds the indexes and marks the file complete.
+    Leaving the context without an error builds the indexes, marks the file complete and reads it
+    back: OSError if it is not what was added.
     """
 
     def __init__(self, file: Any, attributes: Mapping[str, Any]) -> None:
         self._file = file
+        self._meant = RowDigests()
         self.final = dict(attributes)
         """Attributes of the file, written after the last scan; more may be added until then."""
         self.rows = int(file.root.slices.nrows)
@@ -117,7 +122,9 @@ class TableWriter:
         file.root._v_attrs["complete"] = False
         for name in _TABLES:
             file.get_node(f"/{name}").autoindex = False
-        return cls(file, attributes)
+        writer = cls(file, attributes)
+        writer._meant.add_file(file)
+        return writer
 
     def add(self, rows: ScanRows) -> None:
         """Append one scan.
@@ -135,24 +142,44 @@ class TableWriter:
         slices, scan = _slice_records(rows, self.scans, size), _scan_record(rows, self.rows)
         nodules = rows.nodules.copy()
         nodules["scan_row"] = self.scans
-        with reader.LOCK:
-            for name, kind in ARRAYS.items():
-                self._file.get_node(f"/{name}").append(np.asarray(rows.arrays[name], kind))
-            for name, records in (("slices", slices), ("scans", scan), ("nodules", nodules)):
-                if len(records):
-                    self._file.get_node(f"/{name}").append(records)
-            self._file.flush()
+        try:
+            with reader.LOCK:
+                self._append(rows.arrays, {"slices": slices, "scans": scan, "nodules": nodules})
+        except tables.HDF5ExtError as error:
+            raise as_os_error(error, Path(self._file.filename)) from error
         self.rows += n
         self.scans += 1
+
+    def _append(
+        self, arrays: Mapping[str, npt.NDArray[Any]], records: Mapping[str, npt.NDArray[np.void]]
+    ) -> None:
+        for name, kind in ARRAYS.items():
+            squares = np.asarray(arrays[name], kind)
+            self._file.get_node(f"/{name}").append(squares)
+            self._meant.add(name, squares)
+        for name, rows in records.items():
+            if len(rows):
+                self._file.get_node(f"/{name}").append(rows)
+                self._meant.add(name, rows)
+        self._file.flush()
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        with reader.LOCK:
+        path = Path(self._file.filename)
+        try:
+            with reader.LOCK:
+                try:
+                    if kind is None:
+                        self._finish()
+                finally:
+                    self._file.close()
+        except tables.HDF5ExtError as error:
             if kind is None:
-                self._finish()
-            self._file.close()
+                raise as_os_error(error, path) from error
+        if kind is None:
+            check_written(path, self._meant, self.final)
 
     def _finish(self) -> None:
         for name in _TABLES:
@@ -167,7 +194,13 @@ _TABLES = {"slices": SLICES, "scans": SCANS, "nodules": NODULES}
 
 
 def copy_file(source: Path, target: Path) -> None:
-    """Copy a file, sharing its blocks where the file system can."""
+    """Copy a file, sharing its blocks where the file system can.
+
+    Raises
+    ------
+    OSError
+        If it could not be written, or the copy differs.
+    """
     left = source.stat().st_size
     try:
         with source.open("rb") as old, target.open("wb") as new:
@@ -180,6 +213,9 @@ def copy_file(source: Path, target: Path) -> None:
         left = -1
     if left != 0:
         shutil.copyfile(source, target)
+    force_to_disk(target)
+    if not has_digest(target, digest_of_contents(source)):
+        raise differs(target)
 
 
 def _check_rows(rows: ScanRows, size: int) -> None:

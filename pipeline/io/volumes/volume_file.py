@@ -1,23 +1,48 @@
 """Volumes in the cache's own files: HDF5 by PyTables, one volume per file.
 
-A chunk is one slice, compressed as `lungseg.io.hdf5` says.
+A chunk is one slice, compressed as `lungseg.io.hdf5` says. The file is made in memory and its bytes
+written by ourselves: HDF5 does not pass on every error of writing, and a disk that was full for a
+moment left files with other voxels.
 """
 
+import contextlib
+import pickle
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import tables
 
+from lungseg.core.disk.whole_file import write_bytes
 from lungseg.core.errors import DamagedOutputError, ScanError
 from lungseg.io.hdf5 import FILTERS
 from lungseg.volume import HU, AnyVolume, Geometry, Mask, Volume
 
+_GROWTH = 1 << 22  # bytes by which a file in memory grows
+
 
 def write(volume: AnyVolume, path: Path, **attributes: str | float | int) -> None:
-    """Write one volume to `path` (``.h5``) with its geometry and further `attributes`."""
+    """Write one volume to `path` (``.h5``) with its geometry and further `attributes`.
+
+    Raises
+    ------
+    OSError
+        If it could not be written, or what is on the disk is not what was written.
+    """
+    write_bytes(_image(volume, attributes, str(path)), path)
+
+
+def _image(volume: AnyVolume, attributes: Mapping[str, str | float | int], label: str) -> bytes:
+    # No file of this name is made; PyTables wants one for each open file.
     _, y, x = volume.shape
-    with tables.open_file(str(path), "w") as h5:
+    with tables.open_file(
+        label,
+        "w",
+        driver="H5FD_CORE",
+        driver_core_backing_store=0,
+        driver_core_increment=_GROWTH,
+    ) as h5:
         node = h5.create_carray(
             "/", "volume", obj=volume.array, filters=FILTERS, chunkshape=(1, y, x)
         )
@@ -26,6 +51,9 @@ def write(volume: AnyVolume, path: Path, **attributes: str | float | int) -> Non
         node.attrs.direction_xyz = np.asarray(volume.geometry.direction_xyz)
         for name, value in attributes.items():
             node.attrs[name] = value
+        h5.flush()
+        image: bytes = h5.get_file_image()
+    return image
 
 
 def read(path: Path) -> AnyVolume:
@@ -36,15 +64,8 @@ def read(path: Path) -> AnyVolume:
     DamagedOutputError
         If it cannot be read, is not such a file, or is gone.
     """
-    try:
-        with tables.open_file(str(path), "r") as h5:
-            node = h5.get_node("/volume")
-            return Volume(node.read(), _geometry(node))
-    except (tables.HDF5ExtError, tables.NoSuchNodeError, AttributeError, OSError) as error:
-        raise DamagedOutputError(
-            f"{path} cannot be read as a volume of this cache ({_last_line(error)}); "
-            "it must be made again"
-        ) from error
+    with _opened(path) as node:
+        return Volume(node.read(), _geometry(node))
 
 
 def read_hu(path: Path) -> Volume[HU]:
@@ -76,17 +97,47 @@ def read_mask(path: Path) -> Volume[Mask]:
 
 
 def read_geometry(path: Path) -> tuple[tuple[int, int, int], Geometry]:
-    """Shape (z, y, x) and geometry of a volume without reading its voxels."""
-    with tables.open_file(str(path), "r") as h5:
-        node = h5.get_node("/volume")
+    """Shape (z, y, x) and geometry of a volume without reading its voxels.
+
+    Raises
+    ------
+    DamagedOutputError
+        As `read`.
+    """
+    with _opened(path) as node:
         z, y, x = node.shape
         return (int(z), int(y), int(x)), _geometry(node)
 
 
 def read_attribute(path: Path, name: str) -> Any:
-    """One of the attributes that `write` was given."""
-    with tables.open_file(str(path), "r") as h5:
-        return h5.get_node("/volume").attrs[name]
+    """One of the attributes that `write` was given.
+
+    Raises
+    ------
+    DamagedOutputError
+        As `read`.
+    """
+    with _opened(path) as node:
+        return node.attrs[name]
+
+
+@contextlib.contextmanager
+def _opened(path: Path) -> Iterator[Any]:
+    try:
+        with tables.open_file(str(path), "r") as h5:
+            yield h5.get_node("/volume")
+    except _UNREADABLE as error:
+        raise DamagedOutputError(
+            f"{path} cannot be read as a volume of this cache ({_last_line(error)}); "
+            "it must be made again"
+        ) from error
+
+
+# What PyTables, numpy and pickled attributes raise on damaged bytes.
+_UNREADABLE = (
+    tables.HDF5ExtError, tables.NoSuchNodeError, AttributeError, OSError, KeyError, TypeError,
+    ValueError, IndexError, EOFError, pickle.UnpicklingError,
+)  # fmt: skip
 
 
 def _geometry(node: Any) -> Geometry:
