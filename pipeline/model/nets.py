@@ -61,25 +61,15 @@ def choose_net(work: Path, file: Path, origin: str) -> None:
     write_json(asdict(CurrentNet(within, origin)) | {"file": str(within)}, work / FILE)
 
 
-def check_net(net: CurrentNet) -> None:
-    """See that a net that lies in a work folder's cache is what training left there.
-
-    Raises
-    ------
-    ConfigError
-        If it is not.
-    """
+def fault_of(net: CurrentNet) -> str:
+    """Why a net in a work folder's cache is not what training left there; empty if it is."""
     folder = net.file.resolve().parent
     if folder.parent.name != "train" or folder.parent.parent.name != "dataset":
-        return
+        return ""
     try:
-        fault = fault_in(folder, "train", read_record(folder).fingerprint)
+        return fault_in(folder, "train", read_record(folder).fingerprint)
     except DataError as error:
-        fault = str(error)
-    if fault:
-        raise ConfigError(
-            f"{fault}; `lungseg-cli train` makes it again, or name another net with --model"
-        )
+        return str(error)
 
 
 def find_net(name: str) -> Path:

@@ -15,7 +15,7 @@ from lungseg.core.stage import DatasetStage, Params
 from lungseg.core.store import Store
 from lungseg.io.annotations.coordinates import read_coordinates, unknown_scans
 from lungseg.io.sources.index import LeftOut, Source
-from lungseg.model.nets import NET, CurrentNet, check_net, choose_net, current_net, named_net
+from lungseg.model.nets import NET, CurrentNet, choose_net, current_net, fault_of, named_net
 from lungseg.session import scans as of_folder
 from lungseg.session.kept import write_kept
 from lungseg.session.settings import (
@@ -228,7 +228,12 @@ class Session:
         """Run the stages asked for and what is missing before them; keep what was told."""
         targets, _ = self.targets(asked)
         if self.net and "predict" in {stage.name for stage in stages_for(flow.FLOW, targets)}:
-            check_net(self.net)
+            fault = fault_of(self.net)
+            if fault:
+                raise ConfigError(
+                    f"{fault}; `lungseg-cli train` makes the net again, or name another with "
+                    "--model"
+                )
         self.keep()
         paths = {
             scan: of_folder.source_path(self.work, scan, guest=self.guest) for scan in self.sources
