@@ -4,6 +4,7 @@ reads   ingest/ct.h5 (its grid), resample/ct.h5 (its grid; the CT for the wand),
         segment-lungs/lungs.h5
 writes  annotate-nodules/votes.h5      readers who included each voxel, uint8, working grid
         annotate-nodules/nodules.h5    nodule label of each voxel, uint16, same grid
+        annotate-nodules/drawn.h5      who drew each voxel: bit k is the nodule's reading k, uint16
         annotate-nodules/nodules.json  the nodules, points to ignore, what lies outside the stack
 
 Where radiologists drew contours (LIDC), each reading is filled on the slices it was drawn on and
@@ -24,7 +25,7 @@ from lungseg.core.errors import ScanError
 from lungseg.core.record import Record, read_record
 from lungseg.core.stage import Facts, Params, ScanStage, param
 from lungseg.io.annotations import coordinates, lidc_database, nodule_list
-from lungseg.io.annotations.nodule_list import IgnoredPoint, Nodule, NoduleList, write_nodules
+from lungseg.io.annotations.nodule_list import IgnoredPoint, NoduleList, write_nodules
 from lungseg.io.volumes import volume_file
 from lungseg.ops.nodules.clusters import cluster
 from lungseg.ops.nodules.contours import (
@@ -36,10 +37,10 @@ from lungseg.ops.nodules.contours import (
     slice_z_mm,
 )
 from lungseg.ops.nodules.patches import clipped
-from lungseg.ops.nodules.sizes import equivalent_diameter_mm
 from lungseg.ops.nodules.sphere import ball
-from lungseg.ops.nodules.voted_nodule import VotedNodule, paint, voted
+from lungseg.ops.nodules.voted_nodule import VotedNodule, paint, paint_drawn, voted
 from lungseg.ops.nodules.wand import LARGEST, SMALLEST, Wanded, wand
+from lungseg.steps.nodules.entries import listed
 from lungseg.steps.truth import Truth, TruthSources, coordinates_in, known_truth
 from lungseg.volume import AnyVolume, FloatArray, Geometry, Triple
 
@@ -287,33 +288,6 @@ def _wand(ct: AnyVolume, lungs: AnyVolume, centre: Triple, finding: coordinates.
     return wand(ct, centre, min(low, size), max(high, size), diameter_mm=size, lungs=lungs)
 
 
-def listed(nodules: Sequence[VotedNodule], truth: str, lungs: AnyVolume) -> tuple[Nodule, ...]:
-    """Entries of the list of nodules, labels in the order given."""
-    return tuple(_entry(label, nodule, truth, lungs) for label, nodule in enumerate(nodules, 1))
-
-
-def _entry(label: int, nodule: VotedNodule, truth: str, lungs: AnyVolume) -> Nodule:
-    inside = nodule.consensus
-    voxels = int(inside.mask.sum())
-    volume = voxels * lungs.geometry.voxel_mm3
-    low, high = nodule.axes_mm(lungs.geometry)
-    return Nodule(
-        label=label,
-        readers=nodule.readers,
-        truth=truth,
-        centroid_xyz_mm=nodule.centroid_xyz_mm(lungs.geometry),
-        diameter_mm=equivalent_diameter_mm(volume),
-        min_diameter_mm=low,
-        max_diameter_mm=high,
-        volume_mm3=volume,
-        voxels=voxels,
-        share_in_lungs=float((lungs.array[inside.box] > 0)[inside.mask].mean()),
-        ratings=nodule.ratings,
-        ratings_median=nodule.ratings_median,
-        readings=nodule.names,
-    )
-
-
 def ignored(params: AnnotateNodules, truth: Truth, stack: Stack) -> tuple[IgnoredPoint, ...]:
     """Points within the stack where a candidate counts neither as hit nor as false positive."""
     points = [
@@ -362,6 +336,7 @@ def run(params: AnnotateNodules, inputs: Mapping[str, Path], out: Path) -> Facts
     )
     volume_file.write(stack.lungs.like(votes), out / "votes.h5")
     volume_file.write(stack.lungs.like(labels), out / "nodules.h5")
+    volume_file.write(stack.lungs.like(paint_drawn(nodules, labels)), out / "drawn.h5")
     write_nodules(found, out / nodule_list.NAME)
     return facts_of(found, len(truth.readings) or len(truth.findings))
 

@@ -1,7 +1,7 @@
 """Evaluate: candidates and masks against the truth -> scores with their definitions.
 
-reads   find-nodules/candidates.csv, find-nodules/nodules.h5, annotate-nodules/{votes,nodules}.h5,
-        annotate-nodules/nodules.json, predict/net.json
+reads   find-nodules/candidates.csv, find-nodules/nodules.h5, predict/net.json,
+        annotate-nodules/nodules.json, annotate-nodules/{votes,nodules,drawn}.h5
 writes  scores.json      all scores, their definitions, and which scans and model they are of
         candidates.csv   all candidates of the scored scans, in the format of LUNA16's evaluation
         per_scan.csv     one line per scored scan
@@ -39,6 +39,12 @@ from lungseg.ops.scores.definitions import DEFINITIONS
 from lungseg.ops.scores.detection import RATES, ScoredCandidates, bootstrap, hits
 from lungseg.ops.scores.detection_scores import detection_scores
 from lungseg.ops.scores.segmentation import overlap
+from lungseg.steps.nodules.scored import (
+    beside_annotators,
+    detection_by_group,
+    outcomes,
+    summary_beside_annotators,
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -104,6 +110,7 @@ def run(params: Evaluate, inputs: DatasetInputs, out: Path) -> Facts:
         [scan.hits for scan in scored], curve, samples[:, : len(RATES)], reason
     )
     segmentation = segmentation_scores(scored, tally, reason)
+    beside = summary_beside_annotators(scored, params.bootstraps, params.seed)
     calibration = calibration_of(params, candidates, inputs, chosen)
     document = {
         "scans": len(scored),
@@ -119,10 +126,11 @@ def run(params: Evaluate, inputs: DatasetInputs, out: Path) -> Facts:
         "model": net_of(inputs),
         "min_readers": params.min_readers,
         "consensus_level": params.consensus_level,
-        "detection": detection,
-        "segmentation": segmentation,
+        "detection": detection | detection_by_group(scored, params.bootstraps, params.seed),
+        "segmentation": segmentation | {"beside_annotators": beside},
         "calibration": calibration,
         "definitions": DEFINITIONS,
+        "outcomes": outcomes(scored),
     }
     write_scores(document, out / "scores.json")
     write_detections([d for scan in scored for d in scan.detections], out / NAME)
@@ -208,6 +216,7 @@ def score_scan(
         counts=agreement.counts(),
         overlaps=agreement.nodules,
         voxel_ml=masks.voxel_ml,
+        beside=beside_annotators(folders["annotate-nodules"], masks, labels, nodules),
     )
 
 

@@ -51,6 +51,11 @@ class Nodule:
         Median of them: what ratings on a scale of grades are compared by.
     readings
         Names of the readings in their source.
+    side, third
+        ``right`` or ``left`` lung, and where in its height, ``lower``, ``middle`` or ``upper``;
+        empty if no lung is near.
+    edge_mm
+        Distance to the edge of the lungs, 0 where it is touched, 20 at most; None without a lung.
     """
 
     label: int
@@ -66,6 +71,9 @@ class Nodule:
     ratings: Mapping[str, float] = field(default_factory=dict)
     ratings_median: Mapping[str, float] = field(default_factory=dict)
     readings: tuple[str, ...] = ()
+    side: str = ""
+    third: str = ""
+    edge_mm: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -3,7 +3,7 @@
 import csv
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ from lungseg.io.annotations.nodule_list import Nodule, NoduleList
 from lungseg.io.results.candidate_list import Detection
 from lungseg.ops.scores.counts import Counts
 from lungseg.ops.scores.detection import Froc, ScanHits, radius_mm
+from lungseg.ops.scores.nodules import NoduleScore
 from lungseg.ops.scores.segmentation import NoduleOverlap
 
 SCAN_COLUMNS = (
@@ -23,12 +24,14 @@ SCAN_COLUMNS = (
 NODULE_COLUMNS = (
     "seriesuid", "patient", "part", "label", "coordX", "coordY", "coordZ", "diameter_mm",
     "readers", "truth", "hit", "probability", "distance_mm", "radius_mm", "dice", "sensitivity",
+    "texture", "side", "third", "edge_mm", "with_annotators", "annotators_with_annotators",
+    "asd_mm", "hd95_mm",
 )  # fmt: skip
 
 
 @dataclass(frozen=True, eq=False)
 class Scored:
-    """One scan and what came of it."""
+    """One scan and what came of it; `beside` has scores with single annotators, by label."""
 
     scan: str
     patient: str
@@ -40,6 +43,7 @@ class Scored:
     counts: Counts
     overlaps: tuple[NoduleOverlap, ...]
     voxel_ml: float
+    beside: Mapping[int, NoduleScore] = field(default_factory=dict)
 
 
 def write_scores(document: Mapping[str, Any], path: Path) -> None:
@@ -91,9 +95,22 @@ def write_tables(scored: Sequence[Scored], curve: Froc, out: Path) -> None:
                  nodule.diameter_mm, nodule.readers, nodule.truth, hit is not None,
                  hit.probability if hit else None,
                  float(np.linalg.norm(hit.xyz_mm - place)) if hit else None,
-                 radius_mm(nodule.diameter_mm), overlapped.dice, overlapped.sensitivity)
+                 radius_mm(nodule.diameter_mm), overlapped.dice, overlapped.sensitivity,
+                 nodule.ratings_median.get("texture"), nodule.side, nodule.third, nodule.edge_mm,
+                 *_beside(s.beside.get(nodule.label)))
             )  # fmt: skip
     write_rows(SCAN_COLUMNS, scans, out / "per_scan.csv")
     write_rows(NODULE_COLUMNS, nodules, out / "per_nodule.csv")
     points = zip(curve.threshold, curve.fp_per_scan, curve.sensitivity, strict=True)
     write_rows(("threshold", "fp_per_scan", "sensitivity"), list(points), out / "froc.csv")
+
+
+def _beside(score: NoduleScore | None) -> tuple[float | None, ...]:
+    """The last four columns of a nodule's line."""
+    if score is None:
+        return (None,) * 4
+    between = score.between_annotators
+    return (
+        float(np.mean(score.with_annotators)), float(np.mean(between)) if between else None,
+        score.surface.asd_mm, score.surface.hd95_mm,
+    )  # fmt: skip

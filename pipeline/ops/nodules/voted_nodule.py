@@ -4,12 +4,17 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
+import numpy.typing as npt
 
 from lungseg.ops.nodules.consensus import Labels, Votes, agreed, count_votes
 from lungseg.ops.nodules.contours import Reading, rasterise
 from lungseg.ops.nodules.patches import Patch, clipped, resample_mask
 from lungseg.ops.nodules.sizes import axes_mm
 from lungseg.volume import Box, FloatArray, Geometry, Triple
+
+Drawn = npt.NDArray[np.uint16]
+MOST_DRAWN = 16
+"""Readings of a nodule of which it is known who drew what: the bits of `Drawn`."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,6 +33,9 @@ class VotedNodule:
         As known from elsewhere; None: measure them.
     names, ratings, ratings_median
         The readings' names, and the mean and the median of their ratings.
+    drawn
+        Who drew each voxel: bit *k* is set where the reading *k* of `names` holds it; None where
+        single readings are not known.
 
     Examples
     --------
@@ -46,6 +54,7 @@ class VotedNodule:
     names: tuple[str, ...] = ()
     ratings: Mapping[str, float] = field(default_factory=dict)
     ratings_median: Mapping[str, float] = field(default_factory=dict)
+    drawn: Drawn | None = None
 
     @property
     def consensus(self) -> Patch:
@@ -106,11 +115,15 @@ def voted(
     (2, 9, (1, 21, 11))
     """
     drawn = [rasterise(reading, z_mm)[0] for reading in readings]
-    moved = [clipped(resample_mask(patch, source, geometry), shape) for patch in drawn if patch]
-    inside = [patch for patch in moved if patch]
+    moved = {
+        k: clipped(resample_mask(patch, source, geometry), shape)
+        for k, patch in enumerate(drawn)
+        if patch
+    }
+    inside = {k: patch for k, patch in moved.items() if patch}
     if not inside:
         return None
-    votes, first = count_votes(inside)
+    votes, first = count_votes(list(inside.values()))
     return VotedNodule(
         votes,
         first,
@@ -118,7 +131,19 @@ def voted(
         names=tuple(reading.key for reading in readings),
         ratings=mean_ratings(readings),
         ratings_median=median_ratings(readings),
+        drawn=_who_drew(inside, first, votes.shape),
     )
+
+
+def _who_drew(
+    patches: Mapping[int, Patch], first_zyx: Sequence[int], shape: Sequence[int]
+) -> Drawn:
+    drawn = np.zeros(tuple(shape), np.uint16)
+    for k, patch in patches.items():
+        z, y, x = (a - b for a, b in zip(patch.first_zyx, first_zyx, strict=True))
+        if k < MOST_DRAWN:
+            drawn[Patch(patch.mask, (z, y, x)).box] |= patch.mask.astype(np.uint16) << k
+    return drawn
 
 
 def mean_ratings(readings: Sequence[Reading]) -> dict[str, float]:
@@ -173,3 +198,26 @@ def paint(nodules: Sequence[VotedNodule], shape: Sequence[int]) -> tuple[Votes, 
         votes[nodule.box][more] = nodule.votes[more]
         labels[nodule.box][more] = label
     return votes, labels
+
+
+def paint_drawn(nodules: Sequence[VotedNodule], labels: Labels) -> Drawn:
+    """Who drew each voxel: bit *k* for the reading *k* of the nodule that the voxel belongs to.
+
+    Parameters
+    ----------
+    nodules, labels
+        As `paint` took and gave them.
+
+    Examples
+    --------
+    >>> drawn = np.array([[[1, 3]]], np.uint16)
+    >>> nodule = VotedNodule(np.array([[[1, 2]]], np.uint8), (0, 0, 1), 2, drawn=drawn)
+    >>> paint_drawn([nodule], np.array([[[0, 1, 1]]], np.uint16)).tolist()
+    [[[0, 1, 3]]]
+    """
+    drawn = np.zeros(labels.shape, np.uint16)
+    for label, nodule in enumerate(nodules, 1):
+        if nodule.drawn is not None:
+            mine = labels[nodule.box] == label
+            drawn[nodule.box][mine] = nodule.drawn[mine]
+    return drawn

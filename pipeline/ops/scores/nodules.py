@@ -5,7 +5,8 @@ own. Intervals come from drawing patients, because nodules of one patient are al
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from itertools import combinations
 from typing import Any
 
 import numpy as np
@@ -14,24 +15,11 @@ import numpy.typing as npt
 from lungseg.ops.nodules.consensus import agreed
 from lungseg.ops.nodules.patches import Patch
 from lungseg.ops.scores.agreement import agreement
-from lungseg.ops.scores.counts import Counts, count, quotient
+from lungseg.ops.scores.counts import Counts, count
 from lungseg.ops.scores.detection import interval
+from lungseg.ops.scores.groups import Kinds, grouped, in_order
+from lungseg.ops.scores.surfaces import SurfaceDistance, surface_distance
 from lungseg.volume import FloatArray, Geometry, IndexArray, IntArray, MaskArray
-
-# Lower bounds of the groups by diameter, mm, after the thresholds of nodule management (6 and
-# 8 mm, Fleischner Society 2017) and LUNA16's many of below 15 mm.
-SIZES_MM: tuple[tuple[str, float, float], ...] = (
-    ("below 6 mm", 0.0, 6.0),
-    ("6 to 8 mm", 6.0, 8.0),
-    ("8 to 15 mm", 8.0, 15.0),
-    ("15 mm and more", 15.0, np.inf),
-)
-# LIDC's rating of texture, 1 to 5, by the median of the annotators.
-TEXTURES: tuple[tuple[str, float, float], ...] = (
-    ("ground-glass", 1.0, 2.5),
-    ("part-solid", 2.5, 4.0),
-    ("solid", 4.0, np.inf),
-)
 
 NODULE_DEFINITIONS = {
     "grid": "the slices' own pixels; a nodule's score is over all voxels of its window, in 3-D, "
@@ -53,6 +41,16 @@ NODULE_DEFINITIONS = {
     "holds the annotator's own",
     "fifth_reader": "with_annotators less annotators_with_annotators: 0 or more where the net "
     "agrees with a radiologist no worse than another radiologist does",
+    "asd_mm": "mean over nodules of which something is found, of the mean distance, mm, of the "
+    "surface voxels of what is found and of the consensus to the nearest of the other's (both "
+    "taken together)",
+    "hd95_mm": "the same of the 95 % quantile of these distances",
+    "asd_mm_with_annotators": "asd_mm with each annotator in place of the consensus: mean over the "
+    "nodule's annotators, then over nodules",
+    "hd95_mm_with_annotators": "the same of hd95_mm",
+    "asd_mm_between_annotators": "the same of each two of the nodule's annotators, of all nodules",
+    "hd95_mm_between_annotators": "the same of hd95_mm",
+    "by_found": "found: a voxel of the consensus is found; missed: none is",
     "interval": "2.5 % and 97.5 % quantile over draws of as many patients with replacement",
 }
 
@@ -73,6 +71,9 @@ class NoduleScore:
         Dice of each two annotators, and of each with the consensus of all.
     diameter_mm
         Of the ball of the consensus' volume.
+    surface, surface_with_annotators, surface_between_annotators
+        How far the surfaces of what is found and of the consensus lie apart; of what is found and
+        each annotator's; of each two annotators'.
 
     Examples
     --------
@@ -90,6 +91,9 @@ class NoduleScore:
     between_annotators: tuple[float, ...]
     annotators_with_consensus: tuple[float, ...]
     diameter_mm: float
+    surface: SurfaceDistance = field(default_factory=SurfaceDistance)
+    surface_with_annotators: tuple[SurfaceDistance, ...] = ()
+    surface_between_annotators: tuple[SurfaceDistance, ...] = ()
 
     @property
     def annotators(self) -> int:
@@ -135,6 +139,7 @@ def score_nodule(
     regions, _ = label(found, np.ones((3, 3, 3)))
     touching = np.isin(regions, np.setdiff1d(regions[consensus], 0))
     single = len(found) == 1
+    spacing = grid.spacing_mm
     disc_mm = 2 * np.sqrt(consensus.sum() * spacing_mm[1] * spacing_mm[2] / np.pi)
     return NoduleScore(
         counts=count(found, consensus, counted),
@@ -143,26 +148,23 @@ def score_nodule(
         between_annotators=readers.between_readers,
         annotators_with_consensus=readers.with_consensus,
         diameter_mm=float(disc_mm) if single else readers.diameter_mm,
+        surface=surface_distance(found & counted, consensus, spacing),
+        surface_with_annotators=tuple(
+            surface_distance(found & counted, mask, spacing) for mask in masks
+        ),
+        surface_between_annotators=tuple(
+            surface_distance(one, other, spacing) for one, other in combinations(masks, 2)
+        ),
     )
 
 
-def group_of(value: float, groups: Sequence[tuple[str, float, float]]) -> str | None:
-    """Name of the group in whose half-open range a value lies; None outside all of them.
-
-    Examples
-    --------
-    >>> group_of(6.0, SIZES_MM), group_of(float("nan"), TEXTURES)
-    ('6 to 8 mm', None)
-    """
-    return next((name for name, low, high in groups if low <= value < high), None)
-
-
-def summary(
+def summary(  # noqa: PLR0913, PLR0917 - nodules, their groups, and how intervals are drawn
     scores: Sequence[NoduleScore],
     patients: Sequence[str],
     texture: Sequence[float],
     rounds: int = 1000,
     seed: int = 1,
+    more: Kinds | None = None,
 ) -> dict[str, Any]:
     """Scores of all nodules, and by size, number of annotators and texture, with intervals.
 
@@ -172,6 +174,8 @@ def summary(
         Of each nodule; texture is NaN where it is not known.
     rounds, seed
         Number of draws of patients, and their seed.
+    more
+        Further groups.
 
     Examples
     --------
@@ -183,24 +187,18 @@ def summary(
     (['below 6 mm'], 1)
     """
     who = np.asarray(patients, dtype=np.str_)
-    told: dict[str, list[str | None]] = {
-        "by_size": [group_of(score.diameter_mm, SIZES_MM) for score in scores],
-        "by_annotators": [str(score.annotators) for score in scores],
-        "by_texture": [group_of(value, TEXTURES) for value in texture],
-    }
-    orders = {
-        "by_size": [name for name, _, _ in SIZES_MM],
-        "by_annotators": [str(n) for n in sorted({score.annotators for score in scores})],
-        "by_texture": [name for name, _, _ in TEXTURES],
-    }
+    by_size, by_texture = grouped([score.diameter_mm for score in scores], texture).items()
+    kinds: dict[str, Sequence[tuple[str, ...]]] = dict(
+        [by_size, ("by_annotators", [(str(score.annotators),) for score in scores]), by_texture]
+    )
+    kinds["by_found"] = [("found" if score.counts.true_positive else "missed",) for score in scores]
     columns = _columns(scores)
     whole = np.arange(len(scores))
     document: dict[str, Any] = {"all": _group(columns, who, whole, rounds, seed)}
-    for kind, names in told.items():
+    for kind, of in (kinds | dict(more or {})).items():
         document[kind] = {
-            group: _group(columns, who, whole[[name == group for name in names]], rounds, seed)
-            for group in orders[kind]
-            if group in names
+            group: _group(columns, who, whole[[group in names for names in of]], rounds, seed)
+            for group in in_order(of)
         }
     return document
 
@@ -223,6 +221,16 @@ def _columns(scores: Sequence[NoduleScore]) -> Columns:
         "with_annotators": of(lambda s: float(np.mean(s.with_annotators))),
         "between": of(lambda s: _mean(np.asarray(s.between_annotators))),
         "with_consensus": of(lambda s: float(np.mean(s.annotators_with_consensus))),
+        "asd": of(lambda s: s.surface.asd_mm),
+        "hd95": of(lambda s: s.surface.hd95_mm),
+        "asd_with": of(lambda s: _mean(np.array([d.asd_mm for d in s.surface_with_annotators]))),
+        "hd95_with": of(lambda s: _mean(np.array([d.hd95_mm for d in s.surface_with_annotators]))),
+        "asd_between": of(
+            lambda s: _mean(np.array([d.asd_mm for d in s.surface_between_annotators]))
+        ),
+        "hd95_between": of(
+            lambda s: _mean(np.array([d.hd95_mm for d in s.surface_between_annotators]))
+        ),
     }
 
 
@@ -231,34 +239,60 @@ def _mean(values: FloatArray) -> float:
     return float(known.mean()) if known.size else float("nan")
 
 
-def _pooled(c: Columns) -> float:
-    both = 2 * c["both"].sum()
-    return quotient(both, both + c["extra"].sum() + c["missed"].sum())
+def _ratio(above: FloatArray, below: FloatArray) -> FloatArray:
+    out = np.full(len(above), np.nan)
+    return np.asarray(np.divide(above, below, out=out, where=below != 0))
 
 
-def _precision(c: Columns) -> float:
-    return quotient(c["both"].sum(), c["both"].sum() + c["extra"].sum())
+def _means(values: FloatArray, w: FloatArray) -> FloatArray:
+    known = ~np.isnan(values)
+    return _ratio(w @ np.where(known, values, 0.0), w @ known.astype(float))
 
 
-def _volume_ratio(c: Columns) -> float:
-    return float(np.median((c["both"] + c["extra"]) / (c["both"] + c["missed"])))
+def _medians(values: FloatArray, w: FloatArray) -> FloatArray:
+    order = np.argsort(values)
+    reached, rows = np.cumsum(w[:, order], axis=1), values[order]
+    total = reached[:, -1:]
+    low = (reached > (total - 1) // 2).argmax(axis=1)
+    high = (reached > total // 2).argmax(axis=1)
+    return np.asarray((rows[low] + rows[high]) / 2)
 
 
-STATISTICS: dict[str, Callable[[Columns], float]] = {
-    "dice": lambda c: _mean(c["dice"]),
-    "dice_median": lambda c: float(np.median(c["dice"])),
+def _pooled(c: Columns, w: FloatArray) -> FloatArray:
+    both = 2 * (w @ c["both"])
+    return _ratio(both, both + w @ (c["extra"] + c["missed"]))
+
+
+def _precision(c: Columns, w: FloatArray) -> FloatArray:
+    return _ratio(w @ c["both"], w @ (c["both"] + c["extra"]))
+
+
+def _volume_ratio(c: Columns, w: FloatArray) -> FloatArray:
+    return _medians((c["both"] + c["extra"]) / (c["both"] + c["missed"]), w)
+
+
+STATISTICS: dict[str, Callable[[Columns, FloatArray], FloatArray]] = {
+    "dice": lambda c, w: _means(c["dice"], w),
+    "dice_median": lambda c, w: _medians(c["dice"], w),
     "dice_pooled": _pooled,
-    "dice_touching": lambda c: _mean(c["touching"]),
-    "found": lambda c: float((c["both"] > 0).mean()),
-    "sensitivity": lambda c: _mean(c["both"] / (c["both"] + c["missed"])),
+    "dice_touching": lambda c, w: _means(c["touching"], w),
+    "found": lambda c, w: _means((c["both"] > 0).astype(float), w),
+    "sensitivity": lambda c, w: _means(c["both"] / (c["both"] + c["missed"]), w),
     "precision": _precision,
     "volume_ratio": _volume_ratio,
-    "with_annotators": lambda c: _mean(c["with_annotators"]),
-    "annotators_with_annotators": lambda c: _mean(c["between"]),
-    "annotators_with_consensus": lambda c: _mean(c["with_consensus"]),
-    "fifth_reader": lambda c: _mean(c["with_annotators"] - c["between"]),
+    "with_annotators": lambda c, w: _means(c["with_annotators"], w),
+    "annotators_with_annotators": lambda c, w: _means(c["between"], w),
+    "annotators_with_consensus": lambda c, w: _means(c["with_consensus"], w),
+    "fifth_reader": lambda c, w: _means(c["with_annotators"] - c["between"], w),
+    "asd_mm": lambda c, w: _means(c["asd"], w),
+    "hd95_mm": lambda c, w: _means(c["hd95"], w),
+    "asd_mm_with_annotators": lambda c, w: _means(c["asd_with"], w),
+    "hd95_mm_with_annotators": lambda c, w: _means(c["hd95_with"], w),
+    "asd_mm_between_annotators": lambda c, w: _means(c["asd_between"], w),
+    "hd95_mm_between_annotators": lambda c, w: _means(c["hd95_between"], w),
 }
-"""What is told of a group of nodules; `NODULE_DEFINITIONS` says what each is."""
+"""What is told of a group of nodules, for each row of how often every nodule counts;
+`NODULE_DEFINITIONS` says what each is."""
 
 
 def _group(
@@ -268,29 +302,28 @@ def _group(
     found: dict[str, Any] = {"nodules": len(where), "patients": len(set(who[where].tolist()))}
     if not len(where):
         return found | {name: {"value": None, "interval": None} for name in STATISTICS}
-    drawn = [
-        [statistic({k: v[rows] for k, v in own.items()}) for statistic in STATISTICS.values()]
-        for rows in draws_of_patients(who[where], rounds, seed)
-    ]
-    samples = np.asarray(drawn, float).reshape(rounds, len(STATISTICS))
-    for (name, statistic), column in zip(STATISTICS.items(), samples.T, strict=True):
-        found[name] = {"value": statistic(own), "interval": interval(column)}
+    once = np.ones((1, len(where)))
+    drawn = draws_of_patients(who[where], rounds, seed).astype(float)
+    for name, statistic in STATISTICS.items():
+        found[name] = {
+            "value": float(statistic(own, once)[0]),
+            "interval": interval(statistic(own, drawn)),
+        }
     return found
 
 
-def draws_of_patients(patients: npt.NDArray[np.str_], rounds: int, seed: int) -> list[IntArray]:
-    """Rows of as many patients drawn with replacement, all rows of each, for every round.
+def draws_of_patients(patients: npt.NDArray[np.str_], rounds: int, seed: int) -> IntArray:
+    """How often each row counts when as many patients are drawn with replacement, ``(rounds, n)``.
+
+    A patient's rows all count as often as the patient is drawn.
 
     Examples
     --------
-    >>> rows = draws_of_patients(np.array(["a", "b", "a"]), rounds=2, seed=0)
-    >>> [sorted(r.tolist()) for r in rows]
-    [[1, 1], [0, 1, 2]]
+    >>> draws_of_patients(np.array(["a", "b", "a"]), rounds=2, seed=0).tolist()
+    [[0, 2, 0], [1, 1, 1]]
     """
     names, of = np.unique(patients, return_inverse=True)
-    rows = [np.flatnonzero(of == k) for k in range(len(names))]
+    n = len(names)
     rng = np.random.default_rng(seed)
-    return [
-        np.concatenate([rows[k] for k in rng.integers(0, len(names), len(names))])
-        for _ in range(rounds)
-    ]
+    times = [np.bincount(rng.integers(0, n, n), minlength=n) for _ in range(rounds)]
+    return np.array(times, np.int64).reshape(rounds, n)[:, of]

@@ -3,7 +3,14 @@
 import numpy as np
 import pytest
 
-from lungseg.ops.nodules.voted_nodule import VotedNodule, mean_ratings, median_ratings, paint, voted
+from lungseg.ops.nodules.voted_nodule import (
+    VotedNodule,
+    mean_ratings,
+    median_ratings,
+    paint,
+    paint_drawn,
+    voted,
+)
 from lungseg.volume import Geometry
 from tests.readings import box_reading
 
@@ -60,6 +67,23 @@ def test_a_voxel_goes_to_the_nodule_with_more_votes_there():
     assert votes.tolist() == [[[1, 2, 3, 2, 0]]]
     assert labels.tolist() == [[[1, 1, 2, 2, 0]]]
     assert (votes.dtype, labels.dtype) == (np.uint8, np.uint16)
+
+
+def test_who_drew_a_voxel_is_kept_and_goes_with_the_nodule_it_belongs_to():
+    readings = [box_reading("a", Z[2:4], 5, 5, 8, 8), box_reading("b", Z[3:5], 5, 5, 8, 8)]
+    found = voted(readings, Z, SOURCE, (19, 30, 30), WORKING)
+    single = [voted([one], Z, SOURCE, (19, 30, 30), WORKING) for one in readings]
+    whole = np.zeros((19, 30, 30), np.uint16)
+    whole[found.box] = found.drawn
+    for k, alone in enumerate(single):
+        mask = np.zeros(whole.shape, bool)
+        mask[alone.box] = alone.votes > 0
+        np.testing.assert_array_equal((whole >> k & 1).astype(bool), mask)
+    other = nodule([[[9]]], found.first_zyx, readers=9)
+    _, labels = paint([found, other], whole.shape)
+    drawn = paint_drawn([found, other], labels)
+    assert drawn[found.first_zyx] == 0
+    assert (drawn == np.where(labels == 1, whole, 0)).all()
 
 
 def test_of_equal_votes_the_first_nodule_takes_the_voxel():
