@@ -15,6 +15,7 @@ from lungseg.core.stage import DatasetStage, Params
 from lungseg.core.store import Store
 from lungseg.io.annotations.coordinates import read_coordinates, unknown_scans
 from lungseg.io.sources.index import LeftOut, Source
+from lungseg.io.sources.scan_ids import series_of
 from lungseg.model.nets import NET, CurrentNet, choose_net, current_net, fault_of, named_net
 from lungseg.session import scans as of_folder
 from lungseg.session.kept import write_kept
@@ -197,7 +198,8 @@ class Session:
         database = Path(params.database) if params.database else None
         listed = read_coordinates(path, database=database, unknown_size=True)
         unusable = [problem.text for problem in listed.problems]
-        return [*unusable, *unknown_scans(listed, self.all_sources.keys(), path.name)]
+        known = {*self.all_sources, *map(series_of, self.all_sources)}
+        return [*unusable, *unknown_scans(listed, known, path.name)]
 
     def net_notes(self) -> list[str]:
         """Which net predicts, and what has changed since it was trained; at most one line."""

@@ -163,6 +163,7 @@ def _stack_facts(stack_geometry: StackGeometry, slices: int) -> dict[str, Scalar
         "source_slices": slices,
         "slice_positions": stack_geometry.kind,
         "position_noise_mm": round(stack_geometry.noise_mm, 5),
+        "positions_rounded_to_mm": stack_geometry.rounded_mm,
         "filled_slices": sum(gap.missing for gap in stack_geometry.gaps),
         "gaps": "; ".join(str(gap) for gap in stack_geometry.gaps),
         "tilt_degrees": round(stack_geometry.tilt_degrees, 3),

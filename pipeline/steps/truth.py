@@ -12,6 +12,7 @@ from pathlib import Path
 from lungseg.core.errors import ConfigError
 from lungseg.io.annotations import coordinates, lidc_database, lidc_xml
 from lungseg.io.annotations.nodule_list import CONTOURS, COORDINATES, NONE, UNANNOTATED
+from lungseg.io.sources.scan_ids import series_of
 from lungseg.ops.nodules.contours import Mark, Reading
 
 
@@ -72,7 +73,7 @@ class Truth:
 
 
 def known_truth(scan: str, sources: TruthSources) -> Truth:
-    """What the sources know of the scan with the SeriesInstanceUID `scan`.
+    """What the sources know of a scan by its id, or by its series if it is an acquisition of one.
 
     Raises
     ------
@@ -82,7 +83,7 @@ def known_truth(scan: str, sources: TruthSources) -> Truth:
         If the scan's XML file is damaged.
     """
     if sources.prefer != COORDINATES:
-        drawn = _drawn(scan, sources)
+        drawn = _drawn(series_of(scan), sources)
         if drawn or sources.prefer == CONTOURS:
             return drawn or Truth(UNANNOTATED)
     if not sources.coordinates:
@@ -93,6 +94,8 @@ def known_truth(scan: str, sources: TruthSources) -> Truth:
             )
         return Truth(UNANNOTATED)
     listed = coordinates_in(sources.coordinates, sources.database)
+    if scan not in listed.findings and not listed.problems_of(scan):
+        scan = series_of(scan)
     findings = listed.findings.get(scan, ())
     problems = listed.problems_of(scan)
     if findings:

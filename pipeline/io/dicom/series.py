@@ -1,5 +1,6 @@
 """A DICOM series to a stack of slices in HU, in order along their normal, and where they lie."""
 
+import contextlib
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ from lungseg.io.dicom.pixels import read_plane
 from lungseg.io.dicom.planes import HuRules, Plane, planes_of
 from lungseg.io.dicom.rescales import check_rescales
 from lungseg.ops.grid.acquisitions import overlapping_by
+from lungseg.ops.grid.rounded import Rounding, rounding_of
 from lungseg.ops.grid.slices import (
     Axes,
     SliceRules,
@@ -98,7 +100,9 @@ def read_series(
     groups = same_places(coordinates, rules)
     first = [group[0] for group in groups]
     duplicates = _drop_duplicates(planes, coordinates, groups, rules)
-    stack_geometry = stack_geometry_of(coordinates[first], rules)
+    stack_geometry = stack_geometry_of(
+        coordinates[first], rules, _rounding(headers, [planes[i] for i in first], axes)
+    )
     shape = len(first), planes[0].rows, planes[0].columns
     check_memory(2 * math.prod(shape) + 8 * shape[1] * shape[2], _size_of(files[0], shape))
     array = np.empty(shape, np.int16)
@@ -106,12 +110,15 @@ def read_series(
     if not hu_rules.accept_rescale_outliers:
         check_rescales([planes[i] for i in first], array)
     y, x = planes[0].spacing_yx_mm
+    # Of rounded positions the first is off as well.
+    moved = stack_geometry.z_mm[0] - coordinates[first[0], 2]
+    origin = np.asarray(planes[first[0]].position_xyz_mm) + moved * axes.matrix_xyz[:, 2]
     units = {header.text(dh.RESCALE_TYPE) for header in headers} - {"", "HU"}
     return Series(
         array=array,
         stack_geometry=stack_geometry,
         axes=axes,
-        origin_xyz_mm=np.asarray(planes[first[0]].position_xyz_mm),
+        origin_xyz_mm=origin,
         spacing_yx_mm=(y, x),
         manufacturer=headers[0].words(dh.MANUFACTURER),
         duplicates=duplicates,
@@ -136,6 +143,16 @@ def _header(path: Path) -> dh.Header:
 
 def _size_of(path: Path, shape: tuple[int, int, int]) -> str:
     return f"the series of {path.name} with {' x '.join(map(str, shape[::-1]))} voxels"
+
+
+def _rounding(headers: Sequence[dh.Header], planes: Sequence[Plane], axes: Axes) -> Rounding:
+    stated = []
+    for tag in (dh.STEP, dh.THICKNESS):
+        values = {header.text(tag) for header in headers}
+        with contextlib.suppress(ValueError):  # absent, or not alike: nothing is stated
+            stated += [float(value) for value in values] if len(values) == 1 else []
+    positions = np.array([plane.position_xyz_mm for plane in planes])
+    return rounding_of(positions, axes.matrix_xyz[:, 2], stated)
 
 
 def _check_acquisitions(planes: Sequence[Plane], coordinates: FloatArray) -> None:

@@ -8,12 +8,13 @@ something that cannot be known (slices missing, two pictures at one place).
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import numpy.typing as npt
 
 from lungseg.core.errors import ScanError
+from lungseg.ops.grid.rounded import Rounding, even_places
 from lungseg.volume import FloatArray
 
 
@@ -111,6 +112,8 @@ class StackGeometry:
         Largest distance of a slice from an even grid, where `kind` is even.
     gaps
         Where slices are missing.
+    rounded_mm
+        What the positions of an even grid were rounded to; 0 if they are written in full.
 
     Examples
     --------
@@ -127,6 +130,7 @@ class StackGeometry:
     kind: str
     noise_mm: float = 0.0
     gaps: tuple[Gap, ...] = field(default=())
+    rounded_mm: float = 0.0
 
     @property
     def is_plain(self) -> bool:
@@ -246,7 +250,9 @@ def same_places(coordinates_mm: FloatArray, rules: SliceRules) -> list[list[int]
     return groups
 
 
-def stack_geometry_of(coordinates_mm: FloatArray, rules: SliceRules) -> StackGeometry:
+def stack_geometry_of(
+    coordinates_mm: FloatArray, rules: SliceRules, rounding: Rounding | None = None
+) -> StackGeometry:
     """How slices lie that are in order and each at a place of its own.
 
     Parameters
@@ -256,6 +262,8 @@ def stack_geometry_of(coordinates_mm: FloatArray, rules: SliceRules) -> StackGeo
         last.
     rules
         Tolerances and what is accepted.
+    rounding
+        How the positions were written; None: in full.
 
     Raises
     ------
@@ -278,14 +286,27 @@ def stack_geometry_of(coordinates_mm: FloatArray, rules: SliceRules) -> StackGeo
             setting=f"min_slices={count} to accept it" if count > 1 else (),
         )
     z = coordinates_mm[:, 2]
+    even = np.linspace(z[0], z[-1], count)
+    noise = float(np.abs(z - even).max())
+    rounded = None
+    if noise > rules.position_tolerance_mm and rounding:
+        rounded = even_places(z, rounding)
+        if rounded is not None:
+            rules = replace(rules, position_tolerance_mm=max(rules.position_tolerance_mm,
+                            rounding.step_mm))  # fmt: skip
     tilt, shift = _tilt(coordinates_mm, rules)
     if tilt and not rules.correct_tilt:
         raise ScanError(
             f"tilt: the slices slide by {tilt:.2f} degrees against their normal (a tilted gantry)",
             setting="correct_tilt=true to put them back over each other",
         )
-    even = np.linspace(z[0], z[-1], count)
-    noise = float(np.abs(z - even).max())
+    if rounding and rounded is not None:
+        noise = float(np.abs(z - rounded).max())
+        step = float(rounded[-1] - rounded[0]) / (count - 1)
+        # The slices lie where they were before their positions were rounded.
+        return StackGeometry(
+            step, rounded, rounded, shift, tilt, "even", noise, rounded_mm=rounding.step_mm
+        )
     if noise <= rules.position_tolerance_mm:
         return StackGeometry((z[-1] - z[0]) / (count - 1), even, z, shift, tilt, "even", noise)
     gaps = np.diff(z)
