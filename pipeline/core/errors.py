@@ -1,5 +1,7 @@
 """Errors a user can act on: each says what was found, what was expected, what to try."""
 
+from lungseg.core.shown import shown
+
 
 class LungsegError(Exception):
     """Base of all errors that are the input's or the user's, not the program's.
@@ -7,7 +9,8 @@ class LungsegError(Exception):
     Parameters
     ----------
     message
-        What was found, and what was expected.
+        What was found, and what was expected. Names in it may be any: what is no UTF-8, or would
+        steer a terminal, is shown escaped.
     setting
         What to set so that it is accepted or avoided: a field of the parameters, and how, e.g.
         ``"fill_missing_slices=true to put interpolated slices there"``. Who raises the error
@@ -15,7 +18,7 @@ class LungsegError(Exception):
     """
 
     def __init__(self, message: str, *, setting: str | tuple[str, ...] = ()) -> None:
-        super().__init__(message)
+        super().__init__(shown(message, keep="\n"))
         self.settings = (setting,) if isinstance(setting, str) else setting
         for text in self.settings:
             # For who calls the function without a stage: shown under the traceback.

@@ -1,9 +1,12 @@
 """Text for people, JSON and CSV: what would break a line, or is no UTF-8, is shown escaped."""
 
+import os
+import re
 import unicodedata
 
 # Control characters, what turns the direction of writing, surrogates, unassigned; line ends.
 _HIDDEN = {"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"}
+_ESCAPE = re.compile(rb"\\x([0-9a-f]{2})")
 
 
 def shown(text: object, keep: str = "") -> str:
@@ -36,3 +39,21 @@ def shown(text: object, keep: str = "") -> str:
         else letter
         for letter in whole
     )
+
+
+def path_as_text(path: str) -> str:
+    r"""A path of any bytes as text that JSON can keep; `path_of_text` gives the path back.
+
+    Examples
+    --------
+    >>> path_as_text("caf\udce9") == r"caf\xe9"
+    True
+    >>> path_of_text(path_as_text("caf\udce9 \\xe9")) == "caf\udce9 \\xe9"
+    True
+    """
+    return os.fsencode(path).replace(b"\\", b"\\x5c").decode("utf-8", "backslashreplace")
+
+
+def path_of_text(text: str) -> str:
+    """The path that `path_as_text` wrote."""
+    return os.fsdecode(_ESCAPE.sub(lambda found: bytes([int(found[1], 16)]), text.encode()))

@@ -8,11 +8,13 @@ from typing import Any
 
 from lungseg.core.errors import ConfigError, DataError
 from lungseg.core.json_file import write_json
+from lungseg.core.shown import path_as_text, path_of_text, shown
 from lungseg.core.stage import Params
 from lungseg.core.store import folder_name
 from lungseg.io.sources.index import LeftOut, Source, find_scans, read_source, write_source
 from lungseg.io.sources.pseudonyms import make_key, mark_of
 from lungseg.io.sources.series import SourceRules
+from lungseg.io.sources.walk import WORK_FOLDER
 
 _LISTED = 12
 
@@ -39,16 +41,18 @@ def look_at(
     if missing:
         raise ConfigError(f"--src {missing[0]}: there is no such file or folder")
     source_path(work, "any", guest=not remember).parent.mkdir(parents=True, exist_ok=True)
-    sources, left_out = find_scans(
-        roots, work / "headers.cache", {work.resolve(), *passed_over}, rules
-    )
+    own = work.resolve()
+    cache = _header_cache(work, rules)
+    sources, left_out = find_scans(roots, cache, {own, *passed_over}, rules)
+    if own not in passed_over and any(own.is_relative_to(root.resolve()) for root in roots):
+        left_out.append(LeftOut(shown(own), WORK_FOLDER, fault=False))
     left_out = [_advised(item) for item in left_out]
     for source in sources:
         write_source(source, source_path(work, source.scan, guest=not remember))
     if not remember:
         return sources, left_out
     listing = {
-        "roots": [str(root.resolve()) for root in roots],
+        "roots": [path_as_text(str(root.resolve())) for root in roots],
         "scans": [source.scan for source in sources],
         "left_out": [asdict(item) for item in left_out],
         "rules": rules.told,
@@ -66,7 +70,7 @@ def remembered(work: Path) -> tuple[list[Source], list[LeftOut]]:
 
 def remembered_roots(work: Path) -> list[Path]:
     """What ``--src`` named last."""
-    return [Path(root) for root in _listing(work)["roots"]]
+    return [Path(path_of_text(root)) for root in _listing(work)["roots"]]
 
 
 def rules_of(work: Path, params: Mapping[str, Params]) -> SourceRules:

@@ -11,6 +11,7 @@ from lungseg.core.errors import ConfigError
 from lungseg.core.executor import EngineOptions
 from lungseg.core.plan import REUSE, Action, Planner, Request, ScanRef, stages_for
 from lungseg.core.runner import Run, Summary, Watch
+from lungseg.core.shown import path_as_text
 from lungseg.core.stage import DatasetStage, Params
 from lungseg.core.store import Store
 from lungseg.io.annotations.coordinates import read_coordinates, unknown_scans
@@ -355,6 +356,11 @@ def open_for(
 
 
 def _settle(work: Path, options: CommandOptions) -> tuple[Settled, CurrentNet | None]:
+    if path_as_text(str(work)) != str(work).replace("\\", "\\x5c"):
+        raise ConfigError(
+            f"--work {work}: its name is no UTF-8, and HDF5 writes no file there; name another "
+            "folder"
+        )
     if any(text.partition("=")[0].strip() == "predict.model" for text in options.assignments):
         raise ConfigError("--set predict.model: name the net with --model instead")
     settled = settle(flow.FLOW, work, options)

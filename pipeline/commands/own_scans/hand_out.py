@@ -18,6 +18,7 @@ from lungseg.commands.run_stages import HowToRun, command_options, how_to_run, l
 from lungseg.core.errors import ConfigError
 from lungseg.core.json_file import write_json
 from lungseg.core.runner import Watch
+from lungseg.core.shown import shown
 from lungseg.core.stage import Scalar
 from lungseg.core.worker import FAILED, RAN, REUSED, SKIPPED, Result
 from lungseg.io.results.plain_names import plain_names
@@ -249,14 +250,15 @@ def name_choices(source: Source) -> list[str]:
         return [f"{whose}{source.scan[-_UID_END:]}", f"{whose}{source.scan}"]
     file = Path(source.files[0])
     # The scan's id has names of folders before it where files are called alike.
-    return [file.name[: len(file.name) - len(suffix_of(file))], source.scan]
+    return [shown(file.name[: len(file.name) - len(suffix_of(file))]), source.scan]
 
 
 def place_of(source: Source) -> str:
-    """The scan's file, or the folder that its files have in common."""
+    """The scan's file, or the folder that its files have in common, as it is shown."""
     if len(source.files) == 1:
-        return source.files[0]
-    return os.path.commonpath([os.path.dirname(file) for file in source.files])  # noqa: PTH120
+        return shown(source.files[0])
+    folders = [os.path.dirname(file) for file in source.files]  # noqa: PTH120
+    return shown(os.path.commonpath(folders))
 
 
 def place_files(out: Path, contents: Mapping[str, Callable[[Path], object]]) -> None:
@@ -307,7 +309,11 @@ def opened(place: Place, roots: Sequence[Path], options: CommandOptions) -> Sess
     made = not place.work and not work.exists()
     ours = {out.resolve() / name for name in _written(out)}
     session = open_for(
-        work, options, roots, {(out / WORK).resolve(), *ours}, guest=place.work is not None
+        work,
+        options,
+        roots,
+        {(out / WORK).resolve(), (out / OURS).resolve(), *ours},
+        guest=place.work is not None,
     )
     if made:
         _note(out, {"work": True})

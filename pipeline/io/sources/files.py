@@ -4,9 +4,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lungseg.core.errors import ScanError
+from lungseg.core.shown import shown
 from lungseg.io.dicom import header as dh
 from lungseg.io.dicom.acquisitions import acquisition_of
-from lungseg.io.volumes import headers, voxels
+from lungseg.io.volumes import headers, nifti, voxels
 
 # PS3.6, annex A: what may hold a CT. Screenshots and dose reports have Modality CT as well.
 _CT_CLASSES = {
@@ -24,7 +25,15 @@ _SCREENS = {"SCREEN SAVE", "SCREENSAVE", "SCREENSHOT", "DOSE_INFO", "DOSE INFO",
 # PixelPaddingValue is one value, or two by mistake; consoles wrote hundreds into dose pages.
 _MOST_PADDING_VALUES = 2
 _LOCALIZERS = {"LOCALIZER", "SCOUT", "TOPOGRAM"}
+EMPTY = "empty: nothing of the file was copied"
 _STANDARD_ROOT = "1.2.840.10008."
+_VOXELS = {".raw", ".zraw", ".img"}
+# What download tools and people leave beside scans.
+_BESIDE = {
+    *(".xml", ".csv", ".tsv", ".json", ".md", ".txt", ".html", ".pdf", ".xls", ".xlsx", ".log"),
+    *(".toml", ".yaml", ".yml", ".py", ".sh", ".tcia", ".db", ".ini"),
+}
+_BESIDE_NAMES = {"license", "licence", "readme", "dicomdir", "dirfile"}
 _PACKED = {".zip", ".gz", ".tar", ".tgz", ".7z", ".rar", ".bz2", ".xz", ".zst"}
 _PICTURES = {".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".gif"}
 
@@ -36,7 +45,8 @@ class Found:
     Attributes
     ----------
     kind
-        ``dicom``, ``metaimage``, ``nifti``, ``nrrd``, ``nothing`` (not worth a word) or ``other``.
+        ``dicom``, ``metaimage``, ``nifti``, ``nrrd``, ``voxels`` (of a header beside them),
+        ``beside`` (lists, licences: no images) or ``other``.
     reason
         Why it is not used; empty if it is used.
     fault
@@ -74,10 +84,10 @@ def examine(path: Path) -> Found:
         If it cannot be opened.
     """
     suffix = headers.suffix_of(path)
-    if suffix and voxels.hold_no_hu(path):
-        return Found("other", "8 bits a voxel hold no HU: a mask or labels, not CT")
     if suffix:
-        return Found(headers.SUFFIXES[suffix])
+        return _volume(path, suffix)
+    if _is_beside(path.name) and not _holds_dicom(path):
+        return Found("beside")
     try:
         header = dh.read_header(path)
     except dh.NotDicomError:
@@ -87,16 +97,39 @@ def examine(path: Path) -> Found:
     return _dicom(header)
 
 
+def _volume(path: Path, suffix: str) -> Found:
+    if suffix == ".hdr" and path.stat().st_size and not nifti.is_header(path):
+        return Found("other", "a .hdr of another program, not of NIfTI")
+    if voxels.hold_no_hu(path):
+        return Found("other", "8 bits a voxel hold no HU: a mask or labels, not CT")
+    return Found(headers.READ[suffix])
+
+
+def _is_beside(name: str) -> bool:
+    stem, dot, suffix = name.lower().rpartition(".")
+    return (
+        name.lower() in _BESIDE_NAMES
+        or (bool(dot) and f".{suffix}" in _BESIDE)
+        or stem in _BESIDE_NAMES
+    )
+
+
+def _holds_dicom(path: Path) -> bool:
+    # PS3.10, 7.1: a file of DICOM under whatever name.
+    with path.open("rb") as file:
+        return file.read(132)[128:] == b"DICM"
+
+
 def _not_dicom(path: Path) -> Found:
     suffix = path.suffix.lower()
-    if suffix in {"", ".dcm", ".ima"} and not path.stat().st_size:
-        return Found("other", "empty: nothing of the file was copied", fault=True)
-    if suffix in {".raw", ".zraw", ".img"} or path.name.lower().endswith(".raw.gz"):
-        return Found("nothing")
+    if suffix in _VOXELS or path.name.lower().endswith(".raw.gz"):
+        return Found("voxels")
     if suffix in _PACKED:
         return Found("other", f"an archive ({suffix}) is not looked into; unpack it")
     if suffix in _PICTURES:
         return Found("other", f"a picture ({suffix}) has no HU and no geometry")
+    if not path.stat().st_size:
+        return Found("other", EMPTY, fault=True)
     return Found("other", "not a DICOM file, nor MetaImage, NIfTI or NRRD")
 
 
@@ -104,7 +137,7 @@ def _dicom(header: dh.Header) -> Found:
     series, modality = header.text(dh.SERIES_UID), header.text(dh.MODALITY)
     sop_class = header.text(dh.SOP_CLASS)
     if sop_class == _DIRECTORY_CLASS:
-        return Found("nothing")
+        return Found("beside")
     reason = _why_not_ct(header, modality, sop_class)
     captured = reason == SLICE_AS_SCREEN
     fault = False
@@ -114,8 +147,8 @@ def _dicom(header: dh.Header) -> Found:
         kind="dicom" if series else "other",
         reason=reason,
         fault=fault,
-        series=series,
-        patient=header.words(dh.PATIENT_ID),
+        series=shown(series),
+        patient=shown(header.words(dh.PATIENT_ID)),
         modality=modality,
         instance=header.text(dh.SOP_INSTANCE),
         position=header.text(dh.POSITION),

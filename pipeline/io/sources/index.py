@@ -8,23 +8,24 @@ change differ: a second look at 250,000 files costs their stats.
 import hashlib
 import json
 import os
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from lungseg.core.errors import ScanError
 from lungseg.core.json_file import write_json
-from lungseg.io.sources.files import Found, examine
+from lungseg.core.shown import path_as_text, path_of_text, shown
+from lungseg.io.sources.files import EMPTY, Found, examine
 from lungseg.io.sources.header_cache import HeaderCache
 from lungseg.io.sources.series import SourceRules, identity_of, lone_slices, parts_of, patients_of
+from lungseg.io.sources.walk import Entry, Unseen, unreadable, walk
 from lungseg.io.volumes import headers
 
-_IGNORED_SUFFIXES = {
-    *(".xml", ".csv", ".tsv", ".json", ".md", ".txt", ".html", ".pdf", ".xls", ".xlsx", ".log"),
-    *(".toml", ".yaml", ".yml", ".py", ".sh", ".tcia", ".db", ".ini"),
-}
-_IGNORED_NAMES = {"license", "licence", "readme", "dicomdir", "dirfile"}
+ID_BYTES = 72
+"""Longest id of a scan or patient, in UTF-8; a longer one is cut, and ends in a digest of it."""
+_DIGEST = 8
+_VOLUMES = set(headers.READ.values())
 
 
 @dataclass(frozen=True)
@@ -88,6 +89,7 @@ class _File:
     size: int
     mtime_ns: int
     found: Found
+    hidden: str = ""
 
 
 def find_scans(
@@ -97,6 +99,8 @@ def find_scans(
     rules: SourceRules | None = None,
 ) -> tuple[list[Source], list[LeftOut]]:
     """Find the scans under `roots`, in the order of their ids, and what was left out.
+
+    Every path is told of, but for ``._*``, ``.DS_Store`` and what this program itself wrote.
 
     Parameters
     ----------
@@ -110,27 +114,17 @@ def find_scans(
         What is taken for one scan; None: each series, as it lies.
     """
     rules = rules or SourceRules()
-    files = []
+    files: list[_File] = []
+    left_out: list[LeftOut] = []
     with HeaderCache(cache) as known:
-        for path, size, mtime_ns in _walk(roots, {str(path) for path in passed_over}):
-            found = known.get(path, size, mtime_ns)
-            if found is None:
-                try:
-                    found = examine(Path(path))
-                    found = replace(found, patient=rules.patient(found.patient))
-                except OSError as error:  # not kept: rights and disks are mended without a trace
-                    found = Found("other", f"unreadable: {error.strerror or error}", fault=True)
-                else:
-                    known.put(path, size, mtime_ns, found)
-            files.append(_File(path, size, mtime_ns, found))
-    sources, left_out = _dicom_scans([f for f in files if f.found.kind == "dicom"], rules)
+        for item in walk(roots, {str(path) for path in passed_over}):
+            if isinstance(item, Unseen):
+                left_out.append(LeftOut(shown(item.path), item.reason, item.fault))
+            else:
+                files.append(_looked_at(item, known, rules))
+    sources, not_used = _dicom_scans([f for f in files if f.found.kind == "dicom"], rules)
     volumes, faults = _volume_scans(files, {source.scan for source in sources})
-    left_out += faults
-    left_out += [
-        LeftOut(f.path, f.found.reason, f.found.fault, modality=f.found.modality)
-        for f in files
-        if f.found.kind == "other"
-    ]
+    left_out += not_used + faults + list(_others(files))
     sources += volumes
     return (
         sorted(sources, key=lambda source: source.scan),
@@ -138,9 +132,62 @@ def find_scans(
     )
 
 
+def _looked_at(entry: Entry, known: HeaderCache, rules: SourceRules) -> _File:
+    found = known.get(entry.path, entry.size, entry.mtime_ns)
+    if found is None:
+        try:
+            found = examine(Path(entry.path))
+            found = replace(found, patient=rules.patient(found.patient))
+        except OSError as error:  # not kept: rights and disks are mended without a trace
+            found = Found("other", unreadable(error), fault=True)
+        except Exception as error:  # one file that no one thought of must not end the others
+            said = f"{type(error).__name__}: {shown(error)}".rstrip(": ")[:300]
+            found = Found("other", f"unreadable: its reader failed ({said})", fault=True)
+        else:
+            known.put(entry.path, entry.size, entry.mtime_ns, found)
+    return _File(entry.path, entry.size, entry.mtime_ns, found, entry.hidden)
+
+
+def _others(files: Sequence[_File]) -> Iterator[LeftOut]:
+    # What is no scan: each file by itself, what lies beside scans and in hidden folders together.
+    named = {
+        str(data)
+        for file in files
+        if headers.suffix_of(Path(file.path)) in {".mhd", ".nhdr", ".hdr"}
+        and (data := headers.data_file_of(Path(file.path)))
+    }
+    beside: list[_File] = []
+    hidden: Mapping[str, list[_File]] = defaultdict(list)
+    for file in files:
+        found = file.found
+        if found.kind in {"dicom", *_VOLUMES} or file.path in named:
+            continue
+        if file.hidden and (not found.fault or found.reason == EMPTY):
+            hidden[file.hidden].append(file)
+        elif found.kind == "beside":
+            beside.append(file)
+        elif found.kind == "voxels":
+            reason = "voxels without their header: no .mhd, .nhdr or .hdr beside it names it"
+            yield LeftOut(shown(file.path), reason, fault=True)
+        else:
+            yield LeftOut(shown(file.path), found.reason, found.fault, modality=found.modality)
+    for place, within in hidden.items():
+        reason = f"hidden, and no scan: {_counted(within)}"
+        yield LeftOut(shown(place), reason, fault=False)
+    if beside:
+        reason = f"beside the scans, no images themselves: {_counted(beside)}"
+        yield LeftOut(shown(beside[0].path), reason, fault=False)
+
+
+def _counted(files: Sequence[_File]) -> str:
+    endings = Counter(os.path.splitext(file.path)[1].lower() for file in files)  # noqa: PTH122
+    told = ", ".join(f"{count} {shown(end) or 'without'}" for end, count in endings.most_common(5))
+    return f"{len(files)} file{'s' * (len(files) > 1)} ({told}{', ...' * (len(endings) > 5)})"
+
+
 def write_source(source: Source, path: Path) -> None:
     """Write one source as JSON, whole or not at all."""
-    write_json(asdict(source), path)
+    write_json({**asdict(source), "files": [path_as_text(file) for file in source.files]}, path)
 
 
 def read_source(path: Path) -> Source:
@@ -153,70 +200,11 @@ def read_source(path: Path) -> Source:
     """
     try:
         fields = json.loads(path.read_text(encoding="utf-8"))
-        return Source(**{**fields, "files": tuple(fields["files"])})
+        return Source(**{**fields, "files": tuple(map(path_of_text, fields["files"]))})
     except (ValueError, KeyError, TypeError) as error:
         raise ScanError(
             f"{path} does not describe a scan ({error}); name its folder again"
         ) from error
-
-
-def _walk(roots: Sequence[Path], passed_over: Set[str]) -> Iterator[tuple[str, int, int]]:
-    # Path, size and time of change of every file that may matter, each once; links are followed,
-    # a folder that was seen is not entered again.
-    seen: set[tuple[int, int]] = set()
-    files: set[str] = set()
-    for root in roots:
-        top = os.path.realpath(root)
-        if os.path.isfile(top):  # noqa: PTH113 - strings all the way: Path costs more than stat
-            stat = os.stat(top)  # noqa: PTH116
-            if top not in files:
-                files.add(top)
-                yield top, stat.st_size, stat.st_mtime_ns
-            continue
-        folders = [top]
-        while folders:
-            for path, size, mtime_ns in _entries(folders.pop(), folders, seen, passed_over):
-                if path not in files:
-                    files.add(path)
-                    yield path, size, mtime_ns
-
-
-def _entries(
-    folder: str, folders: list[str], seen: set[tuple[int, int]], passed_over: Set[str]
-) -> Iterator[tuple[str, int, int]]:
-    stat = os.stat(folder)  # noqa: PTH116
-    if (stat.st_dev, stat.st_ino) in seen:
-        return
-    seen.add((stat.st_dev, stat.st_ino))
-    try:
-        with os.scandir(folder) as listing:
-            entries = sorted(listing, key=lambda entry: entry.name)
-    except PermissionError:
-        entries = []
-    inner = []
-    for entry in entries:
-        if entry.name.startswith(".") or entry.path in passed_over:
-            continue
-        try:
-            if entry.is_dir():
-                inner.append(entry.path)
-            elif entry.is_file() and not _is_ignored(entry.name):
-                stat = entry.stat()
-                yield entry.path, stat.st_size, stat.st_mtime_ns
-        except OSError:  # a link to nowhere, or one that leads to itself
-            continue
-    folders += reversed(inner)
-
-
-def _is_ignored(name: str) -> bool:
-    # What download tools and people leave beside scans; a .txt named .dcm is still looked at.
-    lower = name.lower()
-    stem, dot, suffix = lower.rpartition(".")
-    return (
-        lower in _IGNORED_NAMES
-        or (bool(dot) and f".{suffix}" in _IGNORED_SUFFIXES)
-        or (stem in _IGNORED_NAMES)
-    )
 
 
 def _dicom_scans(files: Sequence[_File], rules: SourceRules) -> tuple[list[Source], list[LeftOut]]:
@@ -254,7 +242,7 @@ def _several_patients(series: str, files: Sequence[_File], patients: Sequence[st
         f"({', '.join(patients[:3])}{', ...' if len(patients) > 3 else ''}); a scan is of one "
         "patient: export the series again, or correct the ids"
     )
-    return LeftOut(files[0].path, reason, fault=True, scan=series, modality="CT")
+    return LeftOut(shown(files[0].path), reason, fault=True, scan=series, modality="CT")
 
 
 def _join_lone_slices(slices: dict[str, list[_File]], rules: SourceRules) -> list[LeftOut]:
@@ -272,7 +260,7 @@ def _join_lone_slices(slices: dict[str, list[_File]], rules: SourceRules) -> lis
             "their own"
         )
         setting = "join_series=true to join them"
-        left_out.append(LeftOut(files[0].path, reason, True, scan, "CT", setting))
+        left_out.append(LeftOut(shown(files[0].path), reason, True, scan, "CT", setting))
     return left_out
 
 
@@ -280,7 +268,8 @@ def _not_used(series: str, files: Sequence[_File]) -> LeftOut:
     first = files[0].found
     more = f" ({len(files)} files)" if len(files) > 1 else ""
     setting = "secondary_capture=true to use them" if first.captured else ""
-    return LeftOut(files[0].path, first.reason + more, first.fault, series, first.modality, setting)
+    place = shown(files[0].path)
+    return LeftOut(place, first.reason + more, first.fault, series, first.modality, setting)
 
 
 def _without_copies(files: list[_File]) -> list[_File]:
@@ -303,7 +292,7 @@ def _without_copies(files: list[_File]) -> list[_File]:
 def _volume_scans(files: Sequence[_File], taken: Set[str]) -> tuple[list[Source], list[LeftOut]]:
     by_stem: Mapping[str, list[_File]] = defaultdict(list)
     for file in files:
-        if file.found.kind in set(headers.SUFFIXES.values()):
+        if file.found.kind in _VOLUMES:
             by_stem[_stem(file.path)].append(file)
     sources: list[Source] = []
     left_out: list[LeftOut] = []
@@ -311,14 +300,15 @@ def _volume_scans(files: Sequence[_File], taken: Set[str]) -> tuple[list[Source]
         for scan, namesakes in _told_apart(members).items():
             if scan in taken:  # LUNA16 names its copies of LIDC's scans by their series
                 reason = "the same scan is there as DICOM, which is used"
-                left_out.append(LeftOut(namesakes[0].path, reason, fault=False))
+                left_out.append(LeftOut(shown(namesakes[0].path), reason, fault=False))
                 continue
             if len(namesakes) == 1:
                 sources.append(_source(scan, scan, namesakes[0].found.kind, namesakes))
                 continue
-            names = " and ".join(file.path for file in namesakes)
+            names = " and ".join(shown(file.path) for file in namesakes)
             reason = f"duplicates: {names} are both scan {scan!r}; rename or remove one"
-            left_out.append(LeftOut(namesakes[0].path, reason, fault=True, scan=scan))
+            place = shown(namesakes[0].path)
+            left_out.append(LeftOut(place, reason, fault=True, scan=scan))
     return sources, left_out
 
 
@@ -334,15 +324,26 @@ def _told_apart(files: list[_File]) -> Mapping[str, list[_File]]:
         named: Mapping[str, list[_File]] = defaultdict(list)
         for file in files:
             above = Path(file.path).parent.parts[1:]
-            named["_".join((*above[len(above) - depth :], _stem(file.path)))].append(file)
+            name = "_".join((*above[len(above) - depth :], _stem(file.path)))
+            named[_short(shown(name))].append(file)
         if all(len(group) == 1 for group in named.values()):
             break
     return named
 
 
+def _short(name: str) -> str:
+    # The tables, and file systems, keep names of some length only.
+    raw = name.encode()
+    if len(raw) <= ID_BYTES:
+        return name
+    digest = hashlib.sha256(raw).hexdigest()[:_DIGEST]
+    return f"{raw[: ID_BYTES - _DIGEST - 1].decode(errors='ignore')}-{digest}"
+
+
 def _source(
     scan: str, patient: str, kind: str, files: Sequence[_File], rules: SourceRules | None = None
 ) -> Source:
+    scan, patient = _short(scan), _short(patient)
     ordered = sorted(files, key=lambda file: file.path)
     paths = [file.path for file in ordered]
     top = len(os.path.commonpath({os.path.dirname(path) for path in paths}))  # noqa: PTH120

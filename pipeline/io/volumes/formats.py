@@ -1,5 +1,8 @@
 """MetaImage, NIfTI and NRRD: read here to the byte, written by SimpleITK."""
 
+import re
+import shutil
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,6 +23,7 @@ from lungseg.volume import HU, AnyVolume, HuArray, Volume
 
 # What masks are handed out in: one file each, whose ending tells how to read it.
 FORMATS = ("nii.gz", "nrrd", "mha")
+_FOREIGN = re.compile(r"[^A-Za-z0-9._-]")
 _HU_BYTES = 2
 # Of a number that is written as text, while it becomes one.
 _WORD_BYTES = 60
@@ -99,13 +103,25 @@ def write_volume(volume: AnyVolume, path: Path) -> None:
     ConfigError
         If the suffix names no format.
     """
-    import SimpleITK as sitk  # noqa: N813
-
     # In lower case: ITK does not write a.NII, and writes a.MHD under another name.
     if not path.name.endswith(tuple(SUFFIXES)):
         raise ConfigError(
-            f"{path.name}: the name tells no format; end it in one of {', '.join(SUFFIXES)}"
+            f"{shown(path.name)}: the name tells no format; end it in one of {', '.join(SUFFIXES)}"
         )
+    if shown(path) == str(path):
+        _write_by_itk(volume, path)
+        return
+    # ITK ends the whole process at a path that is no UTF-8.
+    with tempfile.TemporaryDirectory(prefix="lungseg-") as folder:
+        plain = Path(folder) / _FOREIGN.sub("_", path.name)
+        _write_by_itk(volume, plain)
+        for file in Path(folder).iterdir():
+            shutil.move(file, path if file == plain else path.parent / file.name)
+
+
+def _write_by_itk(volume: AnyVolume, path: Path) -> None:
+    import SimpleITK as sitk  # noqa: N813
+
     array = volume.array
     image = sitk.GetImageFromArray(array.astype(np.uint8) if array.dtype == bool else array)
     image.SetSpacing(volume.spacing_mm[::-1])

@@ -50,16 +50,20 @@ def fields_of(path: Path) -> tuple[dict[str, str], int]:
     Raises
     ------
     ScanError
-        If the last line is missing, or two contradict each other.
+        If the last line is missing, one is no field, or two contradict each other.
     """
     fields: dict[str, str] = {}
+    stray = b""
     for line, end in text_header.lines(path):
         key, separator, value = text_header.text(line).partition("=")
         if not separator:
+            stray = stray or line.strip()
             continue
         key = key.strip().lower()
         text_header.add(path, fields, key, value.strip())
         if key == _DATA_FILE:
+            if stray:
+                raise text_header.no_field(path, stray, "=")
             return fields, end
     raise ScanError(
         f"header: {shown(path)} has no line `ElementDataFile = ...`; it is not a MetaImage header, "
@@ -117,6 +121,9 @@ def _check_samples(path: Path, fields: Mapping[str, str]) -> None:
             f"header: {shown(path)} has ElementType {shown(fields['elementtype'])!r}; expected one "
             f"of {', '.join(TYPES)}"
         )
+    for key, count in (("compresseddatasize", 1), ("centerofrotation", 3)):
+        if key in fields:  # of no use here, but a sign of damage where they are no numbers
+            layout.numbers(path, key, fields[key], count)
     for name, plain in (("slope", 1.0), ("offset", 0.0)):
         key = f"elementtointensityfunction{name}"
         if key in fields and layout.numbers(path, key, fields[key], 1) != [plain]:

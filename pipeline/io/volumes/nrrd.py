@@ -76,7 +76,7 @@ def fields_of(path: Path) -> tuple[dict[str, str], int]:
     Raises
     ------
     ScanError
-        If it is no NRRD of a version that is known, or two lines contradict each other.
+        If it is no NRRD of a version that is known, a line is no field, or one stands there twice.
     """
     fields: dict[str, str] = {}
     end = 0
@@ -88,10 +88,14 @@ def fields_of(path: Path) -> tuple[dict[str, str], int]:
         if not line.strip():
             break
         key, separator, value = text_header.text(line).partition(":")
+        if key.startswith("#"):
+            continue
+        if not separator:
+            raise text_header.no_field(path, line, ":")
         # `key:=value` is a note of whoever wrote it, and no field, whatever its key.
-        if separator and not key.startswith("#") and not value.startswith("="):
+        if not value.startswith("="):
             key = key.strip().lower()
-            text_header.add(path, fields, _SYNONYMS.get(key, key), value.strip())
+            text_header.add(path, fields, _SYNONYMS.get(key, key), value.strip(), once=True)
     if not end:
         _check_magic(path, b"")
     return fields, end

@@ -28,20 +28,28 @@ def lines(path: Path) -> Iterator[tuple[bytes, int]]:
             yield line.rstrip(b"\r\n"), at
 
 
-def add(path: Path, fields: dict[str, str], key: str, value: str) -> None:
+def add(path: Path, fields: dict[str, str], key: str, value: str, *, once: bool = False) -> None:
     """Put a line's key and value to `fields`.
 
     Raises
     ------
     ScanError
-        If another line says otherwise.
+        If another line says otherwise, or, where a field may stand there `once`, says the same.
     """
-    if fields.get(key, value) != value:
+    if fields.get(key, value) != value or (once and key in fields):
         raise ScanError(
             f"header: {shown(path)} states {shown(key)} twice, {shown(fields[key][:80])!r} and "
             f"{shown(value[:80])!r}; leave one"
         )
     fields[key] = value
+
+
+def no_field(path: Path, line: bytes, mark: str) -> ScanError:
+    """What to raise at a line that has no `mark` after its name."""
+    return ScanError(
+        f"header: {shown(path)} has the line {shown(text(line[:80]))!r} without `{mark}`; it is "
+        "damaged, or write the line right"
+    )
 
 
 def check_names(path: Path, fields: Mapping[str, str], known: Set[str]) -> None:

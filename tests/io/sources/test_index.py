@@ -1,13 +1,11 @@
 """Sources: every scan is found by its headers, everything else is named with its reason."""
 
-import os
 import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from lungseg.io.sources import index as module
 from lungseg.io.sources.index import find_scans
 from tests.io.dicom.dicom_files import write_slice
 from tests.io.sources.trees import STORED, series, volume
@@ -109,18 +107,38 @@ def test_a_localizer_within_a_series_leaves_the_series_alone(tree, look):
     assert (left.scan, left.fault) == ("", False)
 
 
-def test_what_lies_beside_scans_is_passed_over(tree, look):
+def test_what_lies_beside_scans_is_told_in_a_line(tree, look):
     series(tree, "1.2.1")
     for name in (
         *("._000.dcm", ".DS_Store", "LICENSE", "LICENSE.txt", "a.xml", "annotations.csv"),
         *("DICOMDIR", "readme.md", "x.JSON"),
     ):
         (tree / name).write_bytes(b"\0\5\x16\7 not an image")
-    for name in ("voxels.raw", "voxels.ZRAW", "voxels.raw.gz", "a.img"):
-        (tree / name).write_bytes(bytes(60))
     write_slice(tree / "index of a disc", STORED[0], SOPClassUID="1.2.840.10008.1.3.10")
-    found, left_out = look()
-    assert (len(found), left_out) == (1, [])
+    found, (left,) = look()
+    assert len(found) == 1
+    assert left.reason == (
+        "beside the scans, no images themselves: 8 files (3 without, 1 .txt, 1 .xml, 1 .csv, "
+        "1 .md, ...)"
+    )
+    assert not left.fault
+
+
+def test_a_slice_under_the_name_of_a_list_is_a_slice(tree, look):
+    series(tree, "1.2.1")[3].rename(tree / "readme.txt")
+    (found,), left_out = look()
+    assert len(found.files) == 4
+    assert not left_out
+
+
+@pytest.mark.parametrize("name", ["voxels.raw", "voxels.ZRAW", "voxels.raw.gz", "a.img"])
+def test_voxels_without_their_header_are_a_fault(tree, look, name):
+    tree.mkdir()
+    (tree / name).write_bytes(bytes(60))
+    found, (left,) = look()
+    assert not found
+    assert left.fault
+    assert left.reason.startswith("voxels without their header: no .mhd, .nhdr or .hdr beside it")
 
 
 def test_a_slice_cut_within_its_pixels_stays_in_its_series(tree, look):
@@ -190,23 +208,15 @@ def test_roots_may_overlap_be_files_and_be_linked_in_circles(tree, look):
     (tree / "self").symlink_to(tree / "self")
     (found,), left_out = look(tree, tree / "a", files[0])
     assert len(found.files) == 4
-    assert not left_out
+    assert [(Path(left.path).name, left.fault) for left in left_out] == [
+        ("nowhere", True),
+        ("self", True),
+    ]
+    assert {left.reason for left in left_out} == {
+        "unreadable: a link that leads nowhere, or to itself"
+    }
     (alone,), _ = look(files[0])
     assert alone.files == (str(files[0]),)
-
-
-def test_folders_that_may_not_be_entered_are_passed_over(tree, look, monkeypatch):
-    series(tree / "a", "1.2.1")
-    (tree / "shut").mkdir()
-    real = os.scandir
-
-    def scandir(path):
-        if str(path).endswith("shut"):
-            raise PermissionError
-        return real(path)
-
-    monkeypatch.setattr(module.os, "scandir", scandir)
-    assert len(look()[0]) == 1
 
 
 @pytest.mark.data
@@ -219,7 +229,8 @@ def test_the_real_tree_is_separated_into_scans(data, tmp_path):
         ("LIDC-IDRI-0314", 275),
         ("QMNx85rKkkg", 28),
     ]
-    assert [left.reason for left in left_out] == [
-        "a screenshot (Secondary Capture), not slices (2 files)",
+    assert sorted(left.reason for left in left_out) == [
         "a localizer, not slices",
+        "a screenshot (Secondary Capture), not slices (2 files)",
+        "beside the scans, no images themselves: 2 files (2 without)",
     ]

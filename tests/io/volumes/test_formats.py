@@ -2,6 +2,7 @@
 
 import contextlib
 import gzip
+import os
 
 import nibabel
 import nrrd
@@ -58,6 +59,15 @@ def test_the_type_is_kept_and_hu_are_int16(tmp_path, kind, suffix):
     assert volume.array.dtype == np.int16
     np.testing.assert_array_equal(volume.array, values)
     assert not notes["rounded_hu"]
+
+
+@pytest.mark.parametrize("suffix", SUFFIXES)
+def test_a_name_of_any_bytes_is_written_and_read(tmp_path, suffix):
+    folder = tmp_path / os.fsdecode(b"\xff")
+    folder.mkdir()
+    path = written(folder / os.fsdecode(b"caf\xe9\n" + suffix.encode()))
+    np.testing.assert_array_equal(read_hu_file(path).volume.array, HU)
+    assert len(list(folder.iterdir())) == (2 if suffix in {".mhd", ".nhdr"} else 1)
 
 
 def test_a_mask_is_written_as_bytes(tmp_path):

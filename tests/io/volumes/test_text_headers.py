@@ -40,6 +40,8 @@ PLACE = "space: LPS\nspace directions: (1,0,0) (0,1,0) (0,0,2)\nspace origin: (1
         ({"TransformMatrix": "1 0 0 1 0 0 0 0 1"}, "orientation: .* lie in one plane"),
         ({"DistanceUnits": "furlong"}, "spacing: .* DistanceUnits = 'furlong'; expected mm, um or"),
         ({"HeaderSize": "-7"}, "header: .* HeaderSize = -7; expected the bytes before"),
+        ({"CompressedDataSize": "big"}, "header: .* compresseddatasize = 'big', not 1 number"),
+        ({"CenterOfRotation": "0 0"}, "header: .* centerofrotation = '0 0', not 3 numbers"),
         ({"HeaderSize": "x"}, "header: .* HeaderSize = x; expected the bytes before"),
         ({"HeaderSize": "4"}, "truncated: .*a.raw has 44 bytes after the first 4, and b.mhd .* 48"),
         ({"ElementToIntensityFunctionSlope": "2"}, "header: .*slope = 2, which some readers apply"),
@@ -57,6 +59,22 @@ def test_a_line_that_stands_twice_must_say_the_same(tmp_path):
     assert read_hu_file(path).volume.geometry.origin_xyz_mm == (1, 1, 1)
     path.write_text("Offset = 1 1 2\n" + path.read_text())
     with pytest.raises(ScanError, match=r"header: .* states offset twice, '1 1 2' and '1 1 1'"):
+        read_hu_file(path)
+
+
+def test_a_field_of_an_nrrd_stands_once_and_every_line_is_one(tmp_path):
+    path = nrrd_file(tmp_path / "a.nrrd", PLACE + "space: LPS\n")
+    with pytest.raises(ScanError, match=r"header: .* states space twice, 'LPS' and 'LPS'"):
+        read_hu_file(path)
+    path = nrrd_file(tmp_path / "a.nrrd", PLACE + "content\n")
+    with pytest.raises(ScanError, match=r"header: .* has the line 'content' without `:`"):
+        read_hu_file(path)
+
+
+def test_a_line_without_its_sign_is_refused(tmp_path):
+    path = metaimage(tmp_path / "b.mhd", VOXELS)
+    path.write_text("TransformMatrix 0 1 0 1 0 0 0 0 1\n" + path.read_text())
+    with pytest.raises(ScanError, match=r"header: .* the line 'TransformMatrix 0.* without `=`"):
         read_hu_file(path)
 
 

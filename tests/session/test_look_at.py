@@ -1,0 +1,25 @@
+"""What is under ``--src``: the work folder itself is left out, in a line."""
+
+from lungseg.session.scans import look_at, remembered, remembered_roots
+from tests.io.sources.trees import series
+
+
+def test_a_work_folder_among_the_scans_is_left_out_in_a_line(tmp_path):
+    series(tmp_path / "src", "1.2.1")
+    work = tmp_path / "src" / "lungseg-work"
+    for _ in "ab":  # it is empty, and then it is not
+        (found,), (left,) = look_at(work, [tmp_path / "src"])
+        assert found.scan == "1.2.1"
+        assert (left.path, left.fault) == (str(work), False)
+        assert left.reason == "a work folder of this program, not looked into"
+    assert remembered(work) == ([found], [left])
+    assert remembered_roots(work) == [tmp_path / "src"]
+
+
+def test_a_work_folder_elsewhere_is_not_spoken_of(tmp_path):
+    series(tmp_path / "src", "1.2.1")
+    assert look_at(tmp_path / "work", [tmp_path / "src"])[1] == []
+    assert (
+        look_at(tmp_path / "src" / "w", [tmp_path / "src"], passed_over={tmp_path / "src" / "w"})[1]
+        == []
+    )
