@@ -1,14 +1,17 @@
 """What is under ``--src``: the work folder itself is left out, in a line."""
 
+from lungseg.io.sources.series import SourceRules
 from lungseg.session.scans import look_at, remembered, remembered_roots
 from tests.io.sources.trees import series
+
+RULES = SourceRules()
 
 
 def test_a_work_folder_among_the_scans_is_left_out_in_a_line(tmp_path):
     series(tmp_path / "src", "1.2.1")
     work = tmp_path / "src" / "lungseg-work"
     for _ in "ab":  # it is empty, and then it is not
-        (found,), (left,) = look_at(work, [tmp_path / "src"])
+        (found,), (left,) = look_at(work, [tmp_path / "src"], RULES)
         assert found.scan == "1.2.1"
         assert (left.path, left.fault) == (str(work), False)
         assert left.reason == "a work folder of this program, not looked into"
@@ -18,8 +21,17 @@ def test_a_work_folder_among_the_scans_is_left_out_in_a_line(tmp_path):
 
 def test_a_work_folder_elsewhere_is_not_spoken_of(tmp_path):
     series(tmp_path / "src", "1.2.1")
-    assert look_at(tmp_path / "work", [tmp_path / "src"])[1] == []
-    assert (
-        look_at(tmp_path / "src" / "w", [tmp_path / "src"], passed_over={tmp_path / "src" / "w"})[1]
-        == []
-    )
+    assert look_at(tmp_path / "work", [tmp_path / "src"], RULES)[1] == []
+    own = tmp_path / "src" / "w"
+    assert look_at(own, [tmp_path / "src"], RULES, passed_over={own})[1] == []
+
+
+def test_names_of_patients_do_not_stay_in_the_headers_that_were_kept(tmp_path):
+    series(tmp_path / "src", "1.2.1", PatientID="Doe^Jane")
+    work = tmp_path / "work"
+    look_at(work, [tmp_path / "src"], RULES)
+    (found,), _ = look_at(work, [tmp_path / "src"], SourceRules(key=bytes(32)))
+    assert found.patient.startswith("anon-")
+    assert not [
+        path for path in work.rglob("*") if path.is_file() and b"Doe^Jane" in path.read_bytes()
+    ]
