@@ -14,7 +14,12 @@ from lungseg.core.stage import Params, Scalar, Stage, as_dict
 _CHUNK = 1 << 20
 
 
-def fingerprint(stage: Stage, params: Params, inputs: Mapping[str, str]) -> str:
+def fingerprint(
+    stage: Stage,
+    params: Params,
+    inputs: Mapping[str, str],
+    effective: Mapping[str, Scalar] | None = None,
+) -> str:
     """SHA-256 (hex) over the stage's name and version, its params, and its inputs' fingerprints.
 
     Parameters
@@ -26,12 +31,14 @@ def fingerprint(stage: Stage, params: Params, inputs: Mapping[str, str]) -> str:
         and not its name.
     inputs
         Fingerprint of each input, by name.
+    effective
+        `effective_params` of `params`, where they are known already.
     """
     return digest_of(
         {
             "stage": stage.name,
             "version": stage.version,
-            "params": effective_params(params),
+            "params": effective_params(params) if effective is None else effective,
             "inputs": dict(inputs),
         }
     )

@@ -11,7 +11,7 @@ from lungseg.core.disk.trust import Found, fault_in
 from lungseg.core.errors import ConfigError
 from lungseg.core.fingerprint import effective_params, fingerprint
 from lungseg.core.record import Record
-from lungseg.core.stage import DatasetStage, Params, Reads, ScanStage, Stage
+from lungseg.core.stage import DatasetStage, Params, Reads, Scalar, ScanStage, Stage
 from lungseg.core.store import Store
 
 REUSE = "reuse"
@@ -103,6 +103,8 @@ class Planner:
         self.request = request
         self.stages = stages_for(request.flow, request.targets)
         self.actions: dict[tuple[str, str], Action] = {}
+        # What lies at paths is looked at once a plan, not once a scan.
+        self._effective: dict[str, Mapping[str, Scalar]] = {}
 
     def decide(self) -> list[Action]:
         """Decide for every stage and scan, assuming that what runs will succeed."""
@@ -131,7 +133,7 @@ class Planner:
         inputs = {name: action.fingerprint for name, action in needs.items()}
         if not stage.needs:
             inputs = {"source": ref.identity}
-        name = fingerprint(stage, self.request.settings[stage.name], inputs)
+        name = self._fingerprint(stage, inputs)
         if stage.name in self.request.impossible:
             why = self.request.impossible[stage.name]
             return Action(stage.name, ref.scan, BLOCKED, why, name, inputs)
@@ -145,9 +147,8 @@ class Planner:
 
     def _dataset_action(self, stage: DatasetStage) -> Action:
         inputs, rerun = self._dataset_inputs(stage)
-        params = self.request.settings[stage.name]
         if stage.name in self.request.impossible:
-            name = fingerprint(stage, params, inputs)
+            name = self._fingerprint(stage, inputs)
             why = self.request.impossible[stage.name]
             return Action(stage.name, "", BLOCKED, why, name, inputs)
         if stage.reads and rerun is None and all(self.usable(need) for need in stage.needs):
@@ -155,7 +156,7 @@ class Planner:
             if part is None:
                 return self._dataset_action(stage)
             inputs = {"what it reads": part}
-        name = fingerprint(stage, params, inputs)
+        name = self._fingerprint(stage, inputs)
         for need in stage.needs:
             action = self.actions.get((need, ""))
             if action and action.do not in {REUSE, RUN}:
@@ -203,6 +204,12 @@ class Planner:
     def _scan_needs(self, stage: DatasetStage) -> list[str]:
         kinds = {item.name: item for item in self.stages}
         return [need for need in stage.needs if isinstance(kinds[need], ScanStage)]
+
+    def _fingerprint(self, stage: Stage, inputs: Mapping[str, str]) -> str:
+        params = self.request.settings[stage.name]
+        if stage.name not in self._effective:
+            self._effective[stage.name] = effective_params(params)
+        return fingerprint(stage, params, inputs, self._effective[stage.name])
 
     def _upstream(self, name: str, scan: str) -> Action:
         return self.actions.get((name, scan)) or self.actions[name, ""]

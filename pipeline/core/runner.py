@@ -5,6 +5,7 @@ a data-set stage waits for all scans. Every run ends with expected = done + fail
 """
 
 import itertools
+from collections import Counter
 from collections.abc import Callable, Collection, Container, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
@@ -298,14 +299,14 @@ class Run:
         watch.result(result)
 
     def _summary(self) -> Summary:
-        states = {scan: scan_state(self._of(scan)) for scan in self.patients}
-        counts = {
-            state: list(states.values()).count(state) for state in ("done", "failed", "skipped")
-        }
+        results: dict[str, list[Result]] = {scan: [] for scan in self.patients}
+        for (_, scan), result in self.results.items():
+            if scan:
+                results[scan].append(result)
+        states = {scan: scan_state(mine) for scan, mine in results.items()}
+        counted = Counter(states.values())
+        counts = {state: counted[state] for state in ("done", "failed", "skipped")}
         return Summary(dict(self.results), len(states), damaged=dict(self.damaged), **counts)
-
-    def _of(self, scan: str) -> list[Result]:
-        return [result for (_, other), result in self.results.items() if other == scan]
 
 
 def scan_state(results: Sequence[Result]) -> str:

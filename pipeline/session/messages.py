@@ -1,7 +1,7 @@
 """What a command says: tables for people, one JSON object for machines."""
 
 import sys
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -172,8 +172,11 @@ def summary_json(
 ) -> str:
     """The end of a run as one JSON object."""
     scans = []
+    results: dict[str, dict[str, Result]] = defaultdict(dict)
+    for (stage, scan), result in summary.results.items():
+        results[scan][stage] = result
     for scan, source in sources.items():
-        mine = {stage: r for (stage, other), r in summary.results.items() if other == scan}
+        mine = results[scan]
         scans.append(
             {
                 "id": scan,
@@ -182,7 +185,7 @@ def summary_json(
                 "stages": {stage: _result_json(result) for stage, result in mine.items()},
             }
         )
-    dataset = {stage: r for (stage, scan), r in summary.results.items() if not scan}
+    dataset = results[""]
     return json_text(
         {
             "expected": summary.expected,
@@ -252,8 +255,9 @@ def status_text(
     if not sources and all(action.record is None for action in actions):
         return NO_SCANS
     lines = [plan_text(actions), ""]
+    by_scan = _by_scan(actions)
     for scan, source in sources.items():
-        mine = {a.stage: a for a in actions if a.scan == scan}
+        mine = {action.stage: action for action in by_scan[scan]}
         facts = {
             name: value
             for a in mine.values()
@@ -281,17 +285,25 @@ def status_json(
             "do": action.do, "why": action.why, "fingerprint": action.fingerprint, "facts": facts,
         }  # fmt: skip
 
+    by_scan = _by_scan(actions)
     scans = [
         {
             "id": scan,
             "patient": source.patient,
-            "stages": {a.stage: told(a) for a in actions if a.scan == scan},
+            "stages": {action.stage: told(action) for action in by_scan[scan]},
         }
         for scan, source in sources.items()
     ]
     dataset = {a.stage: told(a) for a in actions if not a.scan}
     left = [left_out_json(item) for item in left_out]
     return json_text({"scans": scans, "dataset": dataset, "left_out": left})
+
+
+def _by_scan(actions: Sequence[Action]) -> Mapping[str, list[Action]]:
+    grouped: dict[str, list[Action]] = defaultdict(list)
+    for action in actions:
+        grouped[action.scan].append(action)
+    return grouped
 
 
 def not_a_command(word: str) -> str:

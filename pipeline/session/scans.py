@@ -6,7 +6,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-from lungseg.core.errors import ConfigError, DataError
+from lungseg.core.errors import ConfigError, DataError, ScanError
 from lungseg.core.json_file import write_json
 from lungseg.core.shown import path_as_text, path_of_text, shown
 from lungseg.core.stage import Params
@@ -48,7 +48,9 @@ def look_at(
         left_out.append(LeftOut(shown(own), WORK_FOLDER, fault=False))
     left_out = [_advised(item) for item in left_out]
     for source in sources:
-        write_source(source, source_path(work, source.scan, guest=not remember))
+        path = source_path(work, source.scan, guest=not remember)
+        if not _stands(source, path):
+            write_source(source, path)
     if not remember:
         return sources, left_out
     listing = {
@@ -59,6 +61,14 @@ def look_at(
     }
     write_json(listing, work / "sources.json")
     return sources, left_out
+
+
+def _stands(source: Source, path: Path) -> bool:
+    """True if this very source is written there."""
+    try:
+        return read_source(path) == source
+    except (OSError, ScanError):
+        return False
 
 
 def remembered(work: Path) -> tuple[list[Source], list[LeftOut]]:
