@@ -1,6 +1,7 @@
 """Scans: read from files of any form, resampled to an even grid, written."""
 
 import math
+import os
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
@@ -76,7 +77,7 @@ def find_scans(place: Path | str) -> list[Source]:
 def _indexed(
     place: Path | str, rules: SourceRules | None = None
 ) -> tuple[list[Source], list[LeftOut]]:
-    if not Path(place).exists():
+    if not os.path.exists(place):  # noqa: PTH110 - of any length
         raise ScanError(f"there is nothing at {place}")
     with tempfile.TemporaryDirectory(prefix="lungseg-") as folder:
         return index.find_scans([Path(place)], Path(folder) / "headers.db", rules=rules)

@@ -1,6 +1,7 @@
 """The scans of a work folder: found under ``--src``, remembered, and selected by ``--scan``."""
 
 import json
+import os
 from collections.abc import Callable, Mapping, Sequence, Set
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -37,7 +38,7 @@ def look_at(
     ConfigError
         If a root does not exist.
     """
-    missing = [root for root in roots if not root.exists()]
+    missing = [root for root in roots if not os.path.exists(root)]  # noqa: PTH110 - of any length
     if missing:
         raise ConfigError(f"--src {missing[0]}: there is no such file or folder")
     source_path(work, "any", guest=not remember).parent.mkdir(parents=True, exist_ok=True)

@@ -1,5 +1,8 @@
 """What is under ``--src``: the work folder itself is left out, in a line."""
 
+import pytest
+
+from lungseg.core.errors import ConfigError
 from lungseg.io.sources.series import SourceRules
 from lungseg.session.scans import look_at, remembered, remembered_roots
 from tests.io.sources.trees import series
@@ -35,3 +38,9 @@ def test_names_of_patients_do_not_stay_in_the_headers_that_were_kept(tmp_path):
     assert not [
         path for path in work.rglob("*") if path.is_file() and b"Doe^Jane" in path.read_bytes()
     ]
+
+
+@pytest.mark.parametrize("name", ["x/" * 2500, "y" * 300, "nul\0"])
+def test_a_root_that_no_file_system_has_is_said_to_be_none(tmp_path, name):
+    with pytest.raises(ConfigError, match=r"--src .*: there is no such file or folder"):
+        look_at(tmp_path / "work", [tmp_path / name], RULES)

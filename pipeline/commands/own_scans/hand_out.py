@@ -296,7 +296,7 @@ def opened(place: Place, roots: Sequence[Path], options: CommandOptions) -> Sess
         If a root does not exist, or there is nothing in them, or `out` cannot be made.
     """
     for root in roots:
-        if not root.exists():
+        if not os.path.exists(root):  # noqa: PTH110 - of any length
             raise ConfigError(f"{root}: there is no such file or folder")
     work, out = place.work_folder, place.out
     try:

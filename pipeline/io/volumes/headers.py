@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
-from lungseg.core.errors import ScanError
+from lungseg.core.errors import NotProvenError, ScanError
 from lungseg.core.shown import shown
 from lungseg.io.volumes import metaimage, nifti, nrrd, text_header
 from lungseg.io.volumes.layout import VolumeHeader
@@ -60,11 +60,13 @@ def read_header(path: Path) -> VolumeHeader:
     Raises
     ------
     ScanError
-        If it is not there, is damaged, leaves out its spacing, is of no 3-D scan, names a file
-        elsewhere, or contradicts its file.
+        If it is damaged, leaves out its spacing, is of no 3-D scan, names a file elsewhere, or
+        contradicts its file.
+    NotProvenError
+        If it, or the file of its voxels, is not there.
     """
     if not path.is_file():
-        raise ScanError(f"unreadable: {shown(path)} is not there")
+        raise NotProvenError(f"unreadable: {shown(path)} is not there")
     # Numbers of any size stand in headers; those that are no number are refused, not warned of.
     with np.errstate(all="ignore"):
         return _READERS[READ[suffix_of(path)]](path)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from lungseg.core.errors import ScanError
+from lungseg.core.errors import NotProvenError, ScanError
 from lungseg.core.shown import shown
 from lungseg.io.volumes import layout, text_header
 from lungseg.io.volumes.layout import VolumeHeader, Voxels
@@ -79,6 +79,8 @@ def read_header(path: Path) -> VolumeHeader:
     ScanError
         If it is damaged, leaves out its spacing, is of no 3-D scan, names a file elsewhere, or its
         voxels' file is too short.
+    NotProvenError
+        If that file is not there.
     """
     fields, end = fields_of(path)
     text_header.check_names(path, fields, _NAMES)
@@ -88,7 +90,7 @@ def read_header(path: Path) -> VolumeHeader:
     _check_samples(path, fields)
     data = text_header.beside(path, fields[_DATA_FILE])
     if not data.is_file():
-        raise ScanError(
+        raise NotProvenError(
             f"data-file: {shown(path)} names {shown(data.name)!r}, which is not beside it; a .mhd "
             "needs its .raw or .zraw"
         )

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from lungseg.core.errors import ScanError
+from lungseg.core.errors import NotProvenError, ScanError
 from lungseg.core.shown import shown
 from lungseg.io.volumes import layout
 from lungseg.io.volumes.layout import VolumeHeader, Voxels
@@ -98,6 +98,8 @@ def read_header(path: Path) -> VolumeHeader:
     ------
     ScanError
         If it is none, is damaged or of no 3-D scan, or if it contradicts its file.
+    NotProvenError
+        If the ``.img`` of a pair is not there.
     """
     raw = _raw(path)
     x, y, z = _size(raw)
@@ -238,7 +240,7 @@ def _voxels(raw: _Raw) -> Voxels:
     if raw.path.suffix.lower() == ".hdr":
         data = image_of(raw.path)
         if not data.is_file():
-            raise ScanError(
+            raise NotProvenError(
                 f"data-file: {shown(raw.path)} needs {shown(data.name)}, which is not beside it"
             )
         with data.open("rb") as file:

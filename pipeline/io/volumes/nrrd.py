@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from lungseg.core.errors import ScanError
+from lungseg.core.errors import NotProvenError, ScanError
 from lungseg.core.shown import shown
 from lungseg.io.volumes import layout, text_header
 from lungseg.io.volumes.layout import VolumeHeader, Voxels
@@ -117,6 +117,8 @@ def read_header(path: Path) -> VolumeHeader:
     ScanError
         If it is damaged, leaves out its spacing, is of no 3-D scan, names a file elsewhere, or its
         voxels' file is too short.
+    NotProvenError
+        If that file is not there.
     """
     fields, end = fields_of(path)
     text_header.check_names(path, fields, _NAMES)
@@ -135,7 +137,7 @@ def read_header(path: Path) -> VolumeHeader:
         )
     data = text_header.beside(path, fields.get("data file", "LOCAL"))
     if not data.is_file():
-        raise ScanError(
+        raise NotProvenError(
             f"data-file: {shown(path)} names {shown(data.name)!r}, which is not beside it"
         )
     voxels = _voxels(path, fields, data, end if data == path else 0)

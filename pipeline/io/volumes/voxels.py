@@ -13,7 +13,7 @@ from typing import Any, BinaryIO
 import numpy as np
 import numpy.typing as npt
 
-from lungseg.core.errors import ScanError
+from lungseg.core.errors import NotProvenError, ScanError
 from lungseg.core.shown import shown
 from lungseg.io.volumes import layout
 from lungseg.io.volumes.headers import read_header
@@ -137,6 +137,6 @@ def hold_no_hu(path: Path) -> bool:
     """
     try:
         voxels = read_header(path).voxels
-    except ScanError:
+    except (NotProvenError, ScanError):
         return False
     return voxels.dtype.itemsize == 1 and not voxels.is_scaled

@@ -9,7 +9,7 @@ import nrrd
 import numpy as np
 import pytest
 
-from lungseg.core.errors import ConfigError, ScanError
+from lungseg.core.errors import ConfigError, NotProvenError, ScanError
 from lungseg.io.volumes.formats import read_hu_file, read_volume, write_volume
 from lungseg.io.volumes.headers import SUFFIXES, data_file_of, suffix_of
 from lungseg.volume import Geometry, Volume
@@ -196,13 +196,13 @@ def test_voxels_in_several_files_are_refused(tmp_path, named):
 
 
 def test_voxels_that_are_not_there_are_named(tmp_path):
-    with pytest.raises(ScanError, match=r"data-file: .*'c.raw', which is not beside it"):
+    with pytest.raises(NotProvenError, match=r"data-file: .*'c.raw', which is not beside it"):
         read_volume(metaimage(tmp_path / "b.mhd", data="c.raw"))
     (tmp_path / "b.nhdr").write_text(
         "NRRD0004\ntype: short\ndimension: 3\nsizes: 2 3 4\nencoding: raw\nspacings: 1 1 1\n"
         "data file: c.raw\n"
     )
-    with pytest.raises(ScanError, match=r"data-file: .*'c.raw', which is not beside it"):
+    with pytest.raises(NotProvenError, match=r"data-file: .*'c.raw', which is not beside it"):
         read_volume(tmp_path / "b.nhdr")
 
 
@@ -218,7 +218,7 @@ def test_a_header_that_is_none_is_refused(tmp_path):
         ScanError, match=r"header: .*a.nii begins with b.hell., not with the length 348"
     ):
         read_volume(tmp_path / "a.nii")
-    with pytest.raises(ScanError, match=r"unreadable: .*b.nii is not there"):
+    with pytest.raises(NotProvenError, match=r"unreadable: .*b.nii is not there"):
         read_volume(tmp_path / "b.nii")
 
 

@@ -10,7 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.spatial.transform import Rotation
 
-from lungseg.core.errors import ScanError
+from lungseg.core.errors import LimitError, NotProvenError, ScanError
+from lungseg.core.limits import MEMORY_VARIABLE
 from lungseg.io.volumes.formats import read_hu_file, read_volume
 from lungseg.io.volumes.placement import AGREE_MM, PlaceRules
 from tests.io.volumes.volume_files import metaimage, nrrd_file
@@ -248,7 +249,9 @@ def test_a_pair_of_header_and_voxels_is_read(tmp_path, name, kind):
     nibabel.save(kind(HU.T, matrix), tmp_path / "b.hdr")
     image = "a.img" if name == "a.hdr" else "A.IMG"
     (tmp_path / "b.hdr").rename(tmp_path / name)
-    with pytest.raises(ScanError, match=rf"data-file: .*{name} needs {image}, which is not beside"):
+    with pytest.raises(
+        NotProvenError, match=rf"data-file: .*{name} needs {image}, which is not beside"
+    ):
         read_hu_file(tmp_path / name)
     (tmp_path / "b.img").rename(tmp_path / image)
     found = read_hu_file(tmp_path / name).volume
@@ -274,9 +277,6 @@ def test_wide_numbers_are_read(tmp_path, kind):
 
 
 def test_a_volume_that_memory_cannot_hold_is_refused_before_it_is_taken(tmp_path, monkeypatch):
-    from lungseg.core.errors import LimitError
-    from lungseg.core.limits import MEMORY_VARIABLE
-
     monkeypatch.setenv(MEMORY_VARIABLE, str(1 << 30))
     path = tmp_path / "a.nii"
     nifti(path, sform=np.eye(4), dim=[3, 2048, 2048, 1300, 1, 1, 1, 1])
