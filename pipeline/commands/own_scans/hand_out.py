@@ -5,18 +5,16 @@ every scan and of everything that was found beside them.
 """
 
 import functools
-import json
 import os
 import shutil
-import uuid
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from lungseg.commands.own_scans import ledger
 from lungseg.commands.run_stages import HowToRun, command_options, how_to_run, log_to_stderr
 from lungseg.core.errors import ConfigError
-from lungseg.core.json_file import write_json
 from lungseg.core.runner import Watch
 from lungseg.core.shown import shown
 from lungseg.core.stage import Scalar
@@ -29,7 +27,6 @@ from lungseg.session.settings import CommandOptions
 from lungseg.session.work_folder import Session, open_for
 
 WORK = "lungseg-work"
-OURS = ".lungseg-cli.json"
 NOT_DONE = "not done"
 _UID_END = 8
 
@@ -234,7 +231,7 @@ class HandOut:
             name + ending: functools.partial(shutil.copyfile, folder / inner)
             for inner, ending in files.items()
         }
-        place_files(self.place.out, copies)
+        ledger.place_files(self.place.out, copies)
         for ending in set(self.product.numbered) - set(files.values()):
             (self.place.out / (name + ending)).unlink(missing_ok=True)
         return {ending: name + ending for ending in files.values()}
@@ -261,32 +258,6 @@ def place_of(source: Source) -> str:
     return shown(os.path.commonpath(folders))
 
 
-def place_files(out: Path, contents: Mapping[str, Callable[[Path], object]]) -> None:
-    """Write files into `out`, each whole or not at all, and keep in mind that they are ours.
-
-    Parameters
-    ----------
-    out
-        The folder.
-    contents
-        For each file's name, what writes the file whose path it is given.
-    """
-    partial = {name: out / f".{uuid.uuid4().hex[:12]}.tmp" for name in contents}
-    try:
-        for name, write in contents.items():
-            write(partial[name])
-        written = _written(out)
-        for name, path in partial.items():
-            # Noted before it is there: a run that is killed in between knows old and new.
-            written[name] = [*written.get(name, [])[-1:], _mark(path)]
-        _note(out, {"files": written})
-        for name, path in partial.items():
-            path.replace(out / name)
-    finally:
-        for path in partial.values():
-            path.unlink(missing_ok=True)
-
-
 def opened(place: Place, roots: Sequence[Path], options: CommandOptions) -> Session:
     """The work folder for the scans under `roots`, without what was handed out before.
 
@@ -307,16 +278,16 @@ def opened(place: Place, roots: Sequence[Path], options: CommandOptions) -> Sess
             "write to"
         ) from error
     made = not place.work and not work.exists()
-    ours = {out.resolve() / name for name in _written(out)}
+    ours = {out.resolve() / name for name in ledger.written(out)}
     session = open_for(
         work,
         options,
         roots,
-        {(out / WORK).resolve(), (out / OURS).resolve(), *ours},
+        {*(out.resolve() / name for name in (WORK, ledger.OURS, ledger.JOURNAL)), *ours},
         guest=place.work is not None,
     )
     if made:
-        _note(out, {"work": True})
+        ledger.note(out, work=True)
     if not session.sources and not session.left_out:
         if made:
             shutil.rmtree(work)
@@ -336,54 +307,29 @@ def claim(handing: HandOut) -> None:
     out, product = handing.place.out, handing.product
     wanted = [name + ending for name in handing.names.values() for ending in product.endings]
     there = {path.name.casefold(): path for path in out.iterdir()} if out.is_dir() else {}
-    written = _written(out)
+    written = ledger.written(out)
     ours = {name.casefold(): mark for name, mark in written.items()}
     for name in (*product.tables, *wanted):
         path = there.get(name.casefold())
-        if path is None or _mark(path) in ours.get(name.casefold(), []):
+        if path is None or ledger.mark_of(path) in ours.get(name.casefold(), []):
             continue
         changed = "was changed since" if name.casefold() in ours else "was not written by"
         raise ConfigError(
             f"{path} would be written over, and it {changed} such a command"
             f"{' wrote it' if name.casefold() in ours else ''}; move it away, or name another --out"
         )
-    _note(out, {"files": written})
+    ledger.note(out)
 
 
 def remove_cache(place: Place) -> str:
     """Remove the work folder within `out`, if these commands made it; say so if not."""
     work = place.work_folder
-    if not _notes(place.out).get("work"):
+    if not ledger.notes(place.out).get("work"):
         return f"{work} stays: it was there before"
     if (work / "dataset").is_dir():
         return f"{work} stays: more was made in it than scans (tables, nets)"
     shutil.rmtree(work, ignore_errors=True)
     return f"{work} is removed (--no-cache)"
-
-
-def _written(out: Path) -> dict[str, list[list[int]]]:
-    """What these commands wrote into `out`: the marks of each file, by its name."""
-    files = _notes(out).get("files", {})
-    return dict(files) if isinstance(files, dict) else {}
-
-
-def _mark(path: Path) -> list[int]:
-    """By which a file that we wrote is known again: its size and its time of change."""
-    state = path.stat()
-    return [state.st_size, state.st_mtime_ns]
-
-
-def _notes(out: Path) -> dict[str, Any]:
-    try:
-        notes: dict[str, Any] = json.loads((out / OURS).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return notes if isinstance(notes, dict) else {}
-
-
-def _note(out: Path, more: Mapping[str, Any]) -> None:
-    out.mkdir(parents=True, exist_ok=True)
-    write_json(_notes(out) | dict(more), out / OURS)
 
 
 def with_params(session: Session, stage: str, **values: Any) -> Session:

@@ -11,6 +11,7 @@ from typing import Any
 
 import click
 
+from lungseg.commands.own_scans import ledger
 from lungseg.commands.own_scans.hand_out import (
     NOT_DONE,
     HandOut,
@@ -18,7 +19,6 @@ from lungseg.commands.own_scans.hand_out import (
     Place,
     Row,
     claim,
-    place_files,
     remove_cache,
 )
 from lungseg.commands.run_stages import HowToRun
@@ -98,7 +98,8 @@ def run_and_report(handing: HandOut, how: HowToRun, report: Report) -> int:
         outcomes = handing.outcomes()
         tables = report.tables(outcomes)
         write = {n: functools.partial(write_table, t.columns, t.rows) for n, t in tables.items()}
-        place_files(place.out, write)
+        ledger.place_files(place.out, write)
+        ledger.note(place.out)
     end = End(outcomes, tables, place, session, time.perf_counter() - start)
     if how.as_json:
         click.echo(json_text(report.json(end)))
