@@ -79,12 +79,20 @@ def read_kept(work: Path) -> Kept:
     """
     path = work / FILE
     try:
-        raw = tomllib.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
+        text = path.read_text(encoding="utf-8")
+        raw = tomllib.loads(text)
+    except FileNotFoundError:
+        return Kept()
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError, OSError) as error:
         raise ConfigError(
             f"{path} is not valid TOML ({error}); mend it, or forget what it says with "
             "`lungseg-cli params --reset`"
         ) from error
+    if not text:  # it is never written so
+        raise ConfigError(
+            f"{path} is empty: what was set in it is lost; set it again after "
+            "`lungseg-cli params --reset`"
+        )
     values = {key: value for key, value in raw.items() if key not in _TOP}
     wrong = [key for key, value in values.items() if not isinstance(value, dict)]
     wrong += [key for key in _TOP if not isinstance(raw.get(key, ""), str)]

@@ -1,14 +1,14 @@
 """The scans of a work folder: found under ``--src``, remembered, and selected by ``--scan``."""
 
-import json
+import contextlib
 import os
 from collections.abc import Callable, Mapping, Sequence, Set
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
-from lungseg.core.errors import ConfigError, DataError, ScanError
-from lungseg.core.json_file import write_json
+from lungseg.core.disk.checked_json import read_checked, write_checked
+from lungseg.core.errors import ConfigError, DataError
 from lungseg.core.shown import path_as_text, path_of_text, shown
 from lungseg.core.stage import Params
 from lungseg.core.store import folder_name
@@ -17,6 +17,7 @@ from lungseg.io.sources.pseudonyms import make_key, mark_of
 from lungseg.io.sources.series import SourceRules
 from lungseg.io.sources.walk import WORK_FOLDER
 
+_FILE = "sources.json"
 _LISTED = 12
 
 
@@ -36,11 +37,10 @@ def look_at(
     Raises
     ------
     ConfigError
-        If a root does not exist.
+        If a root does not exist, or had scans and is empty now.
     """
-    missing = [root for root in roots if not os.path.exists(root)]  # noqa: PTH110 - of any length
-    if missing:
-        raise ConfigError(f"--src {missing[0]}: there is no such file or folder")
+    for root in roots:
+        _check_there(root, _before(work))
     source_path(work, "any", guest=not remember).parent.mkdir(parents=True, exist_ok=True)
     own = work.resolve()
     cache = _header_cache(work, rules)
@@ -49,10 +49,8 @@ def look_at(
         left_out.append(LeftOut(shown(own), WORK_FOLDER, fault=False))
     left_out = [_advised(item) for item in left_out]
     for source in sources:
-        path = source_path(work, source.scan, guest=not remember)
-        if not _stands(source, path):
-            write_source(source, path)
-    if not remember:
+        write_source(source, source_path(work, source.scan, guest=not remember))
+    if not remember or not (sources or left_out):
         return sources, left_out
     listing = {
         "roots": [path_as_text(str(root.resolve())) for root in roots],
@@ -60,28 +58,25 @@ def look_at(
         "left_out": [asdict(item) for item in left_out],
         "rules": rules.told,
     }
-    write_json(listing, work / "sources.json")
+    write_checked(listing, work / _FILE)
     return sources, left_out
 
 
-def _stands(source: Source, path: Path) -> bool:
-    """True if this very source is written there."""
-    try:
-        return read_source(path) == source
-    except (OSError, ScanError):
-        return False
-
-
 def remembered(work: Path) -> tuple[list[Source], list[LeftOut]]:
-    """The scans of before, without a look at their files."""
+    """The scans of before, without a look at their files.
+
+    Raises
+    ------
+    DamagedOutputError
+        If what is known of one is damaged; another look at its folder mends it.
+    """
     listing = _listing(work)
-    sources = [read_source(source_path(work, scan)) for scan in listing["scans"]]
-    return sources, [LeftOut(**item) for item in listing["left_out"]]
+    return [read_source(source_path(work, scan)) for scan in listing.scans], listing.left_out
 
 
 def remembered_roots(work: Path) -> list[Path]:
     """What ``--src`` named last."""
-    return [Path(path_of_text(root)) for root in _listing(work)["roots"]]
+    return [Path(path_of_text(root)) for root in _listing(work).roots]
 
 
 def rules_of(work: Path, params: Mapping[str, Params]) -> SourceRules:
@@ -102,7 +97,8 @@ def _header_cache(work: Path, rules: SourceRules) -> Path:
 
 def remembered_by(work: Path, rules: SourceRules) -> bool:
     """True if the remembered scans were found by these rules."""
-    return bool(_listing(work).get("rules", SourceRules().told) == rules.told)
+    told = _listing(work).rules
+    return bool((SourceRules().told if told is None else told) == rules.told)
 
 
 def _advised(item: LeftOut) -> LeftOut:
@@ -163,11 +159,55 @@ def _meant(sources: Mapping[str, Source], word: str) -> list[str]:
     return []
 
 
-def _listing(work: Path) -> dict[str, Any]:
-    path = work / "sources.json"
-    if not path.is_file():
-        return {"roots": [], "scans": [], "left_out": []}
+@dataclass(frozen=True)
+class _Listing:
+    roots: list[str] = field(default_factory=list)
+    scans: list[str] = field(default_factory=list)
+    left_out: list[LeftOut] = field(default_factory=list)
+    rules: Any = None
+
+
+def _listing(work: Path) -> _Listing:
+    path = work / _FILE
     try:
-        return json.loads(path.read_text(encoding="utf-8"))  # type: ignore[no-any-return]
-    except ValueError as error:
-        raise DataError(f"{path} is damaged ({error}); run preprocess --src again") from error
+        found = read_checked(path, {spec.name for spec in fields(_Listing)})
+        left_out = [LeftOut(**item) for item in found["left_out"]]
+        listing = _Listing(list(found["roots"]), list(found["scans"]), left_out, found.get("rules"))
+        if not all(isinstance(text, str) for text in (*listing.roots, *listing.scans)):
+            raise TypeError("a name is no text")  # noqa: TRY301 - said with the others below
+    except FileNotFoundError:
+        return _Listing()
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise DataError(
+            f"{path} is damaged ({error}); name the scans again: "
+            "`lungseg-cli preprocess --src FOLDER`"
+        ) from error
+    return listing
+
+
+def _before(work: Path) -> _Listing:
+    # Who names folders need not be able to read which were named before.
+    try:
+        return _listing(work)
+    except DataError:
+        return _Listing()
+
+
+def _check_there(root: Path, before: _Listing) -> None:
+    """See that a folder of scans did not vanish with its disk.
+
+    Raises
+    ------
+    ConfigError
+        If it did, so that no scan is forgotten.
+    """
+    if not os.path.exists(root):  # noqa: PTH110 - of any length
+        raise ConfigError(f"--src {root}: there is no such file or folder")
+    if not (before.scans and path_as_text(str(root.resolve())) in before.roots and root.is_dir()):
+        return
+    with contextlib.suppress(PermissionError):
+        if not any(root.iterdir()):
+            raise ConfigError(
+                f"{root} is empty, and scans were found there before: is its disk there? If they "
+                "are gone for good, name another folder with --src"
+            )

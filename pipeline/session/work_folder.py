@@ -1,13 +1,14 @@
 """A session: one work folder, its scans, its settings, and what is asked of the flow."""
 
 import contextlib
+import logging
 from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
 from lungseg import flow
-from lungseg.core.errors import ConfigError
+from lungseg.core.errors import ConfigError, DamagedOutputError
 from lungseg.core.executor import EngineOptions
 from lungseg.core.plan import REUSE, Action, Planner, Request, ScanRef, stages_for
 from lungseg.core.runner import Run, Summary, Watch
@@ -28,6 +29,8 @@ from lungseg.session.settings import (
     differences,
     settle,
 )
+
+log = logging.getLogger(__name__)
 
 NO_SCANS = "no scans here yet: name a folder of chest CT with `lungseg-cli preprocess --src FOLDER`"
 # Their files are given to people, or told of: they are compared byte by byte before. The table's
@@ -305,11 +308,15 @@ def open_session(
     """
     settled, net = _settle(work, options)
     rules = of_folder.rules_of(work, settled.params)
-    before = of_folder.remembered_roots(work)
+    before = list(roots) or of_folder.remembered_roots(work)
     if roots or (before and (look or not of_folder.remembered_by(work, rules))):
-        sources, left_out = of_folder.look_at(work, list(roots) or before, rules)
+        sources, left_out = of_folder.look_at(work, before, rules)
     else:
-        sources, left_out = of_folder.remembered(work)
+        try:
+            sources, left_out = of_folder.remembered(work)
+        except DamagedOutputError as error:
+            log.warning("%s: this is done now", error)
+            sources, left_out = of_folder.look_at(work, before, rules)
     by_scan = {source.scan: source for source in sources}
     chosen = of_folder.selected(by_scan, options.scans, rules)
     return Session(work, settled, by_scan, chosen, left_out, options, net)

@@ -16,13 +16,14 @@ from pathlib import Path
 
 import numpy as np
 
-from lungseg.core.errors import ScanError, ScanSkipped
+from lungseg.core.errors import NotProvenError, ScanError, ScanSkipped
 from lungseg.core.shown import shown
 from lungseg.core.stage import Facts, Params, Scalar, ScanStage, param
 from lungseg.io.dicom.planes import HuRules
 from lungseg.io.dicom.series import Series, read_series
 from lungseg.io.sources.index import Source, read_source
 from lungseg.io.sources.series import JOIN, REFUSE, SPLIT, SourceRules
+from lungseg.io.sources.unreadable import unreadable
 from lungseg.io.volumes import volume_file
 from lungseg.io.volumes.formats import read_hu_file
 from lungseg.io.volumes.placement import FORMS, PlaceRules
@@ -202,9 +203,23 @@ def ct_of_source(
 
 
 def run(params: Ingest, inputs: Mapping[str, Path], out: Path) -> Facts:
-    """Read, straighten, write; a file that holds a mask instead of CT is skipped."""
+    """Read, straighten, write; a file that holds a mask instead of CT is skipped.
+
+    Raises
+    ------
+    NotProvenError
+        If the files could not all be read to their ends, so that what they hold is not known.
+    """
     source = read_source(inputs["source"])
-    ct, padding_hu, facts = ct_of_source(source, params)
+    try:
+        ct, padding_hu, facts = ct_of_source(source, params)
+    except (ScanError, ScanSkipped) as error:
+        unread = unreadable(source)
+        if unread:
+            raise NotProvenError(
+                f"{unread}; is its disk there, and sound? The next run tries again"
+            ) from error
+        raise
     volume_file.write(
         ct, out / "ct.h5", padding_hu=float("nan") if padding_hu is None else padding_hu
     )

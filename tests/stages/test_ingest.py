@@ -8,8 +8,9 @@ import sys
 import numpy as np
 import pytest
 
-from lungseg.core.errors import ScanError, ScanSkipped
+from lungseg.core.errors import NotProvenError, ScanError, ScanSkipped
 from lungseg.io.sources.index import find_scans, write_source
+from lungseg.io.sources.unreadable import unreadable
 from lungseg.io.volumes import volume_file
 from lungseg.io.volumes.formats import write_volume
 from lungseg.stages.ingest import STAGE, Ingest
@@ -164,6 +165,23 @@ def test_a_volume_of_two_slices_is_refused(tmp_path):
         ingested(tmp_path / "in", tmp_path)
     (tmp_path / "out").rmdir()
     assert ingested(tmp_path / "in", tmp_path, min_slices=2)[0].shape[0] == 2
+
+
+def test_files_that_cannot_be_read_prove_nothing(tmp_path, monkeypatch):
+    (tmp_path / "in").mkdir()
+    path = tmp_path / "in" / "a.mha"
+    volume = Volume(np.full((2, 5, 6), -1000, np.int16), Geometry((1, 1, 1)))
+    write_volume(volume, path)
+    with monkeypatch.context() as patched:
+        patched.setattr("lungseg.stages.ingest.unreadable", lambda _: "a.mha cannot be read (EIO)")
+        with pytest.raises(NotProvenError, match=r"a.mha cannot be read .* The next run tries"):
+            ingested(tmp_path / "in", tmp_path)
+    (source,), _ = find_scans([tmp_path / "in"], tmp_path / "headers.cache")
+    assert unreadable(source) == ""
+    path.unlink()
+    assert unreadable(source) == f"{path} cannot be read (No such file or directory)"
+    with pytest.raises(NotProvenError, match=r"cannot be read \(No such file"):
+        STAGE.run(Ingest(), {"source": tmp_path / "source.json"}, tmp_path / "out")
 
 
 def test_labels_of_many_bits_are_skipped(tmp_path):

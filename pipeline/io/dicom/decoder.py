@@ -10,6 +10,7 @@ import contextlib
 import json
 import os
 import selectors
+import signal
 import subprocess
 import sys
 import threading
@@ -20,13 +21,20 @@ from typing import IO, Any
 import numpy as np
 import numpy.typing as npt
 
-from lungseg.core.errors import ScanError
+from lungseg.core.errors import NotProvenError, ScanError
 
 SLOWEST_S = 60.0
 
 
 class _Died(Exception):  # noqa: N818 - a state of the other process
-    """The decoder's process ended, or took too long."""
+    """The decoder's process ended, or took too long.
+
+    `proven` is False where the stream need not be to blame: another time it may be decoded.
+    """
+
+    def __init__(self, message: str, *, proven: bool = True) -> None:
+        super().__init__(message)
+        self.proven = proven
 
 
 class Decoder:
@@ -44,14 +52,21 @@ class Decoder:
         Raises
         ------
         ScanError
-            If no decoder reads it, or the decoder crashed or took longer than `slowest_s`.
+            If no decoder reads it, or the decoder crashed.
+        NotProvenError
+            If it took longer than `slowest_s`, or was killed from outside.
+        MemoryError
+            If there was too little of it.
         """
         try:
             with self._one_at_a_time:
                 head, pixels = self._ask(path, frame)
         except _Died as died:
             self.close()
-            raise ScanError(_message(path, syntax, str(died))) from None
+            kind = ScanError if died.proven else NotProvenError
+            raise kind(_message(path, syntax, str(died))) from None
+        if head.get("memory"):
+            raise MemoryError(f"memory ran out while {path} was decoded")
         if "error" in head:
             raise ScanError(_message(path, syntax, head["error"]))
         return np.frombuffer(pixels, np.dtype(head["dtype"])).reshape(head["shape"])
@@ -78,7 +93,7 @@ class Decoder:
             ask.write(json.dumps({"path": str(path), "frame": frame}).encode() + b"\n")
             ask.flush()
         except BrokenPipeError:
-            raise _Died("it ended by itself") from None
+            raise _Died("it ended by itself", proven=False) from None
         head = bytearray()
         while not head.endswith(b"\n"):
             head += _read(process, answer, 1, until)
@@ -110,11 +125,13 @@ def _read(process: subprocess.Popen[bytes], answer: IO[bytes], size: int, until:
         while len(parts) < size:
             left = until - time.monotonic()
             if left <= 0 or not selector.select(left):
-                raise _Died("the decoder did not end in time")
+                raise _Died("the decoder did not end in time", proven=False)
             part = answer.read(size - len(parts))
             if not part:
                 code = process.wait()
-                raise _Died(f"the decoder crashed (exit status {code})")
+                # Who is killed from outside did not fall over the stream.
+                killed = code == -signal.SIGKILL
+                raise _Died(f"the decoder crashed (exit status {code})", proven=not killed)
             parts += part
     return bytes(parts)
 

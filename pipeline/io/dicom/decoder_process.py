@@ -32,15 +32,17 @@ def main() -> None:
 
 def _answer(answers: BinaryIO, path: str, frame: int) -> None:
     errors = []
+    memory = False
     array: Array | None = None
     for decode in (_by_pydicom, _by_gdcm):
         try:
             array = decode(path, frame)
             break
         except Exception as error:  # decoders raise nearly anything
+            memory = memory or isinstance(error, MemoryError)
             errors.append(" ".join(str(error).split())[:300])
     if array is None:
-        answers.write(json.dumps({"error": "; ".join(errors)}).encode() + b"\n")
+        answers.write(json.dumps({"error": "; ".join(errors), "memory": memory}).encode() + b"\n")
     else:
         array = np.ascontiguousarray(array, array.dtype.newbyteorder("<"))
         head = {"dtype": array.dtype.str, "shape": array.shape}

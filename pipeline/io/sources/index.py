@@ -5,16 +5,16 @@ headers are kept in a small database, and a file is opened again only if its pat
 change differ: a second look at 250,000 files costs their stats.
 """
 
+import contextlib
 import hashlib
-import json
 import os
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence, Set
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 
-from lungseg.core.errors import ScanError
-from lungseg.core.json_file import write_json
+from lungseg.core.disk.checked_json import read_checked, write_checked
+from lungseg.core.errors import DamagedOutputError
 from lungseg.core.shown import path_as_text, path_of_text, shown
 from lungseg.io.sources.files import EMPTY, Found, examine
 from lungseg.io.sources.header_cache import HeaderCache
@@ -186,8 +186,12 @@ def _counted(files: Sequence[_File]) -> str:
 
 
 def write_source(source: Source, path: Path) -> None:
-    """Write one source as JSON, whole or not at all."""
-    write_json({**asdict(source), "files": [path_as_text(file) for file in source.files]}, path)
+    """Write one source as JSON, whole or not at all; one that is there already is left alone."""
+    with contextlib.suppress(DamagedOutputError):
+        if read_source(path) == source:
+            return
+    files = [path_as_text(file) for file in source.files]
+    write_checked({**asdict(source), "files": files}, path)
 
 
 def read_source(path: Path) -> Source:
@@ -195,16 +199,19 @@ def read_source(path: Path) -> Source:
 
     Raises
     ------
-    ScanError
-        If it is damaged.
+    DamagedOutputError
+        If it is damaged or gone.
     """
     try:
-        fields = json.loads(path.read_text(encoding="utf-8"))
-        return Source(**{**fields, "files": tuple(map(path_of_text, fields["files"]))})
-    except (ValueError, KeyError, TypeError) as error:
-        raise ScanError(
+        found = read_checked(path, _FIELDS)
+        return Source(**{**found, "files": tuple(map(path_of_text, found["files"]))})
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise DamagedOutputError(
             f"{path} does not describe a scan ({error}); name its folder again"
         ) from error
+
+
+_FIELDS = frozenset(spec.name for spec in fields(Source))
 
 
 def _dicom_scans(files: Sequence[_File], rules: SourceRules) -> tuple[list[Source], list[LeftOut]]:

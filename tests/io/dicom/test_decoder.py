@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from pydicom.uid import RLELossless
 
-from lungseg.core.errors import ScanError
+from lungseg.core.errors import NotProvenError, ScanError
 from lungseg.io.dicom.decoder import Decoder
 from tests.io.dicom.dicom_files import dataset, save
 
@@ -33,7 +33,7 @@ def test_a_process_that_died_between_slices_is_started_again(decoder, path):
     np.testing.assert_array_equal(decoder.decode(path, 0, "RLE"), STORED)
     os.kill(decoder._process.pid, signal.SIGKILL)
     decoder._process.wait()
-    with pytest.raises(ScanError, match=r"undecodable: .*a.dcm .*it ended by itself"):
+    with pytest.raises(NotProvenError, match=r"undecodable: .*a.dcm .*it ended by itself"):
         decoder.decode(path, 0, "RLE")
     np.testing.assert_array_equal(decoder.decode(path, 0, "RLE"), STORED)
 
@@ -52,7 +52,7 @@ def test_a_decoder_that_crashes_or_hangs_costs_its_file_alone(decoder, path, mon
     np.testing.assert_array_equal(decoder.decode(path, 0, "RLE"), STORED)
     monkeypatch.setattr(decoder, "_running", crashing(signal.SIGSTOP))
     monkeypatch.setattr(decoder, "_slowest_s", 0.2)
-    with pytest.raises(ScanError, match=r"undecodable: .*did not end in time"):
+    with pytest.raises(NotProvenError, match=r"undecodable: .*did not end in time"):
         decoder.decode(path, 0, "RLE")
     monkeypatch.undo()
     np.testing.assert_array_equal(decoder.decode(path, 0, "RLE"), STORED)

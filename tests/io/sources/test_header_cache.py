@@ -73,6 +73,17 @@ def test_a_damaged_cache_of_headers_is_thrown_away(tree, look, tmp_path, content
     assert len(look()[0]) == 1
 
 
+def test_what_was_changed_in_the_database_is_read_anew(tree, look, tmp_path):
+    series(tree, "1.2.1", PatientID="P")
+    look()
+    with sqlite3.connect(tmp_path / "headers.cache") as database:
+        database.execute("UPDATE files SET patient = 'Q'")
+    database.close()
+    ((found,), _) = look()
+    assert found.patient == "P"
+    assert look() == ([found], [])
+
+
 def test_a_cache_of_another_version_is_thrown_away(tree, look, tmp_path):
     series(tree, "1.2.1")
     look()

@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-from lungseg.core.errors import ScanError
+from lungseg.core.errors import DamagedOutputError
 from lungseg.io.sources.index import read_source, write_source
 from tests.io.dicom.dicom_files import dataset, save
 from tests.io.sources.trees import STORED, series, volume
@@ -84,5 +84,5 @@ def test_a_source_comes_back_as_it_was_written(tree, look, tmp_path):
 @pytest.mark.parametrize("content", ["", "{}", '{"files": []}', "[1]"])
 def test_a_damaged_source_is_refused(tmp_path, content):
     (tmp_path / "s.json").write_text(content)
-    with pytest.raises(ScanError, match=r"s.json does not describe a scan .* name its"):
+    with pytest.raises(DamagedOutputError, match=r"s.json does not describe a scan .* name its"):
         read_source(tmp_path / "s.json")
