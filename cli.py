@@ -24,7 +24,7 @@ from lungseg.command_line.options import (
     with_pairs,
     work_option,
 )
-from lungseg.command_line.scoring import froc
+from lungseg.command_line.scoring import compare, froc
 from lungseg.core.errors import ConfigError
 from lungseg.core.json_file import json_text
 
@@ -107,6 +107,7 @@ def detect(roots: tuple[Path, ...], **options: Any) -> None:
 
 main.add_command(models)
 main.add_command(froc)
+main.add_command(compare)
 
 
 class _OneStage(click.Command):

@@ -43,3 +43,52 @@ def froc(**options: Any) -> None:
     from lungseg.commands.scoring.froc import froc as scored
 
     click.echo(scored(**options))
+
+
+@click.command()
+@click.argument("results", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option("--annotations", type=_FILE, help="For submissions, as `froc` takes it.")
+@click.option("--excluded", type=_FILE, help="For submissions, as `froc` takes it.")
+@click.option("--seriesuids", type=_FILE, help="For submissions, as `froc` takes it.")
+@click.option(
+    "--max-marks",
+    type=click.IntRange(min=0),
+    default=100,
+    show_default=True,
+    help="Of submissions, as `froc` takes it.",
+)
+@click.option(
+    "--bootstraps",
+    type=click.IntRange(min=0),
+    default=1000,
+    show_default=True,
+    help="Draws of scans for the 95 % intervals, the same for all results.",
+)
+@click.option(
+    "--at",
+    type=click.FloatRange(min=0),
+    metavar="RATE",
+    help="Found is what is found at so many false positives a scan.  [default: by any candidate]",
+)
+@click.option(
+    "--common", is_flag=True, help="Compare the scans and nodules that all have; leave out others."
+)
+@click.option(
+    "--pictures",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Folder for pictures of nodules that not all found.  [default: `compared` in the first "
+    "work folder]",
+)
+@click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout.")
+def compare(results: tuple[Path, ...], as_json: bool, **options: Any) -> None:
+    """Put two or more RESULTS side by side; the first is what the others are compared with.
+
+    A result is a work folder, a scores.json, or a submission in LUNA16's form.
+    """
+    from lungseg.commands.scoring.compare import HowToCompare
+    from lungseg.commands.scoring.compare import compare as compared
+    from lungseg.commands.scoring.outcomes import ScoredBy
+
+    names = ("annotations", "excluded", "seriesuids", "max_marks")
+    scored_by = ScoredBy(**{name: options.pop(name) for name in names})
+    click.echo(compared(results, HowToCompare(**options), scored_by, as_json))

@@ -134,9 +134,9 @@ def score_submission(results: Path, truth: Truth, max_marks: int) -> ScoredSubmi
         found[scan] = hits(one.xyz_mm, one.probability, truth.nodules.get(scan, ()), beside)
     if cut:
         notes.append(
-            f"{sum(cut)} candidates of {len(cut)} scans are beyond the {max_marks} likeliest of "
-            "their scan and count nowhere (--max-marks; of several with the probability at the "
-            "limit none counts)"
+            f"{results.name}: {sum(cut)} candidates of {len(cut)} scans are beyond the {max_marks} "
+            "likeliest of their scan and count nowhere (--max-marks; of several with the "
+            "probability at the limit none counts)"
         )
     nodules = {scan: truth.nodules.get(scan, ()) for scan in scans}
     return ScoredSubmission(found, nodules, candidates, tuple(notes))

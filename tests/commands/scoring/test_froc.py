@@ -80,7 +80,7 @@ def test_what_is_not_given_is_said(by_hand):
 def test_of_too_many_candidates_those_above_the_first_that_is_too_many_count(by_hand):
     told = score(by_hand, max_marks=2)
     assert (told["candidates"], told["ignored_double"]) == (4, 0)
-    assert told["notes"][0].startswith("1 candidates of 1 scans are beyond the 2 likeliest")
+    assert told["notes"][0].startswith("R.csv: 1 candidates of 1 scans are beyond the 2 like")
     assert score(by_hand, max_marks=0)["candidates"] == 5
 
 

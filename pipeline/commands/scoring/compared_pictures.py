@@ -1,0 +1,90 @@
+"""Pictures of nodules that some results found and others missed, out of the work folders."""
+
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from lungseg.commands.scoring.outcomes import Result
+from lungseg.core.plan import REUSE
+from lungseg.io.pictures.png import write_sheet
+from lungseg.io.results.plain_names import safe_name
+from lungseg.io.volumes import volume_file
+from lungseg.ops.overlay import Panel, close_ups, outlines
+from lungseg.session.settings import CommandOptions
+from lungseg.session.work_folder import open_session
+
+MOST = 50
+STAGES = ("resample", "annotate-nodules", "find-nodules")
+
+Folders = Mapping[str, Mapping[str, Path]]
+
+
+def write_compared(
+    rows: Sequence[dict[str, Any]], results: Sequence[Result], folder: Path
+) -> list[str]:
+    """Write a picture of each nodule, put its path into its row, and return notes.
+
+    A picture has a pair of rows, axial and coronal, for every work folder: the readers' votes in
+    colours, what that folder's net found in white.
+    """
+    works = {one.name: _folders(one.work) for one in results if one.work is not None}
+    if not works:
+        return ["no result is a work folder, so there are no pictures"] if rows else []
+    notes = []
+    if len(rows) > MOST:
+        notes.append(f"pictures are of the {MOST} largest of {len(rows)} nodules")
+    without = 0
+    for number, row in enumerate(rows[:MOST], 1):
+        panels = [
+            panel
+            for name, of in works.items()
+            if (there := of.get(row["scan"]))
+            for panel in _panels(name, there, row)
+        ]
+        if not panels:
+            without += 1
+            continue
+        folder.mkdir(parents=True, exist_ok=True)
+        path = folder / f"{number:02d}_{safe_name(row['scan'][-24:])}.png"
+        write_sheet(panels, _title(row), path)
+        row["picture"] = str(path)
+    if without:
+        notes.append(
+            f"{without} nodules have no picture: the work folders no longer hold the outputs of "
+            f"{', '.join(STAGES)} of their scans with the present settings"
+        )
+    return notes
+
+
+def _folders(work: Path) -> Folders:
+    session = open_session(work, CommandOptions())
+    found: dict[str, dict[str, Path]] = {}
+    for action in session.plan(STAGES):
+        if action.scan and action.do == REUSE:
+            place = session.store.folder(action.stage, action.fingerprint, action.scan)
+            found.setdefault(action.scan, {})[action.stage] = place
+    return {scan: of for scan, of in found.items() if all(stage in of for stage in STAGES)}
+
+
+def _panels(name: str, folders: Mapping[str, Path], row: Mapping[str, Any]) -> list[list[Panel]]:
+    ct = volume_file.read_hu(folders["resample"] / "ct.h5")
+    votes = volume_file.read(folders["annotate-nodules"] / "votes.h5").array
+    marks = volume_file.read(folders["find-nodules"] / "nodules.h5").array
+    index = np.rint(ct.geometry.to_index(row["xyz_mm"])).astype(int)
+    z, y, x = np.clip(index, 0, np.asarray(ct.shape) - 1).tolist()
+    p = row["probability"][name]
+    told = "no candidate hits it" if math.isnan(p) else f"hit with {p:.3f}"
+    axial, coronal = close_ups(ct, outlines(None, votes, marks), (z, y, x))
+    return [[Panel(axial[0].picture, f"{name}: {told}"), axial[1]], coronal]
+
+
+def _title(row: Mapping[str, Any]) -> str:
+    place = ", ".join(f"{mm:.1f}" for mm in row["xyz_mm"])
+    return (
+        f"...{row['scan'][-24:]} at ({place}) mm, {row['diameter_mm'] or 0:.1f} mm\n"
+        f"found by {', '.join(row['found_by'])}; missed by {', '.join(row['missed_by'])}; "
+        "votes yellow to crimson, found white"
+    )
