@@ -255,7 +255,7 @@ def draws_of_scans(scans: int, rounds: int, seed: int) -> Iterator[IntArray]:
     Examples
     --------
     >>> [times.tolist() for times in draws_of_scans(3, rounds=2, seed=0)]
-    [[0, 1, 2], [2, 1, 0]]
+    [[0, 2, 1], [3, 0, 0]]
     """
     rng = np.random.default_rng(seed)
     for _ in range(rounds):
