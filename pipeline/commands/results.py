@@ -18,9 +18,10 @@ from pathlib import Path
 from typing import Any
 
 from lungseg import flow
+from lungseg.core.disk.checked_json import read_checked, write_checked
 from lungseg.core.errors import LungsegError
 from lungseg.core.fingerprint import digest_of
-from lungseg.core.json_file import write_json, write_text
+from lungseg.core.json_file import write_text
 from lungseg.core.plan import REUSE, Action
 from lungseg.io.annotations.lidc_database import RATINGS
 from lungseg.io.annotations.nodule_list import NAME as NODULES
@@ -129,7 +130,7 @@ def _write_pictures(state: _State, session: Session) -> Iterator[Path]:
         if made.get(f"{PICTURES}/{name}") != {"scan": scan, "stages": now} or not path.is_file():
             write_picture_of_scan({stage: state.read(stage, scan) for stage in now}, path)
             made[f"{PICTURES}/{name}"] = {"scan": scan, "stages": now}
-            write_json(made, folder / MADE_OF)
+            write_checked(made, folder / MADE_OF)
         yield path
 
 
@@ -179,7 +180,7 @@ def _update(state: _State, folder: Path) -> list[str]:
     pictures, notes = _present_pictures(state, folder, before)
     made |= pictures
     if made != before:
-        write_json(made, folder / MADE_OF)
+        write_checked(made, folder / MADE_OF)
     return notes
 
 
@@ -339,8 +340,7 @@ def _present_pictures(
 
 def _read_made_of(folder: Path) -> dict[str, Any]:
     try:
-        found: dict[str, Any] = json.loads((folder / MADE_OF).read_text(encoding="utf-8"))
+        return read_checked(folder / MADE_OF, ()) if (folder / MADE_OF).is_file() else {}
     except (OSError, ValueError):
-        # Absent or damaged: everything is made anew.
+        # Damaged, or of an earlier release: everything is made anew.
         return {}
-    return found

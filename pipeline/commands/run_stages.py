@@ -134,10 +134,19 @@ def _notes(session: Session, *, told_once: bool, keep: bool) -> Iterator[str]:
     """Notes on the lists of nodules; with `told_once`, those that no command has told before."""
     file = session.work / _TOLD
     notes = {digest_of(note): note for note in session.notes()}
-    before = json.loads(file.read_text("utf-8")) if told_once and file.is_file() else []
+    before = _told(file) if told_once else []
     new = [note for digest, note in notes.items() if digest not in before]
     yield from (f"note     {note}" for note in new[:_NOTES_SHOWN])
     if len(new) > _NOTES_SHOWN:
         yield f"note     ... and {len(new) - _NOTES_SHOWN} more of the kind"
     if keep and sorted(notes) != before:
         write_json(sorted(notes), file)
+
+
+def _told(file: Path) -> list[str]:
+    # Torn, it costs a note that is told once more.
+    try:
+        found = json.loads(file.read_text("utf-8"))
+    except (OSError, ValueError):
+        return []
+    return found if isinstance(found, list) else []

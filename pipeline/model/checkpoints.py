@@ -18,13 +18,15 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from lungseg.core.json_file import write_text
+from lungseg.core.disk.checked_json import read_checked, write_checked
+from lungseg.core.disk.digests import digest_of_contents, has_digest
 
 Weights = list[npt.NDArray[Any]]
 Row = dict[str, float]
 History = list[Row]
 
 NAME = "progress.json"
+_KNOWN = frozenset({"history", "state", "best", "places"})
 
 log = logging.getLogger(__name__)
 
@@ -34,12 +36,14 @@ class Checkpoints:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+        self._compared: dict[str, tuple[int, int, int, str]] = {}
 
     @property
     def history(self) -> History:
         """The log: one row for each epoch that was completed; empty at the start."""
         progress = self._progress()
-        return list(progress.get("history", []))
+        history = progress.get("history", [])
+        return list(json.loads(history) if isinstance(history, str) else history)
 
     def keep(
         self,
@@ -70,7 +74,10 @@ class Checkpoints:
         files = {"state": state_file, "best": best_file}
         if places is not None:
             files["places"] = self._write(f"places-{epoch}.npz", [places])
-        write_text(json.dumps({"history": history, **files}), self.folder / NAME)
+        digests = {file: digest_of_contents(self.folder / file) for file in files.values() if file}
+        # As text: a loss may be no number, which the file's own form does not know.
+        told = {"history": json.dumps(history), **files, "digests": digests}
+        write_checked(told, self.folder / NAME)
         for file in self.folder.glob("*.npz"):
             if file.name not in files.values():
                 file.unlink()
@@ -89,13 +96,29 @@ class Checkpoints:
 
     def _progress(self) -> dict[str, Any]:
         try:
-            found: dict[str, Any] = json.loads((self.folder / NAME).read_text(encoding="utf-8"))
-        except FileNotFoundError:
+            found = read_checked(self.folder / NAME, _KNOWN)
+            # Older ones have no digests.
+            for file, digest in found.get("digests", {}).items():
+                self._compare(file, digest)
+        except FileNotFoundError as error:
+            if error.filename == str(self.folder / NAME):
+                return {}
+            log.warning("%s is gone; training starts again", error.filename)
             return {}
-        except ValueError:
-            log.warning("%s is damaged; training starts again", self.folder / NAME)
+        except (OSError, ValueError) as error:
+            log.warning("%s is damaged (%s); training starts again", self.folder / NAME, error)
             return {}
         return found
+
+    def _compare(self, file: str, digest: str) -> None:
+        path = self.folder / file
+        now = path.stat()
+        seen = (now.st_size, now.st_mtime_ns, now.st_ctime_ns, digest)
+        if self._compared.get(file) == seen:
+            return
+        if not has_digest(path, digest):
+            raise ValueError(f"{file} is not what was written")
+        self._compared[file] = seen
 
     def _write(self, name: str, arrays: Weights) -> str:
         partial = self.folder / f".{name}.tmp"

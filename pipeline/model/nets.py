@@ -1,15 +1,17 @@
 """Nets: what a name for one means, and which one a work folder predicts with."""
 
-import json
+import logging
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from lungseg.core import record as records
+from lungseg.core.disk.checked_json import read_checked, write_checked
 from lungseg.core.disk.trust import fault_in
 from lungseg.core.errors import ConfigError, DataError
-from lungseg.core.json_file import write_json
 from lungseg.core.record import read_record
 from lungseg.core.store import Store
+
+log = logging.getLogger(__name__)
 
 FILE = "net.json"
 NET = "model.keras"
@@ -37,7 +39,7 @@ def current_net(work: Path) -> CurrentNet | None:
     """The net that ``train`` completed last in `work`, or that was named since; or None."""
     path = work / FILE
     try:
-        raw = json.loads(path.read_text(encoding="utf-8"))
+        raw = read_checked(path, {"file", "origin"})
         # A work folder may be moved as a whole, with its nets.
         chosen = CurrentNet(work / raw["file"], str(raw["origin"]))
         if chosen.file.is_file():
@@ -50,6 +52,8 @@ def current_net(work: Path) -> CurrentNet | None:
     trained = _last_trained(work)
     if gone and trained is None:
         raise ConfigError(f"{gone} is gone; name another, or train one")
+    if gone:
+        log.warning("%s is gone; the net that was trained last is used", gone)
     return CurrentNet(trained, "trained here") if trained else None
 
 
@@ -58,7 +62,7 @@ def choose_net(work: Path, file: Path, origin: str) -> None:
     chosen = file.resolve()
     home = work.resolve()
     within = chosen.relative_to(home) if chosen.is_relative_to(home) else chosen
-    write_json(asdict(CurrentNet(within, origin)) | {"file": str(within)}, work / FILE)
+    write_checked(asdict(CurrentNet(within, origin)) | {"file": str(within)}, work / FILE)
 
 
 def fault_of(net: CurrentNet) -> str:

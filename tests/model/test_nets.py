@@ -46,10 +46,23 @@ def test_a_net_that_is_gone_is_named(tmp_path):
         current_net(work)
 
 
-def test_a_damaged_note_of_the_net_falls_back_on_the_one_trained_last(tmp_path):
+def test_a_damaged_note_of_the_net_falls_back_on_the_one_trained_last_and_says_so(tmp_path, caplog):
     file = trained(tmp_path, "a", "2026-01-01")
     (tmp_path / nets.FILE).write_text("{")
     assert current_net(tmp_path).file == file
+    assert "net.json named is gone; the net that was trained last is used" in caplog.text
+
+
+def test_a_net_in_the_cache_that_rotted_is_told(tmp_path):
+    file = trained(tmp_path / "work", "a", "2026-01-01")
+    net = nets.CurrentNet(file, "trained here")
+    assert nets.fault_of(net) == ""
+    file.write_bytes(file.read_bytes() + b"x")
+    assert "model.keras has" in nets.fault_of(net)
+    (file.parent / "stage.json").write_text("{")
+    assert "is not the record of an output" in nets.fault_of(net)
+    (tmp_path / "own.keras").touch()
+    assert nets.fault_of(nets.CurrentNet(tmp_path / "own.keras", "--model")) == ""
 
 
 def test_a_name_means_a_file_a_folder_or_one_of_the_packages_nets(tmp_path, monkeypatch):

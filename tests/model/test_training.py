@@ -366,6 +366,25 @@ def test_a_torn_progress_file_starts_anew(tmp_path):
         assert kept.history == []
 
 
+@pytest.mark.parametrize("harm", ["flip", "cut", "empty", "remove"])
+def test_a_damaged_state_starts_anew(tmp_path, harm, caplog):
+    with resumable(tmp_path, "a-digest") as kept:
+        kept.keep([{"loss": math.nan}], [np.zeros(2)], [np.ones(2)])
+        assert math.isnan(kept.history[0]["loss"])
+        path = kept.folder / "state-1.npz"
+        data = bytearray(path.read_bytes())
+        data[len(data) // 2] ^= 1
+        contents = {"flip": data, "cut": data[:-9], "empty": b""}
+        if harm == "remove":
+            path.unlink()
+        else:
+            path.write_bytes(contents[harm])
+        assert kept.history == []
+        assert "training starts again" in caplog.text
+        kept.keep([{"loss": 2.0}], [np.zeros(2)], [np.ones(2)])
+        assert kept.history == [{"loss": 2.0}]
+
+
 def test_only_the_newest_state_and_the_best_weights_are_kept(tmp_path):
     with resumable(tmp_path, "a-digest") as kept:
         kept.keep([{}], [np.zeros(2)], [np.ones(2)])

@@ -10,11 +10,11 @@ from lungseg.core.disk.whole_file import write_bytes
 from lungseg.core.json_file import json_text
 
 _CHECK = "check"
-_MARK = f',\n "{_CHECK}": "'
+_MARK = f'\n "{_CHECK}": "'
 
 
 def write_checked(value: Mapping[str, Any], path: Path) -> None:
-    """Write a mapping that is not empty, and last the digest of all that is before it.
+    """Write a mapping, and last the digest of all that is before it.
 
     Raises
     ------
@@ -23,7 +23,8 @@ def write_checked(value: Mapping[str, Any], path: Path) -> None:
     OSError
         As `write_bytes`.
     """
-    head = json_text(dict(value)).removesuffix("\n}").encode()
+    text = json_text(dict(value))
+    head = (text.removesuffix("\n}") + "," if value else "{").encode()
     end = f'{_MARK}{digest_of_bytes(head)}"\n}}\n'
     write_bytes(head + end.encode(), path)
 

@@ -16,6 +16,12 @@ def test_what_was_written_is_read_back_and_is_plain_json(tmp_path):
     assert list(plain) == [*VALUE, "check"]
 
 
+def test_an_empty_mapping_has_its_digest_too(tmp_path):
+    write_checked({}, tmp_path / "a.json")
+    assert read_checked(tmp_path / "a.json", ()) == {}
+    assert list(json.loads((tmp_path / "a.json").read_text())) == ["check"]
+
+
 def test_no_bit_can_be_flipped_without_notice(tmp_path):
     path = tmp_path / "a.json"
     write_checked(VALUE, path)
