@@ -9,12 +9,15 @@ import numpy as np
 
 from lungseg.commands.scoring.outcomes import Result
 from lungseg.core.plan import REUSE
+from lungseg.io.annotations.nodule_list import read_nodules
 from lungseg.io.pictures.png import write_sheet
 from lungseg.io.results.plain_names import safe_name
 from lungseg.io.volumes import volume_file
-from lungseg.ops.overlay import Panel, close_ups, outlines
+from lungseg.ops.nodules.consensus import consensus
+from lungseg.ops.overlay import BY_VOTES, Outline, Panel, close_ups
 from lungseg.session.settings import CommandOptions
 from lungseg.session.work_folder import open_session
+from lungseg.steps.nodule_pictures import FOUND
 
 MOST = 50
 STAGES = ("resample", "annotate-nodules", "find-nodules")
@@ -27,8 +30,8 @@ def write_compared(
 ) -> list[str]:
     """Write a picture of each nodule, put its path into its row, and return notes.
 
-    A picture has a pair of rows, axial and coronal, for every work folder: the readers' votes in
-    colours, what that folder's net found in white.
+    A picture has a pair of rows, axial and coronal, for every work folder: the annotators'
+    consensus in yellow, what that folder's net found in blue.
     """
     works = {one.name: _folders(one.work) for one in results if one.work is not None}
     if not works:
@@ -71,13 +74,16 @@ def _folders(work: Path) -> Folders:
 
 def _panels(name: str, folders: Mapping[str, Path], row: Mapping[str, Any]) -> list[list[Panel]]:
     ct = volume_file.read_hu(folders["resample"] / "ct.h5")
-    votes = volume_file.read(folders["annotate-nodules"] / "votes.h5").array
+    drawn = folders["annotate-nodules"]
+    votes, labels = (volume_file.read(drawn / name).array for name in ("votes.h5", "nodules.h5"))
+    target, _ = consensus(votes, labels, read_nodules(drawn).readers, min_readers=1)
     marks = volume_file.read(folders["find-nodules"] / "nodules.h5").array
+    lines = [Outline(target.astype(np.uint8), BY_VOTES[0]), Outline(marks, FOUND)]
     index = np.rint(ct.geometry.to_index(row["xyz_mm"])).astype(int)
     z, y, x = np.clip(index, 0, np.asarray(ct.shape) - 1).tolist()
     p = row["probability"][name]
     told = "no candidate hits it" if math.isnan(p) else f"hit with {p:.3f}"
-    axial, coronal = close_ups(ct, outlines(None, votes, marks), (z, y, x))
+    axial, coronal = close_ups(ct, lines, (z, y, x))
     return [[Panel(axial[0].picture, f"{name}: {told}"), axial[1]], coronal]
 
 
@@ -86,5 +92,5 @@ def _title(row: Mapping[str, Any]) -> str:
     return (
         f"...{row['scan'][-24:]} at ({place}) mm, {row['diameter_mm'] or 0:.1f} mm\n"
         f"found by {', '.join(row['found_by'])}; missed by {', '.join(row['missed_by'])}; "
-        "votes yellow to crimson, found white"
+        "annotators' consensus yellow, found blue"
     )
