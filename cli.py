@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from lungseg.command_line.command_group import EXIT_STATUS, CommandGroup
+from lungseg.command_line.command_group import EXIT_STATUS, Command, CommandGroup
 from lungseg.command_line.models import models
 from lungseg.command_line.options import (
     detect_options,
@@ -110,7 +110,7 @@ main.add_command(froc)
 main.add_command(compare)
 
 
-class _OneStage(click.Command):
+class _OneStage(Command):
     """A command whose help lists the stages."""
 
     def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:

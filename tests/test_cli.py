@@ -61,7 +61,7 @@ def test_every_command_has_help(command):
         (["train", "--set", "tran.epochs=1"], "there is no stage 'tran'; did you mean train?"),
         (["train", "--set", "train.epoch=1"], "no parameter 'epoch'; did you mean epochs?"),
         (["train", "--set", "train.epochs=0"], "train: epochs must be >= 1, not 0"),
-        (["train", "--force", "tran"], "--force tran: there is no such stage"),
+        (["train", "--force", "tran"], "--force tran: there is no such stage; did you mean train?"),
         (["status", "--config", "/none.toml"], "/none.toml' does not exist"),
     ],
 )
@@ -129,7 +129,9 @@ def test_an_empty_work_folder_says_how_to_begin_and_is_not_made(tmp_path, comman
             "No such command 'evaluate'. It is a stage: `lungseg-cli run evaluate` runs it.",
         ),
         ("find_nodules", "It is a stage: `lungseg-cli run find-nodules` runs it."),
-        ("predikt", "No such command 'predikt'."),
+        ("predikt", "Did you mean the stage predict? `lungseg-cli run predict` runs it."),
+        ("preproces", "No such command 'preproces'. Did you mean preprocess?"),
+        ("x" * 5000, "...xxxx"),
     ],
 )
 def test_a_stage_named_as_a_command_is_pointed_to_run(word, message):

@@ -6,22 +6,39 @@ from typing import Any
 
 import click
 
+from lungseg.command_line.unexpected import (
+    quiet_libraries,
+    sentence_of,
+    shortened,
+    told,
+    with_short_words,
+)
 from lungseg.core.errors import ConfigError, LungsegError
 from lungseg.core.interrupt import StoppedError, exit_status, stoppable
 
 EXIT_STATUS = (
     "Exit status: 0 all done; 1 some scans (or a stage over all of them) failed, the others are "
-    "complete; 2 a setting or the command line is wrong, nothing was run; 130 and 143 stopped by "
-    "Ctrl-C or SIGTERM, what was done is kept."
+    "complete; 2 a setting or the command line is wrong, nothing was run; 3 a fault of the program "
+    "itself, its traceback is in a file; 130 and 143 stopped by Ctrl-C or SIGTERM, what was done "
+    "is kept."
 )
+FAULT = 3
+_PARAMS = "lungseg.params"
 
 
-# A folder or disk that the user named does not take what is to be written.
-_CANNOT_WRITE = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.ENOTDIR, errno.EDQUOT}
+class Command(click.Command):
+    """A command that leaves word of its options: a fault is written into its folder."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run it."""
+        ctx.meta[_PARAMS] = ctx.params
+        return super().invoke(ctx)
 
 
-class CommandGroup(click.Group):
-    """Commands in the order a user meets them; errors of ours become one line and exit status 2."""
+class Group(click.Group):
+    """Commands in the order a user meets them; one that is mistyped is told the nearest."""
+
+    command_class = Command
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """The commands' names in the order of their declaration."""
@@ -34,7 +51,19 @@ class CommandGroup(click.Group):
         except click.UsageError as error:
             from lungseg.session.messages import not_a_command
 
-            raise click.UsageError(f"{error.message} {not_a_command(args[0])}".strip()) from error
+            stages = ctx.parent is None
+            hint = not_a_command(args[0], self.commands, stages=stages)
+            name = shortened(args[0])
+            raise click.UsageError(f"No such command {name!r}. {hint}".strip()) from error
+
+
+class CommandGroup(Group):
+    """All commands; errors of ours become one line and exit status 2."""
+
+    def __call__(self, *arguments: Any, **more: Any) -> Any:
+        """Run as a program."""
+        with quiet_libraries():
+            return super().__call__(*arguments, **more)
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command; end the process in order if it is stopped or fails."""
@@ -47,14 +76,23 @@ class CommandGroup(click.Group):
         except KeyboardInterrupt as stop:
             click.echo("stopped; what was done is kept, and the same command goes on", err=True)
             sys.exit(exit_status(stop))
-        except ConfigError as error:
-            raise click.UsageError(str(error)) from error
-        except LungsegError as error:
-            raise click.ClickException(str(error)) from error
-        except OSError as error:
-            if error.errno not in _CANNOT_WRITE:
+        except click.UsageError as error:
+            short = with_short_words(error.format_message())
+            if short == error.format_message():
                 raise
-            raise click.UsageError(
-                f"{error.filename or 'a file'}: {error.strerror}; name another folder, or make "
-                "room there"
-            ) from error
+            raise click.UsageError(short, error.ctx) from error
+        except (click.ClickException, click.exceptions.Exit, click.Abort):
+            raise
+        except ConfigError as error:
+            raise click.UsageError(with_short_words(str(error))) from error
+        except LungsegError as error:
+            raise click.ClickException(with_short_words(str(error))) from error
+        except Exception as error:
+            if isinstance(error, OSError):
+                # A reader of our output that went away is click's business.
+                if error.errno == errno.EPIPE:
+                    raise
+                if sentence := sentence_of(error):
+                    raise click.UsageError(sentence) from error
+            click.echo(f"Error: {told(error, ctx.meta.get(_PARAMS, {}))}", err=True)
+            sys.exit(FAULT)

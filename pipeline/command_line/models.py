@@ -6,10 +6,11 @@ from typing import Any
 
 import click
 
+from lungseg.command_line.command_group import Group
 from lungseg.command_line.model_options import calibrate_options, pack_options, score_options
 
 
-@click.group(invoke_without_command=True)
+@click.group(cls=Group, invoke_without_command=True)
 @click.option(
     "--work",
     type=click.Path(file_okay=False, path_type=Path),

@@ -13,9 +13,10 @@ from pathlib import Path
 from typing import Any
 
 from lungseg.core.errors import ConfigError
-from lungseg.core.stage import Params, Stage, as_dict, types_of
+from lungseg.core.stage import Params, Stage, as_dict, shown, types_of
 
 _KINDS = {int: "a whole number", float: "a number", bool: "true or false"}
+_LONGEST_FILE = 5_000_000
 _WORDS = {"true": True, "yes": True, "on": True, "false": False, "no": False, "off": False}
 
 
@@ -37,20 +38,45 @@ def from_toml(path: Path) -> list[Override]:
     ConfigError
         If the file is missing or is not such a file.
     """
-    try:
-        tables = tomllib.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
-        raise ConfigError(f"there is no configuration file {path}") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:
-        raise ConfigError(f"{path} is not valid TOML: {error}") from error
+    tables = read_toml(path)
     found = []
     for stage, values in tables.items():
         if not isinstance(values, dict):
             raise ConfigError(
-                f"{path}: {stage} = {values!r} stands outside a table; write [stage-name] above it"
+                f"{path}: {shown(stage, quotes=False)} = {shown(values)} stands outside a table; "
+                "write [stage-name] above it"
             )
         found += [Override(stage, name, value, str(path)) for name, value in values.items()]
     return found
+
+
+def read_toml(path: Path) -> dict[str, Any]:
+    """What a TOML file says.
+
+    Raises
+    ------
+    ConfigError
+        If there is none, it cannot be read, it has no end, or it is no TOML.
+    """
+    try:
+        # A pipe or a device may have no end.
+        with path.open("rb") as file:
+            text = file.read(_LONGEST_FILE + 1)
+        if len(text) > _LONGEST_FILE:
+            raise ConfigError(
+                f"{path} is larger than {_LONGEST_FILE // 1_000_000} MB; expected a settings file, "
+                "which has a few kB"
+            )
+        return tomllib.loads(text.decode("utf-8").replace("\r\n", "\n"))
+    except FileNotFoundError as error:
+        raise ConfigError(f"there is no configuration file {path}") from error
+    except RecursionError as error:
+        raise ConfigError(
+            f"{path} is nested too deeply; expected [stage-name] and name = value"
+        ) from error
+    except (ValueError, OSError) as error:
+        why = shown(str(error), quotes=False)
+        raise ConfigError(f"{path} is not valid TOML: {why}") from error
 
 
 def from_assignments(assignments: Iterable[str]) -> list[Override]:
@@ -67,9 +93,11 @@ def from_assignments(assignments: Iterable[str]) -> list[Override]:
         stage, dot, name = target.strip().partition(".")
         if not (equals and dot and stage and name):
             raise ConfigError(
-                f"--set {text}: expected stage.name=value, e.g. resample.spacing_mm=2"
+                f"--set {shown(text, quotes=False)}: expected stage.name=value, e.g. "
+                "resample.spacing_mm=2"
             )
-        found.append(Override(stage, name, _Text(value.strip()), f"--set {text}"))
+        origin = f"--set {shown(text, quotes=False)}"
+        found.append(Override(stage, name, _Text(value.strip()), origin))
     return found
 
 
@@ -94,7 +122,7 @@ def settings(stages: Sequence[Stage], overrides: Iterable[Override]) -> dict[str
         stage = by_name.get(stage_name)
         if stage is None:
             raise ConfigError(
-                f"{override.origin}: there is no stage {override.stage!r}"
+                f"{override.origin}: there is no stage {shown(override.stage)}"
                 f"{did_you_mean(stage_name, by_name)}"
             )
         name = override.name.replace("-", "_")
@@ -114,7 +142,7 @@ def _check_name(stage: Stage, name: str, origin: str) -> None:
         if name in renamed
         else did_you_mean(name, names)
     )
-    raise ConfigError(f"{origin}: {stage.name} has no parameter {name!r}{meant}")
+    raise ConfigError(f"{origin}: {stage.name} has no parameter {shown(name)}{meant}")
 
 
 def _build(stage: Stage, overrides: Mapping[str, Override]) -> Params:
@@ -144,7 +172,7 @@ def parse(text: str, kind: type) -> Any:
             return kind(text)
     if kind is str:
         return str(text)
-    raise ConfigError(f"expected {_KINDS[kind]}, found {text!r}")
+    raise ConfigError(f"expected {_KINDS[kind]}, found {shown(str(text))}")
 
 
 def to_toml(stages: Sequence[Stage], chosen: Mapping[str, Params]) -> str:
@@ -185,7 +213,8 @@ def _toml_value(value: Any) -> str:
 def did_you_mean(name: str, known: Iterable[str]) -> str:
     """The end of a message about an unknown name: the one that is most like it, or all."""
     names = list(known)
-    close = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
+    # The time it takes grows with the square of the length.
+    close = difflib.get_close_matches(name[:100], names, n=1, cutoff=0.5)
     return f"; did you mean {close[0]}?" if close else f"; there are {', '.join(names)}"
 
 

@@ -7,11 +7,12 @@ from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from lungseg.core import record as records
+from lungseg.core.config import did_you_mean
 from lungseg.core.disk.trust import Found, fault_in
 from lungseg.core.errors import ConfigError
 from lungseg.core.fingerprint import effective_params, fingerprint
 from lungseg.core.record import Record
-from lungseg.core.stage import DatasetStage, Params, Reads, Scalar, ScanStage, Stage
+from lungseg.core.stage import DatasetStage, Params, Reads, Scalar, ScanStage, Stage, shown
 from lungseg.core.store import Store
 
 REUSE = "reuse"
@@ -88,7 +89,7 @@ def stages_for(flow: Sequence[Stage], targets: Iterable[str]) -> list[Stage]:
     while queue:
         name = queue.pop()
         if name not in by_name:
-            raise ConfigError(f"no stage is named {name!r}; there are {', '.join(by_name)}")
+            raise ConfigError(f"no stage is named {shown(name)}{did_you_mean(name, by_name)}")
         if name not in wanted:
             wanted.add(name)
             queue += by_name[name].needs

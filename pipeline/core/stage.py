@@ -6,6 +6,7 @@ read it from here.
 """
 
 import dataclasses
+import math
 import typing
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
@@ -13,6 +14,11 @@ from pathlib import Path
 from typing import Any
 
 from lungseg.core.errors import ConfigError
+
+# Whole numbers up to here are the same as floating-point numbers.
+_LARGEST = 2**53
+# The longest path that Linux takes has 4096.
+_LONGEST = 4000
 
 Scalar = str | int | float | bool | None
 Facts = Mapping[str, Scalar]
@@ -98,11 +104,45 @@ def types_of(params: type[Params]) -> dict[str, type]:
 def _as_declared(name: str, value: Any, kind: type) -> Any:
     # bool is an int to Python, never to a user; an int for a float is that float, else 10 and
     # 10.0 would get two cache keys.
+    if type(value) is int and abs(value) > _LARGEST:
+        raise ConfigError(f"{name} must lie within {-_LARGEST} to {_LARGEST}, not {shown(value)}")
     if type(value) is int and kind is float:
         return float(value)
     if type(value) is not kind:
-        raise ConfigError(f"{name} must be {kind.__name__}, not {value!r} ({type(value).__name__})")
+        found = f"{shown(value)} ({type(value).__name__})"
+        raise ConfigError(f"{name} must be {kind.__name__}, not {found}")
+    if isinstance(value, float) and not math.isfinite(value):
+        raise ConfigError(f"{name} must be a finite number, not {value}")
+    if isinstance(value, str):
+        _check_text(name, value)
     return value
+
+
+def _check_text(name: str, value: str) -> None:
+    if len(value) > _LONGEST:
+        raise ConfigError(
+            f"{name} must have at most {_LONGEST} characters, not {len(value)}: {shown(value)}"
+        )
+    odd = next((letter for letter in value if ord(letter) < 32 or ord(letter) == 127), "")
+    if odd:
+        raise ConfigError(f"{name} must be plain text, without {odd!r}: {shown(value)}")
+
+
+def shown(value: Any, *, quotes: bool = True) -> str:
+    """A value as a message shows it: in quotes if it is text, and never longer than a line.
+
+    Examples
+    --------
+    >>> shown("a"), shown(2.5), shown("a", quotes=False)
+    ("'a'", '2.5', 'a')
+    >>> len(shown("x" * 5000)), len(shown([[1] * 5000]))
+    (100, 98)
+    """
+    try:
+        text = value if isinstance(value, str) and not quotes else repr(value)
+    except (RecursionError, ValueError):  # nested too deeply, or a number of too many digits
+        return f"a {type(value).__name__}"
+    return text if len(text) <= 160 else f"{text[:60]}...{text[-20:]} ({len(text)} characters)"
 
 
 def _check_range(name: str, value: Any, metadata: Mapping[str, Any]) -> None:

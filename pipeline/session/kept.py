@@ -15,6 +15,7 @@ from typing import Any
 
 from lungseg.core.errors import ConfigError
 from lungseg.core.json_file import write_text
+from lungseg.core.stage import shown
 
 FILE = "settings.toml"
 _HEADER = (
@@ -98,8 +99,8 @@ def read_kept(work: Path) -> Kept:
     wrong += [key for key in _TOP if not isinstance(raw.get(key, ""), str)]
     if wrong:
         raise ConfigError(
-            f"{path}: {wrong[0]} = {raw[wrong[0]]!r} stands outside a table; write [stage-name] "
-            "above it"
+            f"{path}: {wrong[0]} = {shown(raw[wrong[0]])} stands outside a table; write "
+            "[stage-name] above it"
         )
     return Kept(raw.get("preset", ""), raw.get("config", ""), values)
 

@@ -1,8 +1,9 @@
 """What a command says: tables for people, one JSON object for machines."""
 
+import difflib
 import sys
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import click
@@ -306,11 +307,28 @@ def _by_scan(actions: Sequence[Action]) -> Mapping[str, list[Action]]:
     return grouped
 
 
-def not_a_command(word: str) -> str:
-    """What may have been meant by a word that is no command; empty if nothing is known."""
-    stages = {stage.name for stage in FLOW}
-    name = word.replace("_", "-")
-    return f"It is a stage: `lungseg-cli run {name}` runs it." if name in stages else ""
+def not_a_command(word: str, commands: Iterable[str], *, stages: bool) -> str:
+    """What may have been meant by a word that is no command; empty if nothing is known.
+
+    Parameters
+    ----------
+    word
+        What was typed.
+    commands
+        Names of the commands that there are.
+    stages
+        Look among the stages, too.
+    """
+    names = {stage.name for stage in FLOW} if stages else set()
+    name = word.lower().replace("_", "-")[:100]
+    if name in names:
+        return f"It is a stage: `lungseg-cli run {name}` runs it."
+    close = difflib.get_close_matches(name, [*commands, *names], n=1, cutoff=0.6)
+    if not close:
+        return ""
+    if close[0] in names - set(commands):
+        return f"Did you mean the stage {close[0]}? `lungseg-cli run {close[0]}` runs it."
+    return f"Did you mean {close[0]}?"
 
 
 def differences_text(differences: Sequence[Difference]) -> str:

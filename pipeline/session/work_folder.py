@@ -8,12 +8,13 @@ from pathlib import Path
 from typing import Any
 
 from lungseg import flow
+from lungseg.core.config import did_you_mean
 from lungseg.core.errors import ConfigError, DamagedOutputError
 from lungseg.core.executor import EngineOptions
 from lungseg.core.plan import REUSE, Action, Planner, Request, ScanRef, stages_for
 from lungseg.core.runner import Run, Summary, Watch
 from lungseg.core.shown import path_as_text
-from lungseg.core.stage import DatasetStage, Params
+from lungseg.core.stage import DatasetStage, Params, shown
 from lungseg.core.store import Store
 from lungseg.io.annotations.coordinates import read_coordinates, unknown_scans
 from lungseg.io.sources.index import LeftOut, Source
@@ -373,7 +374,9 @@ def _settle(work: Path, options: CommandOptions) -> tuple[Settled, CurrentNet | 
     settled = settle(flow.FLOW, work, options)
     unknown = set(options.force) - set(settled.params)
     if unknown:
-        raise ConfigError(f"--force {min(unknown)}: there is no such stage")
+        word = min(unknown)
+        meant = did_you_mean(word, settled.params)
+        raise ConfigError(f"--force {shown(word, quotes=False)}: there is no such stage{meant}")
     told = options.model
     net = named_net(told, f"--model {told}") if told else current_net(work)
     return settled, net

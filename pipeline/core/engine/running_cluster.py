@@ -250,13 +250,16 @@ def _why_unfit(found: Any, mark: str) -> str:
     python = platform.python_version()
     if isinstance(found, BaseException):
         return (
-            f"cannot run this code ({type(found).__name__}: {found}); install the same version of "
-            "lungseg-cli and Python there"
+            f"cannot run this code ({type(found).__name__}: {found}); install this package there, "
+            "of the same version and for the same Python"
         )
     if found.python != python:
         return f"runs Python {found.python}, and this is {python}; use the same on both"
     if found.code != code_version():
-        return f"has {found.code}, and this is {code_version()}; install the same on both"
+        return (
+            f"has version {found.code} of this package, and here is {code_version()}; install the "
+            "same on both"
+        )
     if found.unseen:
         more = f" and {len(found.unseen) - 1} more" if len(found.unseen) > 1 else ""
         return (
@@ -281,4 +284,4 @@ def code_version() -> str:
     top = Path(__file__).parents[2]
     for file in sorted(top.rglob("*.py")):
         digest.update(f"{file.relative_to(top)}\0".encode() + file.read_bytes())
-    return f"lungseg-cli {version} (code {digest.hexdigest()[:8]})"
+    return f"{version} (code {digest.hexdigest()[:8]})"

@@ -60,8 +60,8 @@ def test_what_a_worker_does_not_see_is_named_before_any_scan(address, tmp_path):
 
 def test_another_version_of_the_package_or_of_python_is_refused(address, monkeypatch):
     with monkeypatch.context() as patched:
-        patched.setattr(running_cluster, "code_version", lambda: "lungseg-cli 9 (code x)")
-        with pytest.raises(ConfigError, match=r"has lungseg-cli .* and this is lungseg-cli 9 "):
+        patched.setattr(running_cluster, "code_version", lambda: "9 (code x)")
+        with pytest.raises(ConfigError, match=r"has version .* of this package, and here is 9 "):
             opened(address)
     with monkeypatch.context() as patched:
         patched.setattr("platform.python_version", lambda: "3.99.1")
