@@ -8,11 +8,13 @@ import dataclasses
 import json
 import zipfile
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 from lungseg.core.errors import DataError
 from lungseg.core.json_file import json_text, write_text
+from lungseg.io.sources.pseudonyms import other_marks, pseudonym
 from lungseg.model.samples import InputSpec
 
 FILE = "model.json"
@@ -21,6 +23,17 @@ LAST = "last.keras"
 MEMBER = "lungseg-cli.json"
 
 FORMAT = 1
+
+
+def _has(names: list[str], patient: str, key: bytes | None) -> bool:
+    if patient in names:
+        return True
+    return bool(key) and pseudonym(patient, key or b"") in _hashed(tuple(names), key or b"")
+
+
+@lru_cache(maxsize=8)
+def _hashed(names: tuple[str, ...], key: bytes) -> frozenset[str]:
+    return frozenset(pseudonym(name, key) for name in names)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -97,12 +110,19 @@ class ModelRecord:
     calibration: dict[str, Any] = field(default_factory=dict)
     format: int = FORMAT
 
-    def part_of(self, patient: str, scan: str = "") -> str:
-        """What the net knows of a patient or a scan: ``train``, ``validation`` or ``test``."""
-        if patient in self.train_patients or scan in self.train_scans:
+    def part_of(self, patient: str, scan: str = "", key: bytes | None = None) -> str:
+        """What the net knows of a patient or a scan: ``train``, ``validation`` or ``test``.
+
+        With the `key` of pseudonyms, a patient's name and pseudonym are one.
+        """
+        if _has(self.train_patients, patient, key) or scan in self.train_scans:
             return "train"
-        seen = patient in self.validation_patients or scan in self.validation_scans
+        seen = _has(self.validation_patients, patient, key) or scan in self.validation_scans
         return "validation" if seen else "test"
+
+    def strangers(self, key: bytes | None) -> set[str]:
+        """Marks of the keys by whose pseudonyms it knows patients, so that none can be compared."""
+        return other_marks((*self.train_patients, *self.validation_patients), key)
 
     @property
     def grid_mm(self) -> float:

@@ -50,6 +50,9 @@ def look_at(
     left_out = [_advised(item) for item in left_out]
     for source in sources:
         write_source(source, source_path(work, source.scan, guest=not remember))
+    if rules.key:
+        _keep_private(source_path(work, "any", guest=not remember).parent)
+        _keep_private(cache)
     if not remember or not (sources or left_out):
         return sources, left_out
     listing = {
@@ -59,6 +62,8 @@ def look_at(
         "rules": rules.told,
     }
     write_checked(listing, work / _FILE)
+    if rules.key:
+        _keep_private(work / _FILE)
     return sources, left_out
 
 
@@ -84,6 +89,12 @@ def rules_of(work: Path, params: Mapping[str, Params]) -> SourceRules:
     ingest: Any = params["ingest"]
     rules: SourceRules = ingest.source_rules(make_key(work) if ingest.pseudonyms else b"")
     return rules
+
+
+def _keep_private(place: Path) -> None:
+    # They tell where files lie, and folders are named after patients.
+    if place.exists():
+        place.chmod(0o700 if place.is_dir() else 0o600)
 
 
 def _header_cache(work: Path, rules: SourceRules) -> Path:

@@ -18,6 +18,7 @@ from lungseg.core.stage import DatasetStage, Params, shown
 from lungseg.core.store import Store
 from lungseg.io.annotations.coordinates import read_coordinates, unknown_scans
 from lungseg.io.sources.index import LeftOut, Source
+from lungseg.io.sources.pseudonyms import key_in
 from lungseg.io.sources.scan_ids import series_of
 from lungseg.model.nets import NET, CurrentNet, choose_net, current_net, fault_of, named_net
 from lungseg.session import scans as of_folder
@@ -224,7 +225,12 @@ class Session:
             if spec.metadata["affects_output"] and spec.name in record.params and then != value:
                 changes.append(f"train.{spec.name} {then} -> {value}")
         since = f"; since it was trained: {', '.join(changes)}" if changes else ""
-        return [f"{self.net.file} ({self.net.origin}){since}"]
+        strangers = (
+            "; it knows patients by pseudonyms of another key, so that only scans can be told seen"
+            if record.strangers(key_in(self.work))
+            else ""
+        )
+        return [f"{self.net.file} ({self.net.origin}){since}{strangers}"]
 
     def _in_use(self) -> contextlib.AbstractContextManager[None]:
         if self.options.force:

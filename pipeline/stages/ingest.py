@@ -22,6 +22,7 @@ from lungseg.core.stage import Facts, Params, Scalar, ScanStage, param
 from lungseg.io.dicom.planes import HuRules
 from lungseg.io.dicom.series import Series, read_series
 from lungseg.io.sources.index import Source, read_source
+from lungseg.io.sources.pseudonyms import without_names
 from lungseg.io.sources.series import JOIN, REFUSE, SPLIT, SourceRules
 from lungseg.io.sources.unreadable import unreadable
 from lungseg.io.volumes import volume_file
@@ -215,11 +216,16 @@ def run(params: Ingest, inputs: Mapping[str, Path], out: Path) -> Facts:
         ct, padding_hu, facts = ct_of_source(source, params)
     except (ScanError, ScanSkipped) as error:
         unread = unreadable(source)
+        # What is said here is kept and handed on, and folders are named after patients.
+        files = source.files if params.pseudonyms else ()
         if unread:
             raise NotProvenError(
-                f"{unread}; is its disk there, and sound? The next run tries again"
+                f"{without_names(unread, files)}; is its disk there, and sound? The next run tries "
+                "again"
             ) from error
-        raise
+        if not params.pseudonyms:
+            raise
+        raise type(error)(without_names(str(error), files), setting=error.settings) from None
     volume_file.write(
         ct, out / "ct.h5", padding_hu=float("nan") if padding_hu is None else padding_hu
     )

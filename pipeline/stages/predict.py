@@ -27,6 +27,7 @@ from lungseg.core.fingerprint import identity_of_path
 from lungseg.core.json_file import write_json
 from lungseg.core.record import read_record
 from lungseg.core.stage import Facts, Params, ScanStage, param
+from lungseg.io.sources.pseudonyms import key_above
 from lungseg.io.volumes import volume_file
 from lungseg.model import inference
 from lungseg.model.model_record import ModelRecord, read_model_record
@@ -93,7 +94,7 @@ def run(params: Predict, inputs: Mapping[str, Path], out: Path) -> Facts:
     model = Path(params.model)
     record = read_model_record(model)
     of_scan = read_record(inputs["resample"])
-    part = record.part_of(of_scan.patient, of_scan.scan)
+    part = record.part_of(of_scan.patient, of_scan.scan, key_above(inputs["resample"]))
     if params.part not in {part, "all"}:
         raise ScanSkipped(
             f"its patient is one of the net's {part} patients and predict.part is {params.part}; "

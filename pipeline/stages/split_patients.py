@@ -13,7 +13,7 @@ scored, and a nodule in them would be trained as background.
 import json
 import logging
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,6 +24,7 @@ from lungseg.core.json_file import write_json
 from lungseg.core.stage import DatasetInputs, DatasetStage, Facts, Params, param
 from lungseg.io.annotations.fold_file import Assigned, read_folds
 from lungseg.io.annotations.nodule_list import UNANNOTATED
+from lungseg.io.sources.pseudonyms import is_pseudonym, key_above, pseudonym
 from lungseg.io.tables.reader import Tables
 from lungseg.io.tables.schema import decoded
 from lungseg.ops.samples.split import (
@@ -74,7 +75,8 @@ def run(params: SplitPatients, inputs: DatasetInputs, out: Path) -> Facts:
     with Tables(inputs.stages["build-tables"] / "tables.h5") as table:
         scans = _scans(table)
     eligible = _nodules_by_patient(scans, unannotated=params.unannotated)
-    parts = split(eligible, scans, params, _earlier(inputs.previous, params))
+    key = _key(scans, inputs.stages["build-tables"])
+    parts = split(eligible, scans, params, _earlier(inputs.previous, params, key), key)
     extra = {UNANNOTATED: {s.patient for s in scans} - set(eligible)}
     extra[UNLISTED] = set(eligible).difference(*(parts[part] for part in PARTS))
     if extra[UNLISTED]:
@@ -107,12 +109,21 @@ def run(params: SplitPatients, inputs: DatasetInputs, out: Path) -> Facts:
     }
 
 
-def _earlier(previous: Path | None, params: SplitPatients) -> Parts:
+def _key(scans: Sequence[_Scan], folder: Path) -> bytes | None:
+    # Lists and earlier splits may have the true names of those who have pseudonyms now.
+    return key_above(folder) if any(is_pseudonym(scan.patient) for scan in scans) else None
+
+
+def _earlier(previous: Path | None, params: SplitPatients, key: bytes | None) -> Parts:
     """The parts of the split before, which patients keep; folds and lists are not kept."""
     if previous is None or params.file or params.folds:
         return {}
     found = json.loads((previous / FILE).read_text("utf-8"))["parts"]
-    return {part: found[part] for part in PARTS}
+    return {part: [_name(patient, key) for patient in found[part]] for part in PARTS}
+
+
+def _name(patient: str, key: bytes | None) -> str:
+    return pseudonym(patient, key) if key else patient
 
 
 def split(
@@ -120,15 +131,19 @@ def split(
     scans: list[_Scan],
     params: SplitPatients,
     earlier: Mapping[str, list[str]],
+    key: bytes | None = None,
 ) -> Parts:
-    """Patients of each part; `eligible` has the number of nodules by patient."""
+    """Patients of each part; `eligible` has the number of nodules by patient.
+
+    `key` is that of the patients' pseudonyms, where they have some.
+    """
     if not eligible:
         raise DataError(
             f"none of the {len(scans)} scans in the tables is annotated: no scan can be trained "
             "on or scored; to train on lungs, set split-patients.unannotated = true"
         )
     if params.file:
-        listed = by_patient(read_folds(Path(params.file)), {s.scan: s.patient for s in scans})
+        listed = by_patient(read_folds(Path(params.file)), {s.scan: s.patient for s in scans}, key)
         return assigned_split(eligible, listed, params.fold, params.validation_share, params.seed)
     if params.folds:
         return fold_split(eligible, params.folds, params.fold, params.validation_share, params.seed)
@@ -147,7 +162,9 @@ def method(params: SplitPatients) -> str:
     return "random, by nodule count"
 
 
-def by_patient(assigned: Assigned, patient_of: Mapping[str, str]) -> dict[str, str | int]:
+def by_patient(
+    assigned: Assigned, patient_of: Mapping[str, str], key: bytes | None = None
+) -> dict[str, str | int]:
     """A list by patient or by scan, as one by patient; scans not in the table are left out.
 
     One patient of LUNA16 has two scans: where the scans of a patient are in several numbered
@@ -160,7 +177,7 @@ def by_patient(assigned: Assigned, patient_of: Mapping[str, str]) -> dict[str, s
     """
     listed: dict[str, str | int] = {}
     for (kind, name), part in assigned.items():
-        patient = name if kind == "patient" else patient_of.get(name)
+        patient = _name(name, key) if kind == "patient" else patient_of.get(name)
         if patient is None:
             continue
         other = listed.setdefault(patient, part)

@@ -11,6 +11,7 @@ from lungseg.core.errors import ConfigError, DataError
 from lungseg.core.fingerprint import digest_of_file
 from lungseg.core.json_file import json_text
 from lungseg.io.sources.index import find_scans
+from lungseg.io.sources.pseudonyms import KEY_FILE, is_pseudonym, key_above
 from lungseg.model.model_record import ModelRecord, read_model_record
 from lungseg.model.nets import NET, current_net, find_net, shipped_nets
 from lungseg.model.shipping.card import read_card
@@ -166,10 +167,11 @@ def saw(name: str, places: Sequence[Path], *, as_json: bool) -> tuple[str, int]:
         If a place is not there or tells of nobody, or the net does not tell what is asked: then
         nothing is proved.
     """
-    record = read_model_record(find_net(name))
+    file = find_net(name)
+    record, key = read_model_record(file), key_above(file)
     people = list(dict.fromkeys(_asked(places)))
-    _check_answerable(record, people)
-    parts = {one: record.part_of(one.patient, one.scan) for one in people}
+    _check_answerable(record, people, key)
+    parts = {one: record.part_of(one.patient, one.scan, key) for one in people}
     seen = [(one, part) for one, part in parts.items() if part != "test"]
     status = int(bool(seen))
     if as_json:
@@ -195,13 +197,18 @@ def saw(name: str, places: Sequence[Path], *, as_json: bool) -> tuple[str, int]:
     return "\n".join(lines), status
 
 
-def _check_answerable(record: ModelRecord, people: Sequence[Asked]) -> None:
+def _check_answerable(record: ModelRecord, people: Sequence[Asked], key: bytes | None) -> None:
     if not record.train_patients and not record.train_scans:
         raise ConfigError("the net does not tell whom it was trained on, so nothing can be proved")
     if not record.train_scans and any(not one.patient for one in people):
         raise ConfigError(
             "the net tells its patients and not its scans: ask with scans, or a CSV that has a "
             "column patient"
+        )
+    if record.strangers(key) and not all(one.scan or is_pseudonym(one.patient) for one in people):
+        raise ConfigError(
+            "the net knows its patients by pseudonyms, and the key is not in the folder it lies "
+            f"in: ask with scans, or put {KEY_FILE} of the work folder that made it beside it"
         )
 
 

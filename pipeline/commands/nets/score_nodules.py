@@ -19,6 +19,7 @@ from lungseg.core.json_file import json_text
 from lungseg.io.annotations.fold_file import read_folds
 from lungseg.io.annotations.nodule_slices import find_nodule_slices
 from lungseg.io.results.score_files import plain, write_rows, write_scores
+from lungseg.io.sources.pseudonyms import key_above
 from lungseg.model import inference
 from lungseg.model.model_record import ModelRecord, read_model_record
 from lungseg.model.nets import find_net
@@ -110,13 +111,14 @@ def score_nodules(
     """
     file = find_net(name)
     record = read_model_record(file)
+    key = key_above(file)
     listed = find_nodule_slices(folder)
     wanted = _wanted(how.patients)
     scoring = _Scoring()
     scoring.left_out.update({"unreadable": len(listed.left_out)} if listed.left_out else {})
     chosen = []
     for one in listed.nodules:
-        part = record.part_of(one.patient, one.series)
+        part = record.part_of(one.patient, one.series, key)
         if wanted is not None and not wanted & {one.patient, one.series}:
             scoring.left_out["not among the patients asked for"] += 1
         elif how.part not in {part, "all"}:

@@ -192,7 +192,9 @@ class HandOut:
         """What became of every scan, and of everything that was found beside them."""
         found = [self._outcome(source) for source in self.session.sources.values()]
         found += [
-            Outcome(item.scan, "", item.path, FAILED if item.fault else SKIPPED, item.reason)
+            Outcome(
+                item.scan, "", self._told(item.path), FAILED if item.fault else SKIPPED, item.reason
+            )
             for item in self.session.left_out
         ]
         return found
@@ -212,7 +214,7 @@ class HandOut:
         return Outcome(
             source.scan,
             source.patient,
-            place_of(source),
+            self._told(place_of(source)),
             state,
             reason,
             round(sum(record.seconds for record in records.values()), 2),
@@ -220,6 +222,11 @@ class HandOut:
             {stage: record.facts for stage, record in records.items()},
             self._folder(last) if last and state == "done" else None,
         )
+
+    def _told(self, path: str) -> str:
+        # Folders and files are named after patients: where those have pseudonyms, neither is told.
+        ingest: Any = self.session.settings["ingest"]
+        return "" if ingest.pseudonyms else path
 
     def _folder(self, result: Result) -> Path:
         return self.session.store.folder(result.stage, result.fingerprint, result.scan)

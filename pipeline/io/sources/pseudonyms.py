@@ -10,9 +10,11 @@ import hmac
 import os
 import re
 import secrets
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from lungseg.core.errors import ConfigError
+from lungseg.core.shown import shown
 
 KEY_FILE = "pseudonyms.key"
 _KEY_BYTES = 32
@@ -64,6 +66,36 @@ def key_in(work: Path) -> bytes | None:
     if len(key) != _KEY_BYTES:
         raise ConfigError(_damaged(path))
     return key
+
+
+def key_above(place: Path) -> bytes | None:
+    """The key of the work folder in which `place` lies; None if it has none, or is in no such."""
+    for folder in place.absolute().parents:
+        if (folder / KEY_FILE).is_file():
+            return key_in(folder)
+    return None
+
+
+def other_marks(patients: Iterable[str], key: bytes | None) -> set[str]:
+    """Marks of keys, other than `key`, by which some of `patients` are known."""
+    marks = {match.group(1) for match in map(_FORM.fullmatch, patients) if match}
+    return marks - ({mark_of(key)} if key else set())
+
+
+def without_names(text: str, files: Sequence[str]) -> str:
+    """A message about a scan's files that tells each by its number, from 1, and not by its name.
+
+    Examples
+    --------
+    >>> without_names("/Smith/b.dcm ends too early", ["/Smith/a.dcm", "/Smith/b.dcm"])
+    'file 2 of 2 ends too early'
+    """
+    for whole in (True, False):
+        for number, file in enumerate(files, 1):
+            name = shown(file if whole else Path(file).name)
+            if name and name in text:
+                text = text.replace(name, f"file {number} of {len(files)}")
+    return text
 
 
 def make_key(work: Path) -> bytes:
