@@ -16,7 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
-from lungseg.core.errors import NotProvenError, ScanError, ScanSkipped
+from lungseg.core.errors import LungsegError, NotProvenError, ScanError, ScanSkipped
 from lungseg.core.shown import shown
 from lungseg.core.stage import Facts, Params, Scalar, ScanStage, param
 from lungseg.io.dicom.planes import HuRules
@@ -214,8 +214,8 @@ def run(params: Ingest, inputs: Mapping[str, Path], out: Path) -> Facts:
     source = read_source(inputs["source"])
     try:
         ct, padding_hu, facts = ct_of_source(source, params)
-    except (ScanError, ScanSkipped) as error:
-        unread = unreadable(source)
+    except LungsegError as error:
+        unread = unreadable(source) if isinstance(error, ScanError | ScanSkipped) else ""
         # What is said here is kept and handed on, and folders are named after patients.
         files = source.files if params.pseudonyms else ()
         if unread:
