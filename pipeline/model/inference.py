@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from lungseg.core.errors import DataError
 from lungseg.model.devices import DeviceMemoryError, is_out_of_memory, policy_of, quiet_keras
+from lungseg.model.model_record import check_archive
 from lungseg.model.networks import foreground
 from lungseg.model.training_heads import SLICE
 
@@ -56,6 +57,7 @@ def _load_net(path: str, _: int) -> Any:
     quiet_keras()
     import keras
 
+    check_archive(Path(path))
     try:
         return keras.saving.load_model(path, compile=False, safe_mode=True)
     except Exception as error:

@@ -14,6 +14,7 @@ from typing import Any
 
 from lungseg.core.errors import DataError
 from lungseg.core.json_file import json_text, write_text
+from lungseg.core.limits import as_size, check_memory
 from lungseg.io.sources.pseudonyms import other_marks, pseudonym
 from lungseg.model.samples import InputSpec
 
@@ -23,6 +24,9 @@ LAST = "last.keras"
 MEMBER = "lungseg-cli.json"
 
 FORMAT = 1
+
+_LARGEST_NET = 4 << 30
+_LARGEST_RECORD = 256 << 20
 
 
 def _has(names: list[str], patient: str, key: bytes | None) -> bool:
@@ -203,7 +207,37 @@ def _within(net: Path) -> str:
     """
     if not zipfile.is_zipfile(net):
         raise ValueError("it is no file of Keras's" if net.is_file() else "there is no such file")
+    check_archive(net)
     with zipfile.ZipFile(net) as archive:
         if MEMBER not in archive.namelist():
             raise ValueError("it was not trained by this program")
         return archive.read(MEMBER).decode("utf-8")
+
+
+def check_archive(net: Path) -> None:
+    """See from the directory of a net's file that what is in it can be read into memory.
+
+    A file of a few MB may hold members of any size. What is no archive at all is left to its
+    reader to refuse.
+
+    Raises
+    ------
+    DataError
+        If it holds more than any net has.
+    LimitError
+        If memory is too small for it.
+    """
+    try:
+        with zipfile.ZipFile(net) as archive:
+            sizes = {entry.filename: entry.file_size for entry in archive.infolist()}
+    except (OSError, ValueError, zipfile.BadZipFile, NotImplementedError):
+        return
+    total, text = sum(sizes.values()), sizes.get(MEMBER, 0)
+    if total > _LARGEST_NET or text > _LARGEST_RECORD:
+        size = as_size(total if total > _LARGEST_NET else text)
+        raise DataError(
+            f"{net} unpacks to {size}, and no net has more than {as_size(_LARGEST_NET)} (its "
+            f"record {as_size(_LARGEST_RECORD)}); it is damaged or made to do harm: give another"
+        )
+    # Its bytes, the arrays in them, and the net's own.
+    check_memory(3.0 * total, f"the net {net}")

@@ -11,6 +11,7 @@ also applied before interpolation, so that metal cannot bleed into its surroundi
 to the field of view if the nearest voxel of the scan does.
 """
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,11 +19,12 @@ from pathlib import Path
 import numpy as np
 
 from lungseg.core.errors import ConfigError, ScanError
+from lungseg.core.limits import check_memory
 from lungseg.core.stage import Facts, Params, ScanStage, param
 from lungseg.io.volumes import volume_file
 from lungseg.ops.grid.resample import to_grid, working_grid
 from lungseg.ops.hu.padding import AIR_HU, with_air
-from lungseg.volume import HU, Mask, Volume
+from lungseg.volume import HU, Geometry, Mask, Volume
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,9 +92,35 @@ def on_working_grid(
     return resampled, view
 
 
+def check_size(shape: tuple[int, int, int], geometry: Geometry, params: Resample) -> None:
+    """See that the scan and its working grid fit into memory.
+
+    Parameters
+    ----------
+    shape, geometry
+        Of the scan, ``(z, y, x)``.
+    params
+        The spacing of the working grid.
+
+    Raises
+    ------
+    LimitError
+        If they do not: a small file may tell of a field of view that no scanner has.
+    """
+    working, _ = working_grid(shape, geometry, params.spacing_mm)
+    size = " x ".join(str(count) for count in working)
+    # The scan and a copy with air; HU, the nearest voxels and the field of view on the grid.
+    check_memory(
+        4.0 * math.prod(shape) + 5.0 * math.prod(working),
+        f"the working grid of {size} voxels at {params.spacing_mm:g} mm",
+        setting="spacing_mm to a larger value for a coarser grid",
+    )
+
+
 def run(params: Resample, inputs: Mapping[str, Path], out: Path) -> Facts:
     """Read, resample, write."""
     path = inputs["ingest"] / "ct.h5"
+    check_size(*volume_file.read_geometry(path), params)
     source = volume_file.read_hu(path)
     padding_hu = float(volume_file.read_attribute(path, "padding_hu"))
     resampled, view = on_working_grid(source, padding_hu, params)

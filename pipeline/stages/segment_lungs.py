@@ -17,6 +17,7 @@ The region is the lungs closed by a ball that fills hilum and wall: a nodule lef
 lies in it.
 """
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -24,6 +25,7 @@ from pathlib import Path
 import numpy as np
 
 from lungseg.core.errors import ConfigError, ScanError
+from lungseg.core.limits import check_memory
 from lungseg.core.stage import Facts, Params, ScanStage, param
 from lungseg.io.volumes import volume_file
 from lungseg.ops.lungs.find import Lungs, LungSettings, air_and_tissue, find_lungs
@@ -148,6 +150,10 @@ def _slice_by_slice(ct: Volume[HU], field_of_view: MaskArray | None, params: Seg
 
 def run(params: SegmentLungs, inputs: Mapping[str, Path], out: Path) -> Facts:
     """Read, segment, write."""
+    shape, _ = volume_file.read_geometry(inputs["resample"] / "ct.h5")
+    size = " x ".join(str(count) for count in shape)
+    # HU, labels, and masks of as many steps as are held at once.
+    check_memory(8.0 * math.prod(shape), f"finding lungs on a grid of {size} voxels")
     ct = volume_file.read_hu(inputs["resample"] / "ct.h5")
     view = inputs["resample"] / "field_of_view.h5"
     field_of_view = volume_file.read_mask(view).array if view.exists() else None

@@ -5,8 +5,11 @@ import zipfile
 
 import pytest
 
-from lungseg.core.errors import DataError
-from lungseg.model.model_record import read_model_record, write_model_record
+from lungseg.core.errors import DataError, LimitError
+from lungseg.core.limits import memory_limit
+from lungseg.model.inference import load_net
+from lungseg.model.model_record import check_archive, read_model_record, write_model_record
+from lungseg.model.networks.encoders import load_weights
 from tests.stages.test_predict import RECORD
 
 
@@ -45,3 +48,29 @@ def test_a_damaged_net_is_refused_in_a_sentence(net):
     net.write_bytes(data)
     with pytest.raises(DataError, match=r"no record of a trained net \(Bad CRC"):
         read_model_record(net)
+
+
+def with_size(net, member, size):
+    """The net's file, whose directory says of one member that it unpacks to `size` bytes."""
+    with zipfile.ZipFile(net, "a") as archive:
+        archive.getinfo(member).file_size = size
+        archive._didModify = True
+    return net
+
+
+def test_a_net_of_any_size_is_refused_from_its_directory(net):
+    small = shutil.copy(net, net.with_name("small.keras"))
+    told = r"model\.keras unpacks to 5\.0 GiB, and no net has more than 4\.0 GiB"
+    with_size(net, "config.json", 5 << 30)
+    for read in (check_archive, read_model_record, load_net):
+        with pytest.raises(DataError, match=told):
+            read(net)
+    with pytest.raises(DataError, match=r"unpacks to 5\.0 GiB"):
+        load_weights(None, str(net))
+    with (
+        memory_limit(300_000_000),
+        pytest.raises(LimitError, match=r"the net .*small\.keras needs"),
+    ):
+        check_archive(with_size(small, "config.json", 1 << 30))
+    with pytest.raises(DataError, match=r"unpacks to 1\.0 GiB.*its record 256\.0 MiB"):
+        check_archive(with_size(small, "lungseg-cli.json", 1 << 30))

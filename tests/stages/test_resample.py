@@ -3,9 +3,10 @@
 import numpy as np
 import pytest
 
-from lungseg.core.errors import ConfigError, ScanError
+from lungseg.core.errors import ConfigError, LimitError, ScanError
+from lungseg.core.limits import memory_limit
 from lungseg.io.volumes import volume_file
-from lungseg.stages.resample import STAGE, Resample, on_working_grid
+from lungseg.stages.resample import STAGE, Resample, check_size, on_working_grid
 from lungseg.volume import Geometry, Volume
 
 FLIPPED = (-1.0, 0, 0, 0, -1.0, 0, 0, 0, 1.0)
@@ -112,3 +113,19 @@ def test_a_real_scan_equals_simpleitks_and_its_field_of_view_is_found(data):
         ct.geometry.direction_xyz,
     )
     assert np.abs(ct.array - sitk.GetArrayFromImage(expected)).max() <= 0.501
+
+
+def test_a_monstrous_field_of_view_is_refused_before_memory_is_taken(tmp_path):
+    monster = (6, 1, 27307), Geometry((10.0, 500.0, 100.0))
+    with pytest.raises(
+        LimitError, match=r"the working grid of 51 x 1 x 2730601 voxels at 1 mm needs 664\.7 MiB of"
+    ) as told, memory_limit(500_000_000):  # fmt: skip
+        check_size(*monster, Resample())
+    assert "set resample.spacing_mm to a larger value" in told.value.advised("resample")
+    with memory_limit(8_000_000_000):
+        check_size((275, 512, 512), Geometry((1.25, 0.7, 0.7)), Resample())
+    (tmp_path / "ingest").mkdir()
+    wide = Volume(np.zeros((3, 3, 3), np.int16), Geometry((1e4, 1e4, 1e4)))
+    volume_file.write(wide, tmp_path / "ingest" / "ct.h5", padding_hu=float("nan"))
+    with pytest.raises(LimitError, match="the working grid of 20001 x 20001 x 20001 voxels at 1"):
+        STAGE.run(Resample(), {"ingest": tmp_path / "ingest"}, tmp_path)

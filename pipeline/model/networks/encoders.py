@@ -99,9 +99,12 @@ def load_weights(encoder: Any, file: str) -> None:
     """
     import keras
 
+    from lungseg.model.model_record import check_archive
+
     path = Path(file)
     if not path.is_file():
         raise ConfigError(f"encoder_weights: there is no file {path}; give an existing .keras file")
+    check_archive(path)
     try:
         source = keras.saving.load_model(path, compile=False, safe_mode=True)
     except (ValueError, OSError, TypeError, KeyError) as error:
