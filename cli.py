@@ -206,9 +206,10 @@ def verify(**options: Any) -> None:
 @export_options
 @work_option
 def export(out: Path, every_scan: bool, ending: str, scan: str | None, **options: Any) -> None:
-    """Write a volume of a scan, or of every scan, as .nii.gz, .nrrd or .mha."""
-    from lungseg.commands.export import Wanted, export_all
-    from lungseg.commands.export import export as write
+    """Write a volume of a scan, or of every scan: .nii.gz, .nrrd, .mha, or a DICOM object."""
+    from lungseg.commands.sharing.export import export as write
+    from lungseg.commands.sharing.export import export_all
+    from lungseg.commands.sharing.wanted import Wanted
 
     names = ("what", "grid", "force", "min_readers", "consensus_level")
     wanted = Wanted(**{name: options.pop(name) for name in names})

@@ -35,6 +35,7 @@ ALLOWED = {
 OWNERS = {
     "SimpleITK": "io",
     "pydicom": "io",
+    "highdicom": "io",
     "tables": "io",
     "sqlite3": "io",
     "keras": "model",
@@ -47,6 +48,7 @@ NEIGHBOURS = {
     "io.pictures": {"dicom"},
     "io.results": {"annotations"},
     "io.sources": {"dicom", "volumes"},
+    "io.standards": {"annotations", "dicom", "results", "sources"},
     "io.tables": {"hdf5"},
     "io.volumes": {"hdf5"},
     "ops.grid": set(),

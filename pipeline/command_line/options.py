@@ -200,6 +200,11 @@ def hand_out_options(command: Command) -> Command:
             "--format", metavar="nii.gz|nrrd|mha", help="Format of the masks.  [default: nii.gz]"
         ),
         click.option(
+            "--dicom/--no-dicom",
+            default=None,
+            help="DICOM segmentations, and of nodules reports, too, of scans that are DICOM.",
+        ),
+        click.option(
             "--work",
             type=click.Path(file_okay=False, path_type=Path),
             help="Work folder for the cache; its own scans and settings stay as they are.  "
@@ -304,10 +309,14 @@ def export_options(command: Command) -> Command:
             "--what",
             required=True,
             type=click.Choice(
-                ["ct", "lungs", "votes", "nodules", "target", "probability", "detections"]
+                [
+                    *("ct", "lungs", "votes", "nodules", "target", "readings", "probability"),
+                    "detections",
+                ]
             ),
             help="HU; lungs; readers per voxel; nodules' labels on every voxel any reader drew; "
-            "the truth by which detections are scored; the net's answer; nodules it found.",
+            "the truth by which detections are scored; what each reader drew (.seg.dcm alone); the "
+            "net's answer; nodules it found.",
         ),
         click.option(
             "--grid",
@@ -320,14 +329,16 @@ def export_options(command: Command) -> Command:
             "--out",
             required=True,
             type=click.Path(path_type=Path),
-            help="The file; its ending (.nii.gz, .nrrd, .mha) is its format. With --all a folder.",
+            help="The file; its ending is its format: .nii.gz, .nrrd, .mha; .seg.dcm (DICOM "
+            "segmentation); of detections .sr.dcm (report) and .mrk.json (3D Slicer). With --all a "
+            "folder.",
         ),
         click.option(
             "--format",
             "ending",
             default="nii.gz",
             show_default=True,
-            metavar="nii.gz|nrrd|mha",
+            metavar="nii.gz|nrrd|mha|seg.dcm|sr.dcm|mrk.json",
             help="With --all, the format.",
         ),
         click.option(

@@ -267,7 +267,7 @@ class Run:
     def _step(self, action: Action) -> Step:
         stage = next(s for s in self.planner.stages if s.name == action.stage)
         folders = {need: self._folder(need, action.scan) for need in stage.needs if action.scan}
-        if not stage.needs and action.scan:
+        if action.scan:
             folders["source"] = self.sources[action.scan]
         return Step(
             stage,

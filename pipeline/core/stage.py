@@ -185,10 +185,9 @@ Reads = Callable[[Any, Mapping[str, Path]], str]
 class ScanStage:
     """A stage that runs on each scan by itself.
 
-    `run(params, inputs, out)` gets the folder of every needed stage's output by stage name (the
-    first stage of a flow gets ``inputs["source"]``, a JSON file that describes the scan's
-    files) and writes into the empty folder `out`. `in_parent` keeps a stage that owns an
-    accelerator out of the workers.
+    `run(params, inputs, out)` gets the folder of every needed stage's output by stage name, and as
+    ``inputs["source"]`` a JSON file that describes the scan's files, and writes into the empty
+    folder `out`. `in_parent` keeps a stage that owns an accelerator out of the workers.
     """
 
     name: str

@@ -41,7 +41,7 @@ from lungseg.ops.nodules.sphere import ball
 from lungseg.ops.nodules.voted_nodule import VotedNodule, paint, paint_drawn, voted
 from lungseg.ops.nodules.wand import LARGEST, SMALLEST, Wanded, wand
 from lungseg.steps.nodules.entries import listed
-from lungseg.steps.truth import Truth, TruthSources, coordinates_in, known_truth
+from lungseg.steps.truth import Truth, coordinates_in, known_truth, sources_of
 from lungseg.volume import AnyVolume, FloatArray, Geometry, Triple
 
 # Added to the name of a nodule whose edge the wand did not find.
@@ -129,21 +129,6 @@ class Stack:
         k = (z_mm - self.z_mm[0]) / step * (1 if self.z_mm[-1] >= self.z_mm[0] else -1)
         x, y, z = self.geometry.to_world((k, pixel[1], pixel[0]))
         return float(x), float(y), float(z)
-
-
-def sources_of(params: AnnotateNodules) -> TruthSources:
-    """The sources of annotations that the parameters name."""
-
-    def path(name: str) -> Path | None:
-        return Path(name) if name else None
-
-    return TruthSources(
-        prefer=params.source,
-        database=path(params.database),
-        xml=path(params.xml),
-        coordinates=path(params.coordinates),
-        scans_read=path(params.scans_read),
-    )
 
 
 def stack_of(ingested: Record, inputs: Mapping[str, Path]) -> Stack:

@@ -1,6 +1,7 @@
 """Write detections: a scan's candidates as files that others read, and pictures of them.
 
-reads   ingest/ct.h5                      HU on the scan's own grid
+reads   source                            a scan's files, for DICOM objects
+        ingest/ct.h5                      HU on the scan's own grid
         resample/ct.h5                    HU on the working grid, for the pictures
         segment-lungs/lungs.h5            for the pictures
         predict/net.json                  which net it was
@@ -9,6 +10,9 @@ reads   ingest/ct.h5                      HU on the scan's own grid
         find-nodules/nodules_source.h5    and on the scan's own grid
 writes  nodules.nii.gz      (or .nrrd, .mha) on the scan's own grid; label: the candidate's rank
         nodules.json        the net, the grid, and every candidate
+        nodules.mrk.json    the candidates as points for 3D Slicer
+        nodules.seg.dcm     the mask as a DICOM segmentation, and
+        nodules.sr.dcm      a structured report on the candidates, if `dicom` asks for them
         picture.png         the scan, with what was found
         nodule01.png ...    a close-up of each of the likeliest candidates
 
@@ -29,6 +33,15 @@ from lungseg.core.record import read_record
 from lungseg.core.stage import Facts, Params, ScanStage, param
 from lungseg.io.pictures.png import write_sheet
 from lungseg.io.results.candidate_list import NAME, Detection, read_detections
+from lungseg.io.standards.markups import write_markups
+from lungseg.io.standards.objects import (
+    MARKUPS,
+    SEG,
+    SR,
+    Net,
+    candidate_objects,
+    images_or_reason,
+)
 from lungseg.io.volumes import formats, volume_file
 from lungseg.ops.nodules.patches import clipped
 from lungseg.ops.nodules.sphere import ball
@@ -46,6 +59,9 @@ class WriteDetections(Params):
     """Parameters of this stage."""
 
     format: str = param("nii.gz", "format of the mask's file", choices=formats.FORMATS)
+    dicom: bool = param(
+        False, "a DICOM segmentation and a structured report, too, if the scan is DICOM"
+    )
     close_ups: int = param(20, "candidates that have a close-up, the likeliest", ge=0, le=20)
 
 
@@ -150,6 +166,10 @@ def run(params: WriteDetections, inputs: Mapping[str, Path], out: Path) -> Facts
         "threshold": found.facts["threshold"], "grid": grid, "candidates": rows,
     }  # fmt: skip
     write_json(told, out / LIST)
+    write_markups(candidates, out / f"{MASK}{MARKUPS}")
+    no_dicom = ""
+    if params.dicom:
+        no_dicom = write_dicom(labels, candidates, str(net["sha256"]), inputs, out)
     del ct, labels
     write_picture_of_scan(inputs, out / PICTURE)
     write_close_ups(
@@ -165,12 +185,34 @@ def run(params: WriteDetections, inputs: Mapping[str, Path], out: Path) -> Facts
         "best_probability": rows[0]["probability"] if rows else 0.0,
         "close_ups": min(len(rows), params.close_ups),
         "seen": seen,
+        **({"no_dicom": no_dicom} if no_dicom else {}),
     }
+
+
+def write_dicom(
+    labels: AnyVolume,
+    candidates: Sequence[Detection],
+    net_sha256: str,
+    inputs: Mapping[str, Path],
+    out: Path,
+) -> str:
+    """Write the candidates as DICOM objects; why not, where it cannot be."""
+    images, why_not = images_or_reason(inputs["source"])
+    if not candidates:
+        why_not = "no candidate was found, so there is nothing to write"
+    if images is None or not candidates:
+        return why_not
+    record = read_record(inputs["find-nodules"])
+    masks, report = candidate_objects(labels, candidates, Net(net_sha256), images, record)
+    if masks is not None:
+        masks.save_as(out / f"{MASK}{SEG}")
+    report.save_as(out / f"{MASK}{SR}")
+    return "" if masks is not None else "no candidate has a mask, so there is no segmentation"
 
 
 STAGE = ScanStage(
     name="write-detections",
-    version=1,
+    version=2,
     help="the candidates on the scan's own grid: mask, list, a picture and close-ups",
     params=WriteDetections,
     needs=("ingest", "resample", "segment-lungs", "predict", "find-nodules"),

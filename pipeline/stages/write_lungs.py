@@ -1,9 +1,11 @@
 """Write lungs: a scan's lungs as a file that others read, and what they measure.
 
-reads   ingest/ct.h5            HU on the scan's own grid
+reads   source                  a scan's files, for a DICOM segmentation
+        ingest/ct.h5            HU on the scan's own grid
         resample/ct.h5          for the picture
         segment-lungs/lungs.h5  right and left lung on the working grid
 writes  lungs.nii.gz            (or .nrrd, .mha) uint8 on the scan's own grid: 1 right, 2 left lung
+        lungs.seg.dcm           the same as a DICOM segmentation, if `dicom` asks for it
         picture.png             if `pictures` asks for it
 
 Volumes are those of the mask that is written, and HU are measured in it on the scan's own grid:
@@ -19,6 +21,7 @@ import numpy as np
 
 from lungseg.core.record import read_record
 from lungseg.core.stage import Facts, Params, Scalar, ScanStage, param
+from lungseg.io.standards.objects import SEG, images_or_reason, lungs_object
 from lungseg.io.volumes import formats, volume_file
 from lungseg.ops.grid.resample import labels_to_grid
 from lungseg.ops.hu.hounsfield import OK
@@ -36,6 +39,7 @@ class WriteLungs(Params):
 
     format: str = param("nii.gz", "format of the mask's file", choices=formats.FORMATS)
     pictures: bool = param(False, "a picture of the scan, too")
+    dicom: bool = param(False, "a DICOM segmentation, too, if the scan is DICOM")
 
 
 def measured(ct: Volume[HU], lungs: Volume[np.uint8], padding_hu: float) -> dict[str, Scalar]:
@@ -74,6 +78,7 @@ def run(params: WriteLungs, inputs: Mapping[str, Path], out: Path) -> Facts:
     formats.write_volume(lungs, out / f"{MASK}.{params.format}")
     if params.pictures:
         write_picture_of_scan(inputs, out / PICTURE)
+    no_dicom = write_dicom(lungs, inputs, out) if params.dicom else ""
     verdict = read_record(inputs["segment-lungs"]).facts
     hu_told = read_record(inputs["ingest"]).facts.get("hu_check", OK)
     return {
@@ -81,7 +86,17 @@ def run(params: WriteLungs, inputs: Mapping[str, Path], out: Path) -> Facts:
         "hu_check": hu_told,
         "verdict": verdict.get("verdict", ""),
         "reasons": verdict.get("reasons", ""),
+        **({"no_dicom": no_dicom} if no_dicom else {}),
     }
+
+
+def write_dicom(lungs: Volume[np.uint8], inputs: Mapping[str, Path], out: Path) -> str:
+    """Write the lungs as a DICOM segmentation; why not, where it cannot be."""
+    images, why_not = images_or_reason(inputs["source"])
+    if images:
+        found = lungs_object(lungs, images, read_record(inputs["segment-lungs"]))
+        found.save_as(out / f"{MASK}{SEG}")
+    return why_not
 
 
 STAGE = ScanStage(

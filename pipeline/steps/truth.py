@@ -8,6 +8,7 @@ import math
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 from lungseg.core.errors import ConfigError
 from lungseg.io.annotations import coordinates, lidc_database, lidc_xml
@@ -41,6 +42,21 @@ class TruthSources:
     xml: Path | None = None
     coordinates: Path | None = None
     scans_read: Path | None = None
+
+
+def sources_of(params: Any) -> TruthSources:
+    """The sources of annotations that the parameters of annotate-nodules name."""
+
+    def path(name: str) -> Path | None:
+        return Path(name) if name else None
+
+    return TruthSources(
+        prefer=params.source,
+        database=path(params.database),
+        xml=path(params.xml),
+        coordinates=path(params.coordinates),
+        scans_read=path(params.scans_read),
+    )
 
 
 @dataclass(frozen=True)

@@ -23,9 +23,11 @@ from lungseg.commands.own_scans.report import (
     last_line,
     run_and_report,
     trouble,
+    without_dicom,
 )
 from lungseg.core.errors import ConfigError
 from lungseg.flow import HANDED_OUT
+from lungseg.io.standards.objects import MARKUPS, SEG, SR
 from lungseg.io.volumes.formats import FORMATS
 from lungseg.model.model_record import ModelRecord, read_model_record
 from lungseg.model.nets import current_net, find_net, shipped_nets
@@ -41,10 +43,15 @@ COLUMNS = (
 )  # fmt: skip
 SCAN_COLUMNS = (
     "scan", "patient", "source", "candidates", "nodules", "best_probability", "seen", "lungs",
-    "state", "reasons", "seconds", "mask", "list", "picture",
+    "state", "reasons", "seconds", "mask", "list", "picture", "markups", "segmentation", "report",
 )  # fmt: skip
 SHIPPED = "nodules"
 CLOSE_UPS = tuple(f"_nodule{rank:02d}.png" for rank in range(1, 21))
+OBJECTS = {
+    "markups": f"_nodules{MARKUPS}",
+    "segmentation": f"_nodules{SEG}",
+    "report": f"_nodules{SR}",
+}
 _SHOWN = 20
 
 
@@ -56,10 +63,15 @@ def _handed_out(files: Sequence[str]) -> Mapping[str, str]:
 DETECT = Product(
     command="detect",
     stage=HANDED_OUT["detect"],
-    endings=(*(f"_nodules.{kind}" for kind in FORMATS), "_nodules.json", ".png", *CLOSE_UPS),
+    endings=(
+        *(f"_nodules.{kind}" for kind in FORMATS),
+        *OBJECTS.values(),
+        *("_nodules.json", ".png"),
+        *CLOSE_UPS,
+    ),
     tables=(CANDIDATES, SCANS),
     files=_handed_out,
-    numbered=CLOSE_UPS,
+    numbered=(*CLOSE_UPS, OBJECTS["segmentation"], OBJECTS["report"]),
 )
 
 
@@ -77,6 +89,7 @@ def detect(roots: Sequence[Path], options: Mapping[str, Any]) -> int:
     asked = asked_of(
         options,
         format="write-detections.format",
+        dicom="write-detections.dicom",
         threshold="find-nodules.threshold",
         max_candidates="find-nodules.max_candidates",
     )
@@ -144,6 +157,7 @@ def _scan_row(one: Outcome) -> Row:
         "mask": masks[0] if masks else "",
         "list": one.files.get("_nodules.json", ""),
         "picture": one.files.get(".png", ""),
+        **{what: one.files.get(ending, "") for what, ending in OBJECTS.items()},
     }
 
 
@@ -187,6 +201,7 @@ def _as_text(end: End) -> Iterator[str]:
         if row["lungs"] == "suspect":
             yield f"suspect  {row['patient']} {row['scan']}\n         {row['reasons']}"
     yield from trouble(end.outcomes)
+    yield from without_dicom(end.outcomes, DETECT.stage)
     for row in done:
         if row["seen"] != "no":
             yield (

@@ -13,8 +13,10 @@ from lungseg.commands.own_scans.report import (
     last_line,
     run_and_report,
     trouble,
+    without_dicom,
 )
 from lungseg.flow import HANDED_OUT
+from lungseg.io.standards.objects import SEG
 from lungseg.io.volumes.formats import FORMATS
 
 TABLE = "lungs.csv"
@@ -23,8 +25,19 @@ FIGURES = (
     "spacing_z_mm", "spacing_y_mm", "spacing_x_mm", "lung_ml", "air_ml", "right_air_ml",
     "left_air_ml", "p15_hu", "share_above_250", "hu_check",
 )  # fmt: skip
-COLUMNS = ("scan", "patient", "source", *FIGURES, "verdict", "reasons", "seconds", "file")
+COLUMNS = (
+    "scan",
+    "patient",
+    "source",
+    *FIGURES,
+    "verdict",
+    "reasons",
+    "seconds",
+    "file",
+    "segmentation",
+)
 _PICTURE = "_lungs.png"
+_SEG = f"_lungs{SEG}"
 _SHOWN = 20
 
 
@@ -36,7 +49,7 @@ def _handed_out(files: Sequence[str]) -> Mapping[str, str]:
 LUNGS = Product(
     command="lungs",
     stage=HANDED_OUT["lungs"],
-    endings=(*(f"_lungs.{kind}" for kind in FORMATS), _PICTURE),
+    endings=(*(f"_lungs.{kind}" for kind in FORMATS), _SEG, _PICTURE),
     tables=(TABLE,),
     files=_handed_out,
 )
@@ -52,7 +65,12 @@ def lungs(roots: Sequence[Path], options: Mapping[str, Any]) -> int:
     ConfigError
         If a setting is wrong, a root holds nothing, or someone's file would be written over.
     """
-    asked = asked_of(options, format="write-lungs.format", pictures="write-lungs.pictures")
+    asked = asked_of(
+        options,
+        format="write-lungs.format",
+        pictures="write-lungs.pictures",
+        dicom="write-lungs.dicom",
+    )
     session = opened(asked.place, roots, asked.options)
     report = Report(_tables, _as_text, _as_json)
     return run_and_report(HandOut(LUNGS, asked.place, session), asked.how, report)
@@ -64,7 +82,7 @@ def _tables(outcomes: Sequence[Outcome]) -> Mapping[str, Table]:
 
 def _row(one: Outcome) -> Row:
     facts = one.facts.get(LUNGS.stage, {}) if one.state == "done" else {}
-    masks = [name for ending, name in one.files.items() if ending != _PICTURE]
+    masks = [name for ending, name in one.files.items() if ending not in {_PICTURE, _SEG}]
     return {
         "scan": one.scan,
         "patient": one.patient,
@@ -74,6 +92,7 @@ def _row(one: Outcome) -> Row:
         "reasons": one.reason or facts.get("reasons", ""),
         "seconds": one.seconds,
         "file": masks[0] if masks else "",
+        "segmentation": one.files.get(_SEG, ""),
     }
 
 
@@ -92,6 +111,7 @@ def _as_text(end: End) -> Iterator[str]:
         if row["verdict"] == "suspect":
             yield f"suspect  {row['patient']} {row['file']}\n         {row['reasons']}"
     yield from trouble(end.outcomes)
+    yield from without_dicom(end.outcomes, LUNGS.stage)
     yield last_line(counted(end.outcomes), end.seconds)
     yield f"where to look: {end.place.out / TABLE}, and the masks beside it"
 

@@ -137,6 +137,14 @@ def last_line(counts: Mapping[str, int], seconds: float) -> str:
     )
 
 
+def without_dicom(outcomes: Sequence[Outcome], stage: str) -> Iterator[str]:
+    """A line for every scan that is done, but without all the DICOM objects asked for, and why."""
+    for one in outcomes:
+        why = one.facts.get(stage, {}).get("no_dicom") if one.state == "done" else ""
+        if why:
+            yield f"no DICOM {one.patient} {one.scan}\n         {why}"
+
+
 def trouble(outcomes: Sequence[Outcome]) -> Iterator[str]:
     """A line for everything that is not done, and why."""
     for one in outcomes:

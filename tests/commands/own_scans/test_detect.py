@@ -4,6 +4,7 @@ import csv
 import json
 import shutil
 
+import highdicom
 import numpy as np
 import pytest
 from click.testing import CliRunner
@@ -12,12 +13,13 @@ from lungseg.cli import main
 from lungseg.commands.own_scans import detect as command
 from lungseg.commands.own_scans.detect import COLUMNS
 from lungseg.core import worker
-from lungseg.io.volumes.formats import write_volume
+from lungseg.io.volumes.formats import read_volume, write_volume
 from lungseg.model import nets
 from lungseg.phantom.small_chest import chest
 from tests.commands.bright_net import write_bright_net
 from tests.commands.own_scans.test_lungs import array_of, read_image
 from tests.io.pictures.picture_files import read_rgb
+from tests.io.standards.dicom_objects import points_in, points_of
 from tests.test_flow import write_scan
 
 STEP = (5.0, 3.0, 3.0)
@@ -60,8 +62,33 @@ def mixed(tmp_path_factory):
 @pytest.fixture(scope="module")
 def done(mixed, net, tmp_path_factory):
     out = tmp_path_factory.mktemp("found")
-    told = detect(mixed[0], "--out", out, "--model", net, "--json", status=1)
+    told = detect(mixed[0], "--out", out, "--model", net, "--json", "--dicom", status=1)
     return out, json.loads(told.stdout)
+
+
+def test_a_dicom_scan_has_segmentation_and_report_and_every_scan_has_markups(done):
+    out, _ = done
+    rows = {row["scan"]: row for row in read_table(out / "scans.csv") if row["state"] == "done"}
+    assert [bool(rows[scan]["report"]) for scan in ("ras", "oblique")] == [False, False]
+    candidates = read_table(out / "candidates.csv")
+    for scan, row in rows.items():
+        (listed,) = json.loads((out / row["markups"]).read_text(encoding="utf-8"))["markups"]
+        mine = [c for c in candidates if c["seriesuid"] == scan]
+        places = [[float(c[f"coord{axis}"]) for axis in "XYZ"] for c in mine]
+        assert [point["position"] for point in listed["controlPoints"]] == places
+    row = rows["1.2.826.41"]
+    report = highdicom.sr.srread(out / row["report"]).content
+    points = [g.roi.value[0] for g in report.get_planar_roi_measurement_groups()]
+    mine = [c for c in candidates if c["seriesuid"] == "1.2.826.41"]
+    np.testing.assert_allclose(
+        points, [[float(c[f"coord{axis}"]) for axis in "XYZ"] for c in mine], atol=1e-4
+    )
+    labels = read_volume(out / row["mask"])
+    for group in report.get_volumetric_roi_measurement_groups():
+        (number,) = group.referenced_segment.referenced_segment_numbers
+        rank = int(group.tracking_identifier.removeprefix("Candidate "))
+        got = points_of(out / row["segmentation"], int(number))
+        np.testing.assert_allclose(got, points_in(labels, rank), atol=2e-3)
 
 
 def test_the_nodule_is_found_where_it_is_in_the_world_and_in_the_sources_array(done, mixed):

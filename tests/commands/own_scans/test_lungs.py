@@ -13,8 +13,9 @@ from lungseg.cli import main
 from lungseg.commands.own_scans import hand_out
 from lungseg.commands.own_scans.lungs import COLUMNS
 from lungseg.core import worker
-from lungseg.io.volumes.formats import write_volume
+from lungseg.io.volumes.formats import read_volume, write_volume
 from lungseg.phantom.small_chest import chest
+from tests.io.standards.dicom_objects import points_in, points_of
 from tests.test_flow import write_scan
 
 STEP = (6.0, 4.0, 4.0)
@@ -54,7 +55,9 @@ def mixed(tmp_path_factory):
 @pytest.fixture(scope="module")
 def done(mixed, tmp_path_factory):
     out = tmp_path_factory.mktemp("done") / "out"
-    told = lungs(mixed[0] / "a", mixed[0], "--out", out, "--json", "--pictures", status=1)
+    told = lungs(
+        mixed[0] / "a", mixed[0], "--out", out, "--json", "--pictures", "--dicom", status=1
+    )
     return out, json.loads(told.stdout)
 
 
@@ -73,6 +76,21 @@ def array_of(image):
     import SimpleITK
 
     return SimpleITK.GetArrayFromImage(image)
+
+
+def test_a_dicom_scan_has_its_lungs_as_a_segmentation_too_and_no_other_scan_has(done, mixed):
+    out, _ = done
+    named = {scan: row["segmentation"] for scan, row in rows_of(out).items()}
+    (segmented,) = {name for name in named.values() if name}
+    assert named["1.2.826.31"] == segmented
+    assert segmented == rows_of(out)["1.2.826.31"]["file"].replace(".nii.gz", ".seg.dcm")
+    volume = read_volume(out / rows_of(out)["1.2.826.31"]["file"])
+    for number in (1, 2):
+        got = points_of(out / segmented, number)
+        np.testing.assert_allclose(got, points_in(volume, number), atol=2e-3)
+    again = lungs(mixed[0], "--out", out, status=1).stdout
+    assert again.count("no DICOM") == 3
+    assert "ras was read from a nifti file" in " ".join(again.split())
 
 
 def test_every_mask_lies_on_its_scans_own_grid_as_simpleitk_reads_both(done, mixed):

@@ -1,0 +1,1 @@
+"""What other software reads: DICOM segmentations and structured reports, Slicer's markups."""
