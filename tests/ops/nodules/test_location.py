@@ -35,8 +35,8 @@ def test_heights_are_of_each_lung(lungs):
 
 @pytest.mark.parametrize(
     ("z", "right", "left"),
-    [(10, "lower", "lower"), (20, "lower", "middle"), (28, "middle", "upper"),
-     (40, "upper", None)],
+    [(10, "lower", "lower"), (20, "lower", "middle"), (22, "lower", "middle"),
+     (23, "middle", "upper"), (28, "middle", "upper"), (35, "middle", None), (36, "upper", None)],
 )  # fmt: skip
 def test_thirds_are_of_the_nodules_own_lung(lungs, z, right, left):
     assert at(lungs, (z, 30, 20)).third == right

@@ -8,6 +8,7 @@ from lungseg.ops.scores.detection import (
     RATES,
     ScoredCandidates,
     bootstrap,
+    draws_of_scans,
     hits,
     interval,
     radius_mm,
@@ -162,6 +163,29 @@ def test_the_bootstrap_is_repeatable_and_covers_the_score():
     twice = ScoredCandidates([scans[0], scans[0], scans[1]]).froc()
     weighted = ScoredCandidates([scans[0], scans[1]]).froc(np.array([2, 1]))
     np.testing.assert_allclose(weighted.at(), twice.at())
+
+
+def test_where_the_curve_rises_at_a_rate_the_last_bit_is_that_of_the_slow_way():
+    """7 of 25 false positives times 25 are a bit more than 7, so 1/8 of 56 scans is just missed."""
+    apart = [(50.0 * k, 0.0, 0.0) for k in range(26)]
+    p = [*np.linspace(0.9, 0.8, 7), 0.7, *np.linspace(0.6, 0.1, 18)]
+    nodule = (apart[7], 8.0)
+    scans = [([nodule], [], list(zip(apart, p, strict=True))), *[([], [], [])] * 55]
+    found = ScoredCandidates([hits(apart, p, [nodule]), *[hits([], [], [])] * 55]).froc()
+    assert found.at([0.125, 0.25]).tolist() == [0.0, 1.0]
+    assert found.cpm == slow_cpm(scans)
+
+
+def test_draws_read_no_other_curve_than_the_whole_one():
+    # One scan has nearly all false positives: draws of it and draws without it both occur.
+    scans = [hits([[0, 0, 0]], [0.5], [((0, 0, 0), 8.0)])] * 3
+    scans.append(hits([[90, 0, 0]] * 200, np.linspace(0, 1, 200), [((0, 0, 0), 8.0)]))
+    scans.append(hits([[90, 0, 0]] * 20, np.linspace(0, 1, 20), []))
+    marks = ScoredCandidates(scans)
+    expected = [marks.froc(weight).at() for weight in draws_of_scans(5, 40, seed=2)]
+    np.testing.assert_array_equal(bootstrap(marks, 40, seed=2), expected)
+    curve = marks.froc(up_to=8.0)
+    assert len(curve.threshold) < len(marks.froc().threshold)
 
 
 def test_every_scan_can_be_drawn():

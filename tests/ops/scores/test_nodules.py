@@ -186,6 +186,12 @@ def test_surfaces_lie_apart_from_the_consensus_the_annotators_and_one_another_by
     assert np.isnan(told["by_found"]["missed"]["asd_mm"]["value"])
 
 
+def test_a_median_of_an_even_number_is_the_mean_of_the_two_in_the_middle():
+    scores = [score(dice) for dice in (0.8, 0.1, 0.6, 0.2)]
+    told = summary(scores, list("abcd"), [5.0] * 4, rounds=0)["all"]
+    assert told["dice_median"]["value"] == pytest.approx(0.4)
+
+
 def test_further_groups_are_told_in_their_order():
     sides = [("right",), ("left",), ()]
     told = summary([score(), score(0.7), score()], list("abc"), [5.0] * 3, 0, more={"side": sides})
