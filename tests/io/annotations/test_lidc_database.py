@@ -58,6 +58,20 @@ def test_scans_come_by_patient_and_slices_from_the_feet_up(tmp_path):
     assert (scans[2].z_mm, scans[2].slice_spacing_mm) == ((0.0, 2.0, 4.0, 9.0), 2.0)
 
 
+def test_rows_of_scans_may_lie_among_one_another(tmp_path):
+    z_mm = (0.0, 2.0, 4.0)
+    drawn = [box_reading(f"Nodule {k}", z_mm[:2], 3 + k, 3, 6 + k, 6) for k in range(4)]
+    rows = [("1.2.3", "P1", 2.0, 0.7, z_mm, drawn[:2]), ("1.2.4", "P2", 2.0, 0.7, z_mm, drawn[2:])]
+    path = write_database(tmp_path / "own.sqlite", rows)
+    with sqlite3.connect(path) as db:
+        # The second scan's first slice is put before all others.
+        db.execute("UPDATE zvals SET id = -1 WHERE id = (SELECT max(id) FROM zvals)")
+    db.close()
+    for uid, names in (("1.2.3", ("Nodule 0", "Nodule 1")), ("1.2.4", ("Nodule 2", "Nodule 3"))):
+        scan = lidc_database.read_scan(uid, path)
+        assert (scan.names, scan.z_mm) == (names, z_mm)
+
+
 def test_contours_that_scans_share_in_memory_cannot_be_changed(database):
     (reading,) = lidc_database.read_scan("1.2.3", database).readings
     with pytest.raises(ValueError, match="read-only"):
@@ -144,6 +158,14 @@ def test_luna16s_positions_are_where_the_radiologists_drew(data):
 
     listed = read_coordinates(data / "luna16" / "annotations.csv").findings
     scans = {scan.scan: scan for scan in lidc_database.read_scans()}
+    # A scan that is asked for by itself is read by the numbers of its rows: nothing less, no more.
+    for uid in list(scans)[::40]:
+        alone, among_all = lidc_database.read_scan(uid), scans[uid]
+        assert (alone.z_mm, alone.names) == (among_all.z_mm, among_all.names)
+        for one, same in zip(alone.readings, among_all.readings, strict=True):
+            assert (one.key, one.ratings, len(one.contours)) == (
+                same.key, same.ratings, len(same.contours)
+            )  # fmt: skip
     checked = 0
     for uid, findings in listed.items():
         scan, turn = scans[uid], -1 if uid in lidc_database.ROTATED else 1
