@@ -35,7 +35,7 @@ _BESIDE = {
 }
 _BESIDE_NAMES = {"license", "licence", "readme", "dicomdir", "dirfile"}
 _PACKED = {".zip", ".gz", ".tar", ".tgz", ".7z", ".rar", ".bz2", ".xz", ".zst"}
-_PICTURES = {".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".gif"}
+_PICTURES = {".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".gif", ".webp"}
 
 
 @dataclass(frozen=True, slots=True)

@@ -44,6 +44,8 @@ _SINGLE = {_FIRST: b"n+1\0", _SECOND: b"n+2\0\r\n\x1a\n"}
 _PAIR = {_FIRST: b"ni1\0", _SECOND: b"ni2\0\r\n\x1a\n"}
 _MOST_CODE = 5
 _ROUNDING = 1e-5
+# Three times the last digit of the numbers that the header is written in, as nibabel has it.
+_HALF_TURN = {_FIRST: 3 * 2.0**-23, _SECOND: 3 * 2.0**-52}
 GZIP = b"\x1f\x8b"
 
 # Name, format and place of each field that is read (nifti1.h, nifti2.h).
@@ -312,9 +314,10 @@ def _qform(raw: _Raw) -> FloatArray:
             f"orientation: {shown(raw.path)} has a qform that is no rotation (quatern_b, _c, _d = "
             f"{b:g}, {c:g}, {d:g}); it is damaged"
         )
-    if square > 1:
+    a = math.sqrt(max(1 - square, 0.0))
+    if 1 - square < _HALF_TURN[raw.version]:  # a half turn, but for the last digit of its numbers
+        a = 0.0
         b, c, d = (part / math.sqrt(square) for part in (b, c, d))
-    a = math.sqrt(max(1 - b * b - c * c - d * d, 0.0))
     rotation = np.array(
         [
             [a * a + b * b - c * c - d * d, 2 * (b * c - a * d), 2 * (b * d + a * c)],
