@@ -16,6 +16,7 @@ from lungseg.io.volumes.formats import write_volume
 from lungseg.stages.ingest import STAGE, Ingest
 from lungseg.volume import Geometry, Volume
 from tests.io.dicom.dicom_files import positions, write_series
+from tests.io.volumes.volume_files import nifti, nrrd_file
 
 SHAPE = (40, 36)
 SPACING = (0.75, 0.5)
@@ -167,6 +168,39 @@ def test_a_volume_of_two_slices_is_refused(tmp_path):
     assert ingested(tmp_path / "in", tmp_path, min_slices=2)[0].shape[0] == 2
 
 
+def by_its_advice(error, number=0):
+    """Settings that the advice of an error names first: what a user would type."""
+    name, _, value = error.settings[number].split(" to ")[0].partition("=")
+    return {name: {"true": True, "false": False}.get(value, value)}
+
+
+def test_the_advice_about_a_place_that_is_uncertain_works(tmp_path):
+    (tmp_path / "in").mkdir()
+    one, other = np.diag([-0.7, 0.7, 2.0, 1.0]), np.diag([0.7, 0.7, 2.0, 1.0])
+    hu = np.random.default_rng(3).integers(-1024, 900, (6, 5, 4)).astype(np.int16)
+    nifti(tmp_path / "in" / "a.nii", sform=one, qform=other, array=hu)
+    with pytest.raises(ScanError, match=r"sform and qform .* contradict each other") as told:
+        ingested(tmp_path / "in", tmp_path)
+    assert "; set ingest.nifti_form=sform to believe the sform, or set ingest.nifti_form=qform" in (
+        told.value.advised("ingest")
+    )
+    for number, form, mirrored in ((0, "sform", False), (1, "qform", True)):
+        (tmp_path / "out").rmdir()
+        ct, facts = ingested(tmp_path / "in", tmp_path, **by_its_advice(told.value, number))
+        assert facts["geometry_from"] == form
+        assert (np.linalg.det(ct.geometry.matrix) > 0) == mirrored
+        for file in (tmp_path / "out").iterdir():
+            file.unlink()
+    (tmp_path / "in" / "a.nii").unlink()
+    nrrd_file(tmp_path / "in" / "a.nrrd", "spacings: 1 1 1\n", (np.arange(24) - 9).astype("<i2"))
+    (tmp_path / "out").rmdir()
+    with pytest.raises(ScanError, match=r"does not state space") as told:
+        ingested(tmp_path / "in", tmp_path)
+    (tmp_path / "out").rmdir()
+    _, facts = ingested(tmp_path / "in", tmp_path, **by_its_advice(told.value))
+    assert facts["orientation_known"] is False
+
+
 def test_files_that_cannot_be_read_prove_nothing(tmp_path, monkeypatch):
     (tmp_path / "in").mkdir()
     path = tmp_path / "in" / "a.mha"
@@ -180,7 +214,7 @@ def test_files_that_cannot_be_read_prove_nothing(tmp_path, monkeypatch):
     assert unreadable(source) == ""
     path.unlink()
     assert unreadable(source) == f"{path} cannot be read (No such file or directory)"
-    with pytest.raises(NotProvenError, match=r"cannot be read \(No such file"):
+    with pytest.raises(NotProvenError, match=r"unreadable: .*a.mha is not there"):
         STAGE.run(Ingest(), {"source": tmp_path / "source.json"}, tmp_path / "out")
 
 

@@ -1,5 +1,6 @@
 """Where a NIfTI lies: as nibabel has it, sheared back, or refused where it contradicts itself."""
 
+import gzip
 import struct
 import warnings
 
@@ -14,28 +15,10 @@ from lungseg.core.errors import LimitError, NotProvenError, ScanError
 from lungseg.core.limits import MEMORY_VARIABLE
 from lungseg.io.volumes.formats import read_hu_file, read_volume
 from lungseg.io.volumes.placement import AGREE_MM, PlaceRules
-from tests.io.volumes.volume_files import metaimage, nrrd_file
+from tests.io.volumes.volume_files import VOXELS as HU
+from tests.io.volumes.volume_files import metaimage, nifti, nrrd_file
 
-RNG = np.random.default_rng(4)
-HU = RNG.integers(-1024, 2000, (5, 6, 7)).astype(np.int16)
 RAS = np.diag([-1.0, -1, 1, 1])
-
-
-def nifti(path, *, sform=None, qform=None, codes=(1, 1), array=HU, **fields):
-    """Write a NIfTI that states these forms, to the byte, and fields of its header by name."""
-    image = nibabel.Nifti1Image(array.T, None)
-    header = image.header
-    if qform is not None:
-        header.set_qform(qform, codes[1])
-    if sform is not None:
-        header.set_sform(sform, codes[0])
-        if qform is None:
-            header["pixdim"][1:4] = np.linalg.norm(np.asarray(sform)[:3, :3], axis=0)
-    for name, value in fields.items():
-        header[name] = value
-    header["magic"], header["vox_offset"] = b"n+1", fields.get("vox_offset", 352)
-    path.write_bytes(header.binaryblock + bytes(4) + np.ascontiguousarray(array).tobytes())
-    return path
 
 
 def affine_of(volume):
@@ -296,6 +279,23 @@ def test_a_volume_that_memory_cannot_hold_is_refused_before_it_is_taken(tmp_path
         read_hu_file(path)
     with pytest.raises(LimitError, match=r"a.nii with 2048 x 2048 x 1300 voxels needs 10.2 GiB"):
         read_volume(path)
+
+
+def test_a_small_packed_file_that_claims_a_huge_volume_is_refused_in_no_time(tmp_path):
+    path = tmp_path / "a.nii.gz"
+    fields = {"dim": [3, 2048, 2048, 1300, 1, 1, 1, 1], "datatype": 1024, "bitpix": 64}
+    nifti(path, sform=np.eye(4), **fields)
+    path.write_bytes(gzip.compress(path.read_bytes() + bytes(1 << 20)))
+    with pytest.raises(ScanError, match=r"truncated: .* compressed bytes, which cannot hold the 4"):
+        read_hu_file(path)
+
+
+def test_a_packed_file_that_does_not_end_is_not_followed(tmp_path, monkeypatch):
+    monkeypatch.setattr("lungseg.io.volumes.voxels._MOST_AFTER", 1 << 20)
+    path = nifti(tmp_path / "a.nii.gz", sform=np.eye(4))
+    path.write_bytes(gzip.compress(path.read_bytes() + bytes(3 << 20)))
+    with pytest.raises(ScanError, match=r"header: .*a.nii.gz goes on after the last voxel"):
+        read_hu_file(path)
 
 
 def test_an_nrrd_without_its_place_is_refused_or_accepted(tmp_path):
