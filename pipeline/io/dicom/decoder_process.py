@@ -15,6 +15,8 @@ import numpy as np
 import numpy.typing as npt
 
 Array = npt.NDArray[Any]
+# A slice of 8192 x 8192, or an enhanced file of a whole scan, and the libraries themselves.
+MOST_BYTES = 8 << 30
 
 
 def main() -> None:
@@ -25,9 +27,21 @@ def main() -> None:
     os.dup2(silence, 1)
     os.dup2(silence, 2)
     warnings.simplefilter("ignore")
+    _limit_memory()
     for line in sys.stdin.buffer:
         wanted = json.loads(line)
         _answer(answers, wanted["path"], wanted["frame"])
+
+
+def _limit_memory() -> None:
+    # A stream may claim any size: its decoder runs out of this, and not the machine of memory.
+    try:
+        import resource
+    except ImportError:  # not on every system
+        return
+    _, hard = resource.getrlimit(resource.RLIMIT_AS)
+    most = MOST_BYTES if hard == resource.RLIM_INFINITY else min(MOST_BYTES, hard)
+    resource.setrlimit(resource.RLIMIT_AS, (most, hard))
 
 
 def _answer(answers: BinaryIO, path: str, frame: int) -> None:

@@ -11,11 +11,11 @@ import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from lungseg.core.errors import ScanError
 from lungseg.io.dicom.characters import decoded
 from lungseg.io.dicom.deflated import LONGEST_HEADER, Inflating
+from lungseg.io.dicom.raw_elements import LONG_VR, NUMBER_VR, SHORT_VR, bytes_of, length_of
 
 IMPLICIT, EXPLICIT = "1.2.840.10008.1.2", "1.2.840.10008.1.2.1"
 BIG_ENDIAN, DEFLATED = "1.2.840.10008.1.2.2", "1.2.840.10008.1.2.1.99"
@@ -49,12 +49,6 @@ WANTED = frozenset(
 )
 OVERLAY_BIT = 0x60000102  # (60xx,0102), one group an overlay
 _BINARY = {SAMPLES, ROWS, COLUMNS, BITS_ALLOCATED, BITS_STORED, SIGNED, PADDING, PADDING_LIMIT}
-_LONG_VR = {b"OB", b"OD", b"OF", b"OL", b"OV", b"OW", b"SQ", b"SV", b"UC", b"UN", b"UR", b"UT"} | {
-    b"UV"
-}
-_SHORT_VR = {b"AE", b"AS", b"AT", b"CS", b"DA", b"DS", b"DT", b"FL", b"FD", b"IS", b"LO", b"LT"} | {
-    *(b"PN", b"SH", b"SL", b"SS", b"ST", b"TM", b"UI", b"UL", b"US")
-}
 _PLAIN = {IMPLICIT, EXPLICIT, DEFLATED}
 _UNDEFINED = 0xFFFFFFFF
 _ITEM, _ITEM_END, _SEQUENCE_END = 0xFFFEE000, 0xFFFEE00D, 0xFFFEE0DD
@@ -221,7 +215,7 @@ def _starts_without_preamble(head: bytes) -> bool:
     if len(head) < 16:
         return False
     group, element, length = struct.unpack_from("<HHL", head)
-    explicit = head[4:6] in _SHORT_VR and head[4:6].isalpha()
+    explicit = head[4:6] in SHORT_VR and head[4:6].isalpha()
     return group in {2, 8} and element <= 0x18 and (explicit or length <= 256)
 
 
@@ -268,10 +262,12 @@ def _walk(path: Path, data: bytes, at: int, syntax: str, media: bytes) -> Header
                 values[tag] = b""
             at = _after_sequence(data, value_at, explicit, 0)
             continue
-        at = value_at + length
+        begin, at = at, value_at + length
         if at > size:
             raise _ShortError
         if tag in WANTED:
+            if explicit and (data[begin + 4 : begin + 6] in NUMBER_VR) != (tag in _BINARY):
+                raise _UnusualError
             values[tag] = b"" if tag == FRAME_GROUPS else data[value_at:at]
         elif tag & 0xFF00FFFF == OVERLAY_BIT and any(data[value_at:at]):
             overlay = True
@@ -289,7 +285,7 @@ def _meta(data: bytes, at: int) -> tuple[str, bytes, int]:
         elif tag == MEDIA_CLASS:
             media = data[value_at:at]
     if not syntax:
-        syntax = EXPLICIT if data[at + 4 : at + 6] in _SHORT_VR | _LONG_VR else IMPLICIT
+        syntax = EXPLICIT if data[at + 4 : at + 6] in SHORT_VR | LONG_VR else IMPLICIT
     return syntax, media, at
 
 
@@ -302,9 +298,9 @@ def _element(data: bytes, at: int, explicit: bool) -> tuple[int, int, int]:
     if not explicit or group == 0xFFFE:
         return tag, int.from_bytes(data[at + 4 : at + 8], "little"), at + 8
     vr = data[at + 4 : at + 6]
-    if vr in _SHORT_VR:
+    if vr in SHORT_VR:
         return tag, data[at + 6] | data[at + 7] << 8, at + 8
-    if vr in _LONG_VR:
+    if vr in LONG_VR:
         return tag, int.from_bytes(data[at + 8 : at + 12], "little"), at + 12
     raise _UnusualError
 
@@ -346,14 +342,18 @@ def _by_pydicom(path: Path) -> Header:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             dataset = pydicom.dcmread(path, defer_size=4096, force=True)
-            values = {tag: _raw(dataset, tag) for tag in WANTED if tag in dataset}
+            values = {
+                tag: b"" if tag == FRAME_GROUPS else bytes_of(dataset, tag, number=tag in _BINARY)
+                for tag in WANTED
+                if tag in dataset
+            }
             overlay = any(
                 bool(dataset[tag].value)
                 for tag in dataset.keys()  # noqa: SIM118 - iterating would parse every element
                 if tag & 0xFF00FFFF == OVERLAY_BIT
             )
             has_pixels = any(tag in dataset for tag in (PIXELS, FLOAT_PIXELS, DOUBLE_PIXELS))
-            pixel_bytes = _pixel_bytes(dataset)
+            pixel_bytes = length_of(dataset, PIXELS)
             media = str(getattr(dataset.file_meta, "MediaStorageSOPClassUID", ""))
             syntax = str(getattr(dataset.file_meta, "TransferSyntaxUID", IMPLICIT))
     except InvalidDicomError as error:
@@ -370,27 +370,6 @@ def _by_pydicom(path: Path) -> Header:
     if not values:
         raise NotDicomError(str(path))
     return Header(path, syntax, values, -1, pixel_bytes, has_pixels, overlay)
-
-
-def _raw(dataset: Any, tag: int) -> bytes:
-    # The bytes as the file has them, so that a text is the same in every transfer syntax.
-    if tag == FRAME_GROUPS:
-        return b""
-    element = dataset.get_item(tag)
-    value = element.value or b""
-    if not isinstance(value, bytes):  # pydicom has parsed SpecificCharacterSet and the like
-        parts = [value] if isinstance(value, str) else value
-        return "\\".join(str(part) for part in parts).encode("latin-1", "replace")
-    if tag in _BINARY and not element.is_little_endian:
-        return b"".join(value[k : k + 2][::-1] for k in range(0, len(value) - 1, 2))
-    return value
-
-
-def _pixel_bytes(dataset: Any) -> int:
-    if PIXELS not in dataset:
-        return -1
-    length = getattr(dataset.get_item(PIXELS, keep_deferred=True), "length", _UNDEFINED)
-    return -1 if length == _UNDEFINED else int(length)
 
 
 def _one_line(error: Exception) -> str:

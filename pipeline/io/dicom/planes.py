@@ -11,6 +11,7 @@ from lungseg.io.dicom import header as dh
 from lungseg.io.dicom.acquisitions import acquisition_of
 from lungseg.io.dicom.header import Header
 
+_GRAY = {"", "MONOCHROME1", "MONOCHROME2"}
 # RescaleType of HU, as the standard and as people write it.
 _HU = {"", "HU", "HOUNSFIELD", "HOUNSFIELD UNIT", "HOUNSFIELD UNITS"}
 # What may stand behind the pixels: an element has an even length, and some writers pad to 16.
@@ -142,6 +143,12 @@ def _check_form(header: Header) -> None:
             f"({header.text(dh.PHOTOMETRIC) or 'colour'}); a CT has one: it is a picture, "
             "leave it out"
         )
+    photometric = header.text(dh.PHOTOMETRIC)
+    if photometric not in _GRAY:
+        raise ScanError(
+            f"photometric: {header.path} has PhotometricInterpretation {photometric!r}; values of "
+            "HU are MONOCHROME2: it is a picture with a palette, or its header is damaged"
+        )
     if not header.has_pixels:
         raise ScanError(
             f"truncated: {header.path} ends before its pixels; copy it again from where it came, "
@@ -153,6 +160,18 @@ def _check_form(header: Header) -> None:
         raise ScanError(
             f"bits: {header.path} keeps {stored} of {allocated} bits a pixel; "
             "CT is read from 8 or 16 allocated bits"
+        )
+    needed = {dh.BITS_STORED: "BitsStored", dh.SIGNED: "PixelRepresentation"}
+    absent = [name for tag, name in needed.items() if not header.values.get(tag)]
+    if absent and header.pixel_bytes < 0:
+        raise ScanError(
+            f"bits: {header.path} states no {' and no '.join(absent)}, without which its "
+            "compressed pixels mean nothing; the file's header is damaged"
+        )
+    if header.whole(dh.SIGNED, 0) not in {0, 1}:
+        raise ScanError(
+            f"bits: {header.path} has PixelRepresentation {header.whole(dh.SIGNED)}, not 0 or 1; "
+            "the file's header is damaged"
         )
     if not (header.whole(dh.ROWS) and header.whole(dh.COLUMNS)):
         raise ScanError(f"matrix: {header.path} has no rows or no columns; the file is damaged")

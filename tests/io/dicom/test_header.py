@@ -3,6 +3,7 @@
 import contextlib
 import shutil
 import warnings
+import zlib
 
 import numpy as np
 import pytest
@@ -204,6 +205,36 @@ def test_wherever_a_file_is_cut_or_bent_it_is_read_or_refused(tmp_path):
         with contextlib.suppress(ScanError, dh.NotDicomError):
             header = dh.read_header(path)
             assert header.pixels_at <= len(data)
+
+
+@pytest.mark.parametrize(
+    ("was", "becomes"),
+    [(b"\x28\0\x10\0US", b"\x28\0\x10\0LO"), (b"\x28\0\x52\x10DS", b"\x28\0\x52\x10US")],
+)
+@pytest.mark.parametrize("kind", [None, b"ZQ"])
+def test_an_element_of_another_kind_than_its_own_is_refused(tmp_path, was, becomes, kind):
+    path = write_slice(tmp_path / "a.dcm", PIXELS)
+    becomes = becomes[:4] + kind if kind else becomes
+    path.write_bytes(path.read_bytes().replace(was, becomes))
+    with pytest.raises(ScanError, match=r"a.dcm: the DICOM header cannot be read \(.*\(0028,"):
+        dh.read_header(path)
+
+
+@pytest.mark.parametrize("inner", [b"\x08\0\x60\0CS\x10\0CT", b"\x08\0\x60\0ZZ\x02\0CT" * 2])
+def test_a_deflated_header_that_has_no_end_is_refused(tmp_path, inner):
+    path = save(dataset(PIXELS, syntax=DEFLATED), tmp_path / "a.dcm")
+    squeeze = zlib.compressobj(9, zlib.DEFLATED, -15)
+    packed = squeeze.compress(inner) + squeeze.flush()
+    path.write_bytes(path.read_bytes()[: dh.deflated_at(path)] + packed)
+    with pytest.raises(ScanError, match=r"a.dcm: the DICOM header cannot be read \(it"):
+        dh.read_header(path)
+
+
+def test_what_should_be_deflated_and_is_not_is_refused(tmp_path):
+    path = save(dataset(PIXELS, syntax=DEFLATED), tmp_path / "a.dcm")
+    path.write_bytes(path.read_bytes()[: dh.deflated_at(path)] + b"\xff" * 99)
+    with pytest.raises(ScanError, match=r"a.dcm: what should be deflated is not"):
+        dh.read_header(path)
 
 
 def test_a_header_of_rubbish_after_its_mark_is_refused(tmp_path):

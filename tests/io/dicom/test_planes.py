@@ -101,6 +101,8 @@ def test_pixels_are_unsigned_where_the_file_does_not_say(tmp_path):
         ),
         ({"RescaleSlope": 0}, "rescale: .* slope 0 and intercept -1024"),
         ({"SamplesPerPixel": 3, "PhotometricInterpretation": "RGB"}, r"samples: .* 3 .*\(RGB\)"),
+        ({"PhotometricInterpretation": "PALETTE COLOR"}, "photometric: .* 'PALETTE COLOR'"),
+        ({"PixelRepresentation": 2}, "bits: .* PixelRepresentation 2, not 0 or 1"),
         ({"BitsAllocated": 32}, "bits: .* 16 of 32 bits"),
         ({"BitsStored": 17}, "bits: .* 17 of 16 bits"),
         ({"BitsStored": 0}, "bits: .* 0 of 16 bits"),
@@ -143,6 +145,15 @@ def test_a_file_that_ends_before_its_pixels_is_refused(tmp_path):
     ds = dataset(PIXELS)
     del ds.PixelData
     with pytest.raises(ScanError, match=r"truncated: .* ends before its pixels"):
+        planes(save(ds, tmp_path / "a"))
+
+
+@pytest.mark.parametrize("keyword", ["BitsStored", "PixelRepresentation"])
+def test_compressed_pixels_need_their_form_stated(tmp_path, keyword):
+    ds = dataset(np.zeros((8, 8), np.uint16))
+    ds.compress("1.2.840.10008.1.2.5")
+    delattr(ds, keyword)
+    with pytest.raises(ScanError, match=rf"bits: .* states no {keyword}, without which"):
         planes(save(ds, tmp_path / "a"))
 
 
