@@ -26,6 +26,7 @@ from lungseg.core.record import Record, read_record
 from lungseg.core.stage import Facts, Params, ScanStage, param
 from lungseg.io.annotations import coordinates, lidc_database, nodule_list
 from lungseg.io.annotations.nodule_list import IgnoredPoint, NoduleList, write_nodules
+from lungseg.io.annotations.nodule_segments import DrawnOn
 from lungseg.io.volumes import volume_file
 from lungseg.ops.nodules.clusters import cluster
 from lungseg.ops.nodules.contours import (
@@ -48,6 +49,8 @@ from lungseg.volume import AnyVolume, FloatArray, Geometry, Triple
 NO_EDGE = "a ball stands in, "
 # A tilt below this moves no slice of a scan by a pixel.
 STRAIGHT_DEGREES = 0.1
+# Images whose axes differ by more in a component are turned against each other.
+LEAST_TURN = 0.01
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,6 +66,12 @@ class AnnotateNodules(Params):
     xml: str = param(
         "",
         "folder of LIDC's XML files; its scans are read from there, not from the database",
+        path=True,
+    )
+    segmentations: str = param(
+        "",
+        "folder of DICOM segmentations of nodules, one for each reader, as LIDC's standardised "
+        "collection has them, with its reports; its scans are read from there",
         path=True,
     )
     coordinates: str = param("", "CSV of positions and diameters: LUNA16, VIA, plain", path=True)
@@ -189,6 +198,32 @@ def _outside(reading: Reading, z_mm: FloatArray) -> str:
     )
 
 
+def _check_drawn_on(images: DrawnOn, stack: Stack) -> None:
+    first, right, down = (
+        np.array(stack.world(pixel, images.corners_xyz_mm[0][2]))
+        for pixel in ((0.0, 0.0), (1.0, 0.0), (0.0, 1.0))
+    )
+    steps = np.stack((right - first, down - first))
+    turned = np.abs(
+        steps / np.linalg.norm(steps, axis=1)[:, None] - np.reshape(images.axes_xyz, (2, 3))
+    ).max()
+    away = [
+        np.hypot(*(np.array(stack.world((0.0, 0.0), corner[2])) - corner)[:2])
+        for corner in images.corners_xyz_mm
+    ]
+    if (
+        (images.columns, images.rows) != stack.size_xy
+        or turned > LEAST_TURN
+        or max(away) > (stack.geometry.spacing_mm[1] / 2)
+    ):
+        raise ScanError(
+            f"the segmentations of {stack.scan} lie on other images than it has: on "
+            f"{images.columns} x {images.rows} pixels, the first {max(away):.1f} mm from the "
+            f"scan's, which has {stack.size_xy[0]} x {stack.size_xy[1]}; give the images that they "
+            "were made of"
+        )
+
+
 def _check_same_images(truth: Truth, stack: Stack) -> None:
     diagonal = np.asarray(stack.geometry.direction_xyz)[[0, 4, 8]]
     if (np.abs(diagonal) < 0.7).any():
@@ -208,6 +243,8 @@ def _check_same_images(truth: Truth, stack: Stack) -> None:
             f"{stack.scan} has pixels of {pixel_mm:g} mm, but its contours were drawn on pixels of "
             f"{truth.pixel_mm:g} mm: it was resampled; give the images as LIDC published them"
         )
+    if truth.drawn_on:
+        _check_drawn_on(truth.drawn_on, stack)
     for reading in truth.readings:
         far = np.max([line.points_xy.max(axis=0) for line in reading.contours], axis=0)
         if (far >= stack.size_xy).any():

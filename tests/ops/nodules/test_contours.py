@@ -14,6 +14,7 @@ from lungseg.ops.nodules.contours import (
     flipped,
     flipped_mark,
     interiors,
+    marked,
     on_slices,
     rasterise,
     slice_z_mm,
@@ -153,3 +154,20 @@ def test_a_patch_knows_its_place():
         slice(5, 7),
         slice(6, 9),
     )
+
+
+@given(
+    st.lists(st.booleans(), min_size=42, max_size=42).filter(any),
+    st.tuples(st.booleans(), st.booleans()),
+)
+def test_pixels_that_were_marked_come_back_as_they_were_however_the_image_runs(bits, flips):
+    mask = np.array(bits).reshape(6, 7)
+    reading = Reading("1", (marked(mask, Z[2]),))
+    columns = slice(None, None, -1) if flips[0] else slice(None)
+    rows = slice(None, None, -1) if flips[1] else slice(None)
+    patch, outside = rasterise(flipped(reading, flips, (7, 6)), Z)
+    z, y, x = patch.first_zyx
+    got = np.zeros((6, 7), bool)
+    got[y : y + patch.mask.shape[1], x : x + patch.mask.shape[2]] = patch.mask[0]
+    np.testing.assert_array_equal(got, mask[rows, columns])
+    assert (z, outside) == (2, 0)
