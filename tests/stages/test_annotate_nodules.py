@@ -63,6 +63,11 @@ def annotate(tmp_path, inputs, **params):
     facts = STAGE.run(AnnotateNodules(**params), inputs, out)
     votes, labels = volume_file.read(out / "votes.h5"), volume_file.read(out / "nodules.h5")
     assert (votes.array.dtype, labels.array.dtype) == (np.uint8, np.uint16)
+    drawn = volume_file.read(out / "drawn.h5").array
+    if facts["truth"] == "contours":
+        np.testing.assert_array_equal(np.bitwise_count(drawn), votes.array)
+    else:
+        assert not drawn.any()
     return facts, votes, labels, read_nodules(out)
 
 
@@ -107,6 +112,10 @@ def test_votes_labels_and_list_of_a_known_scan(tmp_path, inputs):
     assert one.centroid_xyz_mm == pytest.approx(
         (-24 + 23.5 * 0.8, -30 + 33.5 * 0.8, -86.25), abs=0.3
     )
+    # The lung, x above -6, has one label from z -100 to -72.5; its edge cuts the first nodule.
+    assert [(n.side, n.third, n.edge_mm) for n in found.nodules] == [
+        ("right", "middle", 0.0), ("right", "upper", pytest.approx(13, abs=1.5)),
+    ]  # fmt: skip
     assert (two.label, two.readers) == (2, 1)
     assert two.share_in_lungs == 1.0
     assert found.outside == (

@@ -82,7 +82,7 @@ def test_a_ball_is_found_as_it_was_drawn_in_its_own_pixels(net, tmp_path):
     assert found["all"]["dice"]["value"] > 0.95
     assert found["all"]["nodules"] == 1
     assert found["all"]["volume_ratio"]["value"] == pytest.approx(1, abs=0.06)
-    assert list(found["by_size"]) == ["8 to 15 mm"]
+    assert list(found["by_size"]) == ["8 mm and more", "8 to 15 mm"]
     z = np.arange(-10, 10.1, 2.0)
     big, small = ball(7.0, z), ball(6.0, z)
     pair = 2 * (big & small).sum() / (big.sum() + small.sum())
