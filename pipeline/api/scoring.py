@@ -1,14 +1,22 @@
 """Tables, and scores of candidates against a truth."""
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
 from lungseg.api.scans import params_of
 from lungseg.core.errors import DataError
 from lungseg.core.stage import Scalar
-from lungseg.io.results.candidate_list import Detection, read_detections
-from lungseg.io.results.luna16_files import read_findings
+from lungseg.io.results.candidate_list import Detection
+from lungseg.io.results.luna16_files import (
+    NO_CANDIDATES,
+    ScanCandidates,
+    read_findings,
+    read_submission,
+)
 from lungseg.io.tables.reader import Tables
 from lungseg.ops.scores.detection import RATES, Froc, ScoredCandidates, bootstrap, hits
 from lungseg.ops.scores.detection_scores import detection_scores
@@ -124,26 +132,14 @@ def score_candidates(
     (1, 2, 0.5)
     """
     params = params_of(Evaluate, settings)
-    if isinstance(candidates, str | Path):
-        candidates = read_detections(Path(candidates))
-    rows = list(candidates)
+    given = _by_scan(candidates)
     truth = _places(nodules)
     beside = _places(ignored, unknown_size=True) if ignored is not None else {}
-    wanted = sorted(set(truth) | {row.scan for row in rows} if scans is None else set(scans))
-    by_scan: dict[str, list[Detection]] = {scan: [] for scan in wanted}
-    for row in rows:
-        if row.scan in by_scan:
-            by_scan[row.scan].append(row)
+    wanted = sorted(truth.keys() | given.keys() if scans is None else set(scans))
     found = []
-    for scan, mine in by_scan.items():
-        found.append(
-            hits(
-                [row.xyz_mm for row in mine],
-                [row.probability for row in mine],
-                truth.get(scan, ()),
-                beside.get(scan, ()),
-            )
-        )
+    for scan in wanted:
+        one = given.get(scan, NO_CANDIDATES)
+        found.append(hits(one.xyz_mm, one.probability, truth.get(scan, ()), beside.get(scan, ())))
     if not any(len(one.best) for one in found):
         raise DataError(f"there is no nodule in these {len(wanted)} scans, so there is no score")
     marks = ScoredCandidates(found)
@@ -153,6 +149,25 @@ def score_candidates(
     same = ("nodules", "hits", "false_positives", "ignored", "duplicates", "cpm", "cpm_interval",
             "sensitivity_at")  # fmt: skip
     return Scores(curve=curve, scans=len(wanted), **{name: told[name] for name in same})
+
+
+def _by_scan(candidates: Path | str | Iterable[Detection]) -> dict[str, ScanCandidates]:
+    if isinstance(candidates, str | Path):
+        return read_submission(Path(candidates))
+    rows: dict[str, list[Detection]] = {}
+    for row in candidates:
+        if not all(map(math.isfinite, (*row.xyz_mm, row.probability))):
+            raise DataError(
+                f"{row} has a position or a probability that is no finite number; take it out"
+            )
+        rows.setdefault(row.scan, []).append(row)
+    return {
+        scan: ScanCandidates(
+            np.array([row.xyz_mm for row in mine], float),
+            np.array([row.probability for row in mine], float),
+        )
+        for scan, mine in rows.items()
+    }
 
 
 def _places(given: Path | str | Places, *, unknown_size: bool = False) -> Places:

@@ -218,6 +218,9 @@ def test_what_cannot_be_scored_is_said(tmp_path):
     (tmp_path / "rows.csv").write_text(NODULES + "c,0,0,zero,8\n")
     with pytest.raises(lungseg.DataError, match=r"1 of 3 rows cannot be used: rows\.csv, line 4"):
         lungseg.score_candidates([], tmp_path / "rows.csv")
+    odd = lungseg.Detection("a", (1.0, 2.0, 3.0), probability=float("nan"), diameter_mm=6.0)
+    with pytest.raises(lungseg.DataError, match=r"probability=nan.* is no finite number"):
+        lungseg.score_candidates([odd], {"a": [((1.0, 2.0, 3.0), 8.0)]})
     with pytest.raises(lungseg.DataError, match="no nodule in these 1 scans"):
         lungseg.score_candidates([], {"a": []})
 

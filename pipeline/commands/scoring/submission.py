@@ -5,10 +5,9 @@ from dataclasses import dataclass
 from itertools import combinations
 from pathlib import Path
 
-import numpy as np
-
 from lungseg.core.errors import DataError
 from lungseg.io.results.luna16_files import (
+    NO_CANDIDATES,
     Found,
     ScanCandidates,
     read_findings,
@@ -17,7 +16,6 @@ from lungseg.io.results.luna16_files import (
 )
 from lungseg.ops.scores.detection import ScanHits, hits, likeliest
 
-NONE = ScanCandidates(np.zeros((0, 3)), np.zeros(0))
 # So many ids are named of those that are too many.
 NAMED = 2
 
@@ -124,7 +122,7 @@ def score_submission(results: Path, truth: Truth, max_marks: int) -> ScoredSubmi
         )
     found, cut, candidates = {}, [], 0
     for scan in scans:
-        one = given.get(scan, NONE)
+        one = given.get(scan, NO_CANDIDATES)
         if max_marks:
             kept = likeliest(one.probability, max_marks)
             cut += [(~kept).sum()] if not kept.all() else []

@@ -31,6 +31,10 @@ class ScanCandidates:
     probability: FloatArray
 
 
+NO_CANDIDATES = ScanCandidates(np.zeros((0, 3)), np.zeros(0))
+"""Of a scan that a submission does not name."""
+
+
 def read_submission(path: Path) -> dict[str, ScanCandidates]:
     """Candidates by scan, in the order of the file.
 
