@@ -13,7 +13,9 @@ from lungseg.commands import results
 from lungseg.core.store import Store
 from lungseg.io.annotations.nodule_list import read_nodules
 from lungseg.io.volumes import volume_file
+from lungseg.io.volumes.formats import read_volume
 from lungseg.model.nets import current_net
+from tests.io.standards.dicom_objects import points_in, points_of
 from tests.test_flow import PATIENTS, list_nodules, lungseg, phantom_of, settings, write_scan
 
 # A second scan of patient two, which nobody annotated.
@@ -290,6 +292,38 @@ def test_the_target_is_what_enough_readers_agree_on(work, tmp_path):
     assert not exported(tmp_path / "c.nrrd").any()
     lungseg(*where, "--what", "nodules", "--out", tmp_path / "d.nrrd")
     np.testing.assert_array_equal(exported(tmp_path / "d.nrrd"), labels.array)
+
+
+@pytest.mark.parametrize(
+    ("what", "name", "words"),
+    [
+        ("lungs", "a.seg.dcm", "a binary DICOM segmentation of 2 segments"),
+        ("nodules", "b.seg.dcm", "a binary DICOM segmentation of 1 segment in"),
+        ("target", "c.seg.dcm", "a binary DICOM segmentation of 1 segment in"),
+        ("probability", "d.seg.dcm", "a fractional DICOM segmentation of 1 segment in"),
+        ("detections", "e.seg.dcm", "a binary DICOM segmentation of"),
+        ("detections", "f.sr.dcm", "a structured report (TID 1500) on"),
+        ("detections", "g.mrk.json", "points for 3D Slicer"),
+    ],
+)
+def test_what_is_known_of_a_scan_goes_to_other_software(done, tmp_path, what, name, words):
+    where = ["--scan", "one", "--what", what, "--work", done]
+    told = lungseg("export", *where, "--out", tmp_path / name)
+    assert words in told
+    if not name.endswith("seg.dcm") or what == "probability":
+        return
+    lungseg("export", *where, "--out", tmp_path / "a.nrrd")
+    volume = read_volume(tmp_path / "a.nrrd")
+    labels = [int(label) for label in np.unique(volume.array) if label]
+    for number, label in enumerate(labels[:3], 1):
+        got = points_of(tmp_path / name, number)
+        np.testing.assert_allclose(got, points_in(volume, label), atol=2e-3)
+
+
+def test_what_each_annotator_drew_is_not_known_of_positions(done, tmp_path):
+    where = ["export", "--scan", "one", "--what", "readings", "--out", tmp_path / "a.seg.dcm"]
+    told = refused(*where, "--work", done, status=1)
+    assert "are coordinates, and not what each annotator drew; export --what nodules" in told
 
 
 def test_the_target_on_the_source_grid_is_a_mask_of_the_nodules_volume(work, tmp_path):
