@@ -27,7 +27,7 @@ from tests.test_flow import PATIENTS, SETTINGS, list_nodules, write_scan
 
 TOLD = [word for setting in SETTINGS for word in ("--set", setting)]
 STAGES = [stage.name for stage in flow.FLOW]
-TRIES = 16
+TRIES = 10
 
 
 Truth = namedtuple("Truth", "tree work outputs")
@@ -176,7 +176,7 @@ def finish_and_judge(kind, detail, work, truth):
 def test_files_that_may_not_grow_leave_nothing_wrong(tally, rng, tmp_path, truth):
     kind = tally("files that may not grow")
     largest = max(p.stat().st_size for p in truth.work.rglob("*") if p.is_file())
-    for number in range(8):
+    for number in range(6):
         work = tmp_path / f"work{number}"
         limit = int(np.exp(rng.uniform(np.log(3000), np.log(largest))))
         told = []
@@ -234,7 +234,7 @@ def test_a_disk_that_is_full_for_moments_leaves_nothing_wrong(tally, rng, tmp_pa
     kind = tally("disks full for moments")
     size = sum(p.stat().st_size for p in truth.work.rglob("*") if p.is_file()) // 2**20
     with small_disk(tmp_path / "disk", 3 * size + 8) as disk:
-        for number in range(5):
+        for number in range(3):
             work = disk / f"work{number}"
             with filler(disk, rng):
                 for name, more in commands(truth.tree):
@@ -249,7 +249,7 @@ def test_a_disk_that_is_full_for_moments_leaves_nothing_wrong(tally, rng, tmp_pa
 def test_a_disk_that_stays_full_is_said_and_more_room_finishes_it(tally, rng, tmp_path, truth):
     kind = tally("disks too small")
     size = sum(p.stat().st_size for p in truth.work.rglob("*") if p.is_file()) // 2**20
-    for number in range(4):
+    for number in range(3):
         with small_disk(tmp_path / f"disk{number}", int(rng.integers(1, max(size, 2)))) as disk:
             work = disk / "work"
             name, more = commands(truth.tree)[0]
