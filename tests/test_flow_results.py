@@ -10,12 +10,14 @@ from click.testing import CliRunner
 
 from lungseg.cli import main
 from lungseg.commands import results
+from lungseg.core.record import read_record
 from lungseg.core.store import Store
 from lungseg.io.annotations.nodule_list import read_nodules
 from lungseg.io.volumes import volume_file
 from lungseg.io.volumes.formats import read_volume
 from lungseg.model.nets import current_net
 from tests.io.standards.dicom_objects import points_in, points_of
+from tests.kept_by_hand import kept_as_it_is
 from tests.test_flow import PATIENTS, list_nodules, lungseg, phantom_of, settings, write_scan
 
 # A second scan of patient two, which nobody annotated.
@@ -116,6 +118,7 @@ def test_the_list_of_nodules_has_the_medians_of_ratings(work):
     raw = json.loads(file.read_text())
     raw["nodules"][0] |= {"ratings_median": {"malignancy": 3.5, "subtlety": 5.0}}
     file.write_text(json.dumps(raw))
+    kept_as_it_is(file.parent)
     (work / "results" / "nodules.csv").unlink()
     lungseg("preprocess", "--work", work, "--quiet", "--jobs", 1)
     one = next(r for r in rows(work / "results" / "nodules.csv") if r["patient"] == "one")
@@ -142,7 +145,7 @@ def test_a_second_run_reads_no_list_of_nodules_and_writes_nothing(work, monkeypa
         raise AssertionError("read again")
 
     before = stamps(work / "results")
-    for name in ("read_nodules", "write_text", "write_json"):
+    for name in ("read_nodules", "write_text", "write_checked"):
         monkeypatch.setattr(results, name, never)
     lungseg("postprocess", "--work", work, "--quiet", "--jobs", 1)
     assert stamps(work / "results") == before
@@ -228,10 +231,10 @@ def test_prune_takes_nets_and_scores_only_when_told_and_never_the_current_net(wo
     net = current_net(work).file
     earlier = net.parent.with_name("0123456789abcdef")
     shutil.copytree(net.parent, earlier)
-    record = json.loads((earlier / "stage.json").read_text())
-    record |= {"fingerprint": "0123456789abcdef" * 4, "finished": "2000-01-01T00:00:00"}
-    record["params"]["epochs"] = 1
-    (earlier / "stage.json").write_text(json.dumps(record))
+    params = {**read_record(earlier).params, "epochs": 1}
+    kept_as_it_is(
+        earlier, fingerprint="0123456789abcdef" * 4, finished="2000-01-01T00:00:00", params=params
+    )
     (net.parent.parent / ".resume-0123").mkdir()
     # The current net is of other settings, too, and so are the scores.
     change = ["--set", "train.epochs=7", "--set", "evaluate.seed=9"]
@@ -279,6 +282,7 @@ def test_the_target_is_what_enough_readers_agree_on(work, tmp_path):
     for z, y, x in inner[: len(inner) // 2]:
         votes[z, y, x] = 1
     volume_file.write(labels.like(votes), folder / "votes.h5")
+    kept_as_it_is(folder)
     where = ["export", "--scan", "one", "--work", work, "--grid", "working"]
     told = lungseg(*where, "--what", "target", "--out", tmp_path / "a.nrrd")
     assert (

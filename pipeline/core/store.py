@@ -144,13 +144,7 @@ class Store:
         write_record(complete, scratch / records.NAME)
         target = self.folder(record.stage, record.fingerprint, record.scan)
         target.with_suffix(_NOT_DONE).unlink(missing_ok=True)
-        if self.find(record.stage, record.fingerprint, record.scan) is None:
-            self._remove(target)
-        # Another run may have been first with the same output: its copy stands.
-        with contextlib.suppress(FileExistsError, OSError):
-            scratch.rename(target)
-        if not (target / records.NAME).is_file():
-            raise DataError(f"the output could not be moved to {target}; is the folder writable?")
+        self._put(scratch, target, record)
         trust.remember(target, complete)
         for old in target.parent.glob(f"*{_TRACEBACK}"):
             old.unlink(missing_ok=True)
@@ -167,6 +161,19 @@ class Store:
         target = self.folder(stage, fingerprint, scan)
         target.with_suffix(_NOT_DONE).unlink(missing_ok=True)
         self._remove(target)
+
+    def _put(self, scratch: Path, target: Path, record: Record) -> None:
+        for _ in range(3):
+            try:
+                scratch.rename(target)
+            except OSError:
+                # Another run may have been first with the same output: if sound, its copy stands.
+                if self.find(record.stage, record.fingerprint, record.scan):
+                    return
+                self._remove(target)
+            else:
+                return
+        raise DataError(f"the output could not be moved to {target}; is the folder writable?")
 
     @staticmethod
     def _remove(target: Path) -> None:
