@@ -1,6 +1,8 @@
 """What all commands have in common: their order, and how a fault or a stop of theirs ends."""
 
+import contextlib
 import errno
+import os
 import sys
 from typing import Any
 
@@ -14,7 +16,7 @@ from lungseg.command_line.unexpected import (
     with_short_words,
 )
 from lungseg.core.errors import ConfigError, LungsegError
-from lungseg.core.interrupt import StoppedError, exit_status, stoppable
+from lungseg.core.interrupt import INTERRUPTED, TERMINATED, StoppedError, exit_status, stoppable
 
 EXIT_STATUS = (
     "Exit status: 0 all done; 1 some scans (or a stage over all of them) failed, the others are "
@@ -61,9 +63,17 @@ class CommandGroup(Group):
     """All commands; errors of ours become one line and exit status 2."""
 
     def __call__(self, *arguments: Any, **more: Any) -> Any:
-        """Run as a program."""
-        with quiet_libraries():
-            return super().__call__(*arguments, **more)
+        """Run as a program; one that was stopped ends at once, whatever Dask still waits for."""
+        try:
+            with quiet_libraries():
+                return super().__call__(*arguments, **more)
+        except SystemExit as end:
+            if end.code in {INTERRUPTED, TERMINATED}:
+                with contextlib.suppress(OSError, ValueError):
+                    sys.stdout.flush()
+                    sys.stderr.flush()
+                os._exit(int(end.code))
+            raise
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command; end the process in order if it is stopped or fails."""

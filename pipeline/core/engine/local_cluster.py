@@ -5,20 +5,24 @@ an HTTP server in every process. Here all talk is encrypted, and both sides show
 is made for this one run and never leaves its processes; there is no HTTP server.
 """
 
+import atexit
 import contextlib
 import logging
+import multiprocessing
 from collections.abc import Iterator
 from typing import Any
 
-import psutil
 from distributed import Client, Nanny, Scheduler, Security, SpecCluster, Worker
 from distributed.worker_memory import parse_memory_limit
 
+from lungseg.core.errors import ConfigError
 from lungseg.core.interrupt import held_back
 from lungseg.core.limits import MEMORY_VARIABLE
 
 # Below the share of its limit at which a process is ended by its nanny.
 _USABLE = 0.9
+_START_SECONDS = 120
+_CLOSE_SECONDS = 5
 
 
 class _WithoutHttp:
@@ -53,23 +57,48 @@ def local_client(workers: int, memory_limit: str | int) -> Iterator[Client]:
         },
     }
     with held_back():
+        # Without workers it is there at once; while they start, Ctrl-C is heard.
         cluster = SpecCluster(
-            workers=dict.fromkeys(range(workers), worker),
+            workers={},
             worker=worker,
             scheduler={"cls": ClosedScheduler, "options": {**common, "dashboard": False}},
             security=security,
             silence_logs=logging.CRITICAL,
         )
-    with cluster, Client(cluster, security=security, set_as_default=False) as client:
-        try:
+    try:
+        cluster.scale(workers)
+        with _connected(cluster, security) as client:
             yield client
-        except BaseException:
-            _kill(cluster)
-            raise
+        cluster.close()
+    except KeyboardInterrupt:
+        # Who asks to stop does not wait: what workers do is complete or absent, whenever they end.
+        cluster.shutdown_on_close = False
+        _kill(cluster)
+        # One that was being started now is not to be waited for at the end, either.
+        atexit.register(_kill, cluster)
+        raise
+    except BaseException:
+        _kill(cluster)
+        cluster.close(timeout=_CLOSE_SECONDS)
+        raise
+
+
+@contextlib.contextmanager
+def _connected(cluster: Any, security: Any) -> Iterator[Client]:
+    client = Client(cluster, security=security, set_as_default=False)
+    try:
+        client.wait_for_workers(1, timeout=_START_SECONDS)
+    except TimeoutError as error:
+        raise ConfigError(
+            f"no process for the work could be started within {_START_SECONDS} s; try again, or "
+            "take --jobs 1, which needs none"
+        ) from error
+    yield client
+    client.close()
 
 
 def _kill(cluster: Any) -> None:
-    # What they do is complete or absent whenever they end, and who asks to stop does not wait.
     for nanny in cluster.workers.values():
-        with contextlib.suppress(AttributeError, psutil.Error):
-            psutil.Process(nanny.process.pid).kill()
+        nanny.auto_restart = False
+    for process in multiprocessing.active_children():
+        process.kill()
