@@ -43,10 +43,10 @@ OWNERS = {
 }
 # The folders below io and ops, and the folders of the same room that each may use.
 NEIGHBOURS = {
-    "io.annotations": set(),
+    "io.annotations": {"csv_file"},
     "io.dicom": set(),
     "io.pictures": {"dicom"},
-    "io.results": {"annotations"},
+    "io.results": {"annotations", "csv_file"},
     "io.sources": {"dicom", "volumes"},
     "io.standards": {"annotations", "dicom", "results", "sources"},
     "io.tables": {"hdf5"},

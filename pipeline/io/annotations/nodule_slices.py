@@ -7,10 +7,8 @@ bit *k* of ``value // 16`` is set where annotator *k* drew the nodule. Folders w
 by `lungseg.io.annotations.stretched_slices`.
 """
 
-import csv
 import hashlib
-import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import pairwise
@@ -22,6 +20,7 @@ import numpy.typing as npt
 from PIL import Image, UnidentifiedImageError
 
 from lungseg.core.errors import DataError
+from lungseg.io.csv_file import CsvFile
 from lungseg.ops.nodules.windows import NoduleSlices, Place
 from lungseg.volume import MaskArray
 
@@ -73,6 +72,15 @@ class FoundSlices:
 
     nodules: tuple[SlicesOnDisk, ...]
     left_out: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class _Cells:
+    """One line of slices.csv: its cells, what is wrong with it, and how to read numbers."""
+
+    named: Mapping[str, str]
+    fault: str
+    number: Callable[[str], float]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -148,9 +156,9 @@ def find_nodule_slices(folder: Path) -> FoundSlices:
         If ``slices.csv`` cannot be read, or lacks a column.
     """
     lines = _lines(folder / INDEX)
-    by_nodule: dict[tuple[str, ...], list[tuple[int, Mapping[str, str]]]] = {}
+    by_nodule: dict[tuple[str, ...], list[tuple[int, _Cells]]] = {}
     for number, line in lines:
-        key = tuple((line.get(name) or "").strip() for name in ("patient", "series", "nodule"))
+        key = tuple(line.named[name] for name in ("patient", "series", "nodule"))
         by_nodule.setdefault(key, []).append((number, line))
     found: list[SlicesOnDisk] = []
     left_out: list[str] = []
@@ -221,24 +229,17 @@ def _masks(drawn: Bytes, readers: int, where: str) -> MaskArray:
     return masks
 
 
-def _lines(path: Path) -> Iterator[tuple[int, Mapping[str, str]]]:
-    try:
-        with path.open(newline="", encoding="utf-8-sig") as file:
-            reader = csv.DictReader(file)
-            missing = [name for name in COLUMNS if name not in (reader.fieldnames or ())]
-            if missing:
-                raise DataError(
-                    f"{path} line 1: there is no column {', '.join(missing)}; it needs "
-                    f"{', '.join(COLUMNS)}"
-                )
-            return iter([(reader.line_num, line) for line in reader])
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise DataError(f"{path} cannot be read as a CSV of slices ({error})") from error
+def _lines(path: Path) -> Iterator[tuple[int, _Cells]]:
+    file = CsvFile(path, "CSV of slices")
+    missing = [name for name in COLUMNS if name not in file.names()]
+    if missing:
+        raise DataError(
+            f"{path} line 1: there is no column {', '.join(missing)}; it needs {', '.join(COLUMNS)}"
+        )
+    return ((row.line, _Cells(row.named, row.fault, file.number)) for row in file.rows())
 
 
-def _strip(
-    folder: Path, key: tuple[str, ...], lines: Sequence[tuple[int, Mapping[str, str]]]
-) -> _Strip:
+def _strip(folder: Path, key: tuple[str, ...], lines: Sequence[tuple[int, _Cells]]) -> _Strip:
     patient, series, nodule = key
     first = f"{folder / INDEX} line {lines[0][0]}"
     if not all(key):
@@ -278,21 +279,19 @@ def _strip(
     )
 
 
-def _numbers(where: str, line: Mapping[str, str]) -> dict[str, float]:
+def _numbers(where: str, line: _Cells) -> dict[str, float]:
     found: dict[str, float] = {}
+    if line.fault:
+        raise DataError(f"{where}: {line.fault}")
     for name in COLUMNS[3:]:
-        text = line.get(name)
+        text = line.named[name]
         try:
-            found[name] = float(text or "")
-        except ValueError:
-            raise DataError(f"{where}: {name} is {text!r}, not a number") from None
+            found[name] = line.number(text)
+        except ValueError as error:
+            raise DataError(f"{where}: {name} is {error}") from None
         whole = name in {"row", "readers", "row0", "column0"}
         above_0 = name in {"pixel_mm", "hu_slope"}
-        if (
-            not math.isfinite(found[name])
-            or (whole and found[name] % 1)
-            or (above_0 and found[name] <= 0)
-        ):
-            kind = "a whole number" if whole else "above 0" if above_0 else "a number"
+        if (whole and found[name] % 1) or (above_0 and found[name] <= 0):
+            kind = "a whole number" if whole else "above 0"
             raise DataError(f"{where}: {name} is {text!r}, not {kind}")
     return found

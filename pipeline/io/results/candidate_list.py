@@ -1,17 +1,20 @@
 """Candidates on disk: the CSV that LUNA16 scores, with two more columns."""
 
 import csv
-from collections.abc import Iterable, Sequence
+import math
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from lungseg.core.errors import DataError
+from lungseg.io.csv_file import CsvFile, Row
 from lungseg.ops.nodules.candidates import Candidate
 from lungseg.ops.scores.calibration import Calibration
 from lungseg.volume import Triple
 
 NAME = "candidates.csv"
 _DIGITS, _DIGITS_MM = 6, 3
+_UNKNOWN = {None, "", "nan"}
 COLUMNS = ("seriesuid", "coordX", "coordY", "coordZ", "probability", "diameter_mm", "calibrated")
 
 
@@ -73,25 +76,36 @@ def read_detections(path: Path) -> list[Detection]:
     DataError
         If the file cannot be read, columns are missing, or a number is not one.
     """
-    try:
-        with path.open(newline="", encoding="utf-8-sig") as file:
-            rows = csv.DictReader(file)
-            missing = set(COLUMNS[:5]).difference(rows.fieldnames or ())
-            if missing:
-                raise DataError(
-                    f"{path} has no column {', '.join(sorted(missing))}; expected "
-                    f"{','.join(COLUMNS)}"
-                )
-            return [_detection(row) for row in rows]
-    except (OSError, ValueError, TypeError) as error:
-        raise DataError(f"{path} is not a list of candidates ({error})") from error
+    file = CsvFile(path, "list of candidates")
+    missing = [name for name in COLUMNS[:5] if name.lower() not in file.names()]
+    if missing:
+        raise DataError(f"{path} has no column {', '.join(missing)}; expected {','.join(COLUMNS)}")
+    found = []
+    for row in file.rows():
+        try:
+            found.append(_detection(row, file.number))
+        except ValueError as error:
+            raise DataError(
+                f"{path} is not a list of candidates: line {row.line}: {error}"
+            ) from error
+    return found
 
 
-def _detection(row: dict[str, str]) -> Detection:
+def _detection(row: Row, number: Callable[[str], float]) -> Detection:
+    if row.fault:
+        raise ValueError(row.fault)
+    cells = row.named
+
+    def of(name: str) -> float:
+        try:
+            return number(cells[name.lower()])
+        except ValueError as error:
+            raise ValueError(f"{name} is {error}") from None
+
     return Detection(
-        scan=row["seriesuid"],
-        xyz_mm=(float(row["coordX"]), float(row["coordY"]), float(row["coordZ"])),
-        probability=float(row["probability"]),
-        diameter_mm=float(row.get("diameter_mm") or "nan"),
-        calibrated=float(row["calibrated"]) if row.get("calibrated") else None,
+        scan=cells["seriesuid"],
+        xyz_mm=(of("coordX"), of("coordY"), of("coordZ")),
+        probability=of("probability"),
+        diameter_mm=of("diameter_mm") if cells.get("diameter_mm") not in _UNKNOWN else math.nan,
+        calibrated=of("calibrated") if cells.get("calibrated") not in _UNKNOWN else None,
     )

@@ -3,8 +3,6 @@
 Half a million rows are read in a second or two; what cannot be used is named with its line.
 """
 
-import csv
-import io
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -13,6 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from lungseg.core.errors import ConfigError, DataError
+from lungseg.io.csv_file import CsvFile
 from lungseg.volume import FloatArray, IndexArray, Triple
 
 PLACE = ("seriesuid", "coordX", "coordY", "coordZ")
@@ -203,10 +202,4 @@ def _rows(path: Path, expected: str) -> Iterator[tuple[int, list[str]]]:
     """All rows that are not empty, with their lines."""
     if not path.is_file():
         raise ConfigError(f"{path} is not a file; expected a {expected}")
-    text = path.read_text("utf-8-sig", errors="replace")
-    first = text.partition("\n")[0]
-    reader = csv.reader(io.StringIO(text), delimiter=max(",;\t", key=first.count))
-    try:
-        yield from ((reader.line_num, row) for row in reader if any(row))
-    except csv.Error as error:
-        raise DataError(f"{path}, line {reader.line_num}: {error}; expected a CSV") from error
+    yield from CsvFile(path, expected).lines()

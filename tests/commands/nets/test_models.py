@@ -122,7 +122,7 @@ def test_scans_are_known_by_their_headers(net, tmp_path):
     [
         ("seriesuid\n1.2.826.41\n1.9\n", 1, "of 2 asked for, the net was trained on 1"),
         ("SeriesUID,coordX\n1.9,3\n1.9,4\n", 0, "of 1 asked for, the net was trained on 0"),
-        ("scan\n1.2.826.42\n", 1, "validated on 1"),
+        ("scan;note\n1.2.826.42;a, b\n", 1, "validated on 1"),
         ("patient\ntaught\n", 1, "train      taught"),
         ("a,PatientID\n1,chosen-on\n", 1, "validation chosen-on"),
         ("scan,patient\n9.9,taught\n", 1, "train      taught 9.9"),
@@ -149,6 +149,7 @@ def test_machines_get_every_row(net, tmp_path):
         ("", "has the columns (none); expected one"),
         ("patient\n\n", "names nobody: its columns of scans and patients are empty"),
         ("patient\n\xff".encode("latin-1"), "cannot be read as a CSV"),
+        ("patient\nA,B\n", "line 2: 2 cells, the header has 1"),
     ],
 )
 def test_a_table_that_tells_of_nobody_proves_nothing(net, tmp_path, text, message):

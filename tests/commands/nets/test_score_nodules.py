@@ -134,7 +134,7 @@ def test_patients_can_be_named(net, tmp_path, text):
 def test_a_list_of_patients_that_names_nobody_is_refused(net, tmp_path):
     write_slices(tmp_path, [nodule("new", "0", 6.0, (6.0, 6.0))])
     (tmp_path / "who.csv").write_text("patient\n")
-    with pytest.raises(DataError, match="must have one column patient or scan"):
+    with pytest.raises(DataError, match="names nobody; expected ids of patients or scans"):
         score_nodules(str(net), tmp_path, HowToScore(patients=tmp_path / "who.csv"))
 
 

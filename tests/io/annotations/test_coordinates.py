@@ -201,3 +201,24 @@ def test_luna16s_own_lists(data):
     assert all(
         "a duplicate" in problem.text or "diameter" in problem.text for problem in excluded.problems
     )
+
+
+def test_decimal_commas_are_read_where_semicolons_separate(tmp_path):
+    text = LUNA.replace(",", ";") + "1.2;-1,5;2;30;6,25\n"
+    (finding,) = read_coordinates(write(tmp_path, text)).findings["1.2"]
+    assert (finding.xyz_mm, finding.diameter_mm) == ((-1.5, 2.0, 30.0), 6.25)
+
+
+def test_a_row_with_too_many_cells_is_listed_and_not_shifted(tmp_path):
+    (problem,) = read_coordinates(write(tmp_path, LUNA + "1.2,-1,5,2,0,30,6,25\n")).problems
+    assert problem.scan == "1.2"
+    assert problem.text.startswith("list.csv, line 2: 8 cells, the header has 5 (a comma for the")
+
+
+def test_other_letters_are_refused_and_not_guessed(tmp_path):
+    with pytest.raises(ConfigError, match=r"line 2 has the byte 0xfc, which is not UTF-8"):
+        read_coordinates(write(tmp_path, PLAIN + "M\u00fcller,1,2,3,5\n", "latin-1"))
+
+
+def test_a_list_of_scans_may_have_a_heading_in_any_column(tmp_path):
+    assert read_scan_list(write(tmp_path, "n;scan\n1;1.2\n2;1.3\n")) == {"1.2", "1.3"}

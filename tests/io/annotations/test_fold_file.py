@@ -3,7 +3,7 @@
 import pytest
 
 from lungseg.core.errors import DataError
-from lungseg.io.annotations.fold_file import read_folds
+from lungseg.io.annotations.fold_file import read_asked, read_folds
 
 
 def csv(tmp_path, text):
@@ -54,7 +54,7 @@ def test_lists_that_cannot_be_read_are_refused(tmp_path, text, message):
 
 
 def test_a_file_that_is_not_text_is_refused(tmp_path):
-    (tmp_path / "folds.csv").write_bytes(b"\xff\xfe\x00\x81")
+    (tmp_path / "folds.csv").write_bytes(b"patient,part\nA,\x81")
     with pytest.raises(DataError, match="cannot be read as a CSV of folds"):
         read_folds(tmp_path / "folds.csv")
 
@@ -62,3 +62,26 @@ def test_a_file_that_is_not_text_is_refused(tmp_path):
 def test_a_folder_without_subsets_is_refused(tmp_path):
     with pytest.raises(DataError, match="has no folders subset0, subset1"):
         read_folds(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("patient,part\nA,test,x\n", "line 2: 3 cells, the header has 2"),
+        ("patient,part\n,test\n", "line 2: the patient is empty"),
+        ('patient,part\nA,"test\n', "line 2: unexpected end of data; is a quote not closed"),
+    ],
+)
+def test_rows_that_do_not_fit_are_named(tmp_path, text, message):
+    with pytest.raises(DataError, match=message):
+        read_folds(csv(tmp_path, text))
+
+
+def test_whom_is_asked_for_is_a_plain_list_or_the_test_part(tmp_path):
+    assert read_asked(csv(tmp_path, "patient;part\nA;test\nB;train\n")) == {"A"}
+    assert read_asked(csv(tmp_path, "Patient ID\nA\nB\n")) == {"A", "B"}
+    assert read_asked(csv(tmp_path, "A\nB\n")) == {"A", "B"}
+    with pytest.raises(DataError, match="line 2: 'hold' is neither train"):
+        read_asked(csv(tmp_path, "patient,part\nA,hold\n"))
+    with pytest.raises(DataError, match="names nobody"):
+        read_asked(csv(tmp_path, "patient\n"))

@@ -63,9 +63,9 @@ def test_the_digest_tells_every_change_of_pixels_and_lines(tmp_path):
 @pytest.mark.parametrize(
     ("bad", "words"),
     [
-        ({"hu_slope": float("nan")}, r"slices.csv line 2: hu_slope is 'nan', not above 0"),
+        ({"hu_slope": float("nan")}, r"slices.csv line 2: hu_slope is 'nan', not a finite number"),
         ({"hu_slope": 0}, "hu_slope is '0', not above 0"),
-        ({"hu_offset": "inf"}, "hu_offset is 'inf', not a number"),
+        ({"hu_offset": "inf"}, "hu_offset is 'inf', not a finite number"),
         ({"hu_offset": ""}, "hu_offset is '', not a number"),
         ({"pixel_mm": -1}, "line 2: pixel_mm is '-1', not above 0"),
         ({"row0": 1.5}, "row0 is '1.5', not a whole number"),
@@ -117,7 +117,7 @@ def test_a_table_without_a_column_is_refused(tmp_path):
     folder = write_slices(tmp_path, nodule(), columns=[c for c in COLUMNS if c != "z_mm"])
     with pytest.raises(DataError, match=r"slices.csv line 1: there is no column z_mm; it needs"):
         find_nodule_slices(folder)
-    with pytest.raises(DataError, match="cannot be read as a CSV of slices"):
+    with pytest.raises(DataError, match="is not a file; expected a CSV of slices"):
         find_nodule_slices(tmp_path / "nowhere")
 
 
