@@ -17,6 +17,7 @@ import numpy.typing as npt
 import tables
 
 from lungseg.core.errors import DataError
+from lungseg.io.hdf5 import why_locked
 from lungseg.io.tables.schema import (
     ARRAYS,
     FORMAT,
@@ -216,7 +217,10 @@ def open_checked(path: Path, mode: str = "r") -> Any:
     again = "build the tables again"
     try:
         file = tables.open_file(str(path), mode)
-    except (OSError, tables.HDF5ExtError) as error:
+    except (OSError, ValueError, tables.HDF5ExtError) as error:
+        locked = why_locked(error)
+        if locked:
+            raise DataError(f"{path} {locked}") from error
         what = "cannot be read as HDF5" if path.is_file() else "does not exist"
         raise DataError(f"{path} {what}; {again}") from error
     try:

@@ -15,8 +15,8 @@ import numpy as np
 import tables
 
 from lungseg.core.disk.whole_file import write_bytes
-from lungseg.core.errors import DamagedOutputError, ScanError
-from lungseg.io.hdf5 import FILTERS
+from lungseg.core.errors import DamagedOutputError, NotProvenError, ScanError
+from lungseg.io.hdf5 import FILTERS, why_locked
 from lungseg.volume import HU, AnyVolume, Geometry, Mask, Volume
 
 _GROWTH = 1 << 22  # bytes by which a file in memory grows
@@ -127,6 +127,9 @@ def _opened(path: Path) -> Iterator[Any]:
         with tables.open_file(str(path), "r") as h5:
             yield h5.get_node("/volume")
     except _UNREADABLE as error:
+        locked = why_locked(error)
+        if locked:
+            raise NotProvenError(f"{path} {locked}") from error
         raise DamagedOutputError(
             f"{path} cannot be read as a volume of this cache ({_last_line(error)}); "
             "it must be made again"

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from lungseg.core.errors import ScanError
+from lungseg.core.errors import DamagedOutputError
 from lungseg.io.annotations.nodule_list import (
     IgnoredPoint,
     Nodule,
@@ -56,5 +56,5 @@ def test_numbers_are_written_to_three_decimals(tmp_path):
 @pytest.mark.parametrize("text", ["", "{", "[]", '{"nodules": [{}], "points": []}', "{}"])
 def test_a_damaged_list_is_named(tmp_path, text):
     (tmp_path / "nodules.json").write_text(text)
-    with pytest.raises(ScanError, match=r"nodules\.json is not a list of nodules"):
+    with pytest.raises(DamagedOutputError, match=r"nodules\.json is not a list of nodules"):
         read_nodules(tmp_path)
