@@ -24,6 +24,7 @@ from lungseg.command_line.options import (
     with_pairs,
     work_option,
 )
+from lungseg.command_line.report import report, report_option
 from lungseg.command_line.scoring import compare, froc
 from lungseg.core.errors import ConfigError
 from lungseg.core.json_file import json_text
@@ -73,6 +74,7 @@ def train(**options: Any) -> None:
 
 @main.command()
 @device_option
+@report_option
 @run_options
 def postprocess(**options: Any) -> None:
     """Predict, find nodules, score them, in each scan's own coordinates."""
@@ -82,6 +84,7 @@ def postprocess(**options: Any) -> None:
 @main.command()
 @hand_out_options
 @click.option("--pictures/--no-pictures", default=None, help="A picture of every scan, too.")
+@report_option
 def lungs(roots: tuple[Path, ...], **options: Any) -> None:
     """Find the lungs of any scans: a mask each, and one table, in the folder OUT.
 
@@ -95,6 +98,7 @@ def lungs(roots: tuple[Path, ...], **options: Any) -> None:
 @main.command()
 @hand_out_options
 @detect_options
+@report_option
 def detect(roots: tuple[Path, ...], **options: Any) -> None:
     """Find nodules in any scans with a trained net: masks, lists, pictures, in the folder OUT.
 
@@ -108,6 +112,7 @@ def detect(roots: tuple[Path, ...], **options: Any) -> None:
 main.add_command(models)
 main.add_command(froc)
 main.add_command(compare)
+main.add_command(report)
 
 
 class _OneStage(Command):
@@ -312,11 +317,12 @@ def prune(yes: bool, models: bool, **options: Any) -> None:
     help="Folder for the phantoms, the work folder and the pictures.",
 )
 @click.option("--jobs", type=click.IntRange(min=1), default=2, show_default=True)
-def demo(out: Path, jobs: int) -> None:
+@report_option
+def demo(out: Path, jobs: int, with_report: bool) -> None:
     """Make phantoms of real LIDC scans and take them through all four commands."""
     from lungseg.commands.demo import run_demo
 
-    sys.exit(run_demo(out, jobs, click.echo))
+    sys.exit(run_demo(out, jobs, click.echo, with_report=with_report))
 
 
 def _session(options: dict[str, Any], roots: tuple[Path, ...] = (), *, look: bool = False) -> Any:

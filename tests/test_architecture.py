@@ -22,6 +22,7 @@ ALLOWED = {
     "steps": {"core", "io", "model", "ops", "steps", "volume"},
     "stages": {"core", "io", "model", "ops", "steps", "volume"},
     "phantom": {"core", "io", "ops", "phantom", "volume"},
+    "report": {"core", "report", "volume"},
     "trained": set(),
     "session": {
         "core", "flow", "io", "model.devices", "model.model_record", "model.nets", "session",
@@ -29,7 +30,8 @@ ALLOWED = {
     },
     "command_line": {"command_line", "commands", "core", "flow", "io", "model", "ops", "session"},
     "commands": {
-        "commands", "core", "flow", "io", "model", "ops", "phantom", "session", "steps", "volume",
+        "commands", "core", "flow", "io", "model", "ops", "phantom", "report", "session", "steps",
+        "volume",
     },
 }  # fmt: skip
 OWNERS = {

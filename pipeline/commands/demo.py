@@ -7,7 +7,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+from lungseg.commands.report.report import Wanted, write_report
 from lungseg.commands.results import look_in, update_results, write_pictures
+from lungseg.commands.run_stages import REPORT
 from lungseg.commands.verify import verify
 from lungseg.core.errors import ConfigError
 from lungseg.core.executor import EngineOptions
@@ -28,7 +30,9 @@ _MADE_BY_DEMO = ".lungseg-demo"
 Say = Callable[[str], Any]
 
 
-def run_demo(out: Path, jobs: int, say: Say, scans: int = SCANS) -> int:
+def run_demo(
+    out: Path, jobs: int, say: Say, scans: int = SCANS, *, with_report: bool = False
+) -> int:
     """Make phantoms in `out`, run the four commands on them, report the results of each.
 
     Returns
@@ -63,6 +67,9 @@ def run_demo(out: Path, jobs: int, say: Say, scans: int = SCANS) -> int:
         say(f"  {picture}")
     for line in (*update_results(session), *look_in(work)):
         say(f"  {line}")
+    if with_report:
+        for line in write_report(session, Wanted(out / REPORT)).lines():
+            say(f"  {line}")
     say(f"the demo took {time.perf_counter() - start:.0f} s")
     return 1 if failed or checked.faults else 0
 

@@ -25,6 +25,8 @@ from lungseg.session.work_folder import Session, open_session
 _NOTES_SHOWN = 10
 # Digests of the notes that a command has told.
 _TOLD = "told.json"
+# Where a command puts its report, within the folder that it writes to.
+REPORT = "report"
 
 
 @dataclass(frozen=True)
@@ -35,6 +37,7 @@ class HowToRun:
     quiet: bool
     as_json: bool
     dry_run: bool
+    report: bool = False
 
 
 def command_options(options: Mapping[str, Any]) -> CommandOptions:
@@ -58,7 +61,13 @@ def how_to_run(options: Mapping[str, Any]) -> HowToRun:
         raise ConfigError("--tls-ca-file, --tls-cert and --tls-key are for --scheduler")
     cluster = Cluster(options["scheduler"], *files) if options["scheduler"] else None
     engine = EngineOptions(jobs, options["memory_limit"], options["time_limit"], cluster)
-    return HowToRun(engine, options["quiet"], options["as_json"], options["dry_run"])
+    return HowToRun(
+        engine,
+        options["quiet"],
+        options["as_json"],
+        options["dry_run"],
+        options.get("with_report", False),
+    )
 
 
 def log_to_stderr(*, verbose: bool) -> None:
@@ -86,6 +95,8 @@ def run_stages(session: Session, command: str, how: HowToRun, *, pictures: bool 
         actions = session.plan(targets)
         click.echo(messages.plan_json(actions) if how.as_json else messages.plan_text(actions))
         return 0
+    if how.report:
+        may_take_report(session.work)
     progress = messages.Progress(how.quiet, session.patients)
     start = time.perf_counter()
     try:
@@ -105,7 +116,32 @@ def run_stages(session: Session, command: str, how: HowToRun, *, pictures: bool 
             click.echo(line)
         for line in look_in(session.work):
             click.echo(line)
+    if how.report:
+        tell_report(session, session.work, how)
     return 1 if summary.failed or summary.dataset_failed else 0
+
+
+def may_take_report(out: Path) -> None:
+    """See, before anything runs, that a report may be put into the folder `out`.
+
+    Raises
+    ------
+    ConfigError
+        If what has its name there is someone else's.
+    """
+    from lungseg.report.pages import check_folder
+
+    check_folder(out / REPORT)
+
+
+def tell_report(session: Session, out: Path, how: HowToRun) -> None:
+    """Write the report of what was run into the folder `out`, and say where it is."""
+    from lungseg.commands.report.report import Wanted, write_report
+    from lungseg.commands.report.run_report import progress
+
+    written = write_report(session, Wanted(out / REPORT), progress(quiet=how.quiet))
+    for line in written.lines():
+        click.echo(line, err=how.as_json)
 
 
 def preprocess(session: Session, roots: Sequence[Path], how: HowToRun, *, pictures: bool) -> int:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from lungseg.commands.own_scans import ledger
-from lungseg.commands.run_stages import HowToRun, command_options, how_to_run, log_to_stderr
+from lungseg.commands.run_stages import REPORT, HowToRun, command_options, how_to_run, log_to_stderr
 from lungseg.core.errors import ConfigError
 from lungseg.core.runner import Watch
 from lungseg.core.shown import shown
@@ -290,7 +290,7 @@ def opened(place: Place, roots: Sequence[Path], options: CommandOptions) -> Sess
         work,
         options,
         roots,
-        {*(out.resolve() / name for name in (WORK, ledger.OURS, ledger.JOURNAL)), *ours},
+        {*(out.resolve() / name for name in (WORK, REPORT, ledger.OURS, ledger.JOURNAL)), *ours},
         guest=place.work is not None,
     )
     if made:

@@ -12,6 +12,7 @@ from typing import Any
 import click
 
 from lungseg.commands.own_scans import ledger
+from lungseg.commands.own_scans.again import note_how
 from lungseg.commands.own_scans.hand_out import (
     NOT_DONE,
     HandOut,
@@ -21,7 +22,7 @@ from lungseg.commands.own_scans.hand_out import (
     claim,
     remove_cache,
 )
-from lungseg.commands.run_stages import HowToRun
+from lungseg.commands.run_stages import HowToRun, may_take_report, tell_report
 from lungseg.core.json_file import json_text, write_text
 from lungseg.core.worker import FAILED, SKIPPED
 from lungseg.session import messages
@@ -91,7 +92,10 @@ def run_and_report(handing: HandOut, how: HowToRun, report: Report) -> int:
         actions = session.plan([handing.product.stage])
         click.echo(messages.plan_json(actions) if how.as_json else messages.plan_text(actions))
         return 0
+    if how.report:
+        may_take_report(place.out)
     claim(handing)
+    note_how(handing)
     try:
         handing.run(how)
     finally:
@@ -106,6 +110,8 @@ def run_and_report(handing: HandOut, how: HowToRun, report: Report) -> int:
     else:
         for line in (*report.text(end), messages.settings_line(session)):
             click.echo(line, nl=bool(line))
+    if how.report:
+        tell_report(session, place.out, how)
     if place.no_cache:
         click.echo(remove_cache(place), err=True)
     return int(any(one.state == FAILED for one in outcomes))

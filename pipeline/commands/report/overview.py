@@ -1,0 +1,194 @@
+"""The first page: what was done with what, what to look at first, figures over all scans."""
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from lungseg.commands.report.collect import DONE, NOT_DONE, Collected, Remark, ScanEntry
+from lungseg.commands.report.learning import net_told, split_of, training_curves
+from lungseg.commands.report.nodule_gallery import galleries
+from lungseg.commands.report.scan_table import scan_table
+from lungseg.commands.report.scores import hits_by_scan, scores_of
+from lungseg.core.plan import FAILED, REUSE, SKIPPED
+from lungseg.report.charts import Labels, histogram
+from lungseg.report.pages import INDEX, write_page
+
+_ORDER = (FAILED, "suspect", SKIPPED)
+# Remarks that are seen without a click.
+_SHOWN = 12
+_STATES = (("done", {REUSE}), ("failed", {FAILED}), ("skipped", {SKIPPED}))
+
+
+def write_overview(
+    around: Collected,
+    candidates: Mapping[str, Sequence[Mapping[str, float]]],
+    out: Path,
+    context: Mapping[str, Any],
+) -> None:
+    """Write the first page of the report `out`.
+
+    Parameters
+    ----------
+    around
+        The work folder.
+    candidates
+        Diameter and probability of each scan's candidates.
+    out
+        The report's folder; pages of scans are linked, whether they are there or not.
+    context
+        What all pages are told.
+    """
+    remarks = remarks_of(around)
+    table = scan_table(around, hits_by_scan(around))
+    states = Counter(one.state for one in around.scans)
+    told = {
+        "title": "Lungs and nodules",
+        "lead": _lead(around, states),
+        "figures": _figures(around, states),
+        "remarks": remarks,
+        "shown": _SHOWN,
+        "counted": _counted(remarks),
+        "scores": scores_of(around),
+        "galleries": galleries(around, out),
+        "histograms": list(_histograms(around, candidates)),
+        "split": split_of(around),
+        "training": training_curves(around),
+        "net_told": net_told(around),
+        "table": table,
+        "states": [name for name, _ in _STATES] + [NOT_DONE],
+        "stages": list(_stages(around)),
+        "settings": [d for d in around.session.differences() if not _is_path(d.value)],
+        "steps": list(_dataset_steps(around)),
+        "packages": _packages(around),
+    }
+    write_page("overview.html", told | dict(context), out / INDEX)
+
+
+def remarks_of(around: Collected) -> list[Remark]:
+    """What to look at, failures first, then suspects, then what was left out on purpose."""
+    found = [remark for one in around.scans for remark in one.remarks]
+    found += around.left_out
+    for step in around.dataset.values():
+        if step.state == FAILED:
+            found.append(Remark(FAILED, f"all scans: {step.stage}", step.why))
+    return sorted(found, key=lambda one: _ORDER.index(one.kind) if one.kind in _ORDER else 9)
+
+
+def _counted(remarks: Sequence[Remark]) -> str:
+    counts: Counter[str] = Counter()
+    for remark in remarks:
+        counts[remark.kind] += remark.count
+    return ", ".join(f"{counts[kind]} {kind}" for kind in _ORDER if counts[kind])
+
+
+def _lead(around: Collected, states: Mapping[str, int]) -> str:
+    patients = len({one.patient for one in around.scans})
+    counts = ", ".join(
+        f"{states[state]} {state}"
+        for state in (DONE, FAILED, SKIPPED, NOT_DONE)
+        if states.get(state)
+    )
+    of = f" of {patients} patient{'s' * (patients != 1)}" if patients else ""
+    scans = f"{len(around.scans)} scan{'s' * (len(around.scans) != 1)}{of}"
+    beside = sum(remark.count for remark in around.left_out)
+    more = f"; beside them {beside} that {'are' if beside != 1 else 'is'} no scan" if beside else ""
+    return f"{scans}: {counts or 'none'}{more}."
+
+
+def _figures(around: Collected, states: Mapping[str, int]) -> list[tuple[str, Any, str]]:
+    verdicts = Counter(one.facts("segment-lungs").get("verdict") for one in around.scans)
+    truth = [f for one in around.scans if (f := one.facts("annotate-nodules"))]
+    found = [f for one in around.scans if (f := one.facts("find-nodules"))]
+    annotated = [f for f in truth if f.get("truth") != "unannotated"]
+    return [
+        ("Scans done", states.get(DONE, 0), f"of {len(around.scans)}"),
+        ("Lungs good", verdicts["good"] if sum(verdicts.values()) else None, ""),
+        ("Lungs suspect", verdicts["suspect"] or None, ""),
+        ("Annotated", len(annotated) if truth else None, "scans"),
+        ("Nodules drawn", sum(int(f.get("nodules", 0)) for f in annotated) if truth else None, ""),
+        ("Candidates", sum(int(f.get("candidates", 0)) for f in found) if found else None,
+         f"in {len(found)} scans"),
+    ]  # fmt: skip
+
+
+def _histograms(
+    around: Collected, candidates: Mapping[str, Sequence[Mapping[str, float]]]
+) -> Iterator[dict[str, Any]]:
+    def numbers(stage: str, name: str) -> list[float]:
+        values = [one.facts(stage).get(name) for one in around.scans]
+        return [float(v) for v in values if isinstance(v, int | float)]
+
+    every = [row for rows in candidates.values() for row in rows]
+    wanted = (
+        ("Lung volume", "scans", numbers("segment-lungs", "lung_ml"), "ml"),
+        ("Slice distance", "scans", numbers("ingest", "spacing_z_mm"), "mm"),
+        ("Largest nodule drawn", "scans with one",
+         [v for v in numbers("annotate-nodules", "largest_mm") if v > 0], "mm"),
+        ("Size of candidates", "candidates", [r["diameter_mm"] for r in every], "mm"),
+        ("Score of candidates", "candidates", [r["probability"] for r in every], "score"),
+    )  # fmt: skip
+    for title, of, values, unit in wanted:
+        known = sorted(v for v in values if v == v)  # noqa: PLR0124 - NaN is what is not itself
+        if len(known) < 2:
+            continue
+        middle = known[len(known) // 2]
+        said = f"{len(known)} {of}, median {middle:.4g} {unit}"
+        yield {
+            "title": title,
+            "said": said,
+            "chart": histogram(known, Labels(f"{title}: {said}", unit, of)),
+        }
+
+
+def _stages(around: Collected) -> Iterator[dict[str, Any]]:
+    for stage in around.stages:
+        steps = [one.steps[stage] for one in around.scans if stage in one.steps]
+        counts = [sum(step.state in those for step in steps) for _, those in _STATES]
+        seconds = sorted(s.record.seconds for s in steps if s.record and s.state == REUSE)
+        yield {
+            "stage": stage,
+            "counts": [*counts, len(steps) - sum(counts)],
+            "seconds": seconds[len(seconds) // 2] if seconds else None,
+        }
+
+
+def _dataset_steps(around: Collected) -> Iterator[dict[str, Any]]:
+    for name, step in around.dataset.items():
+        if step.state not in {REUSE, FAILED}:
+            continue
+        record = step.record
+        yield {
+            "stage": name,
+            "state": "done" if step.state == REUSE else step.state,
+            "why": step.why,
+            "facts": dict(record.facts) if record else {},
+            "params": {k: v for k, v in record.params.items() if not _is_path(v)} if record else {},
+            "seconds": record.seconds if record else None,
+            "version": record.version if record else None,
+        }
+
+
+def _packages(around: Collected) -> dict[str, str]:
+    found: dict[str, str] = {}
+    for one in around.scans:
+        for step in one.steps.values():
+            found |= dict(step.record.packages) if step.record else {}
+        if found:
+            break
+    return found
+
+
+def _is_path(value: object) -> bool:
+    return isinstance(value, str) and ("/" in value or "\\" in value)
+
+
+def candidates_of(one: ScanEntry) -> list[dict[str, float]]:
+    """Diameter and probability of a scan's candidates; empty without predictions."""
+    from lungseg.io.results import candidate_list
+
+    folder = one.folder("find-nodules")
+    if folder is None:
+        return []
+    rows = candidate_list.read_detections(folder / candidate_list.NAME)
+    return [{"diameter_mm": row.diameter_mm, "probability": row.probability} for row in rows]

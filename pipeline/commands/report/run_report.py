@@ -1,0 +1,44 @@
+"""Open the work folder that a report is about, and say on stderr how far it is."""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import click
+
+from lungseg.commands.own_scans.again import hand_out_at, opened_again
+from lungseg.commands.report.collect import ScanEntry
+from lungseg.commands.report.report import Wanted, Written, write_report
+from lungseg.commands.run_stages import session_of
+from lungseg.core.errors import ConfigError
+from lungseg.session.messages import named
+
+
+def report_of_work(options: Mapping[str, Any], wanted: Wanted, *, quiet: bool) -> Written:
+    """Write the report of the work folder that click's `options` name.
+
+    Raises
+    ------
+    ConfigError
+        If there is no such work folder, there is nothing in it, or `out` is someone else's.
+    """
+    work = Path(options["work"])
+    if not work.is_dir():
+        raise ConfigError(
+            f"--work {work}: there is no such folder; name the work folder of a run, or the folder "
+            "that `lungs` or `detect` wrote to"
+        )
+    hand_out = hand_out_at(work)
+    session = opened_again(hand_out) if hand_out else session_of({**options, "work": work})
+    session.check_scans()
+    return write_report(session, wanted, progress(quiet=quiet))
+
+
+def progress(*, quiet: bool) -> Callable[[ScanEntry], None]:
+    """What says on stderr which scan's page is being made."""
+
+    def tell(one: ScanEntry) -> None:
+        if not quiet:
+            click.echo(f"report: {named(one.scan, one.patient)}", err=True)
+
+    return tell

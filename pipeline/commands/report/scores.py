@@ -1,0 +1,205 @@
+"""The scores that `evaluate` left: figures, the FROC with its band, and tables; read by name.
+
+What a file does not have is not shown: scores of other versions have more or less.
+"""
+
+import csv
+import json
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from lungseg.commands.report.collect import Collected
+from lungseg.report.charts import Labels, Line, curves
+
+RATES = (0.125, 0.25, 0.5, 1.0, 2.0, 4.0, 8.0)
+
+
+def scores_of(around: Collected) -> dict[str, Any]:
+    """What the first page tells of the scores; empty if there are none."""
+    folder = around.folder("evaluate")
+    told = _json(folder / "scores.json") if folder else {}
+    if folder is None or not told:
+        return {}
+    detection = _part(told, "detection")
+    lines = _reliability(_part(told, "calibration"))
+    return {
+        "of": _of(told),
+        "reason": detection.get("reason") or _part(told, "segmentation").get("reason"),
+        "figures": _figures(told),
+        "froc": _froc(folder, detection),
+        "rates": list(_rates(detection)),
+        "reliability": lines and curves(
+            lines, Labels("Share of nodules over score", "score", "share of nodules"),
+            (0, 0.2, 0.4, 0.6, 0.8, 1),
+        ),
+        "reliability_lines": lines,
+        "tables": list(_tables(_part(told, "segmentation"))) + list(_strata(told)),
+    }  # fmt: skip
+
+
+def hits_by_scan(around: Collected) -> dict[str, dict[str, Any]]:
+    """By scan, its hits, false positives and Dice."""
+    rows = {}
+    for row in scored_rows(around, "per_scan.csv"):
+        values = {name: _number(row.get(name)) for name in ("hits", "false_positives", "dice")}
+        rows[row.get("seriesuid", "")] = values
+    return rows
+
+
+def scored_rows(around: Collected, name: str) -> list[dict[str, str]]:
+    """The rows of one of the files that `evaluate` leaves; none if it is not there."""
+    folder = around.folder("evaluate")
+    if folder is None or not (folder / name).is_file():
+        return []
+    with (folder / name).open(newline="", encoding="utf-8") as file:
+        return list(csv.DictReader(file))
+
+
+def _json(path: Path) -> dict[str, Any]:
+    if not path.is_file():
+        return {}
+    told: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    return told
+
+
+def _part(told: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    found = told.get(name)
+    return found if isinstance(found, Mapping) else {}
+
+
+def _of(told: Mapping[str, Any]) -> str:
+    seen = (
+        "; patients that the net was trained on are among them"
+        if told.get("includes_training_patients")
+        else ""
+    )
+    readers = told.get("min_readers")
+    drawn = f" that {readers} or more annotators drew" if readers else ""
+    return (
+        f"{told.get('nodules', '?')} nodules{drawn}, in {told.get('scans', '?')} scans of part "
+        f"{told.get('part', '?')}{seen}"
+    )  # fmt: skip
+
+
+def _figures(told: Mapping[str, Any]) -> list[tuple[str, Any, str]]:
+    detection, segmentation = _part(told, "detection"), _part(told, "segmentation")
+    pooled, nodule = _part(segmentation, "pooled"), _part(segmentation, "mean_per_nodule")
+    interval: Any = detection.get("cpm_interval")
+    band = f"({interval[0]:.2f} to {interval[1]:.2f})" if _is_pair(interval) else ""
+    return [
+        ("CPM", detection.get("cpm"), band),
+        ("Nodules found", detection.get("hits"), f"of {detection.get('nodules', '?')}"),
+        ("False positives", detection.get("false_positives_per_scan"), "a scan"),
+        ("Dice, voxels pooled", pooled.get("dice"), ""),
+        ("Dice, mean of nodules", nodule.get("dice"), ""),
+    ]
+
+
+def _is_pair(value: object) -> bool:
+    return (
+        isinstance(value, Sequence)
+        and len(value) == 2
+        and all(isinstance(v, int | float) and not isinstance(v, bool) for v in value)
+    )
+
+
+def _froc(folder: Path, detection: Mapping[str, Any]) -> Any:
+    path = folder / "froc.csv"
+    if detection.get("reason") or not path.is_file():
+        return ""
+    with path.open(newline="", encoding="utf-8") as file:
+        points = [
+            (a, b)
+            for row in csv.DictReader(file)
+            if (a := _number(row.get("fp_per_scan"))) is not None
+            and (b := _number(row.get("sensitivity"))) is not None
+        ]
+    if not points:
+        return ""
+    best: dict[float, float] = {}
+    for rate, sensitivity in points:
+        best[rate] = max(sensitivity, best.get(rate, 0.0))
+    x = sorted(best)
+    rates = [row for row in _rates(detection) if row[2] is not None and row[3] is not None]
+    curve = Line(
+        "FROC", x, [best[rate] for rate in x], steps=True,
+        band_x=[float(row[0]) for row in rates], band=[(row[2], row[3]) for row in rates],
+    )  # fmt: skip
+    at = [row for row in _rates(detection) if row[1] is not None]
+    marks = Line(
+        "sensitivity", [float(r[0]) for r in at], [r[1] for r in at], dots=True, joined=False
+    )
+    labels = Labels(
+        "FROC: sensitivity over false positives per scan", "false positives per scan", "sensitivity"
+    )
+    return curves([curve, marks], labels, RATES, log=True)
+
+
+def _rates(detection: Mapping[str, Any]) -> Iterator[tuple[str, Any, Any, Any]]:
+    bounds = _part(detection, "sensitivity_at_interval")
+    for rate, value in _part(detection, "sensitivity_at").items():
+        low, high = bounds[rate] if _is_pair(bounds.get(rate)) else (None, None)
+        yield rate, value, low, high
+
+
+def _reliability(calibration: Mapping[str, Any]) -> list[Line]:
+    lines = []
+    for series, name in enumerate(("score", "calibrated"), 1):
+        one = _part(calibration, name)
+        if one.get("predicted"):
+            lines.append(Line(name, one["predicted"], one["observed"], series, dots=True))
+    if lines:
+        lines.append(Line("as it should be", (0.0, 1.0), (0.0, 1.0), 3))
+    return lines
+
+
+def _tables(segmentation: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    names = ("dice", "iou", "sensitivity", "precision")
+    rows = [
+        (title, *(part.get(name) for name in names))
+        for key, title in (
+            ("pooled", "voxels of all scans"),
+            ("mean_per_scan", "mean of scans"),
+            ("mean_per_nodule", "mean of nodules"),
+            ("mean_per_found_nodule", "mean of nodules touched"),
+        )
+        if (part := _part(segmentation, key))
+    ]
+    if rows:
+        yield {
+            "title": "Masks against the annotators' consensus",
+            "head": ("", *names),
+            "rows": rows,
+        }
+
+
+def _strata(told: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    """Tables of what scores may have beside: strata, surfaces, annotators; whatever has rows."""
+    for key, value in told.items():
+        if key not in {"strata", "surface", "surfaces", "annotators", "readers"}:
+            continue
+        groups = value if isinstance(value, Mapping) else {}
+        for name, rows in groups.items():
+            if not isinstance(rows, Mapping) or not all(
+                isinstance(r, Mapping) for r in rows.values()
+            ):
+                continue
+            columns = list(dict.fromkeys(
+                c for r in rows.values() for c, v in r.items() if isinstance(v, int | float | None)
+            ))  # fmt: skip
+            if columns:
+                yield {
+                    "title": f"{key}: {name}",
+                    "head": ("", *columns),
+                    "rows": [(str(row), *(r.get(c) for c in columns)) for row, r in rows.items()],
+                }
+
+
+def _number(text: str | None) -> float | None:
+    try:
+        value = float(text or "nan")
+    except ValueError:
+        return None
+    return value if math.isfinite(value) else None
