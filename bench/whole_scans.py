@@ -33,13 +33,15 @@ from lungseg.model.model_record import read_model_record
 from lungseg.ops.scores.calibration import SETTINGS, calibration_scores, fitted, reliability
 from lungseg.ops.scores.counts import Tally
 from lungseg.ops.scores.definitions import DEFINITIONS
-from lungseg.ops.scores.detection import RATES, ScoredCandidates, bootstrap
+from lungseg.ops.scores.detection import RATES, Froc, ScoredCandidates, bootstrap
 from lungseg.ops.scores.detection_scores import detection_scores
 from lungseg.session import work_folder
 from lungseg.stages.evaluate import Evaluate, score_scan, segmentation_scores
 from lungseg.volume import FloatArray
 
 Folders = Mapping[str, Path]
+# A curve, and the draws of its band.
+Bands = tuple[Any, FloatArray]
 
 
 def main() -> None:
@@ -60,18 +62,27 @@ def main() -> None:
     tally = Tally()
     for net, scans in assigned(options.work, options.net).items():
         chosen = [f"--scan={scan}" for scan in scans]
-        lungseg("run", "find-nodules", f"--model={net}", *chosen, *how, *settings)
+        lungseg("run", "reduce-false-positives", f"--model={net}", *chosen, *how, *settings)
         done = folders_of(options.work, net, options.set, scans)
         by_net.append([score_scan(params, scan, "test", done[scan], tally) for scan in scans])
-    settings_of = read_record(done[scans[-1]]["find-nodules"]).params
+    settings_of = dict(read_record(done[scans[-1]]["find-nodules"]).params)
+    if read_record(done[scans[-1]]["reduce-false-positives"]).facts["reduced"]:
+        settings_of["reduced"] = True
     document, curve = scores(params, by_net, tally, settings_of)
     print("\n".join(told(document)))
     if options.json:
-        options.json.parent.mkdir(parents=True, exist_ok=True)
-        write_scores(document, options.json)
-        write_calibration(document["calibration"], options.json.with_name("reliability.png"))
-        title = f"{document['nodules']} nodules in {document['scans']} scans, cross-validated"
-        write_froc(*curve, title, options.json.with_name("froc.png"))
+        write_all(document, curve, options.json)
+
+
+def write_all(
+    document: Mapping[str, Any], curve: Bands, path: Path, before: Froc | None = None
+) -> None:
+    """Write the scores as JSON, and their plots beside it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_scores(document, path)
+    write_calibration(document["calibration"], path.with_name("reliability.png"))
+    title = f"{document['nodules']} nodules in {document['scans']} scans, cross-validated"
+    write_froc(*curve, title, path.with_name("froc.png"), before)
 
 
 def assigned(work: Path, nets: Sequence[Path]) -> dict[Path, list[str]]:
@@ -106,13 +117,10 @@ def folders_of(
     """
     options = work_folder.CommandOptions(model=str(net), assignments=tuple(settings))
     folders = work_folder.open_session(work, options).folders()
-    missing = [scan for scan in scans if "find-nodules" not in folders[scan]]
+    missing = [scan for scan in scans if "reduce-false-positives" not in folders[scan]]
     if missing:
         raise SystemExit(f"no candidates of {', '.join(missing)}; see lungseg-cli status")
     return folders
-
-
-Bands = tuple[Any, FloatArray]
 
 
 def scores(

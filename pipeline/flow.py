@@ -13,6 +13,7 @@
     each scan
       -> predict             probability on the working grid, by the net of this folder or another
       -> find-nodules        candidates in the world, masks on both grids
+      -> reduce-false-positives  the candidates judged once more, and in new order
       -> write-detections    mask, list and pictures, for `detect` to hand out
     all scans
       -> evaluate            Dice, sensitivity, false positives per scan
@@ -28,6 +29,7 @@ from lungseg.stages import (
     find_nodules,
     ingest,
     predict,
+    reduce_false_positives,
     resample,
     segment_lungs,
     split_patients,
@@ -47,6 +49,7 @@ FLOW: tuple[Stage, ...] = (
     train.STAGE,
     predict.STAGE,
     find_nodules.STAGE,
+    reduce_false_positives.STAGE,
     write_detections.STAGE,
     evaluate.STAGE,
 )
@@ -56,7 +59,7 @@ COMMANDS: dict[str, tuple[str, ...]] = {
     "preprocess": ("ingest", "resample", "segment-lungs", "annotate-nodules"),
     "build-tables": ("build-tables", "split-patients"),
     "train": ("train",),
-    "postprocess": ("predict", "find-nodules", "evaluate"),
+    "postprocess": ("predict", "find-nodules", "reduce-false-positives", "evaluate"),
 }
 
 # What is run to hand files out, by the commands `lungs` and `detect` alone.

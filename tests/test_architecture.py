@@ -57,7 +57,7 @@ NEIGHBOURS = {
     "ops.hu": set(),
     "ops.lungs": {"grid", "hu"},
     "ops.nodules": {"grid"},
-    "ops.samples": set(),
+    "ops.samples": {"hu"},
     "ops.scores": {"grid", "nodules"},
 }
 MOST_FILES = 14

@@ -12,11 +12,13 @@ from lungseg.io.results.candidate_list import Detection, listed
 from lungseg.model.inference import load_net
 from lungseg.model.model_record import read_model_record
 from lungseg.model.nets import find_net
+from lungseg.model.reducer.member import read_reducer
 from lungseg.ops.grid.resample import labels_to_grid
 from lungseg.ops.nodules.probability import from_stored, to_stored
 from lungseg.ops.scores.calibration import usable
 from lungseg.stages.find_nodules import FindNodules, nodules_in
 from lungseg.stages.predict import HowToPredict, Predict, check_fits, probability_of
+from lungseg.stages.reduce_false_positives import judged, relabelled
 from lungseg.stages.segment_lungs import SegmentLungs
 from lungseg.stages.write_detections import SEEN, described
 from lungseg.volume import HU, Volume
@@ -121,6 +123,10 @@ def detect(ct: Volume[HU], model: Path | str = "nodules", **settings: Scalar) ->
     mask = labels_to_grid(labels, ct.shape, ct.geometry)
     scan, patient = (ct.scan, ct.patient) if isinstance(ct, Scan) else ("", "")
     rows = listed(scan, candidates, usable(record.calibration, asdict(params)))
+    reducer = read_reducer(file)
+    if reducer is not None:
+        rows, order = judged(rows, even.ct, stored.array, reducer, asdict(params))
+        mask = relabelled(mask, order)
     return Detections(
         candidates=tuple(
             FoundCandidate(

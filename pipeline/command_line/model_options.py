@@ -100,3 +100,33 @@ def pack_options(command: Command) -> Command:
         ),
     ]
     return with_options(command, options)
+
+
+def teach_options(command: Command) -> Command:
+    """What a reducer learns from, and where the net goes: `models teach`."""
+    options = [
+        click.option(
+            "--work",
+            type=click.Path(exists=True, file_okay=False, path_type=Path),
+            required=True,
+            help="Work folder with annotated scans of patients that the net was trained on.",
+        ),
+        click.option(
+            "--slices",
+            type=click.Path(exists=True, file_okay=False, path_type=Path),
+            help="Also: slices around nodules, of patients that the net was trained on.",
+        ),
+        click.option(
+            "--out",
+            required=True,
+            type=click.Path(dir_okay=False, path_type=Path),
+            help="File of the net with its reducer.",
+        ),
+        click.option(
+            "--epochs", type=click.IntRange(min=1), default=20, show_default=True,
+            help="Times 100 batches.",
+        ),
+        click.option("--seed", type=int, default=1, show_default=True, help="Of all chance."),
+        click.option("--jobs", type=click.IntRange(min=1), default=1, show_default=True),
+    ]  # fmt: skip
+    return device_option(with_options(command, options))

@@ -7,7 +7,12 @@ from typing import Any
 import click
 
 from lungseg.command_line.command_group import Group
-from lungseg.command_line.model_options import calibrate_options, pack_options, score_options
+from lungseg.command_line.model_options import (
+    calibrate_options,
+    pack_options,
+    score_options,
+    teach_options,
+)
 
 
 @click.group(cls=Group, invoke_without_command=True)
@@ -84,3 +89,17 @@ def models_calibrate(model: str, **options: Any) -> None:
     from lungseg.commands.nets.calibrate_net import calibrate_net
 
     click.echo(calibrate_net(model, **options))
+
+
+@models.command("teach")
+@click.argument("model", metavar="NAME|FILE|WORK")
+@teach_options
+def models_teach(model: str, **options: Any) -> None:
+    """Give a net a reducer: a small net that judges its candidates once more.
+
+    It learns from the candidates of annotated scans of the net's training patients. With it,
+    `reduce-false-positives` lists nodules before vessels and scars.
+    """
+    from lungseg.commands.nets.teach_reducer import teach_reducer
+
+    click.echo(teach_reducer(model, **options))

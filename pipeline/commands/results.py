@@ -47,7 +47,7 @@ NODULE_COLUMNS = (
     "diameter_mm", "volume_mm3", "share_in_lungs", "readers", "truth", *RATINGS,
 )  # fmt: skip
 CANDIDATE_COLUMNS = (*candidate_list.COLUMNS, "patient", "part", "annotated")
-_SHOWN = ("resample", "segment-lungs", "annotate-nodules", "find-nodules")
+_SHOWN = ("resample", "segment-lungs", "annotate-nodules", "reduce-false-positives")
 _UID_END = 8
 
 Rows = Iterator[Sequence[Any]]
@@ -227,7 +227,7 @@ def _stat(path: Path) -> dict[str, Any]:
 
 def _lists(state: _State) -> dict[str, List]:
     """By name: what the list is made of, its columns, and how its rows come about."""
-    annotated, predicted = ["ingest", "annotate-nodules"], ["predict", "find-nodules"]
+    annotated, predicted = ["ingest", "annotate-nodules"], ["predict", "reduce-false-positives"]
     scans = list(state.session.all_sources)
     split = state.done("split-patients")
     found: dict[str, List] = {}
@@ -287,7 +287,7 @@ def _candidates(state: _State, scans: Sequence[str]) -> Rows:
         truth = state.facts("annotate-nodules", scan).get("truth")
         annotated = "" if truth is None else str(truth != UNANNOTATED).lower()
         known = state.patient(scan), state.facts("predict", scan).get("part", ""), annotated
-        path = state.file(candidate_list.NAME, "find-nodules", scan)
+        path = state.file(candidate_list.NAME, "reduce-false-positives", scan)
         with path.open(newline="", encoding="utf-8") as file:
             for row in csv.DictReader(file):
                 yield (*(row[column] for column in candidate_list.COLUMNS), *known)

@@ -15,7 +15,15 @@ from lungseg.io.volumes import volume_file
 from lungseg.session.scans import remembered_roots
 from lungseg.session.work_folder import NO_SCANS
 
-_VOLUMES = {"ingest", "resample", "segment-lungs", "annotate-nodules", "predict", "find-nodules"}
+_VOLUMES = {
+    "ingest",
+    "resample",
+    "segment-lungs",
+    "annotate-nodules",
+    "predict",
+    "find-nodules",
+    "reduce-false-positives",
+}
 
 
 _ADVICE = "what is damaged is made again by the next run that needs it, e.g. the same command again"

@@ -3,6 +3,7 @@
 import functools
 import hashlib
 import json
+import zipfile
 from collections.abc import Mapping
 from dataclasses import fields
 from pathlib import Path
@@ -51,12 +52,15 @@ def effective_params(params: Params) -> dict[str, Scalar]:
         if not spec.metadata.get("affects_output", True):
             del values[spec.name]
         elif spec.metadata.get("path") and values[spec.name]:
-            values[spec.name] = identity_of_path(Path(str(values[spec.name])), spec.name)
+            path, ignores = Path(str(values[spec.name])), spec.metadata.get("ignores", ())
+            values[spec.name] = identity_of_path(path, spec.name, ignores)
     return values
 
 
-def identity_of_path(path: Path, name: str = "path") -> str:
+def identity_of_path(path: Path, name: str = "path", ignores: tuple[str, ...] = ()) -> str:
     """SHA-256 of a file's bytes, or of the names, sizes and times of all files in a folder.
+
+    Where members of archives are to be ignored, it is of the names and bytes of all others.
 
     Raises
     ------
@@ -73,6 +77,8 @@ def identity_of_path(path: Path, name: str = "path") -> str:
     if not path.is_file():
         raise ConfigError(f"{name} names {path}, where there is no file or folder")
     stat = path.stat()
+    if ignores and zipfile.is_zipfile(path):
+        return _digest_of_members(path, ignores, stat.st_size, stat.st_mtime_ns)
     return _digest_of_file(path, stat.st_size, stat.st_mtime_ns)
 
 
@@ -94,3 +100,14 @@ def digest_of_file(path: Path) -> str:
 @functools.lru_cache(maxsize=256)
 def _digest_of_file(path: Path, _size: int, _mtime_ns: int) -> str:
     return digest_of_file(path)
+
+
+@functools.lru_cache(maxsize=256)
+def _digest_of_members(path: Path, ignores: tuple[str, ...], _size: int, _mtime_ns: int) -> str:
+    with zipfile.ZipFile(path) as archive:
+        names = sorted(set(archive.namelist()) - set(ignores))
+        # A damaged archive is another one; who loads it says what is wrong with it.
+        try:
+            return digest_of([[n, hashlib.sha256(archive.read(n)).hexdigest()] for n in names])
+        except (zipfile.BadZipFile, OSError, ValueError):
+            return digest_of_file(path)

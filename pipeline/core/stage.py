@@ -34,6 +34,7 @@ def param(  # noqa: PLR0913 - a declaration, each part of it optional and named
     le: float | None = None,
     choices: tuple[str, ...] = (),
     path: bool = False,
+    ignores: tuple[str, ...] = (),
     affects_output: bool = True,
     was: str = "",
 ) -> Any:
@@ -52,6 +53,9 @@ def param(  # noqa: PLR0913 - a declaration, each part of it optional and named
     path
         The string names a file or folder (or is empty); what lies there is part of the
         fingerprint.
+    ignores
+        Members of the archive named that are no matter for the stage: with other ones, or
+        without, it is the same to the fingerprint.
     affects_output
         False for what changes speed alone; it is then left out of the fingerprint.
     was
@@ -63,6 +67,7 @@ def param(  # noqa: PLR0913 - a declaration, each part of it optional and named
         "bounds": {name: bound for name, bound in bounds.items() if bound is not None},
         "choices": choices,
         "path": path,
+        "ignores": ignores,
         "affects_output": affects_output,
         "was": was,
     }

@@ -264,7 +264,7 @@ def status_text(
             for a in mine.values()
             if a.record
             for name, value in a.record.facts.items()
-            if name in _OF_SCAN and (a.stage, name) != ("find-nodules", "nodules")
+            if name in _OF_SCAN and (name != "nodules" or a.stage == "annotate-nodules")
         }
         done = sum(a.do == "reuse" for a in mine.values())
         told = "  ".join(f"{name} {value}" for name, value in facts.items())
@@ -351,7 +351,7 @@ def after_run(session: Session, targets: Sequence[str], not_run: Sequence[str]) 
     """What a command says after its summary: what holds, which net, what was not run."""
     if not_run:
         yield f"not run  {', '.join(not_run)}: over all scans; leave --scan out for it"
-    if {"predict", "find-nodules", "evaluate"} & set(targets):
+    if {"predict", "find-nodules", "reduce-false-positives", "evaluate"} & set(targets):
         yield from (f"net      {line}" for line in session.net_notes())
     line = settings_line(session)
     if line:

@@ -35,6 +35,8 @@ from lungseg.session.settings import (
 log = logging.getLogger(__name__)
 
 NO_SCANS = "no scans here yet: name a folder of chest CT with `lungseg-cli preprocess --src FOLDER`"
+# Stages that are told which net it is.
+_OF_THE_NET = ("predict", "reduce-false-positives")
 # Their files are given to people, or told of: they are compared byte by byte before. The table's
 # are many; it is compared by who reads it.
 _READ_OUT = frozenset({*flow.HANDED_OUT.values(), "split-patients", "train", "evaluate"})
@@ -66,6 +68,8 @@ class Session:
         The net to predict with; None if there is none.
     guest
         True if the work folder's own scans, settings and net are left as they are.
+    passing
+        True if its settings and net are.
     """
 
     work: Path
@@ -76,6 +80,7 @@ class Session:
     options: CommandOptions
     net: CurrentNet | None = None
     guest: bool = False
+    passing: bool = False
 
     @property
     def store(self) -> Store:
@@ -84,11 +89,12 @@ class Session:
 
     @property
     def settings(self) -> Mapping[str, Params]:
-        """Parameters of every stage; `predict` has the current net."""
+        """Parameters of every stage; those that use the current net have it."""
         params = dict(self.settled.params)
         if self.net:
-            predict: Any = params["predict"]
-            params["predict"] = replace(predict, model=str(self.net.file))
+            for stage in _OF_THE_NET:
+                of_stage: Any = params[stage]
+                params[stage] = replace(of_stage, model=str(self.net.file))
         return params
 
     @property
@@ -280,8 +286,8 @@ class Session:
         )
 
     def keep(self) -> None:
-        """Keep in the work folder what this command was told; a guest leaves nothing."""
-        if self.guest:
+        """Keep in the work folder what this command was told; guest and passer-by leave nothing."""
+        if self.guest or self.passing:
             return
         told = (self.options.preset, self.options.config, self.options.assignments)
         if any(told):
@@ -293,7 +299,12 @@ class Session:
 
 
 def open_session(
-    work: Path, options: CommandOptions, roots: Sequence[Path] = (), look: bool = False
+    work: Path,
+    options: CommandOptions,
+    roots: Sequence[Path] = (),
+    look: bool = False,
+    *,
+    passing: bool = False,
 ) -> Session:
     """Open a work folder.
 
@@ -307,6 +318,8 @@ def open_session(
         Folders or files to take the scans from; they replace those of before.
     look
         Look at the remembered roots again, for what is new there.
+    passing
+        What is told here is for this run alone: the folder's settings and net stay as they are.
 
     Raises
     ------
@@ -326,7 +339,7 @@ def open_session(
             sources, left_out = of_folder.look_at(work, before, rules)
     by_scan = {source.scan: source for source in sources}
     chosen = of_folder.selected(by_scan, options.scans, rules)
-    return Session(work, settled, by_scan, chosen, left_out, options, net)
+    return Session(work, settled, by_scan, chosen, left_out, options, net, passing=passing)
 
 
 def open_for(
@@ -375,8 +388,10 @@ def _settle(work: Path, options: CommandOptions) -> tuple[Settled, CurrentNet | 
             f"--work {work}: its name is no UTF-8, and HDF5 writes no file there; name another "
             "folder"
         )
-    if any(text.partition("=")[0].strip() == "predict.model" for text in options.assignments):
-        raise ConfigError("--set predict.model: name the net with --model instead")
+    for text in options.assignments:
+        name = text.partition("=")[0].strip()
+        if name in {f"{stage}.model" for stage in _OF_THE_NET}:
+            raise ConfigError(f"--set {name}: name the net with --model instead")
     settled = settle(flow.FLOW, work, options)
     unknown = set(options.force) - set(settled.params)
     if unknown:

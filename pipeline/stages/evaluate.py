@@ -1,6 +1,7 @@
 """Evaluate: candidates and masks against the truth -> scores with their definitions.
 
-reads   find-nodules/candidates.csv, find-nodules/nodules.h5, predict/net.json,
+reads   reduce-false-positives/{candidates.csv,nodules.h5}, find-nodules (its settings),
+        predict/net.json,
         annotate-nodules/nodules.json, annotate-nodules/{votes,nodules,drawn}.h5
 writes  scores.json      all scores, their definitions, and which scans and model they are of
         candidates.csv   all candidates of the scored scans, in the format of LUNA16's evaluation
@@ -109,6 +110,16 @@ def run(params: Evaluate, inputs: DatasetInputs, out: Path) -> Facts:
     detection = detection_scores(
         [scan.hits for scan in scored], curve, samples[:, : len(RATES)], reason
     )
+    before = None
+    if any(d.reducer_probability is not None for scan in scored for d in scan.detections):
+        earlier = ScoredCandidates([scan.hits_before for scan in scored])
+        before = earlier.froc()
+        draws = bootstrap(earlier, params.bootstraps, params.seed, RATES)
+        detection |= {
+            "before_reducer": detection_scores(
+                [scan.hits_before for scan in scored], before, draws, reason
+            )
+        }
     segmentation = segmentation_scores(scored, tally, reason)
     beside = summary_beside_annotators(scored, params.bootstraps, params.seed)
     calibration = calibration_of(params, candidates, inputs, chosen)
@@ -135,7 +146,8 @@ def run(params: Evaluate, inputs: DatasetInputs, out: Path) -> Facts:
     write_scores(document, out / "scores.json")
     write_detections([d for scan in scored for d in scan.detections], out / NAME)
     write_tables(scored, curve, out)
-    write_froc(curve, samples[:, len(RATES) :], _title(document, reason), out / "froc.png")
+    title = _title(document, reason)
+    write_froc(curve, samples[:, len(RATES) :], title, out / "froc.png", before)
     write_calibration(calibration, out / "reliability.png")
     return _facts(document)
 
@@ -179,13 +191,13 @@ def score_scan(
         If the masks and the votes are not on one grid.
     """
     truth = read_nodules(folders["annotate-nodules"])
-    detections = tuple(read_detections(folders["find-nodules"] / NAME))
-    masks = volume_file.read(folders["find-nodules"] / "nodules.h5")
+    detections = tuple(read_detections(folders["reduce-false-positives"] / NAME))
+    masks = volume_file.read(folders["reduce-false-positives"] / "nodules.h5")
     votes = volume_file.read(folders["annotate-nodules"] / "votes.h5")
     labels = volume_file.read(folders["annotate-nodules"] / "nodules.h5")
     if (masks.shape, masks.geometry) != (votes.shape, votes.geometry):
         raise ScanError(
-            f"{scan}: find-nodules' masks have the grid {masks.shape}, {masks.geometry}, but the "
+            f"{scan}: the candidates' masks have the grid {masks.shape}, {masks.geometry}, but the "
             f"votes {votes.shape}, {votes.geometry}; make both again with --force"
         )
     agreement = overlap(
@@ -199,12 +211,14 @@ def score_scan(
     tally.add(agreement.marked, agreement.target, agreement.counted)
     nodules = tuple(n for n in truth.nodules if n.readers >= params.min_readers)
     fewer = [(n.centroid_xyz_mm, n.diameter_mm) for n in truth.nodules if n not in nodules]
-    found = hits(
-        [d.xyz_mm for d in detections],
-        [d.probability for d in detections],
-        [(n.centroid_xyz_mm, n.diameter_mm) for n in nodules],
-        fewer + [(point.xyz_mm, point.diameter_mm) for point in truth.points],
-    )
+    targets = [(n.centroid_xyz_mm, n.diameter_mm) for n in nodules]
+    ignored = fewer + [(point.xyz_mm, point.diameter_mm) for point in truth.points]
+    places = [d.xyz_mm for d in detections]
+    found = hits(places, [d.probability for d in detections], targets, ignored)
+    # Where no reducer judged them the two are one.
+    earlier = [
+        d.probability if d.found_probability is None else d.found_probability for d in detections
+    ]
     return Scored(
         scan=scan,
         patient=read_record(folders["annotate-nodules"]).patient,
@@ -213,6 +227,7 @@ def score_scan(
         nodules=nodules,
         detections=detections,
         hits=found,
+        hits_before=hits(places, earlier, targets, ignored),
         counts=agreement.counts(),
         overlaps=agreement.nodules,
         voxel_ml=masks.voxel_ml,
@@ -298,7 +313,9 @@ def calibration_of(
         "scans": len(chosen.scans),
         "net_sha256": net.get("sha256"),
     }
-    settings = read_record(folders["find-nodules"]).params
+    settings = dict(read_record(folders["find-nodules"]).params)
+    if read_record(folders["reduce-false-positives"]).facts["reduced"]:
+        settings["reduced"] = True
     return calibration_scores(
         candidates, net.get("calibration", {}), settings, params.calibration, told
     )
@@ -341,7 +358,7 @@ STAGE = DatasetStage(
     version=2,
     help="score candidates and masks against the truth, with written definitions",
     params=Evaluate,
-    needs=("predict", "find-nodules", "annotate-nodules"),
+    needs=("predict", "find-nodules", "reduce-false-positives", "annotate-nodules"),
     run=run,
 )
 """The stage, for `lungseg.flow`."""

@@ -31,6 +31,7 @@ from lungseg.io.sources.pseudonyms import key_above
 from lungseg.io.volumes import volume_file
 from lungseg.model import inference
 from lungseg.model.model_record import ModelRecord, read_model_record
+from lungseg.model.reducer.member import MEMBERS
 from lungseg.model.samples import scaled
 from lungseg.ops.grid.crop import crop_corner, cut, footprint, uncut, window_around
 from lungseg.ops.hu.padding import AIR_HU
@@ -54,7 +55,10 @@ class Predict(Params):
     """Parameters of this stage."""
 
     model: str = param(
-        "", "file of the net; empty: the one trained last (the option --model names one)", path=True
+        "",
+        "file of the net; empty: the one trained last (the option --model names one)",
+        path=True,
+        ignores=MEMBERS,
     )
     part: str = param(
         "test",
@@ -122,7 +126,7 @@ def run(params: Predict, inputs: Mapping[str, Path], out: Path) -> Facts:
 def net_told(model: Path, record: ModelRecord) -> dict[str, Any]:
     """Which net this is, for those who score what it predicts."""
     return {
-        "sha256": identity_of_path(model, "model"),
+        "sha256": identity_of_path(model, "model", MEMBERS),
         "split_hash": record.split_hash,
         "table_fingerprint": record.table_fingerprint,
         "best_epoch": record.best_epoch,

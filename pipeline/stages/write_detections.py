@@ -5,9 +5,9 @@ reads   source                            a scan's files, for DICOM objects
         resample/ct.h5                    HU on the working grid, for the pictures
         segment-lungs/lungs.h5            for the pictures
         predict/net.json                  which net it was
-        find-nodules/candidates.csv       the candidates, the likeliest first
-        find-nodules/nodules.h5           their masks on the working grid
-        find-nodules/nodules_source.h5    and on the scan's own grid
+        reduce-false-positives/candidates.csv       the candidates, the likeliest first
+        reduce-false-positives/nodules.h5           their masks on the working grid
+        reduce-false-positives/nodules_source.h5    and on the scan's own grid
 writes  nodules.nii.gz      (or .nrrd, .mha) on the scan's own grid; label: the candidate's rank
         nodules.json        the net, the grid, and every candidate
         nodules.mrk.json    the candidates as points for 3D Slicer
@@ -145,11 +145,11 @@ def write_close_ups(
 
 def run(params: WriteDetections, inputs: Mapping[str, Path], out: Path) -> Facts:
     """Read, describe, write."""
-    predicted, found = read_record(inputs["predict"]), read_record(inputs["find-nodules"])
+    predicted, found = read_record(inputs["predict"]), read_record(inputs["reduce-false-positives"])
     seen = SEEN[str(predicted.facts["part"])]
-    candidates = read_detections(inputs["find-nodules"] / NAME)
+    candidates = read_detections(inputs["reduce-false-positives"] / NAME)
     ct = volume_file.read_hu(inputs["ingest"] / "ct.h5")
-    labels = volume_file.read(inputs["find-nodules"] / "nodules_source.h5")
+    labels = volume_file.read(inputs["reduce-false-positives"] / "nodules_source.h5")
     rows = described(ct, labels, candidates)
     # Eight bits where they do: smaller, and told from a CT at a glance.
     kind = np.uint8 if len(candidates) <= np.iinfo(np.uint8).max else np.uint16
@@ -174,7 +174,7 @@ def run(params: WriteDetections, inputs: Mapping[str, Path], out: Path) -> Facts
     write_picture_of_scan(inputs, out / PICTURE)
     write_close_ups(
         volume_file.read_hu(inputs["resample"] / "ct.h5"),
-        volume_file.read(inputs["find-nodules"] / "nodules.h5"),
+        volume_file.read(inputs["reduce-false-positives"] / "nodules.h5"),
         candidates[: params.close_ups],
         f"{found.patient}  ...{found.scan[-24:]}",
         out,
@@ -202,7 +202,7 @@ def write_dicom(
         why_not = "no candidate was found, so there is nothing to write"
     if images is None or not candidates:
         return why_not
-    record = read_record(inputs["find-nodules"])
+    record = read_record(inputs["reduce-false-positives"])
     masks, report = candidate_objects(labels, candidates, Net(net_sha256), images, record)
     if masks is not None:
         masks.save_as(out / f"{MASK}{SEG}")
@@ -215,7 +215,7 @@ STAGE = ScanStage(
     version=2,
     help="the candidates on the scan's own grid: mask, list, a picture and close-ups",
     params=WriteDetections,
-    needs=("ingest", "resample", "segment-lungs", "predict", "find-nodules"),
+    needs=("ingest", "resample", "segment-lungs", "predict", "reduce-false-positives"),
     run=run,
 )
 """The stage, for `lungseg.flow`."""

@@ -24,7 +24,8 @@ def write_picture_of_scan(folders: Mapping[str, Path], path: Path) -> None:
     ----------
     folders
         Folders of the scan's outputs by stage name; ``resample`` at least. What
-        ``segment-lungs``, ``annotate-nodules`` and ``find-nodules`` found is drawn if it is there.
+        ``segment-lungs``, ``annotate-nodules`` and ``reduce-false-positives`` found is drawn if it
+        is there.
     path
         The file.
     """
@@ -39,10 +40,12 @@ def write_picture_of_scan(folders: Mapping[str, Path], path: Path) -> None:
         words.append(f"lungs {volume_ml:.0f} ml, {facts.get('verdict', 'no verdict')}")
         if facts.get("reasons"):
             words.append(f"({facts['reasons']})")
-    if "find-nodules" in folders:
-        detected = volume_file.read(folders["find-nodules"] / "nodules.h5").array
+    if "reduce-false-positives" in folders:
+        detected = volume_file.read(folders["reduce-false-positives"] / "nodules.h5").array
         focus = _focus(detected == _likeliest(detected))
-        words.append(f"found: {read_record(folders['find-nodules']).facts.get('candidates')}")
+        words.append(
+            f"found: {read_record(folders['reduce-false-positives']).facts.get('candidates')}"
+        )
     if "annotate-nodules" in folders:
         votes = volume_file.read(folders["annotate-nodules"] / "votes.h5").array
         focus = _focus(volume_file.read(folders["annotate-nodules"] / "nodules.h5").array) or focus

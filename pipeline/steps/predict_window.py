@@ -1,5 +1,7 @@
 """A net applied to one window: to the working grid, through the net, back to its own pixels."""
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -24,6 +26,15 @@ from lungseg.volume import F32
 BATCH = 8
 
 
+@dataclass(frozen=True, eq=False)
+class LikelyWindow:
+    """A canvas on the working grid, and the probability of nodule in it, ``(row, y, x)``."""
+
+    canvas: Canvas
+    working: WorkingWindow
+    probability: F32
+
+
 def probability_in_window(
     window: NoduleSlices, net: Any, record: ModelRecord, *, mirrors: bool = False
 ) -> F32:
@@ -38,13 +49,27 @@ def probability_in_window(
         If the net finds no nodules in CT, looks inside the lungs alone, or takes a square that
         the window does not fit into.
     """
+    likely = likely_window([window], net, record, mirrors=mirrors)
+    return on_own_pixels(likely.probability, likely.working, likely.canvas, record.grid_mm)
+
+
+def likely_window(
+    windows: Sequence[NoduleSlices], net: Any, record: ModelRecord, *, mirrors: bool = False
+) -> LikelyWindow:
+    """Probability of nodule in windows of one scan that overlap, on the working grid.
+
+    Raises
+    ------
+    DataError
+        If the net looks for something else, or takes a square that they do not fit into.
+    """
     if record.target != "nodules" or record.kind != "ct" or record.inside_lungs:
         where = " inside lung masks, which windows lack" if record.inside_lungs else ""
         raise DataError(
             f"the net finds {record.target} in {record.kind}{where}; expected one that finds "
             "nodules in CT"
         )
-    canvas = joined([window])
+    canvas = joined(windows)
     edge = _pixels(max(canvas.hu.shape[1:]), canvas.pixel_mm / record.grid_mm)
     free = inference.of_any_size(net)
     size = -(-edge // MULTIPLE) * MULTIPLE if free else record.crop_px
@@ -55,7 +80,7 @@ def probability_in_window(
     stacks = hu[neighbours(np.arange(len(hu)), record.context, working.z_index)]
     predict = inference.predict_mirrored if mirrors else inference.predict
     found = predict(free or net, scaled(stacks, record.input_spec, None), BATCH)
-    return on_own_pixels(found, working, canvas, record.grid_mm)
+    return LikelyWindow(canvas, working, found)
 
 
 def _pixels(n: int, step: float) -> int:

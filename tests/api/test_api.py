@@ -119,7 +119,7 @@ def test_candidates_and_masks_are_those_of_the_command(by_commands, sources, net
         assert one.probability == pytest.approx(row["probability"], abs=1e-6)
         assert one.diameter_mm == pytest.approx(row["diameter_mm"], abs=1e-3)
         assert one.mean_hu == pytest.approx(row["mean_hu"], abs=0.2)
-    masks = output(by_commands, "find-nodules", scan, "nodules_source.h5")
+    masks = output(by_commands, "reduce-false-positives", scan, "nodules_source.h5")
     same(found.mask, volume_file.read(masks))
     stored = volume_file.read(output(by_commands, "predict", scan, "probability.h5"))
     np.testing.assert_array_equal(np.rint(found.probability.array * 65535), stored.array)

@@ -10,7 +10,12 @@ from lungseg.core.errors import DataError, ScanError
 from lungseg.core.record import Record, write_record
 from lungseg.core.stage import DatasetInputs
 from lungseg.io.annotations.nodule_list import IgnoredPoint, Nodule, NoduleList, write_nodules
-from lungseg.io.results.candidate_list import read_detections, write_candidates
+from lungseg.io.results.candidate_list import (
+    Detection,
+    read_detections,
+    write_candidates,
+    write_detections,
+)
 from lungseg.io.volumes import volume_file
 from lungseg.ops.nodules.candidates import Candidate
 from lungseg.stages.evaluate import STAGE, Evaluate
@@ -39,10 +44,11 @@ class Set:
         self.scans = {}
         self.part_of = dict.fromkeys(train, "train") | dict.fromkeys(validation, "validation")
 
-    def stage(self, name, scan="", patient=""):
+    def stage(self, name, scan="", patient="", **facts):
         folder = self.folder / name / scan
         folder.mkdir(parents=True, exist_ok=True)
-        facts = {"part": self.part_of.get(patient, "test")} if name == "predict" else {}
+        if name == "predict":
+            facts["part"] = self.part_of.get(patient, "test")
         record = Record(stage=name, version=1, fingerprint=f"of-{name}", scan=scan, patient=patient,
                         facts=facts)  # fmt: skip
         write_record(record, folder / "stage.json")
@@ -79,12 +85,15 @@ class Set:
         volume_file.write(Volume(labels, GRID), drawn / "nodules.h5")
         known = NoduleList(scan=scan, truth=truth, nodules=tuple(listed), points=tuple(points))
         write_nodules(known, drawn / "nodules.json")
-        seen = self.stage("find-nodules", scan, patient)
+        seen = self.stage("reduce-false-positives", scan, patient, reduced=False)
         volume_file.write(Volume(mask, GRID), seen / "nodules.h5")
         write_candidates(scan, candidates, seen / "candidates.csv")
         predicted = self.stage("predict", scan, patient)
         (predicted / "net.json").write_text(json.dumps({"sha256": "0a1b", "split_hash": "abc"}))
-        self.scans[scan] = {"annotate-nodules": drawn, "find-nodules": seen, "predict": predicted}
+        self.scans[scan] = {
+            "annotate-nodules": drawn, "reduce-false-positives": seen, "predict": predicted,
+            "find-nodules": self.stage("find-nodules", scan, patient),
+        }  # fmt: skip
         return scan
 
     def run(self, **params):
@@ -259,9 +268,9 @@ def test_without_scans_the_reason_names_what_there_is(tmp_path):
 
 
 def test_masks_on_another_grid_are_refused(three):
-    path = three.scans["scan-P2"]["find-nodules"] / "nodules.h5"
+    path = three.scans["scan-P2"]["reduce-false-positives"] / "nodules.h5"
     volume_file.write(Volume(np.zeros(SHAPE, np.uint16), GRID.moved((1, 0, 0))), path)
-    with pytest.raises(ScanError, match="scan-P2: find-nodules' masks have the grid"):
+    with pytest.raises(ScanError, match="scan-P2: the candidates' masks have the grid"):
         three.run()
 
 
@@ -309,3 +318,25 @@ def test_nothing_scored_has_no_calibration(tmp_path):
     _, scores, out = data.run()
     assert scores["calibration"] is None
     assert (out / "reliability.png").exists()
+
+
+def test_the_curve_before_the_reducer_stands_beside_the_one_after(tmp_path):
+    data = Set(tmp_path)
+    places = [(5, 20, 11), (5, 2, 2)]
+    scan = data.add("P1", nodules=[((5, 20, 10), 2, 4)], candidates=[found(p, 0.5) for p in places])
+    _, scores, _ = data.run()
+    assert "before_reducer" not in scores["detection"]
+    rows = [
+        Detection(scan, world(place), after, 5.0, None, before, 0.5)
+        for place, before, after in zip(places, (0.6, 0.9), (0.8, 0.3), strict=True)
+    ]
+    write_detections(rows, data.scans[scan]["reduce-false-positives"] / "candidates.csv")
+    data.stage("reduce-false-positives", scan, "P1", reduced=True)
+    _, scores, out = data.run()
+    after, before = scores["detection"], scores["detection"]["before_reducer"]
+    # Before, the false positive was the likelier: the nodule was found at one a scan.
+    assert (after["cpm"], after["hits"]) == (1.0, 1)
+    assert before["sensitivity_at"] == {
+        **dict.fromkeys(("0.125", "0.25", "0.5"), 0.0), **dict.fromkeys("1248", 1.0),
+    }  # fmt: skip
+    assert (out / "froc.png").stat().st_size > 10_000

@@ -13,9 +13,10 @@ from lungseg.io.volumes import volume_file
 from lungseg.ops.grid.resample import labels_to_grid
 from lungseg.ops.overlay import BY_VOTES, DETECTED, LEFT_LUNG, RIGHT_LUNG
 from lungseg.phantom.small_chest import chest
-from lungseg.stages import find_nodules, resample
+from lungseg.stages import find_nodules, reduce_false_positives, resample
 from lungseg.steps import pictures_of_scan
 from lungseg.steps.pictures_of_scan import write_picture_of_scan
+from tests.commands.bright_net import write_bright_net
 from tests.io.pictures.picture_files import read_rgb
 
 
@@ -27,12 +28,12 @@ def scan(request, tmp_path_factory):
     root = tmp_path_factory.mktemp("scan")
     folders = {}
     for name in ("ingest", "resample", "segment-lungs", "predict", "annotate-nodules",
-                 "find-nodules"):  # fmt: skip
+                 "find-nodules", "reduce-false-positives"):  # fmt: skip
         folders[name] = root / name
         folders[name].mkdir()
         record = Record(
             stage=name, version=1, fingerprint="0", scan="1.2.3", patient="PHANTOM",
-            facts={"verdict": "good", "candidates": 4},
+            facts={"verdict": "good", "candidates": 4, "nodules": 4, "threshold": 0.5},
         )  # fmt: skip
         write_record(record, folders[name] / "stage.json")
     volume_file.write(phantom.ct, folders["ingest"] / "ct.h5", padding_hu=float("nan"))
@@ -50,6 +51,9 @@ def scan(request, tmp_path_factory):
     volume_file.write(p, folders["predict"] / "probability.h5")
     (folders["predict"] / "net.json").write_text("{}")
     find_nodules.STAGE.run(find_nodules.FindNodules(), folders, folders["find-nodules"])
+    net = write_bright_net(root / "net")
+    reduce = reduce_false_positives.ReduceFalsePositives(model=str(net))
+    reduce_false_positives.STAGE.run(reduce, folders, folders["reduce-false-positives"])
     return phantom, folders
 
 

@@ -8,6 +8,7 @@ from typing import Any
 from lungseg.core.errors import ConfigError, DataError
 from lungseg.model.model_record import copy_with_record, read_model_record
 from lungseg.model.nets import find_net
+from lungseg.model.reducer.member import calibrated
 
 
 def calibrate_net(name: str, scores: Path, out: Path, threshold: float | None = None) -> str:
@@ -36,10 +37,15 @@ def calibrate_net(name: str, scores: Path, out: Path, threshold: float | None = 
         raise ConfigError(f"{out} is the net itself; name another file for the calibrated one")
     curve = _curve_of(scores)
     out.parent.mkdir(parents=True, exist_ok=True)
-    record = replace(read_model_record(file), calibration=curve)
+    record = read_model_record(file)
+    of_reducer = bool(curve["settings"].get("reduced"))
+    if not of_reducer:
+        record = replace(record, calibration=curve)
     if threshold is not None:
         record = replace(record, threshold=threshold)
     copy_with_record(file, record, out)
+    if of_reducer:
+        calibrated(out, curve, out)
     parts = " and ".join(curve["parts"])
     return (
         f"{out}  calibrated ({curve['method']}) on {curve['candidates']} candidates, "

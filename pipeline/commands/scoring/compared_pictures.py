@@ -20,7 +20,7 @@ from lungseg.session.work_folder import open_session
 from lungseg.steps.nodule_pictures import FOUND
 
 MOST = 50
-STAGES = ("resample", "annotate-nodules", "find-nodules")
+STAGES = ("resample", "annotate-nodules", "reduce-false-positives")
 
 Folders = Mapping[str, Mapping[str, Path]]
 
@@ -77,7 +77,7 @@ def _panels(name: str, folders: Mapping[str, Path], row: Mapping[str, Any]) -> l
     drawn = folders["annotate-nodules"]
     votes, labels = (volume_file.read(drawn / name).array for name in ("votes.h5", "nodules.h5"))
     target, _ = consensus(votes, labels, read_nodules(drawn).readers, min_readers=1)
-    marks = volume_file.read(folders["find-nodules"] / "nodules.h5").array
+    marks = volume_file.read(folders["reduce-false-positives"] / "nodules.h5").array
     lines = [Outline(target.astype(np.uint8), BY_VOTES[0]), Outline(marks, FOUND)]
     index = np.rint(ct.geometry.to_index(row["xyz_mm"])).astype(int)
     z, y, x = np.clip(index, 0, np.asarray(ct.shape) - 1).tolist()

@@ -56,7 +56,10 @@ def write_object(exports: Exports, scan: str, path: Path, ending: str) -> str:
 def _segmentation(exports: Exports, scan: str, images: SourceImages) -> Any:
     what = exports.wanted.what
     if what == "detections":
-        net, record = _net(exports, scan), read_record(exports.folder("find-nodules", scan))
+        net, record = (
+            _net(exports, scan),
+            read_record(exports.folder("reduce-false-positives", scan)),
+        )
         candidates = _candidates(exports, scan)
         return objects.candidates_object(exports.volume(scan), candidates, net, images, record)
     if what == "probability":
@@ -81,11 +84,11 @@ def _net(exports: Exports, scan: str) -> Net:
 
 
 def _candidates(exports: Exports, scan: str) -> list[Detection]:
-    return read_detections(exports.folder("find-nodules", scan) / NAME)
+    return read_detections(exports.folder("reduce-false-positives", scan) / NAME)
 
 
 def _candidate_objects(exports: Exports, scan: str, images: SourceImages) -> tuple[Any, Any]:
-    record = read_record(exports.folder("find-nodules", scan))
+    record = read_record(exports.folder("reduce-false-positives", scan))
     labels, candidates = exports.volume(scan), _candidates(exports, scan)
     return objects.candidate_objects(labels, candidates, _net(exports, scan), images, record)
 

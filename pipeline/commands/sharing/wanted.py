@@ -36,11 +36,11 @@ WORKING = {
     "nodules": CachedVolume("annotate-nodules", "nodules.h5", labels=True),
     "target": CachedVolume("annotate-nodules", "nodules.h5", labels=True),
     "probability": CachedVolume("predict", "probability.h5", labels=False),
-    "detections": CachedVolume("find-nodules", "nodules.h5", labels=True),
+    "detections": CachedVolume("reduce-false-positives", "nodules.h5", labels=True),
 }
 SOURCE = {
     "ct": CachedVolume("ingest", "ct.h5", labels=False),
-    "detections": CachedVolume("find-nodules", "nodules_source.h5", labels=True),
+    "detections": CachedVolume("reduce-false-positives", "nodules_source.h5", labels=True),
 }
 # What nobody can know of a scan that nobody annotated.
 TRUTH = ("votes", "nodules", "target", "readings")

@@ -1,4 +1,4 @@
-"""Candidates on disk: the CSV that LUNA16 scores, with two more columns."""
+"""Candidates on disk: the CSV that LUNA16 scores, with more columns."""
 
 import csv
 import math
@@ -15,7 +15,10 @@ from lungseg.volume import Triple
 NAME = "candidates.csv"
 _DIGITS, _DIGITS_MM = 6, 3
 _UNKNOWN = {None, "", "nan"}
-COLUMNS = ("seriesuid", "coordX", "coordY", "coordZ", "probability", "diameter_mm", "calibrated")
+COLUMNS = (
+    "seriesuid", "coordX", "coordY", "coordZ", "probability", "diameter_mm", "calibrated",
+    "found_probability", "reducer_probability",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -23,7 +26,8 @@ class Detection:
     """One row: a candidate of a scan; `xyz_mm` in world mm.
 
     `calibrated` is the share of candidates with this probability that are nodules, where the net
-    knows it.
+    knows it. `found_probability` and `reducer_probability` are the two opinions that `probability`
+    joins, where a reducer judged the candidate.
     """
 
     scan: str
@@ -31,6 +35,8 @@ class Detection:
     probability: float
     diameter_mm: float
     calibrated: float | None = None
+    found_probability: float | None = None
+    reducer_probability: float | None = None
 
 
 def write_candidates(
@@ -64,7 +70,8 @@ def write_detections(detections: Sequence[Detection], path: Path) -> None:
             rows.writerow(
                 (d.scan, *(f"{mm:.{_DIGITS_MM}f}" for mm in (x, y, z)),
                  f"{d.probability:.{_DIGITS}f}", f"{d.diameter_mm:.{_DIGITS_MM}f}",
-                 "" if d.calibrated is None else f"{d.calibrated:.{_DIGITS}f}")
+                 *("" if p is None else f"{p:.{_DIGITS}f}"
+                   for p in (d.calibrated, d.found_probability, d.reducer_probability)))
             )  # fmt: skip
 
 
@@ -107,5 +114,5 @@ def _detection(row: Row, number: Callable[[str], float]) -> Detection:
         xyz_mm=(of("coordX"), of("coordY"), of("coordZ")),
         probability=of("probability"),
         diameter_mm=of("diameter_mm") if cells.get("diameter_mm") not in _UNKNOWN else math.nan,
-        calibrated=of("calibrated") if cells.get("calibrated") not in _UNKNOWN else None,
+        **{name: of(name) for name in COLUMNS[6:] if cells.get(name) not in _UNKNOWN},
     )

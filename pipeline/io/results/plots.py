@@ -13,7 +13,9 @@ from lungseg.volume import FloatArray
 BAND_RATES = tuple(float(r) for r in np.geomspace(RATES[0], RATES[-1], 61))
 
 
-def write_froc(curve: Froc, samples: FloatArray, title: str, path: Path) -> None:
+def write_froc(
+    curve: Froc, samples: FloatArray, title: str, path: Path, before: Froc | None = None
+) -> None:
     """Plot a free-response curve on a logarithmic axis from 1/8 to 8, with its 95 % band.
 
     Parameters
@@ -24,6 +26,8 @@ def write_froc(curve: Froc, samples: FloatArray, title: str, path: Path) -> None
         Sensitivities ``(rounds, rates)`` of draws of scans, at `BAND_RATES`.
     title, path
         Above the plot, and its PNG.
+    before
+        The curve before a reducer judged the candidates, if one did; dashed.
     """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
@@ -39,6 +43,11 @@ def write_froc(curve: Froc, samples: FloatArray, title: str, path: Path) -> None
         if len(bounds) == len(BAND_RATES):
             low, high = zip(*bounds, strict=True)
             axes.fill_between(BAND_RATES, low, high, color="#0072b2", alpha=0.18, linewidth=0)
+    if before is not None and np.isfinite(before.at(BAND_RATES)).any():
+        axes.plot(
+            BAND_RATES, before.at(BAND_RATES), "--", color="#d55e00", label="before the reducer"
+        )
+        axes.legend(loc="lower right", fontsize=9)
     axes.set_xscale("log", base=2)
     axes.set_xticks(RATES, ["1/8", "1/4", "1/2", "1", "2", "4", "8"])
     axes.set_xlim(RATES[0], RATES[-1])

@@ -40,6 +40,7 @@ class Scored:
     nodules: tuple[Nodule, ...]
     detections: tuple[Detection, ...]
     hits: ScanHits
+    hits_before: ScanHits
     counts: Counts
     overlaps: tuple[NoduleOverlap, ...]
     voxel_ml: float

@@ -30,12 +30,12 @@ NONE_SPARED: Sparing = ()
 MOST_SPARED: Sparing = ((1 << 16, 4), (1 << 18, 5))
 
 
-def write_half(net: Path, out: Path, sparing: Sparing = NONE_SPARED) -> None:
+def write_half(net: Path, out: Path, sparing: Sparing = NONE_SPARED, small: int = SMALL) -> None:
     """Write the net's file `net` anew as `out`, with large kernels in half precision.
 
     The state of an optimiser is left out, all else is kept: the architecture, and the record of
     how the net was made. The same net gives the same bytes. `sparing` tells how many bits large
-    kernels do without, by their size.
+    kernels do without, by their size; those of at most `small` values stay as they are.
     """
     with (
         zipfile.ZipFile(net) as source,
@@ -46,7 +46,7 @@ def write_half(net: Path, out: Path, sparing: Sparing = NONE_SPARED) -> None:
             # Without a date, so that the same net is the same file.
             entry = zipfile.ZipInfo(name)
             entry.compress_type = zipfile.ZIP_DEFLATED
-            target.writestr(entry, _changed(name, content, sparing))
+            target.writestr(entry, _changed(name, content, sparing, small))
 
 
 def largest_difference(net: Path, other: Path, samples: int = 4, seed: int = 0) -> float:
@@ -79,33 +79,33 @@ def _noise(shape: tuple[int, ...], samples: int, rng: np.random.Generator) -> An
     return np.clip(total + 0.5, 0, 1)
 
 
-def _changed(name: str, content: bytes, sparing: Sparing) -> bytes:
+def _changed(name: str, content: bytes, sparing: Sparing, small: int) -> bytes:
     if name == CONFIG:
         # How it was compiled for training names an optimiser, and nothing that a user needs.
         return json.dumps(json.loads(content) | {"compile_config": None}).encode()
-    return _half_weights(content, sparing) if name == WEIGHTS else content
+    return _half_weights(content, sparing, small) if name == WEIGHTS else content
 
 
-def _half_weights(content: bytes, sparing: Sparing) -> bytes:
+def _half_weights(content: bytes, sparing: Sparing, small: int) -> bytes:
     import h5py
 
     packed = io.BytesIO()
     with h5py.File(io.BytesIO(content), "r") as source, h5py.File(packed, "w") as target:
-        _copy(source, target, sparing)
+        _copy(source, target, sparing, small)
     return packed.getvalue()
 
 
-def _copy(source: Any, target: Any, sparing: Sparing) -> None:
+def _copy(source: Any, target: Any, sparing: Sparing, small: int) -> None:
     for name, value in source.attrs.items():
         target.attrs[name] = value
     for name, item in source.items():
         if name == OPTIMIZER:
             continue
         if hasattr(item, "items"):
-            _copy(item, target.create_group(name), sparing)
+            _copy(item, target.create_group(name), sparing, small)
             continue
         values = item[()]
-        if values.size > SMALL and values.dtype.kind == "f":
+        if values.size > small and values.dtype.kind == "f":
             # High and low bytes by themselves: the former hardly differ, which compression sees.
             kept = target.create_dataset(
                 name, data=_short(values, sparing),

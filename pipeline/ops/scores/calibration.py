@@ -172,9 +172,9 @@ def reliability(probability: npt.ArrayLike, is_nodule: npt.ArrayLike) -> Reliabi
 
 SETTINGS = (
     "score", "score_mm", "smooth_mm", "min_overlap", "threshold_method", "threshold",
-    "candidate_threshold",
+    "candidate_threshold", "reduced",
 )  # fmt: skip
-"""Settings of `find-nodules` that decide a candidate's score."""
+"""Settings of `find-nodules` that decide a candidate's score, and whether a reducer judged it."""
 
 
 def kept(

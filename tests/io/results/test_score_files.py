@@ -31,6 +31,9 @@ def nodule(label, xyz_mm):
     )
 
 
+HITS = ScanHits(np.array([-1, 1]), np.array([np.nan, 0.75]), np.array([0.4]), 3, 2)
+
+
 def scored(counts):
     nodules = (nodule(1, (1.0, 2.0, 3.0)), nodule(2, (10.0, 20.0, 30.0)))
     return Scored(
@@ -42,7 +45,8 @@ def scored(counts):
         detections=tuple(
             Detection("1.2", (x, 24.0, 30.0), p, 5.0) for x, p in ((90.0, 0.4), (13.0, 0.75))
         ),
-        hits=ScanHits(np.array([-1, 1]), np.array([np.nan, 0.75]), np.array([0.4]), 3, 2),
+        hits=HITS,
+        hits_before=HITS,
         counts=counts,
         overlaps=(NoduleOverlap(1, 0.0, 0.125), NoduleOverlap(2, 0.5, 0.25)),
         voxel_ml=0.5,

@@ -1,0 +1,118 @@
+"""Teach a net's reducer: on the candidates of the patients that the net was trained on."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import click
+
+from lungseg.core.errors import ConfigError
+from lungseg.core.executor import EngineOptions
+from lungseg.io.annotations.nodule_slices import find_nodule_slices
+from lungseg.model import inference
+from lungseg.model.model_record import ModelRecord, read_model_record
+from lungseg.model.nets import find_net
+from lungseg.model.reducer.member import ReducerRecord, attach
+from lungseg.model.reducer.network import WIDTH
+from lungseg.model.reducer.teaching import Examples, teach, together
+from lungseg.session.messages import Progress
+from lungseg.session.settings import CommandOptions
+from lungseg.session.work_folder import open_session
+from lungseg.steps.reducer_examples import examples_of_scan, examples_of_slices
+
+# What is run on the scans, with the net, for its candidates.
+RUN = ("find-nodules", "annotate-nodules")
+
+
+def teach_reducer(  # noqa: PLR0913 - a net, what it learns from, and how
+    name: str,
+    *,
+    work: Path,
+    slices: Path | None,
+    out: Path,
+    epochs: int = 20,
+    seed: int = 1,
+    jobs: int = 1,
+) -> str:
+    """Write the net with a reducer as `out`; what was done, for a person.
+
+    Parameters
+    ----------
+    name
+        The net: a name, a file, or a work folder.
+    work
+        A work folder; its scans of the net's training patients are predicted if they are not yet,
+        and its own settings and net stay as they are.
+    slices
+        Slices around nodules; those of the net's training patients are taken.
+    out
+        File of the net with its reducer.
+    epochs, seed, jobs
+        Of the teaching; processes for the scans.
+
+    Raises
+    ------
+    ConfigError
+        If there is no such net, or `out` is the net itself.
+    DataError
+        If there are too few candidates to learn from.
+    """
+    file = find_net(name)
+    if out.exists() and out.resolve() == file.resolve():
+        raise ConfigError(f"{out} is the net itself; name another file for the one with a reducer")
+    record = read_model_record(file)
+    parts = list(_of_scans(work, file, jobs))
+    n_scans = len(parts)
+    if slices is not None:
+        parts += _of_slices(slices, file, record)
+    examples = together(parts)
+    click.echo(
+        f"teach    {examples.nodules} nodules and {len(examples.target) - examples.nodules} others "
+        f"of {len(examples.patients)} patients, {n_scans} whole scans",
+        err=True,
+    )
+    reducer = teach(
+        examples, epochs, seed,
+        tell=lambda epoch, loss: click.echo(f"epoch {epoch}/{epochs}  loss {loss:.3f}", err=True),
+    )  # fmt: skip
+    out.parent.mkdir(parents=True, exist_ok=True)
+    attach(file, reducer, told(examples, epochs, seed), examples.patients, examples.scans, out)
+    return (
+        f"{out}  has a reducer, taught on {examples.nodules} nodules and "
+        f"{len(examples.target) - examples.nodules} other candidates of {len(examples.patients)} "
+        "patients"
+    )
+
+
+def told(examples: Examples, epochs: int, seed: int, width: int = WIDTH) -> ReducerRecord:
+    """What the net's file says of its reducer."""
+    return ReducerRecord(
+        nodules=examples.nodules,
+        others=len(examples.target) - examples.nodules,
+        patients=len(examples.patients),
+        epochs=epochs,
+        seed=seed,
+        width=width,
+    )
+
+
+def _of_scans(work: Path, net: Path, jobs: int) -> Iterator[Examples]:
+    options = CommandOptions(model=str(net), assignments=("predict.part=train",))
+    session = open_session(work, options, passing=True)
+    session.check_scans()
+    summary = session.run(RUN, EngineOptions(jobs), Progress(patients=session.patients).watch())
+    for (stage, scan), result in summary.results.items():
+        if result.state == "failed":
+            click.echo(f"failed   {scan} {stage}: {result.error}", err=True)
+    for folders in session.folders().values():
+        if {"find-nodules", "annotate-nodules"} <= set(folders):
+            examples = examples_of_scan(folders)
+            if examples is not None:
+                yield examples
+
+
+def _of_slices(folder: Path, net: Path, record: ModelRecord) -> Iterator[Examples]:
+    listed = find_nodule_slices(folder)
+    for reason in listed.left_out:
+        click.echo(f"left out {reason}", err=True)
+    taught = [one for one in listed.nodules if record.part_of(one.patient, one.series) == "train"]
+    yield from examples_of_slices(taught, inference.load_net(net), record)
