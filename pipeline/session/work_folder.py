@@ -35,7 +35,6 @@ from lungseg.session.settings import (
 log = logging.getLogger(__name__)
 
 NO_SCANS = "no scans here yet: name a folder of chest CT with `lungseg-cli preprocess --src FOLDER`"
-# Stages that are told which net it is.
 _OF_THE_NET = ("predict", "reduce-false-positives")
 # Their files are given to people, or told of: they are compared byte by byte before. The table's
 # are many; it is compared by who reads it.
@@ -66,10 +65,8 @@ class Session:
         What the command line said.
     net
         The net to predict with; None if there is none.
-    guest
-        True if the work folder's own scans, settings and net are left as they are.
-    passing
-        True if its settings and net are.
+    guest, passing
+        True if the folder's own scans, settings and net, or the last two, are left alone.
     """
 
     work: Path
@@ -319,7 +316,7 @@ def open_session(
     look
         Look at the remembered roots again, for what is new there.
     passing
-        What is told here is for this run alone: the folder's settings and net stay as they are.
+        What is told is for this run alone, and not kept.
 
     Raises
     ------

@@ -74,12 +74,14 @@ def attach(  # noqa: PLR0913, PLR0917 - a net, a reducer, whom it has seen, and 
     Whom the reducer has seen, the net has seen: they are added to the net's own record.
     """
     of_net = read_model_record(net)
+    new = set(patients) - set(of_net.train_patients)
+    # Scans of patients it knows need not be listed: predictions that stand are of the same net.
     of_both = dataclasses.replace(
         of_net,
-        train_patients=sorted({*of_net.train_patients, *patients}),
-        train_scans=sorted({*of_net.train_scans, *scans}),
-        validation_patients=[p for p in of_net.validation_patients if p not in patients],
-        validation_scans=[s for s in of_net.validation_scans if s not in scans],
+        train_patients=sorted({*of_net.train_patients, *new}),
+        train_scans=sorted({*of_net.train_scans, *(scans if new else ())}),
+        validation_patients=[p for p in of_net.validation_patients if p not in new],
+        validation_scans=[s for s in of_net.validation_scans if not new or s not in scans],
     )
     with tempfile.TemporaryDirectory() as folder:
         whole, packed = Path(folder) / "whole.keras", Path(folder) / NET
@@ -92,8 +94,12 @@ def attach(  # noqa: PLR0913, PLR0917 - a net, a reducer, whom it has seen, and 
         # Without a date, so that the same net is the same file.
         archive.writestr(zipfile.ZipInfo(NET), content)
         archive.writestr(zipfile.ZipInfo(TOLD), json_text(dataclasses.asdict(record)) + "\n")
-    copy_with_record(partial, of_both, out)
-    partial.unlink()
+    # The record's own bytes stay where nothing is new.
+    if new:
+        copy_with_record(partial, of_both, out)
+        partial.unlink()
+    else:
+        partial.replace(out)
 
 
 def without(net: Path, out: Path) -> None:

@@ -208,7 +208,7 @@ def test_a_run_that_is_broken_off_leaves_its_tables_and_goes_on(mixed, net, tmp_
     whole = worker.run_scan_step
 
     def broken(task, step):
-        if (task.scan, step.stage.name) == ("ras", "find-nodules"):
+        if (task.scan, step.stage.name) == ("ras", "write-detections"):
             raise KeyboardInterrupt
         return whole(task, step)
 
