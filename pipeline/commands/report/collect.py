@@ -20,7 +20,7 @@ from lungseg.session.work_folder import Session
 
 DONE, NOT_DONE = "done", "not done"
 # Beyond these a scan is skipped because of the split, which is no fault of it.
-_OF_THE_NET = ("predict", "find-nodules", "write-detections")
+_OF_THE_NET = ("predict", "find-nodules", "reduce-false-positives", "write-detections")
 _UID_END = 8
 
 

@@ -95,7 +95,7 @@ def _of_row(entry: ScanEntry, row: Mapping[str, str]) -> _Pick:
 def _likeliest(around: Collected) -> Iterator[tuple[str, str, list[_Pick]]]:
     picks: list[tuple[float, _Pick]] = []
     for entry in around.scans:
-        folder = entry.folder("find-nodules")
+        folder = entry.folder("reduce-false-positives")
         if folder is None:
             continue
         for rank, one in enumerate(candidate_list.read_detections(folder / candidate_list.NAME), 1):
@@ -150,7 +150,7 @@ def _slices(picks: Sequence[_Pick]) -> list[tuple[HuArray, list[tuple[str, str]]
         raise ValueError(f"{entry.scan} has no volume on the working grid")
     ct = volume_file.read_hu(folder / "ct.h5")
     marks: list[tuple[str, Any]] = []
-    truth, found = entry.folder("annotate-nodules"), entry.folder("find-nodules")
+    truth, found = entry.folder("annotate-nodules"), entry.folder("reduce-false-positives")
     if truth:
         votes = volume_file.read(truth / "votes.h5").array
         labels = volume_file.read(truth / "nodules.h5").array

@@ -99,7 +99,7 @@ def _lead(around: Collected, states: Mapping[str, int]) -> str:
 def _figures(around: Collected, states: Mapping[str, int]) -> list[tuple[str, Any, str]]:
     verdicts = Counter(one.facts("segment-lungs").get("verdict") for one in around.scans)
     truth = [f for one in around.scans if (f := one.facts("annotate-nodules"))]
-    found = [f for one in around.scans if (f := one.facts("find-nodules"))]
+    found = [f for one in around.scans if (f := one.facts("reduce-false-positives"))]
     annotated = [f for f in truth if f.get("truth") != "unannotated"]
     return [
         ("Scans done", states.get(DONE, 0), f"of {len(around.scans)}"),
@@ -187,7 +187,7 @@ def candidates_of(one: ScanEntry) -> list[dict[str, float]]:
     """Diameter and probability of a scan's candidates; empty without predictions."""
     from lungseg.io.results import candidate_list
 
-    folder = one.folder("find-nodules")
+    folder = one.folder("reduce-false-positives")
     if folder is None:
         return []
     rows = candidate_list.read_detections(folder / candidate_list.NAME)

@@ -65,7 +65,7 @@ def scan_table(around: Collected, scored: Mapping[str, Mapping[str, Any]]) -> di
 
 def _values(one: ScanEntry, parts: Mapping[str, str], scored: Mapping[str, Any]) -> dict[str, Any]:
     lungs, ingest = one.facts("segment-lungs"), one.facts("ingest")
-    truth, found = one.facts("annotate-nodules"), one.facts("find-nodules")
+    truth, found = one.facts("annotate-nodules"), one.facts("reduce-false-positives")
     known = truth.get("truth") != "unannotated"
     reasons = [remark.reason for remark in one.remarks] or [one.reason]
     return {

@@ -88,7 +88,7 @@ def read_shown(one: ScanEntry) -> Shown | None:
         most = min(int(votes.array.max()), _MOST_VOTES) if truth.nodules else 0
         layers += [Layer(_readers(k), f"votes{k}", votes, k) for k in range(1, most + 1)]
     candidates: list[Detection] = []
-    folder = one.folder("find-nodules")
+    folder = one.folder("reduce-false-positives")
     if folder is not None:
         candidates = candidate_list.read_detections(folder / candidate_list.NAME)
         detected = volume_file.read(folder / "nodules.h5")
