@@ -77,8 +77,9 @@ mutants: .venv-mutants/ready  ## which small changes of the code no test notices
 	@test -n "$(ROOM)" || { echo "say where: make mutants ROOM=ops/scores (or a file: ROOM=model/training.py)" >&2; exit 2; }
 	.venv-mutants/bin/python -m tests.mutants $(ROOM) --sample $(SAMPLE) --seed $(SEED) --jobs $(JOBS)
 
-docs: .venv/ready  ## write the reference in the README again
+docs: .venv/ready  ## write the pages that are made from the code: the reference, and what messages mean
 	$(BIN)/python -m lungseg.session.reference docs/reference.md
+	$(BIN)/python -m lungseg.session.message_page docs/messages.md
 
 lock:  ## compile pyproject.toml's dependencies into requirements*.txt
 	$(BIN)/python -m pip install --quiet uv
