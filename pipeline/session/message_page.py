@@ -7,7 +7,7 @@ a scan is left out. What the code puts into it stands as a name in angle bracket
 import ast
 import re
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -86,9 +86,8 @@ class Message:
     when: str
 
 
-def page() -> str:
-    """The page in Markdown: what kinds there are, then a table for each room."""
-    found = messages()
+def page(found: Sequence[Message]) -> str:
+    """The page of `messages` in Markdown: what kinds there are, then a table for each room."""
     kinds = {message.kind for message in found}
     lines = [f"| {kind} | {told} |" for kind, told in MEANINGS.items() if kind in kinds]
     text = _HEAD + "\n".join(lines) + "\n" + _LIMITS
@@ -112,8 +111,9 @@ def messages() -> list[Message]:
     for path, tree in sources.items():
         where = path.relative_to(PACKAGE)
         room = str(where.parent) if where.parent.name else "(the package)"
+        functions = {n.name: n for n in ast.walk(tree) if isinstance(n, ast.FunctionDef)}
         for function, when in _functions(tree):
-            say = _Texts(tree, function)
+            say = _Texts(functions, function)
             for line, kind, text, setting in _said(function, say, errors, str(where)):
                 meant = when(kind)
                 found.append(Message(room, where.stem, line, kind, text, setting, meant))
@@ -155,12 +155,8 @@ def _when(docstring: str, kind: str) -> str:
 def _said(
     function: ast.FunctionDef, say: "_Texts", errors: dict[str, str], where: str
 ) -> Iterator[tuple[int, str, str, str]]:
-    inner = {
-        id(node)
-        for other in ast.walk(function)
-        if isinstance(other, ast.FunctionDef) and other is not function
-        for node in ast.walk(other)
-    }
+    others = (n for n in ast.walk(function) if isinstance(n, ast.FunctionDef))
+    inner = {id(node) for other in others if other is not function for node in ast.walk(other)}
     for node in ast.walk(function):
         if not isinstance(node, ast.Call) or id(node) in inner or not node.args:
             continue
@@ -200,8 +196,8 @@ def _worded(
 class _Texts:
     """Texts of the expressions of one function, with what is put in by name."""
 
-    def __init__(self, tree: ast.Module, function: ast.FunctionDef) -> None:
-        self._functions = {n.name: n for n in ast.walk(tree) if isinstance(n, ast.FunctionDef)}
+    def __init__(self, functions: Mapping[str, ast.FunctionDef], function: ast.FunctionDef) -> None:
+        self._functions = functions
         self._assigned = {
             target.id: node.value
             for node in ast.walk(function)
@@ -256,4 +252,4 @@ def _cell(text: str) -> str:
 
 
 if __name__ == "__main__":
-    write_text(page(), Path(sys.argv[1]))
+    write_text(page(messages()), Path(sys.argv[1]))

@@ -15,8 +15,8 @@ def found():
     return messages()
 
 
-def test_the_page_is_made_from_the_code():
-    assert PAGE.read_text("utf-8") == page(), "messages have changed: run `make docs`"
+def test_the_page_is_made_from_the_code(found):
+    assert PAGE.read_text("utf-8") == page(found), "messages have changed: run `make docs`"
 
 
 @pytest.mark.parametrize(
