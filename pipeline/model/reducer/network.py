@@ -14,7 +14,7 @@ from lungseg.volume import HuArray
 
 # HU that become 0 and 1: from air to what is denser than any soft tissue.
 LOW_HU, HIGH_HU = -1000.0, 400.0
-WIDTH = 8
+WIDTH = 12
 # Filters of the four levels, in widths; the last is not the widest, and the file half as large.
 LEVELS = (1, 2, 4, 4)
 DROPOUT = 0.4

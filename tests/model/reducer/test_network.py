@@ -23,7 +23,7 @@ def test_hu_become_channels_from_0_to_1():
 
 def test_the_network_is_as_small_as_the_docs_say():
     quiet_keras()
-    assert build().count_params() == 36_921
+    assert build().count_params() == 82_165
     assert build(4).output_shape == (None, 1)
 
 

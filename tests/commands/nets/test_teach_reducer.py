@@ -1,0 +1,40 @@
+"""`models teach`: a net's file gets a reducer, taught on its training patients alone."""
+
+import pytest
+
+from lungseg.commands.nets import teach_reducer as teaching
+from lungseg.commands.nets.teach_reducer import teach_reducer
+from lungseg.core.errors import ConfigError
+from lungseg.model.model_record import read_model_record
+from lungseg.model.reducer.member import read_reducer, read_reducer_record
+from tests.commands.bright_net import write_bright_net
+from tests.model.reducer.test_teaching import made
+
+
+@pytest.fixture
+def net(tmp_path):
+    return write_bright_net(tmp_path / "net")
+
+
+def test_the_new_file_has_a_reducer_and_says_what_it_learnt_from(
+    net, tmp_path, monkeypatch, capsys
+):
+    monkeypatch.setattr(
+        teaching, "_of_scans", lambda *_: iter([made(9, True, 1), made(12, False, 2)])
+    )
+    out = tmp_path / "new" / "with.keras"
+    told = teach_reducer(str(net), work=tmp_path, slices=None, out=out, epochs=1, seed=3)
+    assert "taught on 9 nodules and 12 other candidates of 2 patients" in told
+    assert "epoch 1/1" in capsys.readouterr().err
+    record = read_reducer_record(out)
+    assert (record.nodules, record.others, record.patients) == (9, 12, 2)
+    assert (record.epochs, record.seed) == (1, 3)
+    assert read_reducer(out).net.count_params() == 82_165
+    # Whom it saw, the net now has seen, too.
+    assert {"p1", "p2", "taught"} <= set(read_model_record(out).train_patients)
+    assert read_reducer(net) is None
+
+
+def test_the_net_itself_is_not_overwritten(net, tmp_path):
+    with pytest.raises(ConfigError, match="is the net itself; name another file"):
+        teach_reducer(str(net), work=tmp_path, slices=None, out=net)
