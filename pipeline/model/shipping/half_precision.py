@@ -5,9 +5,9 @@ biases and the running statistics of batch normalisation stay as they are. They 
 U-Net's small kernels are those of its highest levels, which no later layer averages: with these
 rounded, too, a trained net's probabilities changed by up to 0.010 on films, without by 0.0005.
 Where a net bears it, larger ones keep fewer bits of each value (nets that are trained in bfloat16
-have no more than eight): the other bits are zero, and compression of the file takes them away. Keras casts what
-it reads to the type of the net's variables, so that the net computes in single precision, as
-before.
+have no more than eight): the other bits are zero, and compression of the file takes them away.
+Keras casts what it reads to the type of the net's variables, so that the net computes in single
+precision, as before.
 """
 
 import io
