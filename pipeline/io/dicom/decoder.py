@@ -60,7 +60,7 @@ class Decoder:
         """
         try:
             with self._one_at_a_time:
-                head, pixels = self._ask(path, frame)
+                head, pixels = self._ask(path, frame, syntax)
         except _Died as died:
             self.close()
             kind = ScanError if died.proven else NotProvenError
@@ -83,14 +83,15 @@ class Decoder:
                 with contextlib.suppress(BrokenPipeError):
                     pipe.close()
 
-    def _ask(self, path: Path, frame: int) -> tuple[dict[str, Any], bytes]:
+    def _ask(self, path: Path, frame: int, syntax: str) -> tuple[dict[str, Any], bytes]:
         process = self._running()
         ask, answer = process.stdin, process.stdout
         if ask is None or answer is None:  # never, with the pipes that _running asks for
             raise _Died("its pipes are closed")
         until = time.monotonic() + self._slowest_s
         try:
-            ask.write(json.dumps({"path": str(path), "frame": frame}).encode() + b"\n")
+            wanted = {"path": str(path), "frame": frame, "syntax": syntax}
+            ask.write(json.dumps(wanted).encode() + b"\n")
             ask.flush()
         except BrokenPipeError:
             raise _Died("it ended by itself", proven=False) from None

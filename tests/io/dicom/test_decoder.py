@@ -5,6 +5,7 @@ import signal
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
+import pydicom
 import pytest
 from pydicom.uid import RLELossless
 
@@ -92,5 +93,13 @@ def test_a_damaged_jpeg_that_aborts_gdcm_is_refused(data, decoder, tmp_path, pat
     damaged[start + 60 :] = rng.integers(0, 255, len(damaged) - start - 60, np.uint8).tobytes()
     (tmp_path / "damaged.dcm").write_bytes(damaged)
     with pytest.raises(ScanError, match=r"undecodable: .*damaged.dcm .*the decoder crashed"):
-        decoder.decode(tmp_path / "damaged.dcm", 0, "JPEG")
+        decoder.decode(tmp_path / "damaged.dcm", 0, "1.2.840.10008.1.2.4.51")
     np.testing.assert_array_equal(decoder.decode(path, 0, "RLE"), STORED)
+
+
+def test_a_run_length_stream_that_was_cut_is_refused_and_not_filled_up(decoder, path, tmp_path):
+    cut = pydicom.dcmread(path)
+    cut.PixelData = cut.PixelData[:-2]
+    cut.save_as(tmp_path / "cut.dcm")
+    with pytest.raises(ScanError, match=r"undecodable: no decoder reads .*cut.dcm"):
+        decoder.decode(tmp_path / "cut.dcm", 0, "1.2.840.10008.1.2.5")

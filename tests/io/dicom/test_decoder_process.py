@@ -53,7 +53,7 @@ decoder_process.main()
 """
     told = subprocess.run(
         [sys.executable, "-c", noisy],
-        input=b'{"path": "a.dcm", "frame": 0}\n',
+        input=b'{"path": "a.dcm", "frame": 0, "syntax": ""}\n',
         capture_output=True,
         check=True,
     )
