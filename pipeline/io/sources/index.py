@@ -230,6 +230,7 @@ def _dicom_scans(files: Sequence[_File], rules: SourceRules) -> tuple[list[Sourc
             left_out.append(_several_patients(series, used, patients))
         elif used:
             slices[series] = _without_copies(used)
+            left_out += _copies(used, slices[series])
     left_out += _join_lone_slices(slices, rules)
     sources = [
         _source(part.scan, part.patient, "dicom", [members[i] for i in part.members], rules)
@@ -294,6 +295,15 @@ def _without_copies(files: list[_File]) -> list[_File]:
         if first is file or same_folder:
             unique.append(file)
     return unique
+
+
+def _copies(files: Sequence[_File], kept: Sequence[_File]) -> list[LeftOut]:
+    paths = {file.path for file in kept}
+    copies = [file.path for file in files if file.path not in paths]
+    if not copies:
+        return []
+    reason = f"copies of slices that are used ({len(copies)} file{'s' * (len(copies) > 1)})"
+    return [LeftOut(shown(copies[0]), reason, fault=False)]
 
 
 def _volume_scans(files: Sequence[_File], taken: Set[str]) -> tuple[list[Source], list[LeftOut]]:

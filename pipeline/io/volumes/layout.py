@@ -75,6 +75,8 @@ class VolumeHeader:
     unsaid
         Fields of the place that are missing, and taken for those of a grid along the patient's
         axes.
+    is_open
+        True if the format does not tell what holds where they are missing.
     fields
         The lines of a text header, by name in lower case.
     """
@@ -85,6 +87,7 @@ class VolumeHeader:
     affines: Mapping[str, FloatArray]
     pixel_mm: tuple[float, ...] = ()
     unsaid: tuple[str, ...] = ()
+    is_open: bool = False
     fields: Mapping[str, str] = field(default_factory=dict)
 
 

@@ -57,7 +57,8 @@ def fields_of(path: Path) -> tuple[dict[str, str], int]:
     for line, end in text_header.lines(path):
         key, separator, value = text_header.text(line).partition("=")
         if not separator:
-            stray = stray or line.strip()
+            if text_header.is_meant_as_field(line.strip(), _NAMES):
+                stray = stray or line.strip()
             continue
         key = key.strip().lower()
         text_header.add(path, fields, key, value.strip())

@@ -143,7 +143,9 @@ def read_header(path: Path) -> VolumeHeader:
     voxels = _voxels(path, fields, data, end if data == path else 0)
     layout.check_length(path, voxels, (z, y, x))
     affine, unsaid = _affine(path, fields)
-    return VolumeHeader(path, (z, y, x), voxels, {"": affine}, unsaid=unsaid, fields=fields)
+    return VolumeHeader(
+        path, (z, y, x), voxels, {"": affine}, unsaid=unsaid, is_open=bool(unsaid), fields=fields
+    )
 
 
 def _voxels(path: Path, fields: Mapping[str, str], data: Path, offset: int) -> Voxels:

@@ -107,11 +107,10 @@ def place(header: VolumeHeader, rules: PlaceRules) -> Placed:
 
 def _check_unsaid(header: VolumeHeader, rules: PlaceRules) -> None:
     # Of a MetaImage and a NIfTI the format itself says what holds where nothing is said.
-    missing = [name for name in header.unsaid if name.startswith("space")]
-    if missing and not rules.accept_missing_geometry:
+    if header.is_open and not rules.accept_missing_geometry:
         raise ScanError(
-            f"orientation: {shown(header.path)} does not state {', '.join(missing)}; which side of "
-            "it is the patient's left is unknown: export it with its geometry",
+            f"orientation: {shown(header.path)} does not state {', '.join(header.unsaid)}; which "
+            "side of it is the patient's left is unknown: export it with its geometry",
             setting="accept_missing_geometry=true to take it as lying along the patient's axes, "
             "x to the left, y to the back, z to the head",
         )

@@ -2,6 +2,7 @@
 
 import difflib
 import os
+import re
 from collections.abc import Iterator, Mapping, Set
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
@@ -49,6 +50,17 @@ def no_field(path: Path, line: bytes, mark: str) -> ScanError:
     return ScanError(
         f"header: {shown(path)} has the line {shown(text(line[:80]))!r} without `{mark}`; it is "
         "damaged, or write the line right"
+    )
+
+
+def is_meant_as_field(line: bytes, known: Set[str]) -> bool:
+    """Whether a line without its sign is a field that was spoilt, and no stray remark."""
+    word = re.match(rb"\w*", line.lower())
+    name = word[0].decode() if word else ""
+    return (
+        not line.isascii()
+        or len(re.findall(rb"\d+", line)) > 1
+        or bool(difflib.get_close_matches(name, known, n=1, cutoff=_LIKE))
     )
 
 

@@ -73,6 +73,8 @@ def test_a_field_of_an_nrrd_stands_once_and_every_line_is_one(tmp_path):
 
 def test_a_line_without_its_sign_is_refused(tmp_path):
     path = metaimage(tmp_path / "b.mhd", VOXELS)
+    path.write_text("a remark\n\n" + path.read_text())
+    np.testing.assert_array_equal(read_hu_file(path).volume.array.ravel(), VOXELS)
     path.write_text("TransformMatrix 0 1 0 1 0 0 0 0 1\n" + path.read_text())
     with pytest.raises(ScanError, match=r"header: .* the line 'TransformMatrix 0.* without `=`"):
         read_hu_file(path)
