@@ -25,6 +25,7 @@ _SCREENS = {"SCREEN SAVE", "SCREENSAVE", "SCREENSHOT", "DOSE_INFO", "DOSE INFO",
 # PixelPaddingValue is one value, or two by mistake; consoles wrote hundreds into dose pages.
 _MOST_PADDING_VALUES = 2
 _LOCALIZERS = {"LOCALIZER", "SCOUT", "TOPOGRAM"}
+FOREIGN_HEADER = "a .hdr of another program, not of NIfTI"
 EMPTY = "empty: nothing of the file was copied"
 _STANDARD_ROOT = "1.2.840.10008."
 _VOXELS = {".raw", ".zraw", ".img"}
@@ -99,7 +100,7 @@ def examine(path: Path) -> Found:
 
 def _volume(path: Path, suffix: str) -> Found:
     if suffix == ".hdr" and path.stat().st_size and not nifti.is_header(path):
-        return Found("other", "a .hdr of another program, not of NIfTI")
+        return Found("other", FOREIGN_HEADER)
     if voxels.hold_no_hu(path):
         return Found("other", "8 bits a voxel hold no HU: a mask or labels, not CT")
     return Found(headers.READ[suffix])

@@ -16,7 +16,7 @@ from pathlib import Path
 from lungseg.core.disk.checked_json import read_checked, write_checked
 from lungseg.core.errors import DamagedOutputError
 from lungseg.core.shown import path_as_text, path_of_text, shown
-from lungseg.io.sources.files import EMPTY, Found, examine
+from lungseg.io.sources.files import EMPTY, FOREIGN_HEADER, Found, examine
 from lungseg.io.sources.header_cache import HeaderCache
 from lungseg.io.sources.series import SourceRules, identity_of, lone_slices, parts_of, patients_of
 from lungseg.io.sources.walk import Entry, Unseen, unreadable, walk
@@ -150,12 +150,13 @@ def _looked_at(entry: Entry, known: HeaderCache, rules: SourceRules) -> _File:
 
 def _others(files: Sequence[_File]) -> Iterator[LeftOut]:
     # What is no scan: each file by itself, what lies beside scans and in hidden folders together.
-    named = {
-        str(data)
-        for file in files
-        if headers.suffix_of(Path(file.path)) in {".mhd", ".nhdr", ".hdr"}
-        and (data := headers.data_file_of(Path(file.path)))
-    }
+    named: set[str] = set()
+    foreign: set[str] = set()
+    for file in files:
+        if headers.suffix_of(Path(file.path)) in {".mhd", ".nhdr", ".hdr"}:
+            is_foreign = file.found.reason == FOREIGN_HEADER
+            data = headers.data_file_of(Path(file.path))
+            (foreign if is_foreign else named).add(str(data))
     beside: list[_File] = []
     hidden: Mapping[str, list[_File]] = defaultdict(list)
     for file in files:
@@ -166,6 +167,8 @@ def _others(files: Sequence[_File]) -> Iterator[LeftOut]:
             hidden[file.hidden].append(file)
         elif found.kind == "beside":
             beside.append(file)
+        elif file.path in foreign:
+            yield LeftOut(shown(file.path), f"voxels of {FOREIGN_HEADER}", fault=False)
         elif found.kind == "voxels":
             reason = "voxels without their header: no .mhd, .nhdr or .hdr beside it names it"
             yield LeftOut(shown(file.path), reason, fault=True)

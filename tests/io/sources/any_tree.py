@@ -2,11 +2,15 @@
 
 import os
 import re
+from pathlib import Path
 
 import nibabel
 import numpy as np
 
+from lungseg.core.shown import shown
 from lungseg.io.sources.index import find_scans
+from lungseg.io.volumes.headers import data_file_of, suffix_of
+from lungseg.io.volumes.nifti import is_header
 from tests.io.dicom.dicom_files import write_slice
 from tests.io.sources.trees import STORED, volume
 
@@ -79,4 +83,16 @@ def unaccounted(root, told, cache):
         several = re.search(r"(?:: |\()(\d+) files?\b", item.reason)
         both = re.match(r"duplicates: .* are both scan", item.reason)
         lines += int(several[1]) if several else item.reason.count(" and /") + 1 if both else 1
-    return len(told) - scans - lines
+    alone = {file for source in found for file in source.files}
+    named = {item.path for item in left_out}
+    parts = {str(data_file_of(Path(path))) for path in told if _is_header(Path(path))} & told
+    voxels = [path for path in parts - alone if shown(path) not in named and Path(path).is_file()]
+    return len(told) - scans - lines - len(voxels)
+
+
+def _is_header(path):
+    # Of the formats that keep their voxels in a file beside them.
+    suffix = suffix_of(path)
+    if not path.is_file() or suffix not in {".mhd", ".nhdr", ".hdr"}:
+        return False
+    return suffix != ".hdr" or not path.stat().st_size or is_header(path)

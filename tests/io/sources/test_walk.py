@@ -205,9 +205,13 @@ def test_a_pair_is_a_scan_and_other_headers_are_not(tree, look):
     tree.mkdir()
     nibabel.save(nibabel.Nifti1Pair(STORED.T, np.eye(4)), tree / "a.hdr")
     (tree / "b.hdr").write_text("ENVI\nsamples = 3\n")
-    (found,), (left,) = look()
+    (tree / "b.img").write_bytes(b"x")
+    (found,), left_out = look()
     assert (found.scan, found.kind) == ("a", "nifti")
-    assert left.reason == "a .hdr of another program, not of NIfTI"
+    assert reasons(left_out) == {
+        "b.hdr": ("a .hdr of another program, not of NIfTI", False),
+        "b.img": ("voxels of a .hdr of another program, not of NIfTI", False),
+    }
     (before,), _ = look()
     os.utime(tree / "a.img", ns=(0, 1))
     assert look()[0][0].identity != before.identity

@@ -75,12 +75,14 @@ def test_two_places_are_one_of_them_or_refused(tmp_path_factory, one, other, cod
     if codes == (1, 1) and apart > AGREE_MM:
         with pytest.raises(ScanError, match=r"orientation: sform and qform .* contradict each ot"):
             read_hu_file(path)
-        for form, matrix in (("sform", one), ("qform", other)):
+        header = nibabel.load(path).header  # near a half turn a qform has few digits
+        for form, matrix in (("sform", one), ("qform", header.get_qform())):
             found = read_hu_file(path, PlaceRules(nifti_form=form))
             np.testing.assert_allclose(affine_of(found.volume), matrix, atol=2e-3)
             assert found.facts["geometry_from"] == form
     elif codes == (0, 1):
-        np.testing.assert_allclose(affine_of(read_hu_file(path).volume), other, atol=2e-3)
+        expected = nibabel.load(path).affine
+        np.testing.assert_allclose(affine_of(read_hu_file(path).volume), expected, atol=2e-3)
 
 
 def test_a_mirrored_qform_is_named(tmp_path):
