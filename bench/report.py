@@ -26,7 +26,10 @@ from lungseg.session.made_up import MadeUp, put_outputs, put_scans
 from lungseg.session.settings import CommandOptions
 from lungseg.session.work_folder import open_session
 
-STAGES = ("ingest", "resample", "segment-lungs", "annotate-nodules", "predict", "find-nodules")
+STAGES = (
+    "ingest", "resample", "segment-lungs", "annotate-nodules", "predict", "find-nodules",
+    "reduce-false-positives",
+)  # fmt: skip
 
 
 def made_up(dice: random.Random) -> Callable[[str, str], MadeUp | None]:
@@ -48,11 +51,12 @@ def made_up(dice: random.Random) -> Callable[[str, str], MadeUp | None]:
             "annotate-nodules": {"truth": "contours", "nodules": dice.randrange(4),
                                  "largest_mm": dice.uniform(3, 30), "share_in_lungs": 1.0},
             "predict": {"part": "test"},
-            "find-nodules": {"candidates": 60, "best_score": dice.random()},
+            "find-nodules": {"candidates": 60},
+            "reduce-false-positives": {"candidates": 60, "best_score": dice.random()},
         }[stage]  # fmt: skip
         if stage == "segment-lungs" and dice.random() < 0.1:
             facts |= {"verdict": "suspect", "reasons": "cut at the top: 20 cm2 of lung"}
-        if stage == "find-nodules":
+        if stage == "reduce-false-positives":
             found = [Detection(scan, (0.0, 0.0, 0.0), dice.random(), 5.0) for _ in range(60)]
             return MadeUp(facts, {"candidates.csv": lambda path: write_detections(found, path)})
         return MadeUp(facts)

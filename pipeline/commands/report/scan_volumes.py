@@ -156,6 +156,8 @@ def candidate_rows(shown: Shown) -> list[dict[str, Any]]:
             "xyz_mm": [round(mm, 1) for mm in c.xyz_mm],
             "probability": round(c.probability, 4),
             "calibrated": c.calibrated,
+            "net": c.found_probability,
+            "reducer": c.reducer_probability,
             "diameter_mm": None if np.isnan(c.diameter_mm) else round(c.diameter_mm, 1),
             "mask": rank in masked,
             "nodule": _nodule_at(c, shown.truth),

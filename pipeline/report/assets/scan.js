@@ -178,6 +178,9 @@
     const rows = [["place", one.xyz_mm.map((v) => v.toFixed(1)).join(", ") + " mm (x, y, z)"]];
     if (one.kind === "candidate") {
       rows.push(["score", one.probability.toFixed(4)]);
+      if (one.reducer !== null) {
+        rows.push(["of the net", one.net.toFixed(4)], ["of the reducer", one.reducer.toFixed(4)]);
+      }
       if (one.calibrated !== null) rows.push(["calibrated", one.calibrated.toPrecision(2)]);
       if (one.nodule) rows.push(["lies on", `nodule ${one.nodule}`]);
     } else {

@@ -168,6 +168,7 @@ def test_a_candidate_of_the_list_jumps_to_its_slice_in_all_planes(scan):
 
 def test_keys_move_slices_choose_places_and_change_the_window(scan):
     start = drawn(scan)
+    assert "of the reducer0.9600" in scan.text_content("#chosen")
     scan.keyboard.press("ArrowUp")
     assert drawn(scan) == start + 1
     scan.keyboard.press("PageDown")

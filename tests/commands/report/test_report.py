@@ -141,6 +141,7 @@ def test_a_scans_page_has_planes_outlines_and_the_list_of_places(out, names):
         assert len(plane["files"]) == -(-plane["count"] // data["perSheet"])
     on, faint = data["candidates"]
     assert (on["nodule"], on["mask"], faint["nodule"], faint["mask"]) == (1, True, None, False)
+    assert (on["net"], on["reducer"], faint["reducer"]) == (0.8, 0.96, None)
     text = (folder / "outlines.js").read_text()
     outlines = json.loads(text[text.index("=") + 1 : text.rindex(";")])
     z = round(on["at"][0])
