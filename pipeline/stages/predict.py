@@ -126,7 +126,7 @@ def run(params: Predict, inputs: Mapping[str, Path], out: Path) -> Facts:
 def net_told(model: Path, record: ModelRecord) -> dict[str, Any]:
     """Which net this is, for those who score what it predicts."""
     return {
-        "sha256": identity_of_path(model, "model", MEMBERS),
+        "sha256": identity_of_path(model, "model"),
         "split_hash": record.split_hash,
         "table_fingerprint": record.table_fingerprint,
         "best_epoch": record.best_epoch,

@@ -85,6 +85,8 @@ def test_the_csv_is_in_luna16s_form(tmp_path):
         "probability",
         "diameter_mm",
         "calibrated",
+        "found_probability",
+        "reducer_probability",
     ]
     assert first[0] == "1.2.3"
     assert float(first[4]) == pytest.approx(0.9, abs=1e-4)
