@@ -16,6 +16,7 @@ from lungseg.command_line.options import (
     device_option,
     export_options,
     hand_out_options,
+    json_option,
     pairs_option,
     peek_options,
     run_options,
@@ -136,7 +137,7 @@ def run_stage(stage: str, roots: tuple[Path, ...], **options: Any) -> None:
 
 
 @main.command()
-@click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout.")
+@json_option
 def stages(as_json: bool) -> None:
     """List the stages: what each needs and does."""
     from lungseg.flow import FLOW

@@ -18,17 +18,14 @@ import numpy as np
 
 from bench import lungseg
 from bench.whole_scans import assigned, folders_of, scores, told, write_all
+from lungseg.commands.nets.teach_reducer import of_training_slices
 from lungseg.commands.nets.teach_reducer import told as told_of_reducer
-from lungseg.core.record import read_record
-from lungseg.io.annotations.nodule_slices import find_nodule_slices
-from lungseg.model import inference
-from lungseg.model.model_record import read_model_record
 from lungseg.model.reducer.member import attach
 from lungseg.model.reducer.teaching import Examples, teach, together
 from lungseg.ops.scores.counts import Tally
 from lungseg.ops.scores.detection import ScoredCandidates
-from lungseg.stages.evaluate import Evaluate, score_scan
-from lungseg.steps.reducer_examples import examples_of_scan, examples_of_slices
+from lungseg.stages.evaluate import Evaluate, score_scan, score_settings
+from lungseg.steps.reducer_examples import examples_of_scan
 
 
 def main() -> None:
@@ -42,7 +39,7 @@ def main() -> None:
         lungseg("run", "reduce-false-positives", f"--model={net}", *chosen, *how)
         done = folders_of(options.work, net, (), scans)
         of_scans[net] = [part for scan in scans if (part := examples_of_scan(done[scan]))]
-    of_slices = _of_slices(options.slices, options.of)
+    of_slices = list(of_training_slices(options.slices, options.of))
     by_net, tally, params, settings = [], Tally(), Evaluate(), {}
     for net, scans in nets.items():
         others = [part for other, parts in of_scans.items() if other != net for part in parts]
@@ -52,7 +49,7 @@ def main() -> None:
         lungseg("run", "reduce-false-positives", f"--model={file}", *chosen, *how)
         done = folders_of(options.work, file, (), scans)
         by_net.append([score_scan(params, scan, "test", done[scan], tally) for scan in scans])
-        settings = dict(read_record(done[scans[-1]]["find-nodules"]).params) | {"reduced": True}
+        settings = score_settings(done[scans[-1]])
     earlier = [scan.hits_before for group in by_net for scan in group]
     before = ScoredCandidates(earlier).froc()
     cpm = np.mean(before.at())
@@ -79,14 +76,6 @@ def _options() -> argparse.Namespace:
     arguments.add_argument("--seed", type=int, default=1)
     arguments.add_argument("--jobs", type=int, default=1)
     return arguments.parse_args()
-
-
-def _of_slices(folder: Path, net: Path) -> list[Examples]:
-    """Examples of the slices around nodules of the net's training patients."""
-    record = read_model_record(net)
-    listed = find_nodule_slices(folder).nodules
-    taught = [one for one in listed if record.part_of(one.patient, one.series) == "train"]
-    return list(examples_of_slices(taught, inference.load_net(net), record))
 
 
 def _taught(parts: list[Examples], net: Path, options: argparse.Namespace, file: Path) -> Path:

@@ -36,7 +36,7 @@ from lungseg.ops.scores.definitions import DEFINITIONS
 from lungseg.ops.scores.detection import RATES, Froc, ScoredCandidates, bootstrap
 from lungseg.ops.scores.detection_scores import detection_scores
 from lungseg.session import work_folder
-from lungseg.stages.evaluate import Evaluate, score_scan, segmentation_scores
+from lungseg.stages.evaluate import Evaluate, score_scan, score_settings, segmentation_scores
 from lungseg.volume import FloatArray
 
 Folders = Mapping[str, Path]
@@ -65,10 +65,7 @@ def main() -> None:
         lungseg("run", "reduce-false-positives", f"--model={net}", *chosen, *how, *settings)
         done = folders_of(options.work, net, options.set, scans)
         by_net.append([score_scan(params, scan, "test", done[scan], tally) for scan in scans])
-    settings_of = dict(read_record(done[scans[-1]]["find-nodules"]).params)
-    if read_record(done[scans[-1]]["reduce-false-positives"]).facts["reduced"]:
-        settings_of["reduced"] = True
-    document, curve = scores(params, by_net, tally, settings_of)
+    document, curve = scores(params, by_net, tally, score_settings(done[scans[-1]]))
     print("\n".join(told(document)))
     if options.json:
         write_all(document, curve, options.json)

@@ -4,12 +4,18 @@ from pathlib import Path
 
 import click
 
-from lungseg.command_line.options import Command, device_option, with_options
+from lungseg.command_line.options import (
+    Command,
+    bootstraps_option,
+    device_option,
+    json_option,
+    with_options,
+)
 
 
 def score_options(command: Command) -> Command:
     """Slices with several annotators, and how a net is scored on them: `models score`."""
-    options = [
+    options: list[Command] = [
         click.option(
             "--slices",
             "folder",
@@ -45,16 +51,9 @@ def score_options(command: Command) -> Command:
             help="Voxels at least this probable are found.  [default: the net's own]",
         ),
         click.option("--mirrors", is_flag=True, help="Mean of four mirrored answers."),
-        click.option(
-            "--bootstraps",
-            "draws",
-            type=click.IntRange(min=0),
-            default=1000,
-            show_default=True,
-            help="Draws of patients for the 95 % intervals.",
-        ),
+        bootstraps_option("patients for the 95 % intervals", "draws"),
         click.option("--seed", type=int, default=1, show_default=True, help="Of the draws."),
-        click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout."),
+        json_option,
     ]
     return device_option(with_options(command, options))
 

@@ -13,6 +13,7 @@ from lungseg.command_line.model_options import (
     score_options,
     teach_options,
 )
+from lungseg.command_line.options import json_option
 
 
 @click.group(cls=Group, invoke_without_command=True)
@@ -21,7 +22,7 @@ from lungseg.command_line.model_options import (
     type=click.Path(file_okay=False, path_type=Path),
     help="Name the nets of this work folder, too.",
 )
-@click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout.")
+@json_option
 @click.pass_context
 def models(ctx: click.Context, work: Path | None, as_json: bool) -> None:
     """List the nets that there are; `models show`, `models saw` tell more of one."""
@@ -33,7 +34,7 @@ def models(ctx: click.Context, work: Path | None, as_json: bool) -> None:
 
 @models.command("show")
 @click.argument("model", metavar="NAME|FILE|WORK")
-@click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout.")
+@json_option
 def models_show(model: str, as_json: bool) -> None:
     """Print what a net was trained on and with, its scores, and its file."""
     from lungseg.commands.nets.models import card
@@ -46,7 +47,7 @@ def models_show(model: str, as_json: bool) -> None:
 @click.argument(
     "places", nargs=-1, required=True, metavar="SRC...|CSV", type=click.Path(path_type=Path)
 )
-@click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout.")
+@json_option
 def models_saw(model: str, places: tuple[Path, ...], as_json: bool) -> None:
     """Say which of these scans or patients a net was trained or validated on; status 1 if any.
 

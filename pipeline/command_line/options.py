@@ -12,6 +12,21 @@ from lungseg.core.errors import ConfigError
 
 Command = Callable[..., Any]
 
+json_option = click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout.")
+"""What comes of a command, for machines."""
+
+
+def bootstraps_option(of: str, name: str = "bootstraps") -> Callable[[Command], Command]:
+    """How many draws the intervals come from; `of` says what is drawn."""
+    return click.option(
+        "--bootstraps",
+        name,
+        type=click.IntRange(min=0),
+        default=1000,
+        show_default=True,
+        help=f"Draws of {of}.",
+    )
+
 
 def work_option(command: Command) -> Command:
     """The work folder and the settings: what every command takes."""
@@ -44,7 +59,7 @@ def _settings_options(command: Command) -> Command:
             metavar="STAGE.NAME=VALUE",
             help="One setting; may be given often. `lungseg-cli params` lists them.",
         ),
-        click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout."),
+        json_option,
         click.option("-v", "--verbose", is_flag=True, help="Log what happens inside."),
     ]
     return with_options(command, options)

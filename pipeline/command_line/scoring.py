@@ -1,11 +1,21 @@
 """`lungseg-cli froc` and `compare`: scores of anybody's results."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import click
 
+from lungseg.command_line.options import Command, bootstraps_option, json_option
+
 _FILE = click.Path(dir_okay=False, path_type=Path)
+_AS_FROC = "Of submissions, as `froc` takes it."
+
+
+def _max_marks(told: str) -> Callable[[Command], Command]:
+    return click.option(
+        "--max-marks", type=click.IntRange(min=0), default=100, show_default=True, help=told
+    )
 
 
 @click.command()
@@ -19,21 +29,9 @@ _FILE = click.Path(dir_okay=False, path_type=Path)
 @click.option(
     "--results", required=True, type=_FILE, help="CSV: seriesuid, coordX to Z, probability."
 )
-@click.option(
-    "--max-marks",
-    type=click.IntRange(min=0),
-    default=100,
-    show_default=True,
-    help="Of a scan's candidates so many count, the likeliest; 0: all.",
-)
-@click.option(
-    "--bootstraps",
-    type=click.IntRange(min=0),
-    default=1000,
-    show_default=True,
-    help="Draws of scans for the 95 % intervals.",
-)
-@click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout.")
+@_max_marks("Of a scan's candidates so many count, the likeliest; 0: all.")
+@bootstraps_option("scans for the 95 % intervals")
+@json_option
 @click.option("--plot", type=_FILE, help="The curve and its band as PNG.")
 def froc(**options: Any) -> None:
     """Score any submission in LUNA16's form by the rules of LUNA16's script: FROC and CPM.
@@ -50,20 +48,8 @@ def froc(**options: Any) -> None:
 @click.option("--annotations", type=_FILE, help="For submissions, as `froc` takes it.")
 @click.option("--excluded", type=_FILE, help="For submissions, as `froc` takes it.")
 @click.option("--seriesuids", type=_FILE, help="For submissions, as `froc` takes it.")
-@click.option(
-    "--max-marks",
-    type=click.IntRange(min=0),
-    default=100,
-    show_default=True,
-    help="Of submissions, as `froc` takes it.",
-)
-@click.option(
-    "--bootstraps",
-    type=click.IntRange(min=0),
-    default=1000,
-    show_default=True,
-    help="Draws of scans for the 95 % intervals, the same for all results.",
-)
+@_max_marks(_AS_FROC)
+@bootstraps_option("scans for the 95 % intervals, the same for all results")
 @click.option(
     "--at",
     type=click.FloatRange(min=0),
@@ -79,7 +65,7 @@ def froc(**options: Any) -> None:
     help="Folder for pictures of nodules that not all found.  [default: `compared` in the first "
     "work folder]",
 )
-@click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout.")
+@json_option
 def compare(results: tuple[Path, ...], as_json: bool, **options: Any) -> None:
     """Put two or more RESULTS side by side; the first is what the others are compared with.
 

@@ -1,7 +1,7 @@
 """Inference: a trained net applied to slices in batches, and to images of any size in tiles."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -125,6 +125,17 @@ def predict_mirrored(net: Any, x: Floats, batch_size: int, slice_power: float = 
     return total / np.float32(4)
 
 
+def batches(x: Floats, batch_size: int) -> Iterator[tuple[slice, Floats]]:
+    """Batches of `x` and which of its rows they show; the last is filled up with zeros.
+
+    All have one size: for another one Keras would compile the net again.
+    """
+    for first in range(0, len(x), batch_size):
+        rows = slice(first, min(first + batch_size, len(x)))
+        padding = np.zeros((first + batch_size - rows.stop, *x.shape[1:]), x.dtype)
+        yield rows, np.concatenate([x[rows], padding])
+
+
 def predict(net: Any, x: Floats, batch_size: int, slice_power: float = 0.0) -> Floats:
     """Foreground probability ``(n, y, x)`` of slices ``(n, y, x, channels)``.
 
@@ -146,12 +157,9 @@ def predict(net: Any, x: Floats, batch_size: int, slice_power: float = 0.0) -> F
         If the device has too little memory for the batch.
     """
     probability = np.empty(x.shape[:3], np.float32)
-    for first in range(0, len(x), batch_size):
-        batch = x[first : first + batch_size]
-        # All batches have one size: for another one Keras would compile the net again.
-        padding = np.zeros((batch_size - len(batch), *x.shape[1:]), x.dtype)
+    for rows, batch in batches(x, batch_size):
         try:
-            predicted = net.predict_on_batch(np.concatenate([batch, padding]))
+            predicted = net.predict_on_batch(batch)
         except Exception as error:
             if not is_out_of_memory(error):
                 raise
@@ -161,7 +169,7 @@ def predict(net: Any, x: Floats, batch_size: int, slice_power: float = 0.0) -> F
                 setting=f"batch_size={batch_size // 2}" if batch_size > 1 else (),
             ) from error
         weighted = _weighted(predicted, slice_power)
-        probability[first : first + batch_size] = weighted[: len(batch)]
+        probability[rows] = weighted[: rows.stop - rows.start]
     return probability
 
 

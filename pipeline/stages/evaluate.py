@@ -34,7 +34,7 @@ from lungseg.io.results.candidate_list import NAME, read_detections, write_detec
 from lungseg.io.results.plots import BAND_RATES, write_calibration, write_froc
 from lungseg.io.results.score_files import Scored, write_scores, write_tables
 from lungseg.io.volumes import volume_file
-from lungseg.ops.scores.calibration import METHODS, calibration_scores
+from lungseg.ops.scores.calibration import METHODS, calibration_scores, settings_of
 from lungseg.ops.scores.counts import Counts, Tally
 from lungseg.ops.scores.definitions import DEFINITIONS
 from lungseg.ops.scores.detection import RATES, ScoredCandidates, bootstrap, hits
@@ -215,10 +215,13 @@ def score_scan(
     ignored = fewer + [(point.xyz_mm, point.diameter_mm) for point in truth.points]
     places = [d.xyz_mm for d in detections]
     found = hits(places, [d.probability for d in detections], targets, ignored)
-    # Where no reducer judged them the two are one.
-    earlier = [
-        d.probability if d.found_probability is None else d.found_probability for d in detections
-    ]
+    before = found
+    if any(d.found_probability is not None for d in detections):
+        earlier = [
+            d.probability if d.found_probability is None else d.found_probability
+            for d in detections
+        ]
+        before = hits(places, earlier, targets, ignored)
     return Scored(
         scan=scan,
         patient=read_record(folders["annotate-nodules"]).patient,
@@ -227,7 +230,7 @@ def score_scan(
         nodules=nodules,
         detections=detections,
         hits=found,
-        hits_before=hits(places, earlier, targets, ignored),
+        hits_before=before,
         counts=agreement.counts(),
         overlaps=agreement.nodules,
         voxel_ml=masks.voxel_ml,
@@ -313,12 +316,15 @@ def calibration_of(
         "scans": len(chosen.scans),
         "net_sha256": net.get("sha256"),
     }
-    settings = dict(read_record(folders["find-nodules"]).params)
-    if read_record(folders["reduce-false-positives"]).facts["reduced"]:
-        settings["reduced"] = True
     return calibration_scores(
-        candidates, net.get("calibration", {}), settings, params.calibration, told
+        candidates, net.get("calibration", {}), score_settings(folders), params.calibration, told
     )
+
+
+def score_settings(folders: Mapping[str, Path]) -> dict[str, Any]:
+    """What the scores of a scan's candidates are of, from its outputs."""
+    reduced = read_record(folders["reduce-false-positives"]).facts["reduced"]
+    return settings_of(read_record(folders["find-nodules"]).params, reduced=bool(reduced))
 
 
 def _title(document: Mapping[str, Any], reason: str | None) -> str:

@@ -16,6 +16,7 @@ it is.
 """
 
 import dataclasses
+import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -31,7 +32,7 @@ from lungseg.model.reducer.member import Reducer, read_reducer
 from lungseg.model.reducer.network import opinion
 from lungseg.ops.nodules.probability import joint
 from lungseg.ops.samples.stacks import EDGE, SLICES, stack
-from lungseg.ops.scores.calibration import usable
+from lungseg.ops.scores.calibration import settings_of, usable
 from lungseg.volume import HU, Volume
 
 MASKS = ("nodules.h5", "nodules_source.h5")
@@ -80,7 +81,7 @@ def judged(
     said = opinion(reducer.net, np.stack(stacks) if stacks else empty)
     together = joint([one.probability for one in found], said)
     order = np.argsort(-together, kind="stable")
-    curve = usable(reducer.record.calibration, {**settings, "reduced": True})
+    curve = usable(reducer.record.calibration, settings_of(settings, reduced=True))
     rows = [
         dataclasses.replace(
             found[k],
@@ -104,28 +105,29 @@ def relabelled(labels: Volume[Any], order: npt.NDArray[np.intp]) -> Volume[Any]:
 def run(params: ReduceFalsePositives, inputs: Mapping[str, Path], out: Path) -> Facts:
     """Read, judge, write."""
     found = read_detections(inputs["find-nodules"] / NAME)
-    facts = read_record(inputs["find-nodules"]).facts
+    record = read_record(inputs["find-nodules"])
     reducer = read_reducer(Path(params.model)) if params.use == "auto" else None
     if reducer is None:
         rows, order = list(found), np.arange(len(found))
+        for name in (NAME, *MASKS):
+            shutil.copyfile(inputs["find-nodules"] / name, out / name)
     else:
         rows, order = judged(
             found,
             volume_file.read_hu(inputs["resample"] / "ct.h5"),
             volume_file.read(inputs["predict"] / "probability.h5").array,
             reducer,
-            read_record(inputs["find-nodules"]).params,
+            record.params,
         )
-    write_detections(rows, out / NAME)
-    for name in MASKS:
-        volume_file.write(
-            relabelled(volume_file.read(inputs["find-nodules"] / name), order), out / name
-        )
+        write_detections(rows, out / NAME)
+        for name in MASKS:
+            labels = volume_file.read(inputs["find-nodules"] / name)
+            volume_file.write(relabelled(labels, order), out / name)
     moved = int((order != np.arange(len(order))).sum())
     return {
         "candidates": len(rows),
-        "nodules": facts["nodules"],
-        "threshold": facts["threshold"],
+        "nodules": record.facts["nodules"],
+        "threshold": record.facts["threshold"],
         "reduced": reducer is not None,
         "moved": moved,
         "best_score": max((row.probability for row in rows), default=0.0),

@@ -9,7 +9,7 @@ from lungseg.core.errors import ConfigError
 from lungseg.core.executor import EngineOptions
 from lungseg.io.annotations.nodule_slices import find_nodule_slices
 from lungseg.model import inference
-from lungseg.model.model_record import ModelRecord, read_model_record
+from lungseg.model.model_record import read_model_record
 from lungseg.model.nets import find_net
 from lungseg.model.reducer.member import ReducerRecord, attach
 from lungseg.model.reducer.network import WIDTH
@@ -59,11 +59,10 @@ def teach_reducer(  # noqa: PLR0913 - a net, what it learns from, and how
     file = find_net(name)
     if out.exists() and out.resolve() == file.resolve():
         raise ConfigError(f"{out} is the net itself; name another file for the one with a reducer")
-    record = read_model_record(file)
     parts = list(_of_scans(work, file, jobs))
     n_scans = len(parts)
     if slices is not None:
-        parts += _of_slices(slices, file, record)
+        parts += of_training_slices(slices, file)
     examples = together(parts)
     click.echo(
         f"teach    {examples.nodules} nodules and {len(examples.target) - examples.nodules} others "
@@ -110,7 +109,9 @@ def _of_scans(work: Path, net: Path, jobs: int) -> Iterator[Examples]:
                 yield examples
 
 
-def _of_slices(folder: Path, net: Path, record: ModelRecord) -> Iterator[Examples]:
+def of_training_slices(folder: Path, net: Path) -> Iterator[Examples]:
+    """Examples of the slices around nodules of a net's training patients."""
+    record = read_model_record(net)
     listed = find_nodule_slices(folder)
     for reason in listed.left_out:
         click.echo(f"left out {reason}", err=True)

@@ -19,7 +19,7 @@ from lungseg.core.runner import Watch
 from lungseg.core.shown import shown
 from lungseg.core.stage import Scalar
 from lungseg.core.worker import FAILED, RAN, REUSED, SKIPPED, Result
-from lungseg.io.results.plain_names import plain_names
+from lungseg.io.results.plain_names import UID_END, plain_names
 from lungseg.io.sources.index import Source
 from lungseg.io.volumes.headers import suffix_of
 from lungseg.session import messages
@@ -28,7 +28,6 @@ from lungseg.session.work_folder import Session, open_for
 
 WORK = "lungseg-work"
 NOT_DONE = "not done"
-_UID_END = 8
 
 Row = dict[str, Scalar]
 
@@ -251,7 +250,7 @@ def name_choices(source: Source) -> list[str]:
     """
     if source.kind == "dicom":
         whose = "" if source.patient == source.scan else f"{source.patient}_"
-        return [f"{whose}{source.scan[-_UID_END:]}", f"{whose}{source.scan}"]
+        return [f"{whose}{source.scan[-UID_END:]}", f"{whose}{source.scan}"]
     file = Path(source.files[0])
     # The scan's id has names of folders before it where files are called alike.
     return [shown(file.name[: len(file.name) - len(suffix_of(file))]), source.scan]

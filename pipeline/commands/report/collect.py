@@ -12,7 +12,7 @@ from lungseg.core.plan import FAILED, REUSE, SKIPPED, Action
 from lungseg.core.record import Record
 from lungseg.core.stage import ScanStage
 from lungseg.io.annotations.nodule_list import LEAST_IN_LUNGS
-from lungseg.io.results.plain_names import plain_names
+from lungseg.io.results.plain_names import UID_END, plain_names, uid_end
 from lungseg.io.sources.index import LeftOut, Source
 from lungseg.model.nets import current_net
 from lungseg.session.messages import named
@@ -21,7 +21,6 @@ from lungseg.session.work_folder import Session
 DONE, NOT_DONE = "done", "not done"
 # Beyond these a scan is skipped because of the split, which is no fault of it.
 _OF_THE_NET = ("predict", "find-nodules", "reduce-false-positives", "write-detections")
-_UID_END = 8
 
 
 @dataclass(frozen=True)
@@ -33,6 +32,26 @@ class Step:
     why: str = ""
     record: Record | None = None
     folder: Path | None = None
+
+    def told(self) -> dict[str, Any]:
+        """Everything that its record says, but for dates and paths."""
+        record = self.record
+        params = record.params.items() if record else ()
+        return {
+            "stage": self.stage,
+            "state": "done" if self.state == REUSE else self.state,
+            "why": self.why,
+            "facts": dict(record.facts) if record else {},
+            "params": {name: value for name, value in params if not is_path(value)},
+            "seconds": record.seconds if record else None,
+            "cpu_seconds": record.cpu_seconds if record else None,
+            "version": record.version if record else None,
+        }
+
+
+def is_path(value: object) -> bool:
+    """True for a text that may name a folder or file, which may be called after a patient."""
+    return isinstance(value, str) and ("/" in value or "\\" in value)
 
 
 @dataclass(frozen=True)
@@ -93,7 +112,7 @@ class ScanEntry:
     @property
     def short(self) -> str:
         """The end of the scan's id, where its patient does not say it all."""
-        return "" if self.patient == self.scan else f"…{self.scan[-_UID_END:].lstrip('.')}"
+        return "" if self.patient == self.scan else f"…{uid_end(self.scan)}"
 
     @property
     def fingerprints(self) -> dict[str, str]:
@@ -179,7 +198,7 @@ def page_names(sources: Mapping[str, Source]) -> dict[str, str]:
     wanted = {
         scan: [scan]
         if source.patient == scan
-        else [source.patient, f"{source.patient}_{scan[-_UID_END:]}", f"{source.patient}_{scan}"]
+        else [source.patient, f"{source.patient}_{scan[-UID_END:]}", f"{source.patient}_{scan}"]
         for scan, source in sources.items()
     }
     return plain_names(wanted, [""])

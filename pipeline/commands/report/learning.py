@@ -1,12 +1,9 @@
 """The net and its patients: the split, the curves of training, and which net it is."""
 
-import csv
-import json
-import math
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lungseg.commands.report.collect import Collected
+from lungseg.commands.report.kept_files import json_of, number_of, rows_of
 from lungseg.report.charts import Labels, Line, curves, nice_ticks
 
 if TYPE_CHECKING:
@@ -24,7 +21,7 @@ _CURVES = (
 
 def split_file(around: Collected) -> dict[str, Any]:
     """What the split says; empty if there is none."""
-    return _json(around.folder("split-patients"), "split.json")
+    return json_of(around.folder("split-patients"), "split.json")
 
 
 def split_of(around: Collected) -> list[dict[str, Any]]:
@@ -50,7 +47,7 @@ def split_of(around: Collected) -> list[dict[str, Any]]:
 def training_curves(around: Collected) -> list[dict[str, Any]]:
     """Charts of the training's log, as far as it has their columns."""
     folder = around.folder("train")
-    rows = _rows(folder / "log.csv") if folder else []
+    rows = [row for row in rows_of(folder, "log.csv") if number_of(row.get("epoch")) is not None]
     step = around.dataset.get("train")
     best = step.record.facts.get("best_epoch") if step and step.record else None
     charts = []
@@ -60,7 +57,7 @@ def training_curves(around: Collected) -> list[dict[str, Any]]:
             points = [
                 (float(row["epoch"]), value)
                 for row in rows
-                if (value := _number(row.get(column))) is not None
+                if (value := number_of(row.get(column))) is not None
             ]
             if points:
                 x, y = zip(*points, strict=True)
@@ -81,25 +78,3 @@ def net_told(around: Collected) -> str:
         return ""
     own = net.file.resolve().is_relative_to(around.session.work.resolve())
     return "the net trained in this work folder" if own else f"the net {net.file.name}"
-
-
-def _json(folder: Path | None, name: str) -> dict[str, Any]:
-    if folder is None or not (folder / name).is_file():
-        return {}
-    told: dict[str, Any] = json.loads((folder / name).read_text(encoding="utf-8"))
-    return told
-
-
-def _rows(path: Path) -> list[dict[str, str]]:
-    if not path.is_file():
-        return []
-    with path.open(newline="", encoding="utf-8") as file:
-        return [row for row in csv.DictReader(file) if _number(row.get("epoch")) is not None]
-
-
-def _number(text: str | None) -> float | None:
-    try:
-        value = float(text or "nan")
-    except ValueError:
-        return None
-    return value if math.isfinite(value) else None

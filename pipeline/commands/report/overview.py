@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from lungseg.commands.report.collect import DONE, NOT_DONE, Collected, Remark, ScanEntry
+from lungseg.commands.report.collect import DONE, NOT_DONE, Collected, Remark, ScanEntry, is_path
 from lungseg.commands.report.learning import net_told, split_of, training_curves
 from lungseg.commands.report.nodule_gallery import galleries
 from lungseg.commands.report.scan_table import scan_table
@@ -58,8 +58,8 @@ def write_overview(
         "table": table,
         "states": [name for name, _ in _STATES] + [NOT_DONE],
         "stages": list(_stages(around)),
-        "settings": [d for d in around.session.differences() if not _is_path(d.value)],
-        "steps": list(_dataset_steps(around)),
+        "settings": [d for d in around.session.differences() if not is_path(d.value)],
+        "steps": [s.told() for s in around.dataset.values() if s.state in {REUSE, FAILED}],
         "packages": _packages(around),
     }
     write_page("overview.html", told | dict(context), out / INDEX)
@@ -153,22 +153,6 @@ def _stages(around: Collected) -> Iterator[dict[str, Any]]:
         }
 
 
-def _dataset_steps(around: Collected) -> Iterator[dict[str, Any]]:
-    for name, step in around.dataset.items():
-        if step.state not in {REUSE, FAILED}:
-            continue
-        record = step.record
-        yield {
-            "stage": name,
-            "state": "done" if step.state == REUSE else step.state,
-            "why": step.why,
-            "facts": dict(record.facts) if record else {},
-            "params": {k: v for k, v in record.params.items() if not _is_path(v)} if record else {},
-            "seconds": record.seconds if record else None,
-            "version": record.version if record else None,
-        }
-
-
 def _packages(around: Collected) -> dict[str, str]:
     found: dict[str, str] = {}
     for one in around.scans:
@@ -177,10 +161,6 @@ def _packages(around: Collected) -> dict[str, str]:
         if found:
             break
     return found
-
-
-def _is_path(value: object) -> bool:
-    return isinstance(value, str) and ("/" in value or "\\" in value)
 
 
 def candidates_of(one: ScanEntry) -> list[dict[str, float]]:

@@ -1,7 +1,7 @@
 """The page of one scan: three planes what was found on them, all figures of its records."""
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,6 @@ from lungseg.commands.report.scan_volumes import (
 from lungseg.commands.report.viewer_page import write_viewer
 from lungseg.core.errors import LungsegError
 from lungseg.core.json_file import write_text
-from lungseg.core.plan import REUSE
 from lungseg.report.pages import INDEX, SCANS, write_bytes, write_page
 from lungseg.report.planes import (
     ACROSS,
@@ -150,7 +149,7 @@ def _told(
         "fault": fault,
         "has_viewer": has_viewer,
         "outlines": OUTLINES,
-        "steps": list(_steps(one)),
+        "steps": [step.told() for step in one.steps.values()],
         "net": net,
         "windows": [
             {"key": key, "name": name, "low": low, "high": high, "table": window_table(low, high)}
@@ -159,23 +158,3 @@ def _told(
         "before": pages[here - 1] if here else "",
         "after": pages[here + 1] if here + 1 < len(pages) else "",
     }
-
-
-def _steps(one: ScanEntry) -> Iterator[dict[str, Any]]:
-    """Each stage with everything that its record says of the scan, but for dates and paths."""
-    for name, step in one.steps.items():
-        record = step.record
-        yield {
-            "stage": name,
-            "state": "done" if step.state == REUSE else step.state,
-            "why": step.why,
-            "facts": dict(record.facts) if record else {},
-            "params": {k: v for k, v in record.params.items() if not _is_path(v)} if record else {},
-            "seconds": record.seconds if record else None,
-            "cpu_seconds": record.cpu_seconds if record else None,
-            "version": record.version if record else None,
-        }
-
-
-def _is_path(value: object) -> bool:
-    return isinstance(value, str) and ("/" in value or "\\" in value)

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from lungseg.commands.report.collect import Collected, ScanEntry
+from lungseg.io.annotations.nodule_list import UNANNOTATED
 
 # Key, title, kind of cell, and whether it holds sentences.
 _COLUMNS = (
@@ -66,7 +67,7 @@ def scan_table(around: Collected, scored: Mapping[str, Mapping[str, Any]]) -> di
 def _values(one: ScanEntry, parts: Mapping[str, str], scored: Mapping[str, Any]) -> dict[str, Any]:
     lungs, ingest = one.facts("segment-lungs"), one.facts("ingest")
     truth, found = one.facts("annotate-nodules"), one.facts("reduce-false-positives")
-    known = truth.get("truth") != "unannotated"
+    known = truth.get("truth") != UNANNOTATED
     reasons = [remark.reason for remark in one.remarks] or [one.reason]
     return {
         "scan": f"{one.patient} {one.short}".strip(),

@@ -3,23 +3,20 @@
 What a file does not have is not shown: scores of other versions have more or less.
 """
 
-import csv
-import json
-import math
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from lungseg.commands.report.collect import Collected
+from lungseg.commands.report.kept_files import json_of, number_of, rows_of
+from lungseg.ops.scores.detection import RATES
 from lungseg.report.charts import Labels, Line, curves
-
-RATES = (0.125, 0.25, 0.5, 1.0, 2.0, 4.0, 8.0)
 
 
 def scores_of(around: Collected) -> dict[str, Any]:
     """What the first page tells of the scores; empty if there are none."""
     folder = around.folder("evaluate")
-    told = _json(folder / "scores.json") if folder else {}
+    told = json_of(folder, "scores.json")
     if folder is None or not told:
         return {}
     detection = _part(told, "detection")
@@ -43,25 +40,14 @@ def hits_by_scan(around: Collected) -> dict[str, dict[str, Any]]:
     """By scan, its hits, false positives and Dice."""
     rows = {}
     for row in scored_rows(around, "per_scan.csv"):
-        values = {name: _number(row.get(name)) for name in ("hits", "false_positives", "dice")}
+        values = {name: number_of(row.get(name)) for name in ("hits", "false_positives", "dice")}
         rows[row.get("seriesuid", "")] = values
     return rows
 
 
 def scored_rows(around: Collected, name: str) -> list[dict[str, str]]:
     """The rows of one of the files that `evaluate` leaves; none if it is not there."""
-    folder = around.folder("evaluate")
-    if folder is None or not (folder / name).is_file():
-        return []
-    with (folder / name).open(newline="", encoding="utf-8") as file:
-        return list(csv.DictReader(file))
-
-
-def _json(path: Path) -> dict[str, Any]:
-    if not path.is_file():
-        return {}
-    told: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    return told
+    return rows_of(around.folder("evaluate"), name)
 
 
 def _part(told: Mapping[str, Any], name: str) -> Mapping[str, Any]:
@@ -106,16 +92,13 @@ def _is_pair(value: object) -> bool:
 
 
 def _froc(folder: Path, detection: Mapping[str, Any]) -> Any:
-    path = folder / "froc.csv"
-    if detection.get("reason") or not path.is_file():
-        return ""
-    with path.open(newline="", encoding="utf-8") as file:
-        points = [
-            (a, b)
-            for row in csv.DictReader(file)
-            if (a := _number(row.get("fp_per_scan"))) is not None
-            and (b := _number(row.get("sensitivity"))) is not None
-        ]
+    rows = [] if detection.get("reason") else rows_of(folder, "froc.csv")
+    points = [
+        (a, b)
+        for row in rows
+        if (a := number_of(row.get("fp_per_scan"))) is not None
+        and (b := number_of(row.get("sensitivity"))) is not None
+    ]
     if not points:
         return ""
     best: dict[float, float] = {}
@@ -195,11 +178,3 @@ def _strata(told: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
                     "head": ("", *columns),
                     "rows": [(str(row), *(r.get(c) for c in columns)) for row, r in rows.items()],
                 }
-
-
-def _number(text: str | None) -> float | None:
-    try:
-        value = float(text or "nan")
-    except ValueError:
-        return None
-    return value if math.isfinite(value) else None

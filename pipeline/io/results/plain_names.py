@@ -15,6 +15,19 @@ _RESERVED = {
     *(f"{port}{n}" for port in ("COM", "LPT") for n in range(10)),
 }
 _DIGEST = 8
+# Of a UID, as much as tells series apart in a name.
+UID_END = 8
+
+
+def uid_end(scan: str) -> str:
+    """The end of a UID, without a dot before it.
+
+    Examples
+    --------
+    >>> uid_end("1.3.6.1.4.1.275227")
+    '1.275227'
+    """
+    return scan[-UID_END:].lstrip(".")
 
 
 def safe_name(text: str) -> str:

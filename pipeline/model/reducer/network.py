@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from lungseg.model.inference import batches
 from lungseg.ops.samples.stacks import EDGE, SLICES
 from lungseg.volume import HuArray
 
@@ -48,25 +49,12 @@ def shown(stacks: HuArray | Floats) -> Floats:
 
 def opinion(net: Any, stacks: HuArray, batch_size: int = 32) -> Floats:
     """Probability that each stack shows a nodule: the mean over its eight turns and mirrors."""
-    if not len(stacks):
-        return np.empty(0, np.float32)
     x = shown(stacks)
     total = np.zeros(len(x), np.float32)
     for mirrored in (x, x[:, :, ::-1]):
         for quarters in range(4):
             turned = np.ascontiguousarray(np.rot90(mirrored, quarters, (1, 2)))
-            total += _predict(net, turned, batch_size)
+            for rows, batch in batches(turned, batch_size):
+                said = np.asarray(net.predict_on_batch(batch))
+                total[rows] += said[: rows.stop - rows.start, 0]
     return total / np.float32(8)
-
-
-def _predict(net: Any, x: Floats, batch_size: int) -> Floats:
-    from keras import ops
-
-    parts = []
-    for first in range(0, len(x), batch_size):
-        batch = x[first : first + batch_size]
-        # All batches have one size: for another one Keras would compile the net again.
-        padding = np.zeros((batch_size - len(batch), *x.shape[1:]), np.float32)
-        answer = ops.convert_to_numpy(net.predict_on_batch(np.concatenate([batch, padding])))
-        parts.append(answer[: len(batch), 0])
-    return np.concatenate(parts)

@@ -177,6 +177,19 @@ SETTINGS = (
 """Settings of `find-nodules` that decide a candidate's score, and whether a reducer judged it."""
 
 
+def settings_of(found: Mapping[str, Any], *, reduced: bool) -> dict[str, Any]:
+    """Settings that a candidate's score is of: those of `find-nodules`, and that it was reduced.
+
+    Examples
+    --------
+    >>> settings_of({"score": "top"}, reduced=True)
+    {'score': 'top', 'reduced': True}
+    >>> settings_of({"score": "top"}, reduced=False)
+    {'score': 'top'}
+    """
+    return {**found, "reduced": True} if reduced else dict(found)
+
+
 def kept(
     curve: Calibration, method: str, settings: Mapping[str, Any], told: Mapping[str, Any]
 ) -> dict[str, Any]:
