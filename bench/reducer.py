@@ -1,17 +1,20 @@
 """Teach and judge a reducer, cross-validated over whole scans; then give it to a net.
 
     python -m bench.reducer SCANS... --net fold0.keras --net fold1.keras --slices NODULES \
-        --work scans-work --of nodules.keras --out nodules-with-reducer.keras --json scores.json
+        --work scans-work --of nodules.keras --out nodules-with-reducer.keras --json scores.json \
+        --halvings 1
 
 Each scan's candidates are those of the first net named that has not seen its patient. For each net
 a reducer is taught on the candidates of the other nets' scans and on the slices around nodules of
 the training patients of `--of`, and judges this net's scans, of whose patients it has seen nothing:
 the curves before and after are printed. The reducer that is given to `--of` learns from all of
-them. The JSON is one that `lungseg-cli models calibrate` takes. Minutes on two cores once the scans
+them. With `--halvings` all nets are shown the scans at half their size, too, and the net that is
+written is so from then on. The JSON is one that `lungseg-cli models calibrate` takes. Minutes on two cores once the scans
 are predicted.
 """
 
 import argparse
+import dataclasses
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +23,7 @@ from bench import lungseg
 from bench.whole_scans import assigned, folders_of, scores, told, write_all
 from lungseg.commands.nets.teach_reducer import of_training_slices
 from lungseg.commands.nets.teach_reducer import told as told_of_reducer
+from lungseg.model.model_record import copy_with_record, read_model_record
 from lungseg.model.reducer.member import attach
 from lungseg.model.reducer.teaching import Examples, teach, together
 from lungseg.ops.scores.counts import Tally
@@ -30,6 +34,9 @@ from lungseg.steps.reducer_examples import examples_of_scan
 
 def main() -> None:
     options = _options()
+    if options.halvings is not None:
+        options.net = [_with_halvings(net, options) for net in options.net]
+        options.of = _with_halvings(options.of, options)
     how = [f"--work={options.work}", f"--jobs={options.jobs}", "--quiet"]
     lungseg("preprocess", *(f"--src={path}" for path in options.scans), *how)
     nets = assigned(options.work, options.net)
@@ -74,8 +81,17 @@ def _options() -> argparse.Namespace:
     arguments.add_argument("--json", type=Path)
     arguments.add_argument("--epochs", type=int, default=20)
     arguments.add_argument("--seed", type=int, default=1)
+    arguments.add_argument("--halvings", type=int, help="default: as the nets' files say")
     arguments.add_argument("--jobs", type=int, default=1)
     return arguments.parse_args()
+
+
+def _with_halvings(net: Path, options: argparse.Namespace) -> Path:
+    """A copy of a net beside the new one, shown scans at half their size as often as asked."""
+    copy: Path = options.out.with_name(f"{net.stem}-halved.keras")
+    record = dataclasses.replace(read_model_record(net), halvings=options.halvings)
+    copy_with_record(net, record, copy)
+    return copy
 
 
 def _taught(parts: list[Examples], net: Path, options: argparse.Namespace, file: Path) -> Path:

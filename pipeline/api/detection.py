@@ -116,7 +116,7 @@ def detect(ct: Volume[HU], model: Path | str = "nodules", **settings: Scalar) ->
     how = Predict()
     likely, _ = probability_of(
         even.ct, lungs.on_even_grid.array, load_net(file), record,
-        HowToPredict(how.batch_size, how.slice_power, how.mirrors), region=lungs.region.array,
+        HowToPredict.by(how, record), region=lungs.region.array,
     )  # fmt: skip
     stored = even.ct.like(to_stored(likely))
     labels, candidates, threshold = nodules_in(stored, lungs.region, params)

@@ -126,6 +126,11 @@ def teach_options(command: Command) -> Command:
             help="Times 100 batches.",
         ),
         click.option("--seed", type=int, default=1, show_default=True, help="Of all chance."),
+        click.option(
+            "--halvings", type=click.IntRange(0, 3),
+            help="How many times the net is also shown scans at half their size, from now on; "
+            "masses are found there.  [default: as the net's file says]",
+        ),
         click.option("--jobs", type=click.IntRange(min=1), default=1, show_default=True),
     ]  # fmt: skip
     return device_option(with_options(command, options))

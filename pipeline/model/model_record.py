@@ -83,6 +83,8 @@ class ModelRecord:
     calibration
         How likely a candidate of a score is a nodule, see `lungseg.ops.scores.calibration`; empty
         where nobody has measured it.
+    halvings
+        How many times a scan is also shown to it at half its size, see the stage `predict`.
     format
         Version of this record.
     """
@@ -112,6 +114,7 @@ class ModelRecord:
     packages: dict[str, str] = field(default_factory=dict)
     threshold: float = 0.5
     calibration: dict[str, Any] = field(default_factory=dict)
+    halvings: int = 0
     format: int = FORMAT
 
     def part_of(self, patient: str, scan: str = "", key: bytes | None = None) -> str:

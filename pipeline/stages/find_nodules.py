@@ -28,7 +28,7 @@ from lungseg.core.stage import Facts, Params, ScanStage, param
 from lungseg.io.results.candidate_list import NAME, write_candidates
 from lungseg.io.volumes import volume_file
 from lungseg.ops.grid.resample import labels_to_grid
-from lungseg.ops.nodules.candidates import (
+from lungseg.ops.nodules.bodies.candidates import (
     SCORES,
     Candidate,
     Search,

@@ -7,6 +7,8 @@ writes  probability.h5   uint16 on the working grid, probability = value / 65535
 The axial slices of the search region are cropped around it and scaled just as the table's rows
 were, and go through the net in batches; everything else is 0. A net that takes slices of any size
 is shown less of them: the region's box in each slab of slices, which is a third of the work.
+With `halvings` the scan is shown again at half its size, where a mass looks like the nodules that
+the net knows; what is large there counts too. That costs an eighth more.
 Scans of patients that the net was trained on are left out unless they are asked for: they would
 only show what it remembers. Which patients these are, the net itself tells, wherever it comes from.
 The output is known by the net's content: a net that is trained anew to the same weights predicts
@@ -33,12 +35,14 @@ from lungseg.model import inference
 from lungseg.model.model_record import ModelRecord, read_model_record
 from lungseg.model.reducer.member import MEMBERS
 from lungseg.model.samples import scaled
+from lungseg.ops.grid.blocks import block_mean, block_most
 from lungseg.ops.grid.crop import crop_corner, cut, footprint, uncut, window_around
 from lungseg.ops.hu.padding import AIR_HU
+from lungseg.ops.nodules.bodies.seen_from_afar import add_large
 from lungseg.ops.nodules.probability import to_stored
 from lungseg.ops.samples.context import neighbours
 from lungseg.steps.search_region import read_search_region
-from lungseg.volume import HU, IndexArray, Volume
+from lungseg.volume import HU, HuArray, IndexArray, MaskArray, Volume
 
 Predictor = Any
 # Rows of the list of slices, and the corner and size of their window.
@@ -75,6 +79,13 @@ class Predict(Params):
         False,
         "mean of the slices as they are and mirrored along y, x and both: four times the work",
     )
+    halvings: int = param(
+        -1,
+        "how many times the scan is also shown at half its size, for masses larger than the "
+        "nodules that the net knows; -1: as many as the net's file says",
+        ge=-1,
+        le=3,
+    )
     mixed_precision: str = param(
         "none",
         "float type of the layers' arithmetic: bfloat16 is twice as fast on processors with AMX, "
@@ -91,6 +102,13 @@ class HowToPredict:
     batch_size: int = 8
     slice_power: float = 0.0
     mirrors: bool = False
+    halvings: int = 0
+
+    @classmethod
+    def by(cls, params: Predict, record: ModelRecord) -> "HowToPredict":
+        """As the stage's parameters say, and where they leave it open the net's file."""
+        halvings = record.halvings if params.halvings < 0 else params.halvings
+        return cls(params.batch_size, params.slice_power, params.mirrors, halvings)
 
 
 def run(params: Predict, inputs: Mapping[str, Path], out: Path) -> Facts:
@@ -110,7 +128,7 @@ def run(params: Predict, inputs: Mapping[str, Path], out: Path) -> Facts:
     check_fits(record, ct.spacing_mm)
     net = inference.at_precision(inference.load_net(model), params.mixed_precision)
     begin = time.perf_counter()
-    how = HowToPredict(params.batch_size, params.slice_power, params.mirrors)
+    how = HowToPredict.by(params, record)
     probability, slices = probability_of(ct, lungs.array, net, record, how, region=region.array)
     seconds = time.perf_counter() - begin
     write_json(net_told(model, record), out / "net.json")
@@ -165,7 +183,7 @@ def probability_of(  # noqa: PLR0913 - a scan, a net, and how
     *,
     region: npt.NDArray[np.generic] | None = None,
 ) -> tuple[npt.NDArray[np.float32], int]:
-    """Probability on the grid of `ct` and the number of slices that went through the net.
+    """Probability on the grid of `ct` and the number of its slices that went through the net.
 
     Where nodules are looked for is `region`, or, without one, the lungs.
 
@@ -174,8 +192,31 @@ def probability_of(  # noqa: PLR0913 - a scan, a net, and how
     ScanError
         If there is no lung, or it does not fit into the input of a net of one size.
     """
-    seen = lungs if region is None else region
-    z_index = np.flatnonzero((seen != 0).any(axis=(1, 2)))
+    seen = (lungs if region is None else region) != 0
+    found, slices = _at_one_size(ct.array, lungs, seen, net, record, how)
+    for halving in range(1, how.halvings + 1):
+        n = 2**halving
+        factors = (n, n, n)
+        near = block_most(seen, factors)
+        if not near.any():
+            break
+        small, _ = _at_one_size(
+            block_mean(ct.array, factors), block_most(lungs != 0, factors), near, net, record, how
+        )
+        small[~near] = 0
+        add_large(found, small, factors)
+    return found, slices
+
+
+def _at_one_size(  # noqa: PLR0913, PLR0917 - a scan, a net, and how
+    ct: HuArray,
+    lungs: npt.NDArray[np.generic],
+    seen: MaskArray,
+    net: Predictor,
+    record: ModelRecord,
+    how: HowToPredict,
+) -> tuple[npt.NDArray[np.float32], int]:
+    z_index = np.flatnonzero(seen.any(axis=(1, 2)))
     free = inference.of_any_size(net)
     windows = slab_windows(seen, z_index) if free else square_window(lungs, z_index, record)
     # A slab is not padded to a batch that is larger than any slab.
@@ -186,7 +227,7 @@ def probability_of(  # noqa: PLR0913 - a scan, a net, and how
         for first in range(rows.start, rows.stop, n):
             wanted = np.arange(first, min(first + n, rows.stop))
             stack = z_index[neighbours(wanted, record.context, z_index)]
-            hu = cut(ct.array[stack], corner, size, AIR_HU)
+            hu = cut(ct[stack], corner, size, AIR_HU)
             x = scaled(hu, record.input_spec, cut(lungs[stack], corner, size, 0))
             answer = predict(free or net, x, n, how.slice_power)
             found[z_index[wanted]] = uncut(answer, corner, (ct.shape[1], ct.shape[2]), 0)

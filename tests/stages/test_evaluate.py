@@ -17,7 +17,7 @@ from lungseg.io.results.candidate_list import (
     write_detections,
 )
 from lungseg.io.volumes import volume_file
-from lungseg.ops.nodules.candidates import Candidate
+from lungseg.ops.nodules.bodies.candidates import Candidate
 from lungseg.stages.evaluate import STAGE, Evaluate
 from lungseg.volume import Geometry, Volume
 from tests.io.pictures.picture_files import read_rgb

@@ -211,6 +211,72 @@ def test_a_slices_own_probability_counts_to_its_power(folders, monkeypatch):
     assert highest == pytest.approx([highest[0], highest[0] / 2, highest[0] / 4], abs=2e-4)
 
 
+class SmallOnesOnly(Middle):
+    """A net that takes bright discs of up to 12 pixels for nodules, and larger ones for wall."""
+
+    def predict_on_batch(self, x):
+        from scipy.ndimage import find_objects, label
+
+        middle = x[..., x.shape[-1] // 2] > 0.5
+        likely = np.zeros(middle.shape, np.float32)
+        for one, answer in zip(middle, likely, strict=True):
+            parts, _ = label(one)
+            for k, box in enumerate(find_objects(parts), 1):
+                if max(s.stop - s.start for s in box) <= 12:
+                    answer[parts == k] = 0.9
+        self.seen.append(x.copy())
+        return np.stack([1 - likely, likely], -1)
+
+
+@pytest.fixture
+def masses():
+    """A ball of 20 mm and one of 5 in lungs of air: HU, lungs."""
+    ct = np.full((40, 60, 60), -900, np.int16)
+    z, y, x = np.indices(ct.shape)
+    for (cz, cy, cx), radius in (((20, 30, 25), 10), ((20, 12, 46), 2.5)):
+        ct[(z - cz) ** 2 + (y - cy) ** 2 + (x - cx) ** 2 <= radius**2] = 30
+    lungs = np.zeros(ct.shape, np.uint8)
+    lungs[2:38, 4:56, 4:56] = 1
+    return Volume(ct, GEOMETRY), lungs
+
+
+WIDER = dataclasses.replace(RECORD, crop_px=64)
+
+
+def test_at_half_its_size_a_mass_is_found_that_is_too_large_for_the_net(masses):
+    ct, lungs = masses
+    body = ct.array > 0
+    whole, slices = probability_of(ct, lungs, SmallOnesOnly(), WIDER, HowToPredict())
+    # At full size the small ball alone, and the caps of the large one.
+    assert whole[20, 12, 46] == np.float32(0.9)
+    assert whole[20, 30, 25] == 0
+    assert slices == 36
+    found, again = probability_of(ct, lungs, SmallOnesOnly(), WIDER, HowToPredict(halvings=1))
+    assert again == 36
+    large = (found >= 0.5)[:, :, :38]
+    drawn = body[:, :, :38]
+    assert 2 * (large & drawn).sum() / (large.sum() + drawn.sum()) > 0.9
+    np.testing.assert_array_equal(found[:, :, 40:], whole[:, :, 40:])
+
+
+def test_a_scan_is_halved_until_nothing_of_the_lungs_is_left(masses):
+    ct, lungs = masses
+    lungs[:] = 0
+    lungs[20, 28:32, 23:27] = 1
+    net = SmallOnesOnly()
+    probability_of(ct, lungs, net, WIDER, HowToPredict(8, halvings=3))
+    # Half of a block must be lung: one slice of two, and not one of four.
+    assert len(net.seen) == 2
+
+
+@pytest.mark.parametrize(
+    ("asked", "of_net", "done"), [(-1, 1, 1), (-1, 0, 0), (0, 1, 0), (2, 1, 2)]
+)
+def test_the_nets_file_says_how_often_unless_the_setting_does(asked, of_net, done):
+    record = dataclasses.replace(RECORD, halvings=of_net)
+    assert HowToPredict.by(Predict(halvings=asked), record).halvings == done
+
+
 def test_spacing_may_differ_by_rounding_and_no_more():
     check_fits(RECORD, (1.0, 1.0005, 1.0))
     with pytest.raises(DataError, match="trained on voxels of"):

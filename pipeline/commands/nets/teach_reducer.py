@@ -1,7 +1,9 @@
 """Teach a net's reducer: on the candidates of the patients that the net was trained on."""
 
+import dataclasses
 from collections.abc import Iterator
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import click
 
@@ -9,7 +11,7 @@ from lungseg.core.errors import ConfigError
 from lungseg.core.executor import EngineOptions
 from lungseg.io.annotations.nodule_slices import find_nodule_slices
 from lungseg.model import inference
-from lungseg.model.model_record import read_model_record
+from lungseg.model.model_record import copy_with_record, read_model_record
 from lungseg.model.nets import find_net
 from lungseg.model.reducer.member import ReducerRecord, attach
 from lungseg.model.reducer.network import WIDTH
@@ -31,6 +33,7 @@ def teach_reducer(  # noqa: PLR0913 - a net, what it learns from, and how
     out: Path,
     epochs: int = 20,
     seed: int = 1,
+    halvings: int | None = None,
     jobs: int = 1,
 ) -> str:
     """Write the net with a reducer as `out`; what was done, for a person.
@@ -46,8 +49,13 @@ def teach_reducer(  # noqa: PLR0913 - a net, what it learns from, and how
         Slices around nodules; those of the net's training patients are taken.
     out
         File of the net with its reducer.
-    epochs, seed, jobs
-        Of the teaching; processes for the scans.
+    epochs, seed
+        Of the teaching.
+    halvings
+        How many times the net is also shown scans at half their size, from now on, see the stage
+        `predict`; None: as its file says.
+    jobs
+        Processes for the scans.
 
     Raises
     ------
@@ -59,6 +67,18 @@ def teach_reducer(  # noqa: PLR0913 - a net, what it learns from, and how
     file = find_net(name)
     if out.exists() and out.resolve() == file.resolve():
         raise ConfigError(f"{out} is the net itself; name another file for the one with a reducer")
+    out.parent.mkdir(parents=True, exist_ok=True)
+    with TemporaryDirectory() as folder:
+        if halvings is not None:
+            record = dataclasses.replace(read_model_record(file), halvings=halvings)
+            copy_with_record(file, record, Path(folder) / file.name)
+            file = Path(folder) / file.name
+        return _taught(file, work, slices, out, epochs, seed, jobs)
+
+
+def _taught(  # noqa: PLR0913, PLR0917 - a net, what it learns from, and how
+    file: Path, work: Path, slices: Path | None, out: Path, epochs: int, seed: int, jobs: int
+) -> str:
     parts = list(_of_scans(work, file, jobs))
     n_scans = len(parts)
     if slices is not None:
@@ -73,7 +93,6 @@ def teach_reducer(  # noqa: PLR0913 - a net, what it learns from, and how
         examples, epochs, seed,
         tell=lambda epoch, loss: click.echo(f"epoch {epoch}/{epochs}  loss {loss:.3f}", err=True),
     )  # fmt: skip
-    out.parent.mkdir(parents=True, exist_ok=True)
     attach(file, reducer, told(examples, epochs, seed), examples.patients, examples.scans, out)
     return (
         f"{out}  has a reducer, taught on {examples.nodules} nodules and "

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from lungseg.core.errors import DataError
 from lungseg.io.csv_file import CsvFile, Row
-from lungseg.ops.nodules.candidates import Candidate
+from lungseg.ops.nodules.bodies.candidates import Candidate
 from lungseg.ops.scores.calibration import Calibration
 from lungseg.volume import Triple
 

@@ -35,6 +35,25 @@ def test_the_new_file_has_a_reducer_and_says_what_it_learnt_from(
     assert read_reducer(net) is None
 
 
+def test_a_net_taught_with_halvings_says_so_from_then_on(net, tmp_path, monkeypatch):
+    asked = []
+
+    def of_scans(_work, file, _jobs):
+        asked.append(read_model_record(file).halvings)
+        return iter([made(9, True, 1), made(12, False, 2)])
+
+    monkeypatch.setattr(teaching, "_of_scans", of_scans)
+    out = tmp_path / "with.keras"
+    teach_reducer(str(net), work=tmp_path, slices=None, out=out, epochs=1, halvings=2)
+    # Its candidates are those that it finds with them.
+    assert asked == [2]
+    assert read_model_record(out).halvings == 2
+    assert read_model_record(net).halvings == 0
+    again = tmp_path / "again.keras"
+    teach_reducer(str(out), work=tmp_path, slices=None, out=again, epochs=1)
+    assert read_model_record(again).halvings == 2
+
+
 def test_the_net_itself_is_not_overwritten(net, tmp_path):
     with pytest.raises(ConfigError, match="is the net itself; name another file"):
         teach_reducer(str(net), work=tmp_path, slices=None, out=net)

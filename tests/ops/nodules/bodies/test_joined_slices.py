@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy.ndimage import gaussian_filter1d, label
 
-from lungseg.ops.nodules.joined_slices import joined, smoothed_along_z
+from lungseg.ops.nodules.bodies.joined_slices import joined, smoothed_along_z
 
 
 def joined_slowly(mask, min_overlap):

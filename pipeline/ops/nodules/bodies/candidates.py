@@ -14,7 +14,7 @@ import numpy.typing as npt
 from lungseg.ops.grid.boxes import widened
 from lungseg.ops.grid.histogram import two_means
 from lungseg.ops.grid.morphology import Components
-from lungseg.ops.nodules.joined_slices import joined, smoothed_along_z
+from lungseg.ops.nodules.bodies.joined_slices import joined, smoothed_along_z
 from lungseg.ops.nodules.probability import ONE, Probability
 from lungseg.ops.nodules.sizes import ball_mm3, equivalent_diameter_mm
 from lungseg.volume import Box, FloatArray, Geometry, IndexArray, MaskArray, Triple, Volume

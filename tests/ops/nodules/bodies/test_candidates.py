@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from lungseg.ops.nodules.candidates import Search, find_candidates, two_means_threshold
+from lungseg.ops.nodules.bodies.candidates import Search, find_candidates, two_means_threshold
 from lungseg.volume import Geometry, Volume
 
 SEARCH = Search(
