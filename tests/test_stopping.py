@@ -9,6 +9,7 @@ import time
 
 import pytest
 
+from lungseg.__main__ import main as start_program
 from tests.test_flow import lungseg, write_scan
 
 COARSE = ["--set", "resample.spacing_mm=4"]
@@ -64,3 +65,29 @@ def test_a_run_that_is_stopped_while_its_workers_start_ends_in_order(source, tmp
     assert run.returncode == 128 + kind, told
     assert "stopped; 0 of 12 scans done and kept; the same command goes on" in told
     assert "Traceback" not in told
+
+
+def test_ctrl_c_while_the_program_is_imported_ends_it_in_a_sentence(tmp_path):
+    """What the command line imports first takes its time here, as on a slow disk."""
+    (tmp_path / "click.py").write_text(
+        "import time\nprint('importing', flush=True)\ntime.sleep(60)\n"
+    )
+    path = {**os.environ, "PYTHONPATH": str(tmp_path)}
+    run = subprocess.Popen(
+        [sys.executable, "-m", "lungseg", "status"], env=path,
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    assert run.stdout.readline() == "importing\n"
+    os.kill(run.pid, signal.SIGINT)
+    _, told = run.communicate(timeout=10)
+    assert (run.returncode, told) == (130, "stopped; nothing was run\n")
+
+
+def test_once_imported_the_commands_see_to_ctrl_c(monkeypatch):
+    found = []
+    monkeypatch.setattr("lungseg.cli.main", lambda **_: found.append(signal.getsignal(2)))
+    start_program()
+    monkeypatch.setattr(signal, "getsignal", lambda _: signal.SIG_IGN)
+    monkeypatch.setattr(signal, "signal", lambda *_: pytest.fail("what is ignored stays so"))
+    start_program()
+    assert found == [signal.default_int_handler, signal.SIG_IGN]

@@ -13,6 +13,9 @@ from lungseg.cli import main
 from lungseg.command_line import unexpected
 from lungseg.command_line.command_group import FAULT
 from lungseg.core.stage import shown
+from lungseg.stages import ingest
+from tests.io.sources.trees import series
+from tests.session.salted import leaks
 
 LONG = "x" * 5000
 
@@ -117,6 +120,68 @@ def test_what_nobody_expected_is_a_sentence_and_its_traceback_is_in_the_work_fol
     monkeypatch.setenv(unexpected.DEBUG_VARIABLE, "1")
     done = CliRunner().invoke(main, ["status", "--work", str(tmp_path)])
     assert (done.exit_code, "in raise_it" in done.output) == (FAULT, True)
+
+
+class UnforeseenError(Exception):
+    """Of a library, and none of ours."""
+
+
+def with_a_broken_reader(monkeypatch, error):
+    real = ingest.read_series
+
+    def read(files, *more):
+        if any("bad" in file.parts for file in files):
+            raise error
+        return real(files, *more)
+
+    monkeypatch.setattr(ingest, "read_series", read)
+
+
+@pytest.mark.parametrize(
+    "error", [UnforeseenError("no such table"), RecursionError(), KeyError("x")]
+)
+def test_a_reader_that_breaks_costs_its_own_scan_and_shows_no_traceback(
+    tmp_path, monkeypatch, error
+):
+    for name, scan in (("good", "1.1"), ("bad", "1.2")):
+        series(tmp_path / "src" / name, scan, PatientID=name)
+    with_a_broken_reader(monkeypatch, error)
+    words = ["run", "ingest", "--src", tmp_path / "src", "--work", tmp_path / "w", "--jobs", 1]
+    told = run(*words, status=1)
+    kind = type(error).__name__
+    assert f"failed bad 1.2 ingest: {kind}" in told
+    assert "2 expected = 1 done + 1 failed + 0 skipped" in told
+    (file,) = (tmp_path / "w" / "scans" / "1.2" / "ingest").glob("*.traceback.txt")
+    assert kind in file.read_text()
+    # It is no fault that the files prove: the next run, of a mended program, does it.
+    monkeypatch.undo()
+    assert "2 expected = 2 done + 0 failed" in run(*words, status=0)
+
+
+@pytest.mark.parametrize(
+    ("error", "told"),
+    [
+        (UnforeseenError("{0} is odd"), "RuntimeError: UnforeseenError: file 1 of 4 is odd"),
+        (OSError(errno.EIO, "Input/output error", "{0}"), "Input/output error: file 1 of 4"),
+        (MemoryError(), "memory ran out"),
+    ],
+)
+def test_where_patients_have_pseudonyms_a_broken_reader_tells_no_name(
+    tmp_path, monkeypatch, error, told
+):
+    folder = tmp_path / "src" / "bad" / "Smith4711"
+    first = str(min(series(folder, "1.2", PatientID="Smith4711")))
+    error.args = tuple(a.format(first) if isinstance(a, str) else a for a in error.args)
+    if isinstance(error, OSError):
+        error.filename = first
+    with_a_broken_reader(monkeypatch, error)
+    said = run(
+        *("run", "ingest", "--src", tmp_path / "src", "--work", tmp_path / "w", "--jobs", 1),
+        *("--set", "ingest.pseudonyms=true"), status=1,
+    )  # fmt: skip
+    assert told in said
+    assert "Smith4711" not in said
+    assert leaks([tmp_path / "w" / "scans"], ["Smith4711"]) == []
 
 
 def test_where_no_folder_takes_the_traceback_that_is_said(tmp_path, monkeypatch):

@@ -9,6 +9,7 @@ from lungseg.api.lungs import FoundLungs, lungs_of
 from lungseg.api.scans import Scan, params_of, resample
 from lungseg.core.stage import Scalar
 from lungseg.io.results.candidate_list import Detection, listed
+from lungseg.io.sources.pseudonyms import key_above
 from lungseg.model.inference import load_net
 from lungseg.model.model_record import read_model_record
 from lungseg.model.nets import find_net
@@ -63,7 +64,8 @@ class Detections:
     threshold
         Voxels of this probability or more are in the mask.
     seen
-        ``train`` or ``validation`` if the net has learnt from this patient or scan, else ``no``.
+        ``train`` or ``validation`` if the net has learnt from this patient or scan, else ``no``;
+        ``unknown`` if it knows patients by pseudonyms of a key that is not beside it.
     net
         The net's file.
     """
@@ -140,6 +142,6 @@ def detect(ct: Volume[HU], model: Path | str = "nodules", **settings: Scalar) ->
         probability=even.ct.like(from_stored(stored.array)),
         lungs=lungs,
         threshold=threshold,
-        seen=SEEN[record.part_of(patient, scan)],
+        seen=SEEN[record.part_of(patient, scan, key_above(file))],
         net=file,
     )  # fmt: skip

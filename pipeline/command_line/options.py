@@ -129,7 +129,8 @@ def _engine_options(command: Command) -> Command:
             type=click.FloatRange(min=0, max=1e7),
             default=0,
             metavar="SECONDS",
-            help="A scan that takes longer is ended, as its failure.  [default: none]",
+            help="A scan that takes longer is ended, as its failure; stages over all scans "
+            "(tables, training, scores) take the time they take.  [default: none]",
         ),
         click.option("--force", multiple=True, metavar="STAGE", help="Run this stage again."),
         click.option("--retry", is_flag=True, help="Try again what failed or was skipped before."),

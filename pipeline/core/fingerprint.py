@@ -13,6 +13,7 @@ from lungseg.core.errors import ConfigError
 from lungseg.core.stage import Params, Scalar, Stage, as_dict
 
 _CHUNK = 1 << 20
+_LARGEST_UNPACKED = 4 << 30
 
 
 def fingerprint(
@@ -106,8 +107,19 @@ def _digest_of_file(path: Path, _size: int, _mtime_ns: int) -> str:
 def _digest_of_members(path: Path, ignores: tuple[str, ...], _size: int, _mtime_ns: int) -> str:
     with zipfile.ZipFile(path) as archive:
         names = sorted(set(archive.namelist()) - set(ignores))
-        # A damaged archive is another one; who loads it says what is wrong with it.
+        # A damaged archive is another one, and one without end, too; who loads it says what is
+        # wrong with it.
+        if sum(item.file_size for item in archive.infolist()) > _LARGEST_UNPACKED:
+            return digest_of_file(path)
         try:
-            return digest_of([[n, hashlib.sha256(archive.read(n)).hexdigest()] for n in names])
+            return digest_of([[name, _digest_of_member(archive, name)] for name in names])
         except (zipfile.BadZipFile, OSError, ValueError):
             return digest_of_file(path)
+
+
+def _digest_of_member(archive: zipfile.ZipFile, name: str) -> str:
+    sha = hashlib.sha256()
+    with archive.open(name) as member:
+        while chunk := member.read(_CHUNK):
+            sha.update(chunk)
+    return sha.hexdigest()

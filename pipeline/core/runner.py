@@ -142,7 +142,8 @@ class Run:
         if tasks or not repairs:
             watch.begin(" + ".join(stage.name for stage in stages), len(tasks))
         inline = any(stage.in_parent for stage in stages)
-        options = EngineOptions() if inline else self.options
+        # One process at a time owns the accelerator: this one, or one that can be ended.
+        options = replace(self.options, jobs=1, cluster=None) if inline else self.options
         again: dict[str, list[Result]] = {}
         for task, outcome in run_tasks(worker.run_chain, tasks, options):
             results = (

@@ -15,13 +15,15 @@ from typing import Any
 from lungseg.core.errors import DataError
 from lungseg.core.json_file import json_text, write_text
 from lungseg.core.limits import as_size, check_memory
-from lungseg.io.sources.pseudonyms import other_marks, pseudonym
+from lungseg.io.sources.pseudonyms import comparable, other_marks, pseudonym
 from lungseg.model.samples import InputSpec
 
 FILE = "model.json"
 NET = "model.keras"
 LAST = "last.keras"
 MEMBER = "lungseg-cli.json"
+UNKNOWN = "unknown"
+"""Part of a patient of whom it cannot be told whether the net has seen them."""
 
 FORMAT = 1
 
@@ -120,12 +122,17 @@ class ModelRecord:
     def part_of(self, patient: str, scan: str = "", key: bytes | None = None) -> str:
         """What the net knows of a patient or a scan: ``train``, ``validation`` or ``test``.
 
-        With the `key` of pseudonyms, a patient's name and pseudonym are one.
+        With the `key` of pseudonyms, a patient's name and pseudonym are one. Where the net knows
+        patients by pseudonyms of another key, those of whom it does not know the scan are
+        ``unknown``: they may be among them.
         """
         if _has(self.train_patients, patient, key) or scan in self.train_scans:
             return "train"
         seen = _has(self.validation_patients, patient, key) or scan in self.validation_scans
-        return "validation" if seen else "test"
+        if seen:
+            return "validation"
+        known = (*self.train_patients, *self.validation_patients)
+        return "test" if comparable(patient, known, key) else UNKNOWN
 
     def strangers(self, key: bytes | None) -> set[str]:
         """Marks of the keys by whose pseudonyms it knows patients, so that none can be compared."""
@@ -217,11 +224,11 @@ def _within(net: Path) -> str:
         return archive.read(MEMBER).decode("utf-8")
 
 
-def check_archive(net: Path) -> None:
+def check_archive(net: Path, name: str = "") -> None:
     """See from the directory of a net's file that what is in it can be read into memory.
 
     A file of a few MB may hold members of any size. What is no archive at all is left to its
-    reader to refuse.
+    reader to refuse. In messages it is called `name`; without one, by its path.
 
     Raises
     ------
@@ -239,8 +246,9 @@ def check_archive(net: Path) -> None:
     if total > _LARGEST_NET or text > _LARGEST_RECORD:
         size = as_size(total if total > _LARGEST_NET else text)
         raise DataError(
-            f"{net} unpacks to {size}, and no net has more than {as_size(_LARGEST_NET)} (its "
-            f"record {as_size(_LARGEST_RECORD)}); it is damaged or made to do harm: give another"
+            f"{name or net} unpacks to {size}, and no net has more than {as_size(_LARGEST_NET)} "
+            f"(its record {as_size(_LARGEST_RECORD)}); it is damaged or made to do harm: give "
+            "another"
         )
     # Its bytes, the arrays in them, and the net's own.
-    check_memory(3.0 * total, f"the net {net}")
+    check_memory(3.0 * total, name or f"the net {net}")

@@ -34,6 +34,7 @@ from lungseg.io.results.candidate_list import NAME, read_detections, write_detec
 from lungseg.io.results.plots import BAND_RATES, write_calibration, write_froc
 from lungseg.io.results.score_files import Scored, write_scores, write_tables
 from lungseg.io.volumes import volume_file
+from lungseg.model.model_record import UNKNOWN
 from lungseg.ops.scores.calibration import METHODS, calibration_scores, settings_of
 from lungseg.ops.scores.counts import Counts, Tally
 from lungseg.ops.scores.definitions import DEFINITIONS
@@ -54,8 +55,9 @@ class Evaluate(Params):
 
     part: str = param(
         "test",
-        "whose scans are scored; test: patients that the net has not seen; all: everybody",
-        choices=("test", "validation", "train", "all"),
+        "whose scans are scored; test: patients that the net has not seen; unknown: of whom that "
+        "cannot be told (see predict.part); all: everybody",
+        choices=("test", "validation", "train", UNKNOWN, "all"),
     )
     allow_training: bool = param(
         False, "score scans of patients the net was trained on, and say so in scores.json"

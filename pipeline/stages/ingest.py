@@ -10,7 +10,7 @@ A scan whose values or geometry are uncertain (slices missing, two different sli
 no rescale) is refused, with the name of the check and the setting, if any, that accepts it.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 
@@ -226,6 +226,11 @@ def run(params: Ingest, inputs: Mapping[str, Path], out: Path) -> Facts:
         if not params.pseudonyms:
             raise
         raise type(error)(without_names(str(error), files), setting=error.settings) from None
+    except Exception as error:
+        # What nobody foresaw is told by its kind, and a name in it is as little to be handed on.
+        if not params.pseudonyms:
+            raise
+        raise _nameless(error, source.files) from None
     volume_file.write(
         ct, out / "ct.h5", padding_hu=float("nan") if padding_hu is None else padding_hu
     )
@@ -249,6 +254,16 @@ def run(params: Ingest, inputs: Mapping[str, Path], out: Path) -> Facts:
         "hu_check": hu_check(ct.array, padding_hu),
         **facts,
     }
+
+
+def _nameless(error: Exception, files: Sequence[str]) -> Exception:
+    """The same fault, told without the names of a scan's files."""
+    if isinstance(error, OSError) and error.errno is not None:
+        named = without_names(shown(str(error.filename or "")), files)
+        return OSError(error.errno, f"{error.strerror}{named and ': '}{named}")
+    if isinstance(error, MemoryError):
+        return MemoryError()
+    return RuntimeError(without_names(f"{type(error).__name__}: {error}", files))
 
 
 STAGE = ScanStage(

@@ -32,7 +32,7 @@ from lungseg.core.stage import Facts, Params, ScanStage, param
 from lungseg.io.sources.pseudonyms import key_above
 from lungseg.io.volumes import volume_file
 from lungseg.model import inference
-from lungseg.model.model_record import ModelRecord, read_model_record
+from lungseg.model.model_record import UNKNOWN, ModelRecord, read_model_record
 from lungseg.model.reducer.member import MEMBERS
 from lungseg.model.samples import scaled
 from lungseg.ops.grid.blocks import block_mean, block_most
@@ -66,8 +66,9 @@ class Predict(Params):
     )
     part: str = param(
         "test",
-        "whose scans, by what the net has seen: test: of patients it has not",
-        choices=("test", "validation", "train", "all"),
+        "whose scans, by what the net has seen: test: of patients it has not; unknown: of those of "
+        "whom that cannot be told, as it knows patients by pseudonyms of another key",
+        choices=("test", "validation", "train", UNKNOWN, "all"),
         was="parts",
     )
     slice_power: float = param(
@@ -118,6 +119,12 @@ def run(params: Predict, inputs: Mapping[str, Path], out: Path) -> Facts:
     of_scan = read_record(inputs["resample"])
     part = record.part_of(of_scan.patient, of_scan.scan, key_above(inputs["resample"]))
     if params.part not in {part, "all"}:
+        if part == UNKNOWN:
+            raise ScanSkipped(
+                "the net knows patients by pseudonyms of another key, so that it cannot be told "
+                f"whether it has seen this one, and predict.part is {params.part}; set "
+                "predict.part = unknown (and evaluate.part, too) if it has not"
+            )
         raise ScanSkipped(
             f"its patient is one of the net's {part} patients and predict.part is {params.part}; "
             "set predict.part = all to predict every scan"

@@ -43,6 +43,7 @@ from lungseg.io.standards.objects import (
     images_or_reason,
 )
 from lungseg.io.volumes import formats, volume_file
+from lungseg.model.model_record import UNKNOWN
 from lungseg.ops.nodules.patches import clipped
 from lungseg.ops.nodules.sphere import ball
 from lungseg.ops.overlay import BY_VOTES, DETECTED, Outline, close_ups
@@ -51,7 +52,7 @@ from lungseg.volume import HU, AnyVolume, Geometry, Volume
 
 MASK = "nodules"
 LIST = "nodules.json"
-SEEN = {"train": "train", "validation": "validation", "test": "no"}
+SEEN = {"train": "train", "validation": "validation", "test": "no", UNKNOWN: UNKNOWN}
 
 
 @dataclass(frozen=True, kw_only=True)

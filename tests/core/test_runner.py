@@ -31,7 +31,9 @@ from tests.core.stages import (
     make_request,
     make_sources,
 )
+from tests.core.test_repair import OTHER_MARK, file_of, rot
 
+ROOT = Path(__file__).parents[2]
 TWO_WORKERS = EngineOptions(jobs=2)
 
 
@@ -264,6 +266,24 @@ def test_what_must_run_in_the_parent_does_and_the_rest_in_workers(tmp_path, monk
     assert jobs == {("read", "upper"): 2, ("back",): 1}
 
 
+def hang(_params, _inputs, _out):
+    time.sleep(600)
+
+
+def test_what_must_run_in_the_parent_is_held_to_the_limits_in_one_process(tmp_path, monkeypatch):
+    refs, paths = make_sources(tmp_path / "src", a="one")
+    flow = (*FLOW[:3], replace(BACK, run=hang))
+    request = replace(make_request(refs), flow=flow)
+    options = EngineOptions(jobs=2, time_limit=1.5)
+    summary = Run(Store(tmp_path / "work"), request, paths, options).execute()
+    assert states(summary)["join", ""] == "ran"
+    assert summary.results["back", "a"].error.startswith("it was not done after 1.5 s, and was")
+    taken = []
+    monkeypatch.setattr(runner, "run_tasks", lambda *words: taken.append(words[2]) or iter(()))
+    Run(Store(tmp_path / "work"), request, paths, options).execute()
+    assert taken == [options, replace(options, jobs=1)]
+
+
 def test_libraries_in_a_worker_run_one_thread(monkeypatch):
     names = ["OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS"]
     for name in names:
@@ -314,8 +334,7 @@ def test_after_kill_minus_nine_the_next_run_finishes_the_rest(tmp_path):
         "from pathlib import Path\n"
         f"run(Path({str(tmp_path)!r}), {texts!r}, targets=('upper',))\n"
     )
-    root = Path(__file__).parents[2]
-    process = subprocess.Popen([sys.executable, "-c", program], cwd=root)
+    process = subprocess.Popen([sys.executable, "-c", program], cwd=ROOT)
     done_a = tmp_path / "work" / "scans" / "a" / "upper"
     half_b = tmp_path / "work" / "scans" / "b" / "read"
     deadline = time.monotonic() + 20
@@ -348,10 +367,41 @@ def test_two_runs_at_once_on_one_work_folder_both_succeed(tmp_path):
         f"s = run(Path({str(tmp_path)!r}), {texts!r}, targets=('upper',))\n"
         "assert s.done == 2, s\n"
     )
-    root = Path(__file__).parents[2]
-    both = [subprocess.Popen([sys.executable, "-c", program], cwd=root) for _ in range(2)]
+    both = [subprocess.Popen([sys.executable, "-c", program], cwd=ROOT) for _ in range(2)]
     assert [process.wait(60) for process in both] == [0, 0]
     assert set(states(run(tmp_path, texts, targets=("upper",))).values()) == {"reused"}
+
+
+def test_two_runs_at_once_that_make_the_same_damaged_outputs_again_both_succeed(tmp_path):
+    """Each finds the damage, and each makes the output again: a sound one stands in the end."""
+    texts = {"a": "slow", "b": "slow", "c": "slow"}
+    first = run(tmp_path, texts)
+    for scan, harm in {"a": rot, "b": Path.unlink, "c": lambda path: path.write_text("sl")}.items():
+        harm(file_of(tmp_path, first, "read", scan, "text.txt"))
+    rot(file_of(tmp_path, first, "join", "", "all.txt"))
+    program = (
+        "from tests.core.test_runner import run\n"
+        "from tests.core.test_repair import OTHER_MARK\n"
+        "from pathlib import Path\n"
+        f"s = run(Path({str(tmp_path)!r}), {texts!r}, OTHER_MARK)\n"
+        "assert s.done == 3, s\n"
+        "print(*(scan for _, scan in s.damaged))\n"
+    )
+    command = [sys.executable, "-c", program]
+    both = [
+        subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) for _ in range(2)
+    ]
+    told = [process.communicate(timeout=60)[0] for process in both]
+    assert [process.returncode for process in both] == [0, 0]
+    # One of them may come when the other has made it again already.
+    assert set(" ".join(told).split()) == {"a", "b", "c"}
+    now = run(tmp_path, texts, OTHER_MARK)
+    assert set(states(now).values()) == {"reused"}
+    assert read_output(tmp_path, now, "join", "", "all.txt") == "SLOW? SLOW? SLOW?"
+    for scan in texts:
+        assert read_output(tmp_path, now, "read", scan, "text.txt") == "slow"
+    again = run(tmp_path, texts, {"join": JOIN.params(least=1)})
+    assert read_output(tmp_path, again, "join", "", "all.txt") == "SLOW! SLOW! SLOW!"
 
 
 def test_no_engine_starts_when_everything_is_in_the_cache(tmp_path, monkeypatch):

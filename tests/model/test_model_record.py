@@ -2,11 +2,13 @@
 
 import shutil
 import zipfile
+from dataclasses import replace
 
 import pytest
 
 from lungseg.core.errors import DataError, LimitError
 from lungseg.core.limits import memory_limit
+from lungseg.io.sources.pseudonyms import pseudonym
 from lungseg.model.inference import load_net
 from lungseg.model.model_record import check_archive, read_model_record, write_model_record
 from lungseg.model.networks.encoders import load_weights
@@ -74,3 +76,42 @@ def test_a_net_of_any_size_is_refused_from_its_directory(net):
         check_archive(with_size(small, "config.json", 1 << 30))
     with pytest.raises(DataError, match=r"unpacks to 1\.0 GiB.*its record 256\.0 MiB"):
         check_archive(with_size(small, "lungseg-cli.json", 1 << 30))
+
+
+KEYS = bytes(32), bytes([1] * 32)
+HASHED = [pseudonym(name, KEYS[0]) for name in ("Smith", "Jones")]
+
+
+@pytest.mark.parametrize(
+    ("known", "patient", "key", "part"),
+    [
+        # Pseudonyms in the net: with its key each patient can be told, without it none.
+        (HASHED, "Smith", KEYS[0], "train"),
+        (HASHED, "Miller", KEYS[0], "test"),
+        (HASHED, HASHED[1], None, "train"),
+        (HASHED, pseudonym("Miller", KEYS[0]), None, "test"),
+        (HASHED, "Smith", None, "unknown"),
+        (HASHED, "Miller", None, "unknown"),
+        (HASHED, "Smith", KEYS[1], "unknown"),
+        (HASHED, pseudonym("Smith", KEYS[1]), KEYS[1], "unknown"),
+        # Names in the net, pseudonyms in the scans.
+        (["Smith"], HASHED[0], KEYS[0], "train"),
+        (["Smith"], HASHED[1], KEYS[0], "test"),
+        (["Smith"], HASHED[0], None, "unknown"),
+        (["Smith"], HASHED[0], KEYS[1], "unknown"),
+        # Both in one net: one that cannot be compared is enough.
+        (["Smith", HASHED[1]], "Miller", None, "unknown"),
+        (["Smith", HASHED[1]], "Smith", None, "train"),
+        (["Smith", HASHED[1]], "Miller", KEYS[0], "test"),
+        (["Smith"], "Jones", None, "test"),
+        ([], "Jones", None, "test"),
+    ],
+)
+def test_who_cannot_be_compared_is_unknown_and_never_unseen(known, patient, key, part):
+    for field in ("train_patients", "validation_patients"):
+        parts = {"train_patients": [], "validation_patients": []} | {field: known}
+        told = replace(RECORD, **parts).part_of(patient, "9.9", key)
+        expected = "validation" if (field, part) == ("validation_patients", "train") else part
+        assert told == expected
+    seen = replace(RECORD, train_patients=known, train_scans=["9.9"])
+    assert seen.part_of(patient, "9.9", key) == "train", "a scan is known by its own id"

@@ -11,6 +11,7 @@ import pytest
 
 from lungseg.core.errors import DataError, ScanError, ScanSkipped
 from lungseg.core.record import Record, write_record
+from lungseg.io.sources.pseudonyms import KEY_FILE, pseudonym
 from lungseg.io.volumes import volume_file
 from lungseg.model import inference
 from lungseg.model.devices import quiet_keras
@@ -181,6 +182,23 @@ def test_patients_of_other_parts_are_skipped(folders, patient, part, skipped):
 
 def test_a_scan_it_learnt_from_is_known_under_another_patients_name(folders):
     net, inputs, out = folders("renamed", scan="1.9")
+    with pytest.raises(ScanSkipped, match="one of the net's train patients"):
+        run(Predict(model=net), inputs, out)
+
+
+def test_a_patient_who_cannot_be_compared_is_no_unseen_one(folders):
+    """The net knows pseudonyms, and their key is not here: nobody may be scored as unseen."""
+    net, inputs, out = folders("Smith")
+    with zipfile.ZipFile(net, "w"):
+        pass
+    hashed = dataclasses.replace(RECORD, train_patients=[pseudonym("Smith", bytes(32))])
+    write_model_record(hashed, Path(net).parent)
+    for part in ("test", "train", "validation"):
+        with pytest.raises(ScanSkipped, match=r"cannot be told .* set predict.part = unknown"):
+            run(Predict(model=net, part=part), inputs, out)
+    for part in ("unknown", "all"):
+        assert run(Predict(model=net, part=part), inputs, out)["part"] == "unknown"
+    (inputs["resample"].parent / KEY_FILE).write_text(bytes(32).hex())
     with pytest.raises(ScanSkipped, match="one of the net's train patients"):
         run(Predict(model=net), inputs, out)
 

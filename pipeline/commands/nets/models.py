@@ -12,7 +12,7 @@ from lungseg.core.json_file import json_text
 from lungseg.io.csv_file import CsvFile
 from lungseg.io.sources.index import find_scans
 from lungseg.io.sources.pseudonyms import KEY_FILE, is_pseudonym, key_above
-from lungseg.model.model_record import ModelRecord, read_model_record
+from lungseg.model.model_record import UNKNOWN, ModelRecord, read_model_record
 from lungseg.model.nets import NET, current_net, find_net, shipped_nets
 from lungseg.model.shipping.card import read_card
 
@@ -149,7 +149,9 @@ def _told(values: Mapping[str, Any]) -> str:
 
 
 def saw(name: str, places: Sequence[Path], *, as_json: bool) -> tuple[str, int]:
-    """Which scans or patients a net was trained or validated on; and 1 if any, else 0.
+    """Which scans or patients a net was trained or validated on, and the exit status.
+
+    That is 1 if there are any, 2 if it cannot be told of some, else 0.
 
     Parameters
     ----------
@@ -172,8 +174,10 @@ def saw(name: str, places: Sequence[Path], *, as_json: bool) -> tuple[str, int]:
     people = list(dict.fromkeys(_asked(places)))
     _check_answerable(record, people, key)
     parts = {one: record.part_of(one.patient, one.scan, key) for one in people}
-    seen = [(one, part) for one, part in parts.items() if part != "test"]
-    status = int(bool(seen))
+    seen = [(one, part) for one, part in parts.items() if part in {"train", "validation"}]
+    # Who is asked for by scan alone is told of below.
+    unknown = sum(part == UNKNOWN and one.patient != "" for one, part in parts.items())
+    status = 1 if seen else 2 * bool(unknown)
     if as_json:
         rows = [
             {"scan": one.scan, "patient": one.patient, "seen": _OTHER if p == "test" else p}
@@ -186,8 +190,14 @@ def saw(name: str, places: Sequence[Path], *, as_json: bool) -> tuple[str, int]:
     counts = {part: sum(p == part for _, p in seen) for part in ("train", "validation")}
     lines.append(
         f"of {len(people)} asked for, the net was trained on {counts['train']} and validated on "
-        f"{counts['validation']}; {len(people) - len(seen)} it has never seen"
+        f"{counts['validation']}; {len(people) - len(seen) - unknown} it has never seen"
     )
+    if unknown:
+        lines.append(
+            f"of {unknown} it cannot be told: it has not seen their scans, and knows patients by "
+            f"pseudonyms whose key is not in the folder it lies in ({KEY_FILE} of the work folder "
+            "that made it)"
+        )
     lonely = sum(not one.patient for one in people)
     if lonely:
         lines.append(

@@ -10,6 +10,7 @@ import click
 from lungseg.core.errors import ConfigError
 from lungseg.core.executor import EngineOptions
 from lungseg.io.annotations.nodule_slices import find_nodule_slices
+from lungseg.io.sources.pseudonyms import key_above
 from lungseg.model import inference
 from lungseg.model.model_record import copy_with_record, read_model_record
 from lungseg.model.nets import find_net
@@ -134,5 +135,8 @@ def of_training_slices(folder: Path, net: Path) -> Iterator[Examples]:
     listed = find_nodule_slices(folder)
     for reason in listed.left_out:
         click.echo(f"left out {reason}", err=True)
-    taught = [one for one in listed.nodules if record.part_of(one.patient, one.series) == "train"]
+    key = key_above(net)
+    taught = [
+        one for one in listed.nodules if record.part_of(one.patient, one.series, key) == "train"
+    ]
     yield from examples_of_slices(taught, inference.load_net(net), record)

@@ -29,7 +29,7 @@ from lungseg.core.errors import ConfigError
 from lungseg.flow import HANDED_OUT
 from lungseg.io.standards.objects import MARKUPS, SEG, SR
 from lungseg.io.volumes.formats import FORMATS
-from lungseg.model.model_record import ModelRecord, read_model_record
+from lungseg.model.model_record import UNKNOWN, ModelRecord, read_model_record
 from lungseg.model.nets import current_net, find_net, shipped_nets
 from lungseg.session.settings import CommandOptions
 from lungseg.session.work_folder import NO_NET, Session
@@ -203,11 +203,17 @@ def _as_text(end: End) -> Iterator[str]:
     yield from trouble(end.outcomes)
     yield from without_dicom(end.outcomes, DETECT.stage)
     for row in done:
-        if row["seen"] != "no":
+        if row["seen"] in {"train", "validation"}:
             yield (
                 f"seen     {row['patient']} {row['scan']}: the net has seen it ({row['seen']}); "
                 "its candidates show what the net remembers"
             )
+    unknown = sum(row["seen"] == UNKNOWN for row in done)
+    if unknown:
+        yield (
+            f"seen     of {unknown} scans it cannot be told whether the net has seen their "
+            "patients: it knows patients by pseudonyms of another key"
+        )
     yield last_line(counted(end.outcomes), end.seconds)
     net = end.session.net
     if net:

@@ -82,6 +82,33 @@ def other_marks(patients: Iterable[str], key: bytes | None) -> set[str]:
     return marks - ({mark_of(key)} if key else set())
 
 
+def comparable(patient: str, names: Iterable[str], key: bytes | None) -> bool:
+    """True if it can be told of each of `names` whether it is `patient`.
+
+    Two true names can be compared, and two pseudonyms of one key; a true name with a pseudonym
+    where that key is at hand.
+
+    Examples
+    --------
+    >>> comparable("Smith", ["Jones"], None)
+    True
+    >>> other = pseudonym("Jones", bytes(32))
+    >>> comparable("Smith", [other], None), comparable("Smith", [other], bytes(32))
+    (False, True)
+    """
+    own = _mark_in(patient)
+    own_key = mark_of(key) if key else None
+    return all(
+        mark == own or ("" in {mark, own} and own_key in {mark, own})
+        for mark in set(map(_mark_in, names))
+    )
+
+
+def _mark_in(name: str) -> str:
+    match = _FORM.fullmatch(name)
+    return match.group(1) if match else ""
+
+
 def without_names(text: str, files: Sequence[str]) -> str:
     """A message about a scan's files that tells each by its number, from 1, and not by its name.
 

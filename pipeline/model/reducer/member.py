@@ -13,10 +13,10 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from lungseg.core.errors import DataError
+from lungseg.core.errors import DataError, LungsegError
 from lungseg.core.json_file import json_text
 from lungseg.model.devices import quiet_keras
-from lungseg.model.model_record import copy_with_record, read_model_record
+from lungseg.model.model_record import check_archive, copy_with_record, read_model_record
 from lungseg.model.shipping.half_precision import Sparing, write_half
 
 NET = "lungseg-reducer.keras"
@@ -136,8 +136,11 @@ def read_reducer_record(net: Path) -> ReducerRecord | None:
     Raises
     ------
     DataError
-        If there is one of another version of this program.
+        If there is one of another version of this program, or the file holds more than any net.
+    LimitError
+        If memory is too small for it.
     """
+    check_archive(net)
     with zipfile.ZipFile(net) as archive:
         if TOLD not in archive.namelist():
             return None
@@ -170,7 +173,11 @@ def _load(net: str, _: int) -> Any:
     try:
         with zipfile.ZipFile(net) as archive, tempfile.TemporaryDirectory() as folder:
             path = Path(archive.extract(NET, folder))
+            # It is an archive itself, of which the outer one's directory does not tell.
+            check_archive(path, f"the reducer in {net}")
             return keras.saving.load_model(path, compile=False, safe_mode=True)
+    except LungsegError:
+        raise
     except Exception as error:
         raise DataError(
             f"the reducer in {net} cannot be loaded ({type(error).__name__}); teach it again, or "

@@ -10,6 +10,7 @@ from lungseg.cli import main
 from lungseg.core.fingerprint import digest_of_file
 from lungseg.core.record import Record
 from lungseg.core.store import Store
+from lungseg.io.sources.pseudonyms import KEY_FILE, pseudonym
 from lungseg.io.volumes.formats import write_volume
 from lungseg.model import nets
 from lungseg.model.model_record import FILE, NET, write_model_record
@@ -173,3 +174,21 @@ def test_a_net_that_does_not_tell_proves_nothing(tmp_path):
     older = write_net(tmp_path / "older", train_scans=[], validation_scans=[])
     told = models("saw", older, tmp_path / "asked.csv", status=2)
     assert "tells its patients and not its scans" in " ".join(told.split())
+
+
+def test_a_net_that_knows_pseudonyms_proves_nothing_without_their_key(tmp_path):
+    net = write_net(tmp_path / "net", train_patients=[pseudonym("taught", bytes(32))])
+    asked = tmp_path / "asked.csv"
+    asked.write_text("scan,patient\n1.9,taught\n1.8,other\n")
+    told = models("saw", net, asked, status=2)
+    assert "on 0 and validated on 0; 0 it has never seen" in told
+    assert "of 2 it cannot be told: it has not seen their scans" in told
+    rows = json.loads(models("saw", net, asked, "--json", status=2))["rows"]
+    assert [row["seen"] for row in rows] == ["unknown", "unknown"]
+    asked.write_text("scan\n1.9\n")
+    assert "1 were looked up by their scan alone" in models("saw", net, asked)
+    asked.write_text("patient\ntaught\n")
+    told = models("saw", net, asked, status=2)
+    assert "the net knows its patients by pseudonyms, and the key is not" in " ".join(told.split())
+    (tmp_path / KEY_FILE).write_text(bytes(32).hex())
+    assert "train      taught" in models("saw", net, asked, status=1)

@@ -1,13 +1,16 @@
 """A reducer in a net's file."""
 
 import dataclasses
+import shutil
+import time
 import zipfile
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from lungseg.core.errors import DataError
-from lungseg.core.fingerprint import identity_of_path
+from lungseg.core.fingerprint import digest_of_file, identity_of_path
 from lungseg.model.inference import load_net
 from lungseg.model.model_record import read_model_record
 from lungseg.model.reducer.member import (
@@ -25,6 +28,7 @@ from lungseg.model.reducer.network import opinion
 from lungseg.ops.samples.stacks import EDGE, SLICES
 from tests.commands.bright_net import write_bright_net
 from tests.model.reducer.hand_made import TOLD, by_hand
+from tests.model.test_model_record import with_size
 
 
 @pytest.fixture(scope="module")
@@ -108,6 +112,27 @@ def test_one_that_is_damaged_is_named(both, tmp_path):
     file = changed(both, tmp_path, MEMBERS[0], b"no net")
     with pytest.raises(DataError, match=r"the reducer in .* cannot be loaded"):
         read_reducer(file)
+
+
+def test_one_of_any_size_is_refused_from_its_directory(both, tmp_path):
+    """Of the file's own members, and of those of the archive in it."""
+    with zipfile.ZipFile(both) as archive:
+        inner = Path(archive.extract(MEMBERS[0], tmp_path))
+    file = changed(
+        both, tmp_path, MEMBERS[0], with_size(inner, "config.json", 5 << 30).read_bytes()
+    )
+    begin = time.monotonic()
+    with pytest.raises(DataError, match=r"the reducer in .*changed\.keras unpacks to 5\.0 GiB"):
+        read_reducer(file)
+    for member in MEMBERS:
+        shutil.copy(both, file)
+        with_size(file, member, 5 << 30)
+        for read in (read_reducer, read_reducer_record):
+            with pytest.raises(DataError, match=r"changed\.keras unpacks to 5\.0 GiB, and no net"):
+                read(file)
+        # What is told apart by its members is told apart by its bytes where they have no end.
+        assert identity_of_path(file, "model", ("none",)) == digest_of_file(file)
+    assert time.monotonic() - begin < 5
 
 
 def test_it_takes_few_bytes(net, both):
