@@ -7,9 +7,10 @@
 `LIDC-IDRI/LIDC-IDRI-0314` (a whole scan) and `xray` (films with lung masks); `SCANS`
 ($LUNGSEG_PUBLIC_SCANS) holds whole LIDC scans, for negatives. Everything is seeded. A run that was
 broken off goes on; one that is complete does nothing. `nodules` learns by the parts in
-`data_manifests/lidc_parts.csv` (84 patients are its test), in two steps. `xray-lungs` learns from
-all films unless `--test-share` holds some back. The nets lie in `OUT/NAME/results/model.keras`,
-and `lungseg-cli models pack` packs them.
+`data_manifests/lidc_parts.csv` (84 patients are its test): windows first, then twice on from there
+with whole scans beside them, and the mean of the two is `OUT/nodules.keras`; `bench.reducer` gives
+it a reducer. `xray-lungs` learns from all films unless `--test-share` holds some back, and lies in
+`OUT/xray-lungs/results/model.keras`. `lungseg-cli models pack` packs them.
 """
 
 import argparse
@@ -21,6 +22,9 @@ from bench import lungseg
 
 WHOLE = "LIDC-IDRI/LIDC-IDRI-0314"
 NETS = ("nodules", "xray-lungs")
+# What the second of the two is shown: nodules between 0.6 and 1.6 times their size, half as long
+# again.
+OF_SIZES = ("--set=train.zoom=0.6", "--set=train.epochs=6")
 PARTS = Path("data_manifests/lidc_parts.csv")
 
 
@@ -62,17 +66,27 @@ def commands(options: argparse.Namespace) -> Iterator[list[str]]:
 
 
 def _nodules(options: argparse.Namespace, more: list[str]) -> Iterator[list[str]]:
-    """Windows alone first; then whole scans beside them, going on from that net."""
-    first, second = (options.out / name for name in ("nodules-windows", "nodules"))
+    """Windows alone first; then whole scans beside them, twice on from that net; their mean."""
+    first, second, third = (
+        options.out / name for name in ("nodules-windows", "nodules-scans", "nodules-sizes")
+    )
     data = [
         f"--set=build-tables.nodule_slices={options.data / 'nodules'}",
         f"--set=split-patients.file={options.parts}",
     ]
     yield ["train", "--preset=lidc-cpu", *data, f"--work={first}", *more]
     scans = [*sorted(options.scans.glob("LIDC-IDRI-*")), options.data / WHOLE]
-    yield ["preprocess", *(f"--src={scan}" for scan in scans), f"--work={second}", *more]
-    start = f"--set=train.start_from={first / 'results' / 'model.keras'}"
-    yield ["train", "--preset=lidc-cpu-scans", *data, start, f"--work={second}", *more]
+    start = f"--set=train.start_from={_net_in(first)}"
+    for work, changed in ((second, ()), (third, OF_SIZES)):
+        how = [*data, start, *changed, f"--work={work}", *more]
+        yield ["preprocess", *(f"--src={scan}" for scan in scans), f"--work={work}", *more]
+        yield ["train", "--preset=lidc-cpu-scans", *how]
+    mean = options.out / "nodules.keras"
+    yield ["models", "average", str(_net_in(third)), str(_net_in(second)), f"--out={mean}"]
+
+
+def _net_in(work: Path) -> Path:
+    return work / "results" / "model.keras"
 
 
 if __name__ == "__main__":

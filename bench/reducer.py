@@ -9,8 +9,8 @@ a reducer is taught on the candidates of the other nets' scans and on the slices
 the training patients of `--of`, and judges this net's scans, of whose patients it has seen nothing:
 the curves before and after are printed. The reducer that is given to `--of` learns from all of
 them. With `--halvings` all nets are shown the scans at half their size, too, and the net that is
-written is so from then on. The JSON is one that `lungseg-cli models calibrate` takes. Minutes on two cores once the scans
-are predicted.
+written is so from then on. The JSON is one that `lungseg-cli models calibrate` takes. Minutes on
+two cores once the scans are predicted.
 """
 
 import argparse

@@ -92,6 +92,24 @@ def models_calibrate(model: str, **options: Any) -> None:
     click.echo(calibrate_net(model, **options))
 
 
+@models.command("average")
+@click.argument("nets", nargs=-1, required=True, metavar="NET...")
+@click.option(
+    "--out",
+    required=True,
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="File of the new net.",
+)
+def models_average(nets: tuple[str, ...], out: Path) -> None:
+    """Write the mean of nets that were trained on from one net: steadier than each.
+
+    NET are names, files or work folders.
+    """
+    from lungseg.commands.nets.average_nets import average
+
+    click.echo(average(nets, out))
+
+
 @models.command("teach")
 @click.argument("model", metavar="NAME|FILE|WORK")
 @teach_options
