@@ -184,11 +184,18 @@ def _run(store: Store, step: Step, base: Record, run: Callable[[Path], Facts]) -
         return Result(name, scan, state, step.fingerprint, message, failure)
     except Exception as error:
         # Perhaps the machine's fault (memory, disk), so it is tried again next time.
-        said = f"{type(error).__name__}: {error}".rstrip(": ")
+        said = _in_a_line(f"{type(error).__name__}: {error}".rstrip(": "))
         message = f"{said}{_hint(error)}{_traceback(store, step, scan, error)}"
         return Result(name, scan, FAILED, step.fingerprint, message, finished(state=FAILED))
 
 
+def _in_a_line(text: str) -> str:
+    """A message that fits on the screen: of many lines (a library's back trace) the outermost."""
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    return " ".join(lines) if len(lines) < _MANY_LINES else f"{lines[0]} ... {lines[-1]}"
+
+
+_MANY_LINES = 4
 _OF_DISKS = {
     errno.ENOSPC: "the disk is full: free some, or put --work elsewhere, and run again",
     errno.EDQUOT: "your share of the disk is used up: free some, or put --work elsewhere, and run "

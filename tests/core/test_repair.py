@@ -257,6 +257,16 @@ def test_what_the_system_refused_is_told_with_what_to_do_and_without_a_traceback
     assert "traceback" not in summary.results["read", "a"].error
 
 
+def test_a_librarys_back_trace_is_in_the_file_and_its_last_word_on_the_screen(tmp_path):
+    error = ZeroDivisionError("HDF5 error back trace\n\n  File H5F.c\n  no flush\n\nCannot create")
+    summary = run(tmp_path, {"a": "one"}, flow=raising(error), targets=("read",))
+    told = summary.results["read", "a"].error
+    assert told.startswith("ZeroDivisionError: HDF5 error back trace ... Cannot create (traceback")
+    assert "\n" not in told
+    (file,) = Store(tmp_path / "work").shelf("read", "a").glob("*.traceback.txt")
+    assert "File H5F.c" in file.read_text()
+
+
 def test_a_failure_that_the_disk_takes_no_note_of_does_not_end_the_run(tmp_path, monkeypatch):
     def full(*_):
         raise OSError(28, "No space left on device")

@@ -5,6 +5,7 @@ stage that was hit made again, and compares every array, table and list with the
 """
 
 import contextlib
+import json
 import shutil
 import subprocess
 import sys
@@ -64,19 +65,40 @@ def pristine(tree, tmp_path_factory):
     return work
 
 
+def rows_by_scan(table):
+    """All that a table holds, scan by scan: their order is that in which scans came."""
+    found = {"attributes": repr(table.attributes)}
+    for k, scan in enumerate(table.scans):
+        rows = range(scan["first_row"], scan["first_row"] + scan["n_rows"])
+        records = {
+            "scans": table.scans[[k]],
+            "slices": table.slices[table.slices["scan_row"] == k],
+            "nodules": table.nodules[table.nodules["scan_row"] == k],
+        }
+        found[bytes(scan["scan"])] = [
+            *(table.read(name, rows).tobytes() for name in ARRAYS),
+            *(
+                rows[name].tobytes()
+                for rows in records.values()
+                for name in rows.dtype.names
+                if name not in {"scan_row", "first_row"}
+            ),
+        ]
+    return found
+
+
 def contents(folder):
     """What the files of an output mean, by name, whatever their bytes."""
     found = {}
     for path in sorted(p for p in folder.rglob("*") if p.is_file() and p.name != "stage.json"):
         if path.name == "tables.h5":
             with Tables(path) as table:
-                for name in ARRAYS:
-                    found[name] = table.read(name, range(len(table))).tobytes()
-                for name in ("slices", "scans", "nodules"):
-                    found[name] = getattr(table, name).tobytes()
+                found[path.name] = rows_by_scan(table)
         elif path.suffix == ".h5":
             volume = volume_file.read(path)
             found[path.name] = (volume.array.tobytes(), volume.geometry)
+        elif path.suffix == ".json":
+            found[path.name] = json.loads(path.read_bytes())
         else:
             found[path.name] = path.read_bytes()
     found["facts"] = dict(read_record(folder).facts)

@@ -4,6 +4,7 @@ One scan at a time is in memory. The mark that a file is complete is written las
 reader refuses a file without it.
 """
 
+import contextlib
 import os
 import shutil
 from collections.abc import Mapping, Sequence
@@ -92,38 +93,33 @@ class TableWriter:
     def create(
         cls, path: Path, size: int, attributes: Mapping[str, Any], expected_rows: int = 10_000
     ) -> Self:
-        """Begin an empty file of square images of `size` voxels."""
-        file = tables.open_file(str(path), "w", title="CT slices with lungs and nodules")
-        for name, kind in ARRAYS.items():
-            file.create_earray(
-                "/",
-                name,
-                atom=tables.Atom.from_dtype(np.dtype(kind)),
-                shape=(0, size, size),
-                chunkshape=(1, size, size),
-                filters=FILTERS,
-                expectedrows=expected_rows,
-            )
-        for name, columns in _TABLES.items():
-            table = file.create_table("/", name, description=columns, filters=FILTERS)
-            for column in INDEXED[name]:
-                table.colinstances[column].create_csindex()
-            table.autoindex = False
-        file.root._v_attrs["format"] = FORMAT
-        file.root._v_attrs["format_version"] = FORMAT_VERSION
-        file.root._v_attrs["complete"] = False
-        return cls(file, {**attributes, "size": size})
+        """Begin an empty file of square images of `size` voxels.
+
+        Raises
+        ------
+        OSError
+            If it could not be written.
+        """
+        try:
+            return cls(_empty_file(path, size, expected_rows), {**attributes, "size": size})
+        except tables.HDF5ExtError as error:
+            raise as_os_error(error, path) from error
 
     @classmethod
     def extend(cls, old: Path, path: Path, attributes: Mapping[str, Any]) -> Self:
         """Begin with a copy of the complete file `old`, which is not touched."""
         copy_file(old, path)
         file = reader.open_checked(path, "a")
-        file.root._v_attrs["complete"] = False
-        for name in _TABLES:
-            file.get_node(f"/{name}").autoindex = False
-        writer = cls(file, attributes)
-        writer._meant.add_file(file)
+        try:
+            file.root._v_attrs["complete"] = False
+            for name in _TABLES:
+                file.get_node(f"/{name}").autoindex = False
+            writer = cls(file, attributes)
+            writer._meant.add_file(file)
+        except tables.HDF5ExtError as error:
+            with contextlib.suppress(tables.HDF5ExtError):
+                file.close()
+            raise as_os_error(error, path) from error
         return writer
 
     def add(self, rows: ScanRows) -> None:
@@ -191,6 +187,34 @@ class TableWriter:
 
 
 _TABLES = {"slices": SLICES, "scans": SCANS, "nodules": NODULES}
+
+
+def _empty_file(path: Path, size: int, expected_rows: int) -> Any:
+    file = tables.open_file(str(path), "w", title="CT slices with lungs and nodules")
+    try:
+        for name, kind in ARRAYS.items():
+            file.create_earray(
+                "/",
+                name,
+                atom=tables.Atom.from_dtype(np.dtype(kind)),
+                shape=(0, size, size),
+                chunkshape=(1, size, size),
+                filters=FILTERS,
+                expectedrows=expected_rows,
+            )
+        for name, columns in _TABLES.items():
+            table = file.create_table("/", name, description=columns, filters=FILTERS)
+            for column in INDEXED[name]:
+                table.colinstances[column].create_csindex()
+            table.autoindex = False
+        file.root._v_attrs["format"] = FORMAT
+        file.root._v_attrs["format_version"] = FORMAT_VERSION
+        file.root._v_attrs["complete"] = False
+    except BaseException:
+        with contextlib.suppress(tables.HDF5ExtError):
+            file.close()
+        raise
+    return file
 
 
 def copy_file(source: Path, target: Path) -> None:

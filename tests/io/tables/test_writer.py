@@ -105,6 +105,34 @@ def test_a_file_whose_writing_broke_off_is_refused(tmp_path, how):
     assert fingerprints(old) == {"1.1": "made of 1.1"}
 
 
+@pytest.mark.parametrize("how", ["create", "extend"])
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        ("write failed: errno = 28, error message = 'No space left on device'", "No space left"),
+        ("Unable to create file", "what is on the disk is not what was written to it"),
+    ],
+)
+def test_a_disk_that_is_full_at_the_beginning_is_told_in_the_systems_words(
+    tmp_path, monkeypatch, how, words, told
+):
+    old = write_table(tmp_path / "old.h5", ONE)
+
+    def fails(*_, **__):
+        raise pytables.HDF5ExtError(words)
+
+    attributes = pytables.attributeset.AttributeSet
+    breaks = {"create": (pytables.File, "create_earray"), "extend": (attributes, "_g__setattr")}
+    monkeypatch.setattr(*breaks[how], fails)
+    begin = TableWriter.create if how == "create" else TableWriter.extend
+    first = (tmp_path / "new.h5", SIZE) if how == "create" else (old, tmp_path / "new.h5")
+    with pytest.raises(OSError, match=rf"{told}.*new\.h5"):
+        begin(*first, {})
+    monkeypatch.undo()
+    # Nothing holds the file: the next try may write it.
+    begin(*first, {})._file.close()
+
+
 def test_fingerprints_are_kept_by_scan(tmp_path):
     path = write_table(tmp_path / "t.h5", ONE, TWO)
     assert fingerprints(path) == {"1.1": "made of 1.1", "1.2": "made of 1.2"}
