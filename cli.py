@@ -319,11 +319,11 @@ def prune(yes: bool, models: bool, **options: Any) -> None:
 )
 @click.option("--jobs", type=click.IntRange(min=1), default=2, show_default=True)
 @report_option
-def demo(out: Path, jobs: int, with_report: bool) -> None:
+def demo(out: Path, jobs: int, with_report: bool, viewer: bool) -> None:
     """Make phantoms of real LIDC scans and take them through all four commands."""
     from lungseg.commands.demo import run_demo
 
-    sys.exit(run_demo(out, jobs, click.echo, with_report=with_report))
+    sys.exit(run_demo(out, jobs, click.echo, with_report=with_report or viewer, viewer=viewer))
 
 
 def _session(options: dict[str, Any], roots: tuple[Path, ...] = (), *, look: bool = False) -> Any:

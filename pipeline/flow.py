@@ -14,6 +14,7 @@
       -> predict             probability on the working grid, by the net of this folder or another
       -> find-nodules        candidates in the world, masks on both grids
       -> reduce-false-positives  the candidates judged once more, and in new order
+      -> locate-candidates   where in the lungs they lie, and what they touch
       -> write-detections    mask, list and pictures, for `detect` to hand out
     all scans
       -> evaluate            Dice, sensitivity, false positives per scan
@@ -28,6 +29,7 @@ from lungseg.stages import (
     evaluate,
     find_nodules,
     ingest,
+    locate_candidates,
     predict,
     reduce_false_positives,
     resample,
@@ -50,6 +52,7 @@ FLOW: tuple[Stage, ...] = (
     predict.STAGE,
     find_nodules.STAGE,
     reduce_false_positives.STAGE,
+    locate_candidates.STAGE,
     write_detections.STAGE,
     evaluate.STAGE,
 )
@@ -59,7 +62,13 @@ COMMANDS: dict[str, tuple[str, ...]] = {
     "preprocess": ("ingest", "resample", "segment-lungs", "annotate-nodules"),
     "build-tables": ("build-tables", "split-patients"),
     "train": ("train",),
-    "postprocess": ("predict", "find-nodules", "reduce-false-positives", "evaluate"),
+    "postprocess": (
+        "predict",
+        "find-nodules",
+        "reduce-false-positives",
+        "locate-candidates",
+        "evaluate",
+    ),
 }
 
 # What is run to hand files out, by the commands `lungs` and `detect` alone.

@@ -1,6 +1,6 @@
 """Nodule candidates of a scan, by a trained net."""
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +17,9 @@ from lungseg.model.reducer.member import read_reducer
 from lungseg.ops.grid.resample import labels_to_grid
 from lungseg.ops.nodules.probability import from_stored, to_stored
 from lungseg.ops.scores.calibration import usable
+from lungseg.ops.surroundings.measure import Around
 from lungseg.stages.find_nodules import FindNodules, nodules_in
+from lungseg.stages.locate_candidates import located
 from lungseg.stages.predict import HowToPredict, Predict, check_fits, probability_of
 from lungseg.stages.reduce_false_positives import judged, relabelled
 from lungseg.stages.segment_lungs import SegmentLungs
@@ -28,6 +30,9 @@ from lungseg.volume import HU, Volume
 @dataclass(frozen=True, kw_only=True)
 class FoundCandidate(Detection):
     """One place that may be a nodule: scan, ``xyz_mm``, probability, ``diameter_mm``, and more.
+
+    ``around`` says where in the lungs it lies, and whether it touches a vessel, a rib or the end of
+    the scan.
 
     Attributes
     ----------
@@ -128,11 +133,12 @@ def detect(ct: Volume[HU], model: Path | str = "nodules", **settings: Scalar) ->
     reducer = read_reducer(file)
     if reducer is not None:
         rows, order = judged(rows, even.ct, stored.array, reducer, asdict(params))
-        mask = relabelled(mask, order)
+        mask, labels = relabelled(mask, order), relabelled(labels, order)
+    rows = located(rows, labels, Around(even.ct, lungs.on_even_grid, ct.spacing_mm[0]))
     return Detections(
         candidates=tuple(
             FoundCandidate(
-                one.scan, one.xyz_mm, one.probability, one.diameter_mm, one.calibrated,
+                **{known.name: getattr(one, known.name) for known in fields(Detection)},
                 rank=told["rank"], voxel_zyx=tuple(told["voxel_zyx"]), mean_hu=told["mean_hu"],
                 mask_voxels=told["mask_voxels"],
             )

@@ -6,17 +6,31 @@ from typing import Any
 
 import click
 
-from lungseg.command_line.options import Command, work_option
+from lungseg.command_line.options import Command, with_options, work_option
 from lungseg.core.json_file import json_text
 
-report_option = click.option(
-    "--report", "with_report", is_flag=True, help="Pages to look at in a browser, from disk."
-)
+
+def report_option(command: Command) -> Command:
+    """A report at the end of the command, with or without the volumes themselves."""
+    return with_options(
+        command,
+        [
+            click.option(
+                "--report",
+                "with_report",
+                is_flag=True,
+                help="Pages to look at in a browser, from disk.",
+            ),
+            click.option(
+                "--viewer",
+                is_flag=True,
+                help="The same, with the volume itself of each scan (12 to 17 MB each).",
+            ),
+        ],
+    )
 
 
 def _report_options(command: Command) -> Command:
-    from lungseg.command_line.options import with_options
-
     options = [
         click.option(
             "--out",

@@ -30,8 +30,14 @@ _MADE_BY_DEMO = ".lungseg-demo"
 Say = Callable[[str], Any]
 
 
-def run_demo(
-    out: Path, jobs: int, say: Say, scans: int = SCANS, *, with_report: bool = False
+def run_demo(  # noqa: PLR0913 - what the command line has
+    out: Path,
+    jobs: int,
+    say: Say,
+    scans: int = SCANS,
+    *,
+    with_report: bool = False,
+    viewer: bool = False,
 ) -> int:
     """Make phantoms in `out`, run the four commands on them, report the results of each.
 
@@ -68,7 +74,7 @@ def run_demo(
     for line in (*update_results(session), *look_in(work)):
         say(f"  {line}")
     if with_report:
-        for line in write_report(session, Wanted(out / REPORT)).lines():
+        for line in write_report(session, Wanted(out / REPORT, viewer)).lines():
             say(f"  {line}")
     say(f"the demo took {time.perf_counter() - start:.0f} s")
     return 1 if failed or checked.faults else 0

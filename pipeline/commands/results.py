@@ -44,9 +44,12 @@ FILES = (
 PATIENT_COLUMNS = ("patient", "scans", "part", "nodules")
 NODULE_COLUMNS = (
     "scan", "patient", "label", "x_mm", "y_mm", "z_mm", "voxel_z", "voxel_y", "voxel_x",
-    "diameter_mm", "volume_mm3", "share_in_lungs", "readers", "truth", *RATINGS,
+    "diameter_mm", "volume_mm3", "share_in_lungs", "readers", "truth", *RATINGS, "side", "third",
+    "edge_mm",
 )  # fmt: skip
-CANDIDATE_COLUMNS = (*candidate_list.COLUMNS, "patient", "part", "annotated")
+CANDIDATE_COLUMNS = (
+    *candidate_list.COLUMNS, "patient", "part", "annotated", *candidate_list.PLACE_COLUMNS,
+)  # fmt: skip
 _SHOWN = ("resample", "segment-lungs", "annotate-nodules", "reduce-false-positives")
 
 Rows = Iterator[Sequence[Any]]
@@ -238,7 +241,7 @@ def _lists(state: _State) -> dict[str, List]:
         of = state.fingerprints(with_truth, *annotated)
         found["nodules.csv"] = (of, NODULE_COLUMNS, lambda: _nodules(state, with_truth))
     if with_answer := state.scans_with(*predicted):
-        of = state.fingerprints(with_answer, *predicted, "annotate-nodules")
+        of = state.fingerprints(with_answer, *predicted, "locate-candidates", "annotate-nodules")
         found["candidates.csv"] = (of, CANDIDATE_COLUMNS, lambda: _candidates(state, with_answer))
     return found
 
@@ -277,7 +280,8 @@ def _nodules(state: _State, scans: Sequence[str]) -> Rows:
             yield (
                 scan, state.patient(scan), n.label, *(f"{mm:.2f}" for mm in n.centroid_xyz_mm),
                 *voxel, f"{n.diameter_mm:.2f}", f"{n.volume_mm3:.1f}", f"{n.share_in_lungs:.3f}",
-                n.readers, n.truth, *medians,
+                n.readers, n.truth, *medians, n.side, n.third,
+                "" if n.edge_mm is None else f"{n.edge_mm:.1f}",
             )  # fmt: skip
 
 
@@ -286,10 +290,16 @@ def _candidates(state: _State, scans: Sequence[str]) -> Rows:
         truth = state.facts("annotate-nodules", scan).get("truth")
         annotated = "" if truth is None else str(truth != UNANNOTATED).lower()
         known = state.patient(scan), state.facts("predict", scan).get("part", ""), annotated
-        path = state.file(candidate_list.NAME, "reduce-false-positives", scan)
+        is_located = state.done("locate-candidates", scan)
+        stage = "locate-candidates" if is_located else "reduce-false-positives"
+        path = state.file(candidate_list.NAME, stage, scan)
         with path.open(newline="", encoding="utf-8") as file:
             for row in csv.DictReader(file):
-                yield (*(row[column] for column in candidate_list.COLUMNS), *known)
+                yield (
+                    *(row[column] for column in candidate_list.COLUMNS),
+                    *known,
+                    *(row.get(column, "") for column in candidate_list.PLACE_COLUMNS),
+                )
 
 
 def _picture_names(state: _State) -> dict[str, str]:

@@ -38,6 +38,7 @@ class HowToRun:
     as_json: bool
     dry_run: bool
     report: bool = False
+    viewer: bool = False
 
 
 def command_options(options: Mapping[str, Any]) -> CommandOptions:
@@ -61,12 +62,14 @@ def how_to_run(options: Mapping[str, Any]) -> HowToRun:
         raise ConfigError("--tls-ca-file, --tls-cert and --tls-key are for --scheduler")
     cluster = Cluster(options["scheduler"], *files) if options["scheduler"] else None
     engine = EngineOptions(jobs, options["memory_limit"], options["time_limit"], cluster)
+    viewer = options.get("viewer", False)
     return HowToRun(
         engine,
         options["quiet"],
         options["as_json"],
         options["dry_run"],
-        options.get("with_report", False),
+        report=viewer or options.get("with_report", False),
+        viewer=viewer,
     )
 
 
@@ -139,7 +142,9 @@ def tell_report(session: Session, out: Path, how: HowToRun) -> None:
     from lungseg.commands.report.report import Wanted, write_report
     from lungseg.commands.report.run_report import progress
 
-    written = write_report(session, Wanted(out / REPORT), progress(quiet=how.quiet))
+    written = write_report(
+        session, Wanted(out / REPORT, viewer=how.viewer), progress(quiet=how.quiet)
+    )
     for line in written.lines():
         click.echo(line, err=how.as_json)
 

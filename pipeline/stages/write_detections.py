@@ -5,7 +5,7 @@ reads   source                            a scan's files, for DICOM objects
         resample/ct.h5                    HU on the working grid, for the pictures
         segment-lungs/lungs.h5            for the pictures
         predict/net.json                  which net it was
-        reduce-false-positives/candidates.csv       the candidates, the likeliest first
+        locate-candidates/candidates.csv            the candidates, the likeliest first
         reduce-false-positives/nodules.h5           their masks on the working grid
         reduce-false-positives/nodules_source.h5    and on the scan's own grid
 writes  nodules.nii.gz      (or .nrrd, .mha) on the scan's own grid; label: the candidate's rank
@@ -20,9 +20,9 @@ Voxels and HU are those of the scan's own grid: what a reader who opens the scan
 will point at. A candidate too faint to have a mask is measured in the ball of its diameter.
 """
 
+import dataclasses
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -55,7 +55,7 @@ LIST = "nodules.json"
 SEEN = {"train": "train", "validation": "validation", "test": "no", UNKNOWN: UNKNOWN}
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class WriteDetections(Params):
     """Parameters of this stage."""
 
@@ -108,6 +108,7 @@ def described(
                 "diameter_mm": round(one.diameter_mm, 3),
                 "mean_hu": round(mean_hu, 1),
                 "mask_voxels": int(voxels[rank]),
+                **(dataclasses.asdict(one.around) if one.around else {}),
             }
         )
     return rows
@@ -148,7 +149,7 @@ def run(params: WriteDetections, inputs: Mapping[str, Path], out: Path) -> Facts
     """Read, describe, write."""
     predicted, found = read_record(inputs["predict"]), read_record(inputs["reduce-false-positives"])
     seen = SEEN[str(predicted.facts["part"])]
-    candidates = read_detections(inputs["reduce-false-positives"] / NAME)
+    candidates = read_detections(inputs["locate-candidates"] / NAME)
     ct = volume_file.read_hu(inputs["ingest"] / "ct.h5")
     labels = volume_file.read(inputs["reduce-false-positives"] / "nodules_source.h5")
     rows = described(ct, labels, candidates)
@@ -216,7 +217,14 @@ STAGE = ScanStage(
     version=2,
     help="the candidates on the scan's own grid: mask, list, a picture and close-ups",
     params=WriteDetections,
-    needs=("ingest", "resample", "segment-lungs", "predict", "reduce-false-positives"),
+    needs=(
+        "ingest",
+        "resample",
+        "segment-lungs",
+        "predict",
+        "reduce-false-positives",
+        "locate-candidates",
+    ),
     run=run,
 )
 """The stage, for `lungseg.flow`."""

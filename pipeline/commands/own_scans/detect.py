@@ -27,6 +27,7 @@ from lungseg.commands.own_scans.report import (
 )
 from lungseg.core.errors import ConfigError
 from lungseg.flow import HANDED_OUT
+from lungseg.io.results.candidate_list import PLACE_COLUMNS
 from lungseg.io.standards.objects import MARKUPS, SEG, SR
 from lungseg.io.volumes.formats import FORMATS
 from lungseg.model.model_record import UNKNOWN, ModelRecord, read_model_record
@@ -39,7 +40,7 @@ SCANS = "scans.csv"
 COLUMNS = (
     "seriesuid", "coordX", "coordY", "coordZ", "probability", "patient", "diameter_mm",
     "voxel_z", "voxel_y", "voxel_x", "mean_hu", "threshold", "picture", "rank", "seen",
-    "calibrated",
+    "calibrated", *PLACE_COLUMNS,
 )  # fmt: skip
 SCAN_COLUMNS = (
     "scan", "patient", "source", "candidates", "nodules", "best_probability", "seen", "lungs",
@@ -185,6 +186,7 @@ def _candidate_rows(one: Outcome) -> Iterator[Row]:
             "rank": item["rank"],
             "seen": told["seen"],
             "calibrated": "" if item["calibrated"] is None else item["calibrated"],
+            **{name: item.get(name) for name in PLACE_COLUMNS},
         }
 
 

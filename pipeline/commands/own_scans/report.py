@@ -122,7 +122,10 @@ def write_table(columns: Sequence[str], rows: Sequence[Row], path: Path) -> None
     text = io.StringIO()
     table = csv.DictWriter(text, columns, restval="", extrasaction="ignore", lineterminator="\n")
     table.writeheader()
-    table.writerows(rows)
+    table.writerows(
+        {name: str(v).lower() if isinstance(v, bool) else v for name, v in row.items()}
+        for row in rows
+    )
     # A file's name that is no UTF-8 is written with escapes, so that the table can be read.
     write_text(text.getvalue().encode(errors="backslashreplace").decode(), path)
 

@@ -12,6 +12,8 @@ from lungseg.core.plan import FAILED, REUSE, SKIPPED, Action
 from lungseg.core.record import Record
 from lungseg.core.stage import ScanStage
 from lungseg.io.annotations.nodule_list import LEAST_IN_LUNGS
+from lungseg.io.results.candidate_list import NAME as CANDIDATES
+from lungseg.io.results.candidate_list import Detection, read_detections
 from lungseg.io.results.plain_names import UID_END, plain_names, uid_end
 from lungseg.io.sources.index import LeftOut, Source
 from lungseg.model.nets import current_net
@@ -20,7 +22,9 @@ from lungseg.session.work_folder import Session
 
 DONE, NOT_DONE = "done", "not done"
 # Beyond these a scan is skipped because of the split, which is no fault of it.
-_OF_THE_NET = ("predict", "find-nodules", "reduce-false-positives", "write-detections")
+_OF_THE_NET = (
+    "predict", "find-nodules", "reduce-false-positives", "locate-candidates", "write-detections",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -108,6 +112,18 @@ class ScanEntry:
         """The stage's output, or None."""
         step = self.steps.get(stage)
         return step.folder if step and step.state == REUSE else None
+
+    def candidates(self) -> list[Detection] | None:
+        """Its candidates, the likeliest first; None if nothing was predicted.
+
+        Raises
+        ------
+        DataError
+            If their list cannot be read.
+        """
+        # Where they lie and what they touch is known once they are located.
+        folder = self.folder("locate-candidates") or self.folder("reduce-false-positives")
+        return None if folder is None else read_detections(folder / CANDIDATES)
 
     @property
     def short(self) -> str:

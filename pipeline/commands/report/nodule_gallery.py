@@ -11,7 +11,6 @@ import numpy as np
 from lungseg.commands.report.collect import Collected, ScanEntry
 from lungseg.commands.report.scores import scored_rows
 from lungseg.core.errors import LungsegError
-from lungseg.io.results import candidate_list
 from lungseg.io.volumes import volume_file
 from lungseg.ops.overlay import LUNG_WINDOW_HU, windowed
 from lungseg.report.pages import write_bytes
@@ -95,10 +94,7 @@ def _of_row(entry: ScanEntry, row: Mapping[str, str]) -> _Pick:
 def _likeliest(around: Collected) -> Iterator[tuple[str, str, list[_Pick]]]:
     picks: list[tuple[float, _Pick]] = []
     for entry in around.scans:
-        folder = entry.folder("reduce-false-positives")
-        if folder is None:
-            continue
-        for rank, one in enumerate(candidate_list.read_detections(folder / candidate_list.NAME), 1):
+        for rank, one in enumerate(entry.candidates() or (), 1):
             head, told = (
                 f"Score {one.probability:.2f}",
                 f"{one.diameter_mm:.1f} mm, candidate {rank}",

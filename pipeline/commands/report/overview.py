@@ -165,10 +165,5 @@ def _packages(around: Collected) -> dict[str, str]:
 
 def candidates_of(one: ScanEntry) -> list[dict[str, float]]:
     """Diameter and probability of a scan's candidates; empty without predictions."""
-    from lungseg.io.results import candidate_list
-
-    folder = one.folder("reduce-false-positives")
-    if folder is None:
-        return []
-    rows = candidate_list.read_detections(folder / candidate_list.NAME)
+    rows = one.candidates() or ()
     return [{"diameter_mm": row.diameter_mm, "probability": row.probability} for row in rows]

@@ -1,5 +1,6 @@
 """The volumes of one scan that its page shows, cut to what matters, with what is drawn on them."""
 
+import dataclasses
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,7 +10,6 @@ import numpy as np
 
 from lungseg.commands.report.collect import ScanEntry
 from lungseg.io.annotations.nodule_list import NoduleList, read_nodules
-from lungseg.io.results import candidate_list
 from lungseg.io.results.candidate_list import Detection
 from lungseg.io.volumes import volume_file
 from lungseg.ops.grid.boxes import bounding_box
@@ -87,10 +87,9 @@ def read_shown(one: ScanEntry) -> Shown | None:
         votes = volume_file.read(folder / "votes.h5")
         most = min(int(votes.array.max()), _MOST_VOTES) if truth.nodules else 0
         layers += [Layer(_readers(k), f"votes{k}", votes, k) for k in range(1, most + 1)]
-    candidates: list[Detection] = []
+    candidates = one.candidates() or []
     folder = one.folder("reduce-false-positives")
     if folder is not None:
-        candidates = candidate_list.read_detections(folder / candidate_list.NAME)
         detected = volume_file.read(folder / "nodules.h5")
         layers.append(Layer("prediction", "found", detected))
     box = _box(ct, lungs, truth, candidates)
@@ -160,6 +159,7 @@ def candidate_rows(shown: Shown) -> list[dict[str, Any]]:
             "reducer": c.reducer_probability,
             "diameter_mm": None if np.isnan(c.diameter_mm) else round(c.diameter_mm, 1),
             "mask": rank in masked,
+            "around": dataclasses.asdict(c.around) if c.around else None,
             "nodule": _nodule_at(c, shown.truth),
         }
         for rank, c in enumerate(shown.candidates, 1)

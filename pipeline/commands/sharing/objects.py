@@ -8,6 +8,7 @@ import numpy as np
 
 from lungseg.commands.sharing.wanted import Exports
 from lungseg.core.errors import DataError
+from lungseg.core.plan import REUSE
 from lungseg.core.record import read_record
 from lungseg.io.annotations.nodule_list import CONTOURS
 from lungseg.io.results.candidate_list import NAME, Detection, read_detections
@@ -84,7 +85,9 @@ def _net(exports: Exports, scan: str) -> Net:
 
 
 def _candidates(exports: Exports, scan: str) -> list[Detection]:
-    return read_detections(exports.folder("reduce-false-positives", scan) / NAME)
+    action = exports.actions.get(("locate-candidates", scan))
+    stage = "locate-candidates" if action and action.do == REUSE else "reduce-false-positives"
+    return read_detections(exports.folder(stage, scan) / NAME)
 
 
 def _candidate_objects(exports: Exports, scan: str, images: SourceImages) -> tuple[Any, Any]:

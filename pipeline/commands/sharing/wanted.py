@@ -147,6 +147,8 @@ class Exports:
         stages = {cached[what].stage for cached in (WORKING, SOURCE) if what in cached}
         if what in TRUTH:
             stages.add("annotate-nodules")
+        if what == "detections":
+            stages.add("locate-candidates")
         return {(a.stage, a.scan): a for a in self.session.plan(sorted(stages | {"ingest"}))}
 
     def folder(self, stage: str, scan: str) -> Path:

@@ -20,6 +20,12 @@ LEFT: Code = ("7771000", "SCT", "Left")
 DIAMETER: Code = ("81827009", "SCT", "Diameter")
 VOLUME: Code = ("118565006", "SCT", "Volume")
 CERTAINTY: Code = ("111012", "DCM", "Certainty of Finding")
+# No coding scheme that all readers know has these: they are this program's own (PS3.3, 8.2).
+OWN = "99LUNGSEG"
+SURROUNDINGS: Code = ("surroundings", OWN, "What the finding touches")
+TOUCHES_VESSEL: Code = ("vessel", OWN, "Touches a vessel")
+TOUCHES_RIB: Code = ("rib", OWN, "Touches a rib")
+AT_SCAN_END: Code = ("scan-end", OWN, "Reaches the end of the scan")
 CT_SCAN: Code = ("25045-6", "LN", "CT unspecified body region")
 DEVICE: Code = ("121007", "DCM", "Device")
 MILLIMETRE: Code = ("mm", "UCUM", "millimeter")

@@ -26,7 +26,8 @@ def markups(candidates: Sequence[Detection]) -> dict[str, Any]:
         {
             "id": str(rank),
             "label": f"{rank}: {one.probability:.2f}",
-            "description": f"probability {one.probability:.6f}, diameter {one.diameter_mm:.1f} mm",
+            "description": f"probability {one.probability:.6f}, diameter {one.diameter_mm:.1f} mm"
+            + "".join(f", {fact}" for fact in (one.around.in_words() if one.around else ())),
             "associatedNodeID": "",
             "position": [float(mm) for mm in one.xyz_mm],
             "orientation": _UPRIGHT,

@@ -9,7 +9,7 @@ a nodule nobody has verified: the report says so (unverified, its observer a dev
 
 import hashlib
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -134,7 +134,11 @@ def _common(one: Detection, rank: int, algorithm: Algorithm) -> dict[str, Any]:
     return {
         "tracking_identifier": sr.TrackingIdentifier(uid=uid, identifier=name),
         "finding_type": concept(codes.NODULE),
-        "finding_sites": [sr.FindingSite(anatomic_location=concept(codes.LUNG))],
+        "finding_sites": [_site(one)],
+        "qualitative_evaluations": [
+            sr.QualitativeEvaluation(name=concept(codes.SURROUNDINGS), value=concept(fact))
+            for fact in _touched(one)
+        ],
         "algorithm_id": sr.AlgorithmIdentification(
             name=algorithm.name, version=algorithm.version, family=concept(algorithm.family)
         ),
@@ -143,6 +147,24 @@ def _common(one: Detection, rank: int, algorithm: Algorithm) -> dict[str, Any]:
             _measured(codes.CERTAINTY, 100 * one.probability, codes.PERCENT),
         ],
     }
+
+
+def _site(one: Detection) -> Any:
+    """The lung, and which of the two if that is known."""
+    from highdicom.sr import FindingSite
+
+    side = {"right": codes.RIGHT, "left": codes.LEFT}.get(one.around.side if one.around else "")
+    return FindingSite(concept(codes.LUNG), laterality=side and concept(side))
+
+
+def _touched(one: Detection) -> Iterator[codes.Code]:
+    around = one.around
+    if around and around.vessels:
+        yield codes.TOUCHES_VESSEL
+    if around and around.touches_rib:
+        yield codes.TOUCHES_RIB
+    if around and around.at_scan_end:
+        yield codes.AT_SCAN_END
 
 
 def _measured(what: codes.Code, value: float, unit: codes.Code) -> Any:

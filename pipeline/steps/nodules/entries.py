@@ -3,13 +3,11 @@
 from collections.abc import Sequence
 
 from lungseg.io.annotations.nodule_list import Nodule
-from lungseg.ops.lungs.left_right import LEFT, RIGHT
 from lungseg.ops.nodules.location import Heights, locate, lung_heights
 from lungseg.ops.nodules.sizes import equivalent_diameter_mm
 from lungseg.ops.nodules.voted_nodule import VotedNodule
+from lungseg.ops.surroundings.measure import SIDES
 from lungseg.volume import AnyVolume
-
-SIDES = {RIGHT: "right", LEFT: "left"}
 
 
 def listed(nodules: Sequence[VotedNodule], truth: str, lungs: AnyVolume) -> tuple[Nodule, ...]:

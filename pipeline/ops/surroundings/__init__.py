@@ -1,0 +1,1 @@
+"""What lies around a candidate: vessels, ribs, the ends of the scan."""
