@@ -59,6 +59,7 @@ NEIGHBOURS = {
     "ops.nodules": {"grid"},
     "ops.samples": {"hu"},
     "ops.scores": {"grid", "nodules"},
+    "ops.surroundings": {"grid", "lungs", "nodules"},
 }
 MOST_FILES = 14
 

@@ -8,7 +8,7 @@ import numpy as np
 from markupsafe import Markup, escape
 
 WIDTH, HEIGHT = 440, 240
-LEFT, RIGHT, TOP, BOTTOM = 46, 14, 14, 44
+LEFT, RIGHT, TOP, BOTTOM = 46, 24, 26, 44
 # On the axis of a FROC.
 _EIGHTHS = {0.125: "1/8", 0.25: "1/4", 0.5: "1/2"}
 _FEWEST_BINS, _MOST_BINS = 6, 24
@@ -104,7 +104,9 @@ def bins_of(values: Sequence[float], most: int = _MOST_BINS) -> tuple[list[float
     spread = (high - low) or max(abs(high), 1.0)
     power = 10.0 ** math.floor(math.log10(spread / most))
     step = next(power * k for k in (1, 2, 5, 10, 20) if power * k >= spread / most * 0.999)
-    first, last = math.floor(low / step + 1e-9), math.floor(high / step + 1e-9) + 1
+    # A value on the last edge is in the last bin, as numpy has it.
+    first = math.floor(low / step + 1e-9)
+    last = max(first + 1, math.ceil(high / step - 1e-9))
     edges = [round(k * step, 10) for k in range(first, last + 1)]
     counts, _ = np.histogram(np.asarray(values, float), edges)
     return edges, counts.tolist()
@@ -206,6 +208,7 @@ def _axes(
     parts.append(
         f'<text class="label" x="{middle}" y="{HEIGHT - 8}" text-anchor="middle">'
         f"{escape(labels.x)}</text>"
+        f'<text class="label" x="4" y="12">{escape(labels.y)}</text>'
     )
     return "".join(parts)
 

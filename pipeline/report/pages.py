@@ -34,6 +34,7 @@ def _environment() -> Environment:
         lstrip_blocks=True,
     )
     found.filters["figure"] = figure
+    found.filters["rounded"] = rounded
     return found
 
 
@@ -52,6 +53,17 @@ def figure(value: Any) -> str:
     if isinstance(value, float):
         return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}"
     return f"{value:,}" if isinstance(value, int) and abs(value) >= 10_000 else str(value)
+
+
+def rounded(value: float | None) -> float | None:
+    """A number without its decimals; None without one.
+
+    Examples
+    --------
+    >>> rounded(970.2), rounded(None)
+    (970.0, None)
+    """
+    return None if value is None else float(round(value))
 
 
 def check_folder(out: Path) -> None:

@@ -118,7 +118,9 @@ def sheets_of(ct: Volume[HU], axis: Axis) -> Iterator[bytes]:
         sheet = np.zeros((rows * -(-len(some) // ACROSS), columns * ACROSS), np.uint8)
         for k, plane in enumerate(some):
             y, x = rows * (k // ACROSS), columns * (k % ACROSS)
-            sheet[y : y + plane.shape[0], x : x + plane.shape[1]] = plane
+            # Filled up with its own edge: a black one would bleed into the slice.
+            room = [(0, full - n) for full, n in zip((rows, columns), plane.shape, strict=True)]
+            sheet[y : y + rows, x : x + columns] = np.pad(plane, room, mode="edge")
         file = io.BytesIO()
         Image.fromarray(sheet).save(file, "WEBP", quality=_QUALITY, method=_EFFORT)
         yield file.getvalue()

@@ -17,7 +17,6 @@ from lungseg.io.results.candidate_list import Detection, read_detections
 from lungseg.io.results.plain_names import UID_END, plain_names, uid_end
 from lungseg.io.sources.index import LeftOut, Source
 from lungseg.model.nets import current_net
-from lungseg.session.messages import named
 from lungseg.session.work_folder import Session
 
 DONE, NOT_DONE = "done", "not done"
@@ -292,7 +291,7 @@ def _entry(source: Source, name: str, steps: Mapping[str, Step]) -> ScanEntry:
 
 
 def _remarks(one: ScanEntry) -> Iterator[Remark]:
-    whose = named(one.scan, one.patient)
+    whose = f"{one.patient} {one.short}".strip()
     if one.state in {FAILED, SKIPPED}:
         reason, remedy = reason_and_remedy(one.reason)
         yield Remark(one.state, whose, reason, remedy, one.name)

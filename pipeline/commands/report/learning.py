@@ -62,11 +62,12 @@ def training_curves(around: Collected) -> list[dict[str, Any]]:
             if points:
                 x, y = zip(*points, strict=True)
                 lines.append(Line(name, x, y, series, dots=len(points) < 2))
-        if lines:
+        # Of one validation there is no curve; its figures stand in the record of the training.
+        if any(len(line.x) > 1 for line in lines):
             said = f"best epoch {best} of {len(rows)}" if best else f"{len(rows)} epochs"
             last = max(float(row["epoch"]) for row in rows)
             ticks = sorted({1.0, *nice_ticks(1, last, 6), last}) if last > 1 else ()
-            chart = curves(lines, Labels(f"{title} by epoch", "epoch", title), ticks)
+            chart = curves(lines, Labels(f"{title} by epoch", "epoch", ""), ticks)
             charts.append({"title": title, "said": said, "chart": chart, "lines": lines})
     return charts
 

@@ -95,10 +95,10 @@ def _likeliest(around: Collected) -> Iterator[tuple[str, str, list[_Pick]]]:
     picks: list[tuple[float, _Pick]] = []
     for entry in around.scans:
         for rank, one in enumerate(entry.candidates() or (), 1):
-            head, told = (
-                f"Score {one.probability:.2f}",
-                f"{one.diameter_mm:.1f} mm, candidate {rank}",
-            )
+            place = one.around
+            where = f"{place.side} {place.third}" if place and place.side else f"candidate {rank}"
+            head = f"Score {one.probability:.2f}"
+            told = f"{one.diameter_mm:.1f} mm, {where}"
             anchor = f"candidate={rank}"
             picks.append((one.probability, _Pick(entry, one.xyz_mm, head, told, anchor)))
     picks.sort(key=lambda one: -one[0])

@@ -17,6 +17,10 @@ from lungseg.report.pages import INDEX, write_page
 _ORDER = (FAILED, "suspect", SKIPPED)
 # Remarks that are seen without a click.
 _SHOWN = 12
+# Scans of one reason that are named without a click.
+_NAMED = 4
+# Fewer values are no distribution.
+_FEWEST = 5
 _STATES = (("done", {REUSE}), ("failed", {FAILED}), ("skipped", {SKIPPED}))
 
 
@@ -40,13 +44,14 @@ def write_overview(
         What all pages are told.
     """
     remarks = remarks_of(around)
+    grouped = grouped_remarks(remarks)
     table = scan_table(around, hits_by_scan(around))
     states = Counter(one.state for one in around.scans)
     told = {
         "title": "Lungs and nodules",
         "lead": _lead(around, states),
         "figures": _figures(around, states),
-        "remarks": remarks,
+        "remarks": grouped,
         "shown": _SHOWN,
         "counted": _counted(remarks),
         "scores": scores_of(around),
@@ -73,6 +78,25 @@ def remarks_of(around: Collected) -> list[Remark]:
         if step.state == FAILED:
             found.append(Remark(FAILED, f"all scans: {step.stage}", step.why))
     return sorted(found, key=lambda one: _ORDER.index(one.kind) if one.kind in _ORDER else 9)
+
+
+def grouped_remarks(remarks: Sequence[Remark]) -> list[dict[str, Any]]:
+    """Remarks of one kind with one reason as one, in the order of the first of each.
+
+    Examples
+    --------
+    >>> told = [Remark("failed", who, "too few slices: 2") for who in ("A", "B")]
+    >>> one, = grouped_remarks(told)
+    >>> one["reason"], [remark.whose for remark in one["those"]]
+    ('too few slices: 2', ['A', 'B'])
+    """
+    groups: dict[tuple[str, str, str], list[Remark]] = {}
+    for remark in remarks:
+        groups.setdefault((remark.kind, remark.reason, remark.remedy), []).append(remark)
+    return [
+        {"kind": kind, "reason": reason, "remedy": remedy, "those": those, "few": _NAMED}
+        for (kind, reason, remedy), those in groups.items()
+    ]
 
 
 def _counted(remarks: Sequence[Remark]) -> str:
@@ -103,6 +127,7 @@ def _figures(around: Collected, states: Mapping[str, int]) -> list[tuple[str, An
     annotated = [f for f in truth if f.get("truth") != "unannotated"]
     return [
         ("Scans done", states.get(DONE, 0), f"of {len(around.scans)}"),
+        ("Scans failed", states.get(FAILED) or None, ""),
         ("Lungs good", verdicts["good"] if sum(verdicts.values()) else None, ""),
         ("Lungs suspect", verdicts["suspect"] or None, ""),
         ("Annotated", len(annotated) if truth else None, "scans"),
@@ -130,10 +155,11 @@ def _histograms(
     )  # fmt: skip
     for title, of, values, unit in wanted:
         known = sorted(v for v in values if v == v)  # noqa: PLR0124 - NaN is what is not itself
-        if len(known) < 2:
+        if len(known) < _FEWEST:
             continue
         middle = known[len(known) // 2]
-        said = f"{len(known)} {of}, median {middle:.4g} {unit}"
+        told = f"{middle:,.0f}" if middle >= 100 else f"{middle:.3g}"
+        said = f"{len(known)} {of}, median {told}{'' if unit == 'score' else f' {unit}'}"
         yield {
             "title": title,
             "said": said,

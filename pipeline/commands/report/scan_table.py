@@ -14,8 +14,6 @@ _COLUMNS = (
     ("verdict", "Lungs", "badge", False),
     ("part", "Part", "text", False),
     ("lung_ml", "Lungs, ml", "number", False),
-    ("right_ml", "Right, ml", "number", False),
-    ("left_ml", "Left, ml", "number", False),
     ("slices", "Slices", "number", False),
     ("spacing_z_mm", "Slice, mm", "number", False),
     ("truth", "Truth", "text", False),
@@ -26,7 +24,7 @@ _COLUMNS = (
     ("hits", "Hits", "number", False),
     ("false_positives", "False pos.", "number", False),
     ("dice", "Dice", "number", False),
-    ("reasons", "What to look at", "text", True),
+    ("reasons", "What to look at", "long", True),
 )
 _CHIPS = (("state", "State"), ("verdict", "Lungs"), ("part", "Part"), ("truth", "Truth"))
 
@@ -73,7 +71,7 @@ def _values(one: ScanEntry, parts: Mapping[str, str], scored: Mapping[str, Any])
         "scan": f"{one.patient} {one.short}".strip(),
         "state": one.state,
         "part": parts.get(one.scan, ""),
-        **{name: lungs.get(name) for name in ("verdict", "lung_ml", "right_ml", "left_ml")},
+        **{name: lungs.get(name) for name in ("verdict", "lung_ml")},
         **{name: ingest.get(name) for name in ("slices", "spacing_z_mm")},
         "truth": truth.get("truth"),
         # No count where nobody looked: 0 would be said of scans that were read.

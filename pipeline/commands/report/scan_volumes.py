@@ -1,6 +1,5 @@
 """The volumes of one scan that its page shows, cut to what matters, with what is drawn on them."""
 
-import dataclasses
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,6 +12,7 @@ from lungseg.io.annotations.nodule_list import NoduleList, read_nodules
 from lungseg.io.results.candidate_list import Detection
 from lungseg.io.volumes import volume_file
 from lungseg.ops.grid.boxes import bounding_box
+from lungseg.ops.nodules.location import FARTHEST_MM
 from lungseg.ops.scores.detection import radius_mm
 from lungseg.volume import HU, AnyVolume, Box, Volume
 
@@ -159,11 +159,41 @@ def candidate_rows(shown: Shown) -> list[dict[str, Any]]:
             "reducer": c.reducer_probability,
             "diameter_mm": None if np.isnan(c.diameter_mm) else round(c.diameter_mm, 1),
             "mask": rank in masked,
-            "around": dataclasses.asdict(c.around) if c.around else None,
+            "where": f"{c.around.side} {c.around.third}" if c.around and c.around.side else "",
+            "touches": _touches(c),
+            "facts": _facts(c),
             "nodule": _nodule_at(c, shown.truth),
         }
         for rank, c in enumerate(shown.candidates, 1)
     ]
+
+
+def _touches(one: Detection) -> list[str]:
+    """What a candidate touches, in a word each; empty if it was not measured."""
+    around = one.around
+    if around is None:
+        return []
+    told = (("vessel", around.vessels), ("rib", around.touches_rib), ("end", around.at_scan_end))
+    return [word for word, touched in told if touched]
+
+
+def _facts(one: Detection) -> list[tuple[str, str]]:
+    """Where a candidate lies and what it touches, as rows of names and values."""
+    around = one.around
+    if around is None:
+        return []
+    rows = _place(around.side, around.third, around.edge_mm)
+    rows.append(("vessels that leave it", str(around.vessels)))
+    rows.append(("touches a rib", "yes" if around.touches_rib else "no"))
+    return rows + ([("end of the scan", "cuts it")] if around.at_scan_end else [])
+
+
+def _place(side: str, third: str, edge_mm: float | None) -> list[tuple[str, str]]:
+    rows = [("lies in", f"{side} lung, {third} third" if side else "no lung")]
+    if edge_mm is not None:
+        far = " or more" if edge_mm >= FARTHEST_MM else ""
+        rows.append(("to the lung's edge", f"{edge_mm:.1f} mm{far}"))
+    return rows
 
 
 def _nodule_at(one: Detection, truth: NoduleList | None) -> int | None:
@@ -186,6 +216,7 @@ def nodule_rows(shown: Shown) -> list[dict[str, Any]]:
             "volume_mm3": round(n.volume_mm3, 1),
             "readers": n.readers,
             "share_in_lungs": round(n.share_in_lungs, 3),
+            "facts": _place(n.side, n.third, n.edge_mm) if n.side else [],
             "ratings": {name: round(v, 2) for name, v in n.ratings_median.items()},
         }
         for n in (shown.truth.nodules if shown.truth else ())

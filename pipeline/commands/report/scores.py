@@ -3,12 +3,13 @@
 What a file does not have is not shown: scores of other versions have more or less.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from lungseg.commands.report.collect import Collected
 from lungseg.commands.report.kept_files import json_of, number_of, rows_of
+from lungseg.commands.report.score_tables import is_pair, part_of, score_tables, share
 from lungseg.ops.scores.detection import RATES
 from lungseg.report.charts import Labels, Line, curves
 
@@ -19,20 +20,21 @@ def scores_of(around: Collected) -> dict[str, Any]:
     told = json_of(folder, "scores.json")
     if folder is None or not told:
         return {}
-    detection = _part(told, "detection")
-    lines = _reliability(_part(told, "calibration"))
+    detection = part_of(told, "detection")
+    lines = _reliability(part_of(told, "calibration"))
     return {
         "of": _of(told),
-        "reason": detection.get("reason") or _part(told, "segmentation").get("reason"),
+        "reason": detection.get("reason") or part_of(told, "segmentation").get("reason"),
         "figures": _figures(told),
         "froc": _froc(folder, detection),
+        "froc_lines": _froc_lines(detection),
         "rates": list(_rates(detection)),
         "reliability": lines and curves(
             lines, Labels("Share of nodules over score", "score", "share of nodules"),
             (0, 0.2, 0.4, 0.6, 0.8, 1),
         ),
         "reliability_lines": lines,
-        "tables": list(_tables(_part(told, "segmentation"))) + list(_strata(told)),
+        "tables": score_tables(told),
     }  # fmt: skip
 
 
@@ -50,11 +52,6 @@ def scored_rows(around: Collected, name: str) -> list[dict[str, str]]:
     return rows_of(around.folder("evaluate"), name)
 
 
-def _part(told: Mapping[str, Any], name: str) -> Mapping[str, Any]:
-    found = told.get(name)
-    return found if isinstance(found, Mapping) else {}
-
-
 def _of(told: Mapping[str, Any]) -> str:
     seen = (
         "; patients that the net was trained on are among them"
@@ -70,25 +67,18 @@ def _of(told: Mapping[str, Any]) -> str:
 
 
 def _figures(told: Mapping[str, Any]) -> list[tuple[str, Any, str]]:
-    detection, segmentation = _part(told, "detection"), _part(told, "segmentation")
-    pooled, nodule = _part(segmentation, "pooled"), _part(segmentation, "mean_per_nodule")
+    detection, segmentation = part_of(told, "detection"), part_of(told, "segmentation")
+    pooled, nodule = part_of(segmentation, "pooled"), part_of(segmentation, "mean_per_nodule")
     interval: Any = detection.get("cpm_interval")
-    band = f"({interval[0]:.2f} to {interval[1]:.2f})" if _is_pair(interval) else ""
+    band = f"({interval[0]:.2f} to {interval[1]:.2f})" if is_pair(interval) else ""
     return [
-        ("CPM", detection.get("cpm"), band),
+        ("CPM", share(detection.get("cpm")), band),
+        ("CPM before the reducer", share(part_of(detection, "before_reducer").get("cpm")), ""),
         ("Nodules found", detection.get("hits"), f"of {detection.get('nodules', '?')}"),
         ("False positives", detection.get("false_positives_per_scan"), "a scan"),
-        ("Dice, voxels pooled", pooled.get("dice"), ""),
-        ("Dice, mean of nodules", nodule.get("dice"), ""),
+        ("Dice, voxels pooled", share(pooled.get("dice")), ""),
+        ("Dice, mean of nodules", share(nodule.get("dice")), ""),
     ]
-
-
-def _is_pair(value: object) -> bool:
-    return (
-        isinstance(value, Sequence)
-        and len(value) == 2
-        and all(isinstance(v, int | float) and not isinstance(v, bool) for v in value)
-    )
 
 
 def _froc(folder: Path, detection: Mapping[str, Any]) -> Any:
@@ -117,64 +107,37 @@ def _froc(folder: Path, detection: Mapping[str, Any]) -> Any:
     labels = Labels(
         "FROC: sensitivity over false positives per scan", "false positives per scan", "sensitivity"
     )
-    return curves([curve, marks], labels, RATES, log=True)
+    return curves([curve, marks, *_before(detection)], labels, RATES, log=True)
+
+
+def _before(detection: Mapping[str, Any]) -> Iterator[Line]:
+    """The curve of the candidates before a reducer judged them, where one did."""
+    at = part_of(part_of(detection, "before_reducer"), "sensitivity_at")
+    known = [(float(rate), value) for rate, value in at.items() if value is not None]
+    if known:
+        x, y = zip(*known, strict=True)
+        yield Line("before the reducer", x, y, series=2)
+
+
+def _froc_lines(detection: Mapping[str, Any]) -> list[Line]:
+    """What the legend names, if there is more than one curve."""
+    before = list(_before(detection))
+    return [Line("with the reducer", (), ()), *before] if before else []
 
 
 def _rates(detection: Mapping[str, Any]) -> Iterator[tuple[str, Any, Any, Any]]:
-    bounds = _part(detection, "sensitivity_at_interval")
-    for rate, value in _part(detection, "sensitivity_at").items():
-        low, high = bounds[rate] if _is_pair(bounds.get(rate)) else (None, None)
+    bounds = part_of(detection, "sensitivity_at_interval")
+    for rate, value in part_of(detection, "sensitivity_at").items():
+        low, high = bounds[rate] if is_pair(bounds.get(rate)) else (None, None)
         yield rate, value, low, high
 
 
 def _reliability(calibration: Mapping[str, Any]) -> list[Line]:
     lines = []
     for series, name in enumerate(("score", "calibrated"), 1):
-        one = _part(calibration, name)
+        one = part_of(calibration, name)
         if one.get("predicted"):
             lines.append(Line(name, one["predicted"], one["observed"], series, dots=True))
     if lines:
         lines.append(Line("as it should be", (0.0, 1.0), (0.0, 1.0), 3))
     return lines
-
-
-def _tables(segmentation: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
-    names = ("dice", "iou", "sensitivity", "precision")
-    rows = [
-        (title, *(part.get(name) for name in names))
-        for key, title in (
-            ("pooled", "voxels of all scans"),
-            ("mean_per_scan", "mean of scans"),
-            ("mean_per_nodule", "mean of nodules"),
-            ("mean_per_found_nodule", "mean of nodules touched"),
-        )
-        if (part := _part(segmentation, key))
-    ]
-    if rows:
-        yield {
-            "title": "Masks against the annotators' consensus",
-            "head": ("", *names),
-            "rows": rows,
-        }
-
-
-def _strata(told: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
-    """Tables of what scores may have beside: strata, surfaces, annotators; whatever has rows."""
-    for key, value in told.items():
-        if key not in {"strata", "surface", "surfaces", "annotators", "readers"}:
-            continue
-        groups = value if isinstance(value, Mapping) else {}
-        for name, rows in groups.items():
-            if not isinstance(rows, Mapping) or not all(
-                isinstance(r, Mapping) for r in rows.values()
-            ):
-                continue
-            columns = list(dict.fromkeys(
-                c for r in rows.values() for c, v in r.items() if isinstance(v, int | float | None)
-            ))  # fmt: skip
-            if columns:
-                yield {
-                    "title": f"{key}: {name}",
-                    "head": ("", *columns),
-                    "rows": [(str(row), *(r.get(c) for c in columns)) for row, r in rows.items()],
-                }

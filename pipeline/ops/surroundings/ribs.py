@@ -1,8 +1,8 @@
 """Ribs beside a candidate: bone outside the lungs, not between them, and thin.
 
 Contrast in heart and great vessels is as bright as bone. It is told from it by its place, between
-the lungs or (at the hilum) enclosed by one, and where a heart reaches the chest wall by its thickness: of a rib only the cortex, or
-no more than a centimetre, is so dense.
+the lungs or (at the hilum) enclosed by one, and where a heart reaches the chest wall by its
+thickness: of a rib only the cortex, or no more than a centimetre, is so dense.
 """
 
 from collections.abc import Sequence
@@ -41,6 +41,7 @@ def between_lungs(lungs: npt.NDArray[np.uint8]) -> MaskArray:
     [[[0, 0, 1, 1, 0], [0, 1, 1, 1, 0], [0, 0, 0, 0, 0]]]
     """
     inside: MaskArray = np.zeros(lungs.shape, bool)
+    outside: MaskArray = lungs == 0
     names = [int(label) for label in np.unique(lungs) if label]
     if len(names) != 2:
         return inside
@@ -53,7 +54,8 @@ def between_lungs(lungs: npt.NDArray[np.uint8]) -> MaskArray:
         low, high = np.minimum(last, other_last), np.maximum(first, other_first)
         rows = one | other
         between[rows] = (columns > low[rows, None]) & (columns < high[rows, None])
-    return inside & (lungs == 0)
+    inside &= outside
+    return inside
 
 
 def enclosed_by_lungs(lungs: npt.NDArray[np.uint8]) -> MaskArray:
@@ -82,7 +84,7 @@ def _ends(
     lung: MaskArray,
 ) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp], npt.NDArray[np.bool_]] | None:
     """First and last column of a lung in each row, or in the nearest one; which rows have it."""
-    there = lung.any(axis=1)
+    there = np.asarray(lung.any(axis=1), bool)
     rows = np.flatnonzero(there)
     if not rows.size:
         return None

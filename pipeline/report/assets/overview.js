@@ -30,6 +30,13 @@
       return kind === "display" ? value.toLocaleString("en", { maximumFractionDigits: 4 }) : value;
     },
     text: (value, kind) => (kind === "display" ? text(value ?? "") : value ?? ""),
+    // Two lines of it in the table; all of it under the pointer, in print and on its page.
+    long: (value, kind) => {
+      if (kind !== "display" || !value) return value ?? "";
+      const told = document.createElement("div");
+      told.textContent = told.title = value;
+      return told;
+    },
   };
 
   const columns = told.columns.map((column, k) => ({

@@ -174,17 +174,23 @@
     try { history.replaceState(null, "", `#${one.kind}=${one.id}`); } catch { /* some browsers forbid it on disk */ }
   }
 
+  // A share for a person: no more digits than it is worth.
+  const share = (p) => (p < 0.001 ? "below 0.1 %" : `${(100 * p).toPrecision(2)} %`);
+
   function tell(one) {
     const rows = [["place", one.xyz_mm.map((v) => v.toFixed(1)).join(", ") + " mm (x, y, z)"]];
     if (one.kind === "candidate") {
       rows.push(["score", one.probability.toFixed(4)]);
       if (one.reducer !== null) {
-        rows.push(["of the net", one.net.toFixed(4)], ["of the reducer", one.reducer.toFixed(4)]);
+        rows.push(["by the first net", one.net.toFixed(4)], ["by the reducer", one.reducer.toFixed(4)]);
       }
-      if (one.calibrated !== null) rows.push(["calibrated", one.calibrated.toPrecision(2)]);
+      if (one.calibrated !== null) rows.push(["nodules among such", share(one.calibrated)]);
       if (one.nodule) rows.push(["lies on", `nodule ${one.nodule}`]);
+      for (const fact of one.facts) rows.push(fact);
+      if (!one.mask) rows.push(["mask", "none, too faint for one"]);
     } else {
       rows.push(["volume", `${one.volume_mm3.toFixed(0)} mm³`], ["annotators", one.readers]);
+      for (const fact of one.facts) rows.push(fact);
       rows.push(["inside the lungs", `${(100 * one.share_in_lungs).toFixed(0)} %`]);
       for (const [name, value] of Object.entries(one.ratings)) rows.push([name, value]);
     }

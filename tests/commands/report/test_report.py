@@ -118,7 +118,7 @@ def test_failures_and_suspects_come_first_with_reason_and_remedy(out):
 def test_scores_training_split_and_the_best_nodule_are_told(out):
     page = Page(out / "index.html")
     for words in (
-        "CPM 0.7857 (0.50 to 1.00)",
+        "CPM 0.786 (0.50 to 1.00)",
         "Dice 0.80",
         "The split, by patient",
         "best epoch 2 of 2",

@@ -33,7 +33,7 @@ def nodule(phantom, kind):
 
 def spread(mask, count, margin):
     """So many voxels of a mask, evenly chosen, not in the first and last slices."""
-    inner = np.argwhere(mask[margin:-margin]) + (margin, 0, 0)
+    inner = np.argwhere(mask[margin:-margin]) + np.array((margin, 0, 0))
     assert len(inner) > count
     return inner[:: len(inner) // count][:count]
 
