@@ -92,7 +92,7 @@ def test_params_are_toml_that_can_be_given_back(tmp_path):
 def test_stages_lists_the_flow():
     lines = invoke("stages").output.splitlines()
     assert lines[0].startswith("ingest ")
-    assert len(lines) == 26
+    assert len(lines) == 28
     assert lines[1].strip() == "needs the source files"
     assert lines[3].strip() == "needs ingest"
 
