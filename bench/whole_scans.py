@@ -10,8 +10,8 @@ intervals over scans. Nets score differently, so pooling is a little harder than
 
 The calibration is cross-validated, too: a net's candidates are calibrated by the curve that fits
 the other nets' (with one net, by the curve of the other half of its scans). The JSON is one that
-`lungseg-cli models calibrate` takes. Preprocessing and predictions are kept in `--work`; other
-settings of `find-nodules` take seconds.
+`lungseg-cli models calibrate` and `lungseg-cli compare` take. Preprocessing and predictions are
+kept in `--work`; other settings of `find-nodules` take seconds.
 """
 
 import argparse
@@ -37,6 +37,7 @@ from lungseg.ops.scores.detection import RATES, Froc, ScoredCandidates, bootstra
 from lungseg.ops.scores.detection_scores import detection_scores
 from lungseg.session import work_folder
 from lungseg.stages.evaluate import Evaluate, score_scan, score_settings, segmentation_scores
+from lungseg.steps.nodules.scored import outcomes
 from lungseg.volume import FloatArray
 
 Folders = Mapping[str, Path]
@@ -156,6 +157,7 @@ def scores(
         "calibration": calibration,
         "missed": [row for scan in scored for row in missed(scan)],
         "definitions": DEFINITIONS,
+        "outcomes": outcomes(scored),
     }
     return document, (curve, samples[:, len(RATES) :])
 

@@ -33,11 +33,13 @@ def pytest_collection_modifyitems(config, items):
 
 
 def leave_out_hard_tests(config, items):
-    """Mark the tests in tests/hard, and keep them only where ``-m`` names the marker.
+    """Mark the tests in tests/hard; keep those that are hard only where ``-m`` names the marker.
 
     Not by ``-m "not hard"`` in pyproject.toml: any other ``-m`` would take its place.
     """
-    hard = [item for item in items if item.path.is_relative_to(HARD)]
+    hard = [
+        item for item in items if item.path.is_relative_to(HARD) or item.get_closest_marker("hard")
+    ]
     for item in hard:
         item.add_marker(pytest.mark.hard)
         if not item.get_closest_marker("timeout"):

@@ -111,6 +111,9 @@ def test_every_nodule_of_the_truth_has_its_place_on_the_scans_own_grid(done):
         )
         assert float(row["diameter_mm"]) == pytest.approx(10, abs=2)
         assert row["malignancy"] == ""
+        assert row["side"] == ("right" if float(row["x_mm"]) < 0 else "left")
+        assert row["third"] in {"upper", "middle", "lower"}
+        assert 0 <= float(row["edge_mm"]) <= 20
 
 
 def test_the_list_of_nodules_has_the_medians_of_ratings(work):
@@ -138,6 +141,10 @@ def test_candidates_of_all_predicted_scans_say_what_the_net_saw_and_who_is_annot
     for row in told:
         assert row["patient"] in split[row["part"]]
         assert row["annotated"] == str(row["seriesuid"] != SECOND).lower()
+        assert row["side"] in {"right", "left", ""}
+        assert row["vessels"].isdigit()
+        assert {row["touches_rib"], row["at_scan_end"]} <= {"true", "false"}
+    assert {row["side"] for row in told} >= {"right", "left"}
 
 
 def test_a_second_run_reads_no_list_of_nodules_and_writes_nothing(work, monkeypatch):

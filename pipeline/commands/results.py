@@ -27,7 +27,7 @@ from lungseg.io.annotations.lidc_database import RATINGS
 from lungseg.io.annotations.nodule_list import NAME as NODULES
 from lungseg.io.annotations.nodule_list import UNANNOTATED, read_nodules
 from lungseg.io.results import candidate_list
-from lungseg.io.results.plain_names import plain_names, uid_end
+from lungseg.io.results.plain_names import patients_names, plain_names
 from lungseg.io.volumes import volume_file
 from lungseg.model.nets import current_net
 from lungseg.session.work_folder import Session
@@ -304,7 +304,7 @@ def _candidates(state: _State, scans: Sequence[str]) -> Rows:
 
 def _picture_names(state: _State) -> dict[str, str]:
     wanted = {
-        scan: [source.patient, f"{source.patient}_{uid_end(scan)}", f"{source.patient}_{scan}"]
+        scan: patients_names(scan, source.patient)
         for scan, source in state.session.all_sources.items()
     }
     return {scan: f"{name}.png" for scan, name in plain_names(wanted, [".png"]).items()}

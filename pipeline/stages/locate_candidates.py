@@ -44,7 +44,8 @@ def located(candidates: Sequence[Detection], labels: AnyVolume, around: Around) 
     around
         What measures, on the grid of `labels`.
     """
-    boxes = find_objects(labels.array, max_label=len(candidates))
+    # Of no candidates there are no boxes; 0 would ask for those of all labels.
+    boxes = find_objects(labels.array, max_label=len(candidates)) if candidates else []
     found = []
     for k, (one, box) in enumerate(zip(candidates, boxes, strict=True), 1):
         if box is None:

@@ -14,7 +14,7 @@ from lungseg.core.stage import ScanStage
 from lungseg.io.annotations.nodule_list import LEAST_IN_LUNGS
 from lungseg.io.results.candidate_list import NAME as CANDIDATES
 from lungseg.io.results.candidate_list import Detection, read_detections
-from lungseg.io.results.plain_names import UID_END, plain_names, uid_end
+from lungseg.io.results.plain_names import patients_names, plain_names, uid_end
 from lungseg.io.sources.index import LeftOut, Source
 from lungseg.model.nets import current_net
 from lungseg.session.work_folder import Session
@@ -210,12 +210,7 @@ def _planned(session: Session) -> tuple[list[Action], list[Remark]]:
 
 def page_names(sources: Mapping[str, Source]) -> dict[str, str]:
     """What each scan's page is called: by its patient, and by its id where it needs to."""
-    wanted = {
-        scan: [scan]
-        if source.patient == scan
-        else [source.patient, f"{source.patient}_{scan[-UID_END:]}", f"{source.patient}_{scan}"]
-        for scan, source in sources.items()
-    }
+    wanted = {scan: patients_names(scan, source.patient) for scan, source in sources.items()}
     return plain_names(wanted, [""])
 
 

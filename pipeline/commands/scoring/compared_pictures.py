@@ -37,6 +37,7 @@ def write_compared(
     if not works:
         return ["no result is a work folder, so there are no pictures"] if rows else []
     notes = []
+    gone = [name for name, of in works.items() if any(row["scan"] not in of for row in rows[:MOST])]
     if len(rows) > MOST:
         notes.append(f"pictures are of the {MOST} largest of {len(rows)} nodules")
     without = 0
@@ -55,9 +56,11 @@ def write_compared(
         write_sheet(panels, _title(row), path)
         row["picture"] = str(path)
     if without:
+        notes.append(f"{without} nodules have no picture")
+    if gone:
         notes.append(
-            f"{without} nodules have no picture: the work folders no longer hold the outputs of "
-            f"{', '.join(STAGES)} of their scans with the present settings"
+            f"{', '.join(gone)} no longer holds the outputs of {', '.join(STAGES)} of all these "
+            "scans with the present settings, and is not in the pictures of those"
         )
     return notes
 

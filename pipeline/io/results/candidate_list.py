@@ -101,7 +101,9 @@ def place_cells(around: Surroundings | None) -> tuple[str | int | float, ...]:
 
 
 def read_detections(path: Path) -> list[Detection]:
-    """Read rows that `write_detections` wrote, or a LUNA16 submission (its diameters are NaN).
+    """Read rows that `write_detections` wrote; what columns do not tell is NaN or None.
+
+    Anybody's submission is read by `luna16_files.read_submission`: faster, and by its lines.
 
     Raises
     ------

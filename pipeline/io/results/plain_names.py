@@ -51,6 +51,21 @@ def safe_name(text: str) -> str:
     return f"{first}_{dot}{rest}" if first.upper() in _RESERVED else name
 
 
+def patients_names(scan: str, patient: str) -> list[str]:
+    """What a scan would like to be called: by its patient, and by its id where it needs to.
+
+    Examples
+    --------
+    >>> patients_names("1.3.6.1.275227", "LIDC-IDRI-0314")
+    ['LIDC-IDRI-0314', 'LIDC-IDRI-0314_1.275227', 'LIDC-IDRI-0314_1.3.6.1.275227']
+    >>> patients_names("case7", "case7")
+    ['case7']
+    """
+    if patient == scan:
+        return [scan]
+    return [patient, f"{patient}_{uid_end(scan)}", f"{patient}_{scan}"]
+
+
 def plain_names(wanted: Mapping[str, Sequence[str]], endings: Iterable[str]) -> dict[str, str]:
     """A name for each scan, such that no file of one scan is called as a file of another.
 

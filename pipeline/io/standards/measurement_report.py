@@ -103,8 +103,21 @@ def measurement_report(  # noqa: PLR0913 - what a report joins
             software_versions=software_version(),
             series_description=titles.series,
         )
+    if any(True for one in candidates for _ in _touched(one)):
+        report.CodingSchemeIdentificationSequence = [_own_codes()]
     finish(report, made)
     return report
+
+
+def _own_codes() -> Any:
+    """Whose the codes are that this program has made up (PS3.3, C.12.1.4.1)."""
+    from pydicom import Dataset
+
+    item = Dataset()
+    item.CodingSchemeDesignator = codes.OWN
+    item.CodingSchemeName = "What a finding touches"
+    item.CodingSchemeResponsibleOrganization = SOFTWARE
+    return item
 
 
 def _observed(algorithm: Algorithm) -> Any:

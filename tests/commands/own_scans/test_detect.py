@@ -62,7 +62,8 @@ def mixed(tmp_path_factory):
 @pytest.fixture(scope="module")
 def done(mixed, net, tmp_path_factory):
     out = tmp_path_factory.mktemp("found")
-    told = detect(mixed[0], "--out", out, "--model", net, "--json", "--dicom", status=1)
+    words = ["--model", net, "--json", "--dicom", "--report"]
+    told = detect(mixed[0], "--out", out, *words, status=1)
     return out, json.loads(told.stdout)
 
 
@@ -89,6 +90,51 @@ def test_a_dicom_scan_has_segmentation_and_report_and_every_scan_has_markups(don
         rank = int(group.tracking_identifier.removeprefix("Candidate "))
         got = points_of(out / row["segmentation"], int(number))
         np.testing.assert_allclose(got, points_in(labels, rank), atol=2e-3)
+
+
+def test_the_table_says_where_each_candidate_lies_and_what_it_touches(done, mixed):
+    out, _ = done
+    rows = read_table(out / "candidates.csv")
+    assert all(row["touches_rib"] in {"true", "false"} for row in rows)
+    assert all(row["vessels"].isdigit() for row in rows)
+    for scan in ("ras", "oblique"):
+        phantom = mixed[1][scan]
+        centre = phantom.nodule.geometry.to_world(np.argwhere(phantom.nodule.array).mean(axis=0))
+        hit = next(r for r in rows if r["seriesuid"] == scan and away_mm(r, centre) < 5)
+        # In DICOM's axes the patient's right has the lower x, and the phantom stands in the middle.
+        assert hit["side"] == ("right" if centre[0] < 0 else "left")
+        assert hit["third"] in {"upper", "middle", "lower"}
+        listed = json.loads((out / f"{name_of(out, scan)}.json").read_text(encoding="utf-8"))
+        (same,) = [c for c in listed["candidates"] if c["rank"] == int(hit["rank"])]
+        assert (same["side"], str(same["touches_rib"]).lower()) == (hit["side"], hit["touches_rib"])
+
+
+def away_mm(row, place):
+    return np.linalg.norm([float(row[f"coord{axis}"]) for axis in "XYZ"] - place)
+
+
+def name_of(out, scan):
+    (row,) = [row for row in read_table(out / "scans.csv") if row["scan"] == scan]
+    return row["list"].removesuffix(".json")
+
+
+def pages_of(report):
+    return {path.parent.name: path.read_text() for path in report.glob("scans/*/index.html")}
+
+
+def test_the_report_has_a_page_a_scan_and_is_made_again_from_the_folder(done, tmp_path):
+    out, told = done
+    pages = pages_of(out / "report")
+    assert len(pages) == len([one for one in told["scans"] if one["state"] != "skipped"])
+    page = pages["ras"]
+    assert '"where": "right' in page or '"where": "left' in page
+    assert "vessels that leave it" in page
+    assert "too-few-slices" in (out / "report" / "index.html").read_text()
+    words = ["report", "--work", out, "--out", tmp_path / "again", "--quiet", "--json"]
+    again = CliRunner().invoke(main, [str(word) for word in words])
+    assert again.exit_code == 0, again.output
+    assert json.loads(again.stdout)["pages_made"] == len(pages)
+    assert pages_of(tmp_path / "again") == pages
 
 
 def test_the_nodule_is_found_where_it_is_in_the_world_and_in_the_sources_array(done, mixed):

@@ -1,6 +1,7 @@
 """The report as a browser shows it, from disk: nothing fetched, no fault, and it does what it says.
 
-Needs Chromium; Debian's `chromium`, or another one that is on the path.
+Needs Chromium; Debian's `chromium`, or another one that is on the path. All share one report and
+one browser; the costly ones are `hard` (`make test-hard`).
 """
 
 import io
@@ -168,7 +169,7 @@ def test_a_candidate_of_the_list_jumps_to_its_slice_in_all_planes(scan):
 
 def test_keys_move_slices_choose_places_and_change_the_window(scan):
     start = drawn(scan)
-    assert "of the reducer0.9600" in scan.text_content("#chosen")
+    assert "by the reducer0.9600" in scan.text_content("#chosen")
     scan.keyboard.press("ArrowUp")
     assert drawn(scan) == start + 1
     scan.keyboard.press("PageDown")
@@ -192,6 +193,7 @@ def test_keys_move_slices_choose_places_and_change_the_window(scan):
     assert scan.locator(".picture svg path").count() == 0
 
 
+@pytest.mark.hard
 def test_a_slider_that_has_the_focus_moves_by_one(scan):
     start = drawn(scan)
     scan.focus('[data-plane="axial"] input')
@@ -210,6 +212,7 @@ def test_a_click_on_a_plane_moves_the_others_there(scan):
     assert abs(drawn(scan, "sagittal") - wanted) <= 1
 
 
+@pytest.mark.hard
 def test_zoom_shows_what_is_around_the_point(scan):
     whole = scan.get_attribute('[data-plane="axial"] svg', "viewBox").split()
     scan.keyboard.press("z")
@@ -219,6 +222,7 @@ def test_zoom_shows_what_is_around_the_point(scan):
     assert scan.get_attribute('[data-plane="axial"] svg', "viewBox").split() == whole
 
 
+@pytest.mark.hard
 def test_outlines_can_be_left_out_one_by_one(scan):
     assert scan.locator('[data-plane="axial"] path.l-right').count() == 1
     scan.uncheck('[data-layer="right"]')
@@ -252,7 +256,7 @@ def test_the_table_searches_sorts_and_is_filtered(opened):
     assert page.title().startswith("LIDC-IDRI-0001")
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("scheme", [pytest.param("light", marks=pytest.mark.hard), "dark"])
 def test_text_stands_out_in_light_and_dark_and_nothing_is_wider_than_a_phone(
     opened, name, session, scheme
 ):
@@ -264,6 +268,7 @@ def test_text_stands_out_in_light_and_dark_and_nothing_is_wider_than_a_phone(
         assert page.evaluate("document.documentElement.scrollWidth") == 360, path
 
 
+@pytest.mark.hard
 def test_light_and_dark_follow_the_system_until_the_button_is_pressed(opened):
     page = opened("index.html", scheme="dark")
     paper = "getComputedStyle(document.body).backgroundColor"
@@ -274,6 +279,7 @@ def test_light_and_dark_follow_the_system_until_the_button_is_pressed(opened):
     assert page.evaluate(paper) == "rgb(251, 251, 250)"
 
 
+@pytest.mark.hard
 def test_every_control_has_a_name_and_shows_its_focus(opened, name):
     for path in ("index.html", f"scans/{name}/index.html"):
         page = opened(path)
@@ -298,6 +304,7 @@ def test_in_print_everything_folded_is_open_and_buttons_are_gone(opened, name):
     assert page.locator('[data-plane="axial"] canvas').is_visible()
 
 
+@pytest.mark.hard
 def test_the_volume_itself_is_shown_from_disk(opened, name):
     page = opened(f"scans/{name}/viewer.html", width=640)
     page.wait_for_selector('body[data-ready="yes"]', timeout=60_000)

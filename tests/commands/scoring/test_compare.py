@@ -142,6 +142,7 @@ def test_work_folders_show_the_nodules_that_one_found(works, monkeypatch):
     ]
     assert read_rgb(one / "compared" / "01_scan-P1.png").std() > 5
     assert told["results"][0]["kind"] == "work folder"
+    assert not [note for note in told["notes"] if "no longer holds" in note]
     assert "dice" in told["results"][0]
 
 
@@ -149,6 +150,7 @@ def test_folders_whose_outputs_are_gone_are_told_and_named(works):
     told = document(works[0][0], works[1][0])
     assert [r["picture"] for r in told["found_by_some"]] == [None, None]
     assert any("2 nodules have no picture" in note for note in told["notes"])
+    assert any("work-one, work-two no longer holds the outputs" in note for note in told["notes"])
 
 
 def test_files_of_scores_are_compared_alone(works):
