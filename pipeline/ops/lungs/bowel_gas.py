@@ -7,9 +7,10 @@ import numpy as np
 from lungseg.ops.grid.blocks import Zoom, block_factors, block_mean, block_most, block_spacing
 from lungseg.ops.grid.boxes import bounding_box
 from lungseg.ops.grid.morphology import components, dilate_mm, erode_mm, open_mm
+from lungseg.ops.lungs.in_blocks import Blocks
 from lungseg.ops.lungs.left_right import LEFT, RIGHT
 from lungseg.ops.lungs.outside_air import pure_air_hu
-from lungseg.volume import HU, Box, HuArray, IntArray, MaskArray, Triple, Volume
+from lungseg.volume import Box, HuArray, IntArray, MaskArray, Triple
 
 # Gas is looked for in blocks of this size: noise is averaged away, vessels and septa are not, mm.
 GAS_BLOCK_MM = 4.0
@@ -219,36 +220,28 @@ def bowel_gas(ct: HuArray, lungs: MaskArray, air_hu: float, spacing_mm: Triple) 
     return gas
 
 
-def gas_doubts(ct: Volume[HU], labels: Volume[np.uint8], threshold_hu: float) -> list[str]:
-    """Sentences on pure air in the mask `labels` (1 right, 2 left) that may be bowel.
+def gas_doubts(seen: Blocks, threshold_hu: float) -> list[str]:
+    """Sentences on pure air in a mask (1 right, 2 left) that may be bowel.
 
     Examples
     --------
     A stomach's gas of 512 ml in a mask, under a left lung:
 
-    >>> from lungseg.volume import Geometry
-    >>> ct = np.full((40, 30, 30), 40, HU)
+    >>> ct = np.full((40, 30, 30), 40, np.int16)
     >>> ct[18:38, 5:25, 5:25] = -850
     >>> ct[10:18, 7:23, 7:23] = -1000
-    >>> grid = Geometry((4.0, 4.0, 4.0))
-    >>> labels = Volume(np.where(ct < -500, LEFT, 0).astype(np.uint8), grid)
-    >>> gas_doubts(Volume(ct, grid), labels, -500.0)
+    >>> labels = np.where(ct < -500, LEFT, 0).astype(np.uint8)
+    >>> gas_doubts(Blocks(ct, labels, (4.0, 4.0, 4.0)), -500.0)
     ['131 ml of pure air below the left lung may be bowel']
     """
-    # Every other voxel tells as much of a block, in an eighth of the time.
-    z, y, x = (max(1, f // 2) for f in block_factors(ct.spacing_mm, GAS_BLOCK_MM))
-    hu, side_of = ct.array[::z, ::y, ::x], labels.array[::z, ::y, ::x]
-    seen_mm = (ct.spacing_mm[0] * z, ct.spacing_mm[1] * y, ct.spacing_mm[2] * x)
-    factors = block_factors(seen_mm, GAS_BLOCK_MM)
-    block_mm = block_spacing(seen_mm, factors)
-    air_hu = pure_air_hu(_frame(ct.array, threshold_hu))
+    air_hu = pure_air_hu(_frame(seen.hu, threshold_hu))
     found = []
     for side, name in ((RIGHT, "right"), (LEFT, "left")):
-        box = bounding_box(side_of == side, factors)
+        box = bounding_box(seen.labels == side, (1, 1, 1))
         if box is None:
             continue
-        lung = block_most(side_of[box] == side, factors)
-        pockets = air_pockets(block_mean(hu[box], factors), lung, air_hu, block_mm)
+        hu, lung = np.ascontiguousarray(seen.hu[box]), seen.labels[box] == side
+        pockets = air_pockets(hu, lung, air_hu, seen.spacing_mm)
         ml = sum(pocket.ml for pocket in pockets if pocket.kind != LUNG)
         if ml > DOUBTED_GAS_ML:
             found.append(f"{ml:.0f} ml of pure air below the {name} lung may be bowel")
@@ -256,8 +249,7 @@ def gas_doubts(ct: Volume[HU], labels: Volume[np.uint8], threshold_hu: float) ->
 
 
 def _frame(ct: HuArray, threshold_hu: float) -> HuArray:
-    """Air along the four edges of every fourth slice."""
-    some = ct[::4]
-    edges = (some[:, 0], some[:, -1], some[:, :, 0], some[:, :, -1])
+    """Air along the four edges of each slice."""
+    edges = (ct[:, 0], ct[:, -1], ct[:, :, 0], ct[:, :, -1])
     values = np.concatenate([edge.ravel() for edge in edges])
     return values[values < threshold_hu]

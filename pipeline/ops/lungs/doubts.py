@@ -3,16 +3,13 @@
 All is seen on blocks of 4 mm: what is asked here is where tens of millilitres are.
 """
 
-from dataclasses import dataclass
-
 import numpy as np
 
-from lungseg.ops.grid.blocks import block_factors, block_mean, block_spacing
 from lungseg.ops.grid.morphology import axial_components, components, dilate_mm, open_mm, sizes
-from lungseg.ops.lungs.left_right import LEFT, RIGHT, Sides
-from lungseg.volume import HU, FloatArray, HuArray, MaskArray, Triple, Volume
+from lungseg.ops.lungs.in_blocks import Blocks
+from lungseg.ops.lungs.left_right import LEFT, RIGHT
+from lungseg.volume import FloatArray, HuArray, MaskArray
 
-BLOCK_MM = 4.0
 # Tissue closes the body's outline; lung that was left out is dark and, unlike bowel, not empty.
 TISSUE_HU = -400
 LEFT_OUT_HU = (-940, -600)
@@ -34,41 +31,22 @@ BASES_MM = 70.0
 _SIDE_NAMES = {RIGHT: "right", LEFT: "left"}
 
 
-@dataclass(frozen=True)
-class _Blocks:
-    """A scan and its mask in blocks."""
-
-    hu: HuArray
-    labels: Sides
-    spacing_mm: Triple
-
-    @property
-    def block_ml(self) -> float:
-        return float(np.prod(self.spacing_mm)) / 1000
-
-    def ml(self, mask: MaskArray) -> float:
-        return float(np.count_nonzero(mask)) * self.block_ml
-
-
-def doubts(ct: Volume[HU], labels: Volume[np.uint8]) -> tuple[str, ...]:
-    """Reasons to doubt the mask `labels` (1 right, 2 left) of `ct`; axis 0 runs to the head.
+def doubts(blocks: Blocks) -> tuple[str, ...]:
+    """Reasons to doubt a mask (1 right, 2 left) for its place; axis 0 runs to the head.
 
     Examples
     --------
-    >>> from lungseg.volume import Geometry
-    >>> grid = Geometry((4.0, 4.0, 4.0))
-    >>> ct = np.full((60, 60, 80), -1000, HU)
+    >>> ct = np.full((60, 60, 80), -1000, np.int16)
     >>> ct[:, 5:55, 5:75] = 40
     >>> ct[10:50, 15:45, 10:35] = ct[10:50, 15:45, 45:70] = -850
     >>> labels = np.zeros(ct.shape, np.uint8)
     >>> labels[10:30, 15:45, 10:35], labels[10:50, 15:45, 45:70] = RIGHT, LEFT
-    >>> reasons = doubts(Volume(ct, grid), Volume(labels, grid))
+    >>> reasons = doubts(Blocks(ct, labels, (4.0, 4.0, 4.0)))
     >>> print(reasons[0])
     894 ml of air like the lungs' lie beside the mask
     >>> print(reasons[-1])
     the right lung ends 80 mm below the left
     """
-    blocks = _blocks(ct, labels)
     if not blocks.labels.any():
         return ()
     body = _body(blocks.hu)
@@ -79,17 +57,6 @@ def doubts(ct: Volume[HU], labels: Volume[np.uint8]) -> tuple[str, ...]:
         *_ends(blocks),
         *_swapped(blocks),
     )
-
-
-def _blocks(ct: Volume[HU], labels: Volume[np.uint8]) -> _Blocks:
-    factors = block_factors(ct.spacing_mm, BLOCK_MM)
-    hu = block_mean(ct.array, factors)
-    middle = [
-        np.minimum(np.arange(m) * f + f // 2, n - 1)
-        for m, f, n in zip(hu.shape, factors, ct.shape, strict=True)
-    ]
-    at_middle = np.ascontiguousarray(labels.array[np.ix_(*middle)])
-    return _Blocks(hu, at_middle, block_spacing(ct.spacing_mm, factors))
 
 
 def _body(hu: HuArray) -> MaskArray:
@@ -109,29 +76,29 @@ def _body(hu: HuArray) -> MaskArray:
     return np.asarray(~at_frame[pieces])
 
 
-def _outside(blocks: _Blocks, body: MaskArray) -> list[str]:
+def _outside(blocks: Blocks, body: MaskArray) -> list[str]:
     outside_ml = blocks.ml((blocks.labels > 0) & ~body)
     if outside_ml > OUTSIDE_ML:
         return [f"{outside_ml:.0f} ml of the mask lie outside the body"]
     return []
 
 
-def _left_out(blocks: _Blocks, body: MaskArray) -> list[str]:
+def _left_out(blocks: Blocks, body: MaskArray) -> list[str]:
     """Air that is like the lungs' and is not in the mask."""
     hu = blocks.hu
     free = body & (hu > LEFT_OUT_HU[0]) & (hu < LEFT_OUT_HU[1])
-    free &= ~dilate_mm(blocks.labels > 0, 1.01 * BLOCK_MM, blocks.spacing_mm)
+    free &= ~dilate_mm(blocks.labels > 0, 1.01 * max(blocks.spacing_mm), blocks.spacing_mm)
     thick = open_mm(free, 1.01 * max(blocks.spacing_mm), blocks.spacing_mm)
     found, count = components(thick, 6)
     if count == 0:
         return []
-    missed_ml = float(sizes(found, count)[1:].max()) * blocks.block_ml
+    missed_ml = float(sizes(found, count)[1:].max()) * float(np.prod(blocks.spacing_mm)) / 1000
     if missed_ml > LEFT_OUT_ML:
         return [f"{missed_ml:.0f} ml of air like the lungs' lie beside the mask"]
     return []
 
 
-def _tube(blocks: _Blocks) -> list[str]:
+def _tube(blocks: Blocks) -> list[str]:
     """The trachea in the mask: a tube of empty air near the midline, over some slices."""
     mask = blocks.labels > 0
     x_mm = np.arange(mask.shape[2]) * blocks.spacing_mm[2]
@@ -163,12 +130,12 @@ def _tube(blocks: _Blocks) -> list[str]:
     return []
 
 
-def _areas(blocks: _Blocks) -> dict[int, FloatArray]:
+def _areas(blocks: Blocks) -> dict[int, FloatArray]:
     areas = {side: (blocks.labels == side).sum(axis=(1, 2)) for side in (RIGHT, LEFT)}
     return {side: area for side, area in areas.items() if area.any()}
 
 
-def _ends(blocks: _Blocks) -> list[str]:
+def _ends(blocks: Blocks) -> list[str]:
     """Ends of a lung inside the scan that are flat, and heights of the two lungs that differ."""
     reasons = []
     ends = {}
@@ -190,7 +157,7 @@ def _ends(blocks: _Blocks) -> list[str]:
     return reasons
 
 
-def _swapped(blocks: _Blocks) -> list[str]:
+def _swapped(blocks: Blocks) -> list[str]:
     """Right is where x is small."""
     centres = {
         side: float(np.argwhere(blocks.labels == side)[:, 2].mean()) for side in _areas(blocks)

@@ -6,8 +6,10 @@ import numpy as np
 
 from lungseg.ops.grid.boxes import bounding_box
 from lungseg.ops.grid.morphology import components, sizes
+from lungseg.ops.lungs.airless.missing import airless_doubts
 from lungseg.ops.lungs.bowel_gas import gas_doubts
 from lungseg.ops.lungs.doubts import doubts
+from lungseg.ops.lungs.in_blocks import in_blocks
 from lungseg.ops.lungs.left_right import LEFT, RIGHT
 from lungseg.volume import HU, Volume
 
@@ -111,8 +113,10 @@ def judge(
     height_mm = (box[0].stop - box[0].start) * labels.spacing_mm[0]
     if trachea_ml <= 0 and height_mm > TRACHEA_ABOVE_MM:
         reasons.append("no trachea was found; it may be in the mask")
-    reasons += doubts(ct, labels)
-    reasons += gas_doubts(ct, labels, threshold_hu)
+    seen = in_blocks(ct, labels)
+    reasons += doubts(seen)
+    reasons += gas_doubts(seen, threshold_hu)
+    reasons += airless_doubts(seen)
     reasons += cut_doubts(labels)
     return Verdict(facts, tuple(reasons))
 

@@ -11,6 +11,7 @@ from lungseg.ops.lungs import (
     dense_lung,
     doubts,
     find,
+    in_blocks,
     left_right,
     masses,
     outline,
@@ -18,6 +19,7 @@ from lungseg.ops.lungs import (
     shape,
     verdict,
 )
+from lungseg.ops.lungs.airless import mirror, missing
 
 PAGE = Path(__file__).parents[3] / "docs" / "lung-constants.md"
 MODULES = (
@@ -32,6 +34,9 @@ MODULES = (
     outline,
     verdict,
     doubts,
+    in_blocks,
+    mirror,
+    missing,
 )
 # Labels, lengths in blocks that follow from the grid, and what defines HU.
 NO_ANATOMY = {"RIGHT", "LEFT", "FACES", "EDGES", "UNIT", "PURE_AIR_HU", "FAR"}

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from lungseg.ops.lungs.doubts import doubts
+from lungseg.ops.lungs.in_blocks import in_blocks
 from lungseg.volume import Geometry, Volume
 from tests.ops.lungs.lung_shapes import ellipsoid, torso
 
@@ -13,7 +14,7 @@ GRID = Geometry((4.0, 4.0, 4.0))
 
 
 def told(ct, labels, grid=GRID):
-    return doubts(Volume(ct, grid), Volume(labels, grid))
+    return doubts(in_blocks(Volume(ct, grid), Volume(labels, grid)))
 
 
 def without(lungs, where):

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from lungseg.ops.lungs.bowel_gas import gas_doubts
+from lungseg.ops.lungs.in_blocks import in_blocks
 from lungseg.ops.lungs.verdict import cut_doubts
 from lungseg.phantom.cases import case, organ
 from lungseg.volume import Geometry, Volume
@@ -15,10 +16,10 @@ GRID = Geometry((2.0, 2.0, 2.0))
 def test_bowel_in_a_mask_is_told_with_its_volume_and_side(name, side):
     phantom = case(name)
     labels = phantom.lungs.array.copy()
-    assert gas_doubts(phantom.ct, phantom.lungs, -450.0) == []
+    assert gas_doubts(in_blocks(phantom.ct, phantom.lungs), -450.0) == []
     gas = organ(phantom, "gas")
     labels[gas] = 1 if side == "right" else 2
-    (told,) = gas_doubts(phantom.ct, phantom.lungs.like(labels), -450.0)
+    (told,) = gas_doubts(in_blocks(phantom.ct, phantom.lungs.like(labels)), -450.0)
     ml, _, rest = told.partition(" ")
     assert rest == f"ml of pure air below the {side} lung may be bowel"
     assert float(ml) == pytest.approx(gas.sum() * phantom.ct.voxel_ml, rel=0.25)
@@ -27,7 +28,7 @@ def test_bowel_in_a_mask_is_told_with_its_volume_and_side(name, side):
 @pytest.mark.parametrize("name", ["giant-bulla", "emphysema"])
 def test_bullae_and_emphysema_raise_no_doubt(name):
     phantom = case(name)
-    assert gas_doubts(phantom.ct, phantom.lungs, -450.0) == []
+    assert gas_doubts(in_blocks(phantom.ct, phantom.lungs), -450.0) == []
 
 
 @pytest.mark.parametrize(

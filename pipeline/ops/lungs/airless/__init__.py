@@ -1,0 +1,1 @@
+"""Lung without air: no mask holds it, but the other lung and the ribs tell that it is there."""
