@@ -56,7 +56,6 @@ NEIGHBOURS = {
     "ops.grid": set(),
     "ops.hu": set(),
     "ops.lungs": {"grid", "hu"},
-    "ops.lungs.airless": {"grid", "lungs"},
     "ops.nodules": {"grid"},
     "ops.samples": {"hu"},
     "ops.scores": {"grid", "nodules"},
