@@ -141,7 +141,7 @@ def shown(value: Any, *, quotes: bool = True) -> str:
     >>> shown("a"), shown(2.5), shown("a", quotes=False)
     ("'a'", '2.5', 'a')
     >>> len(shown("x" * 5000)), len(shown([[1] * 5000]))
-    (100, 98)
+    (101, 102)
     """
     try:
         text = value if isinstance(value, str) and not quotes else repr(value)

@@ -1,6 +1,7 @@
 """The report's folder: pages from templates, its own assets, scripts out of installed packages."""
 
 import json
+import re
 import shutil
 import uuid
 from collections.abc import Mapping, Sequence, Set
@@ -10,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup, escape
 
 from lungseg.core.errors import ConfigError
 from lungseg.core.json_file import write_text
@@ -35,6 +37,7 @@ def _environment() -> Environment:
     )
     found.filters["figure"] = figure
     found.filters["rounded"] = rounded
+    found.filters["told"] = told
     return found
 
 
@@ -53,6 +56,17 @@ def figure(value: Any) -> str:
     if isinstance(value, float):
         return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}"
     return f"{value:,}" if isinstance(value, int) and abs(value) >= 10_000 else str(value)
+
+
+def told(text: str) -> Markup:
+    """A message for a page: escaped, and what stands between backticks as code.
+
+    Examples
+    --------
+    >>> told("a < b; `lungseg-cli status` says why")
+    Markup('a &lt; b; <code>lungseg-cli status</code> says why')
+    """
+    return Markup(re.sub(r"`([^`]+)`", r"<code>\1</code>", str(escape(text))))
 
 
 def rounded(value: float | None) -> float | None:

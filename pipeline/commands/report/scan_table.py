@@ -14,6 +14,7 @@ _COLUMNS = (
     ("verdict", "Lungs", "badge", False),
     ("part", "Part", "text", False),
     ("lung_ml", "Lungs, ml", "number", False),
+    ("below_950", "Below -950 HU, %", "number", False),
     ("slices", "Slices", "number", False),
     ("spacing_z_mm", "Slice, mm", "number", False),
     ("truth", "Truth", "text", False),
@@ -66,12 +67,14 @@ def _values(one: ScanEntry, parts: Mapping[str, str], scored: Mapping[str, Any])
     lungs, ingest = one.facts("segment-lungs"), one.facts("ingest")
     truth, found = one.facts("annotate-nodules"), one.facts("reduce-false-positives")
     known = truth.get("truth") != UNANNOTATED
+    below = one.facts("write-lungs").get("share_below_950")
     reasons = [remark.reason for remark in one.remarks] or [one.reason]
     return {
         "scan": f"{one.patient} {one.short}".strip(),
         "state": one.state,
         "part": parts.get(one.scan, ""),
         **{name: lungs.get(name) for name in ("verdict", "lung_ml")},
+        "below_950": None if below is None else round(100 * below, 1),
         **{name: ingest.get(name) for name in ("slices", "spacing_z_mm")},
         "truth": truth.get("truth"),
         # No count where nobody looked: 0 would be said of scans that were read.

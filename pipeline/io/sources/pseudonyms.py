@@ -27,7 +27,7 @@ def pseudonym(patient: str, key: bytes) -> str:
     Examples
     --------
     >>> pseudonym("LIDC-IDRI-0001", bytes(32))
-    'anon-66687a-e29e1fc07fc4a5c5b4f0'
+    'anon-66687a-cd43c646cd051e6aa9e9'
     >>> pseudonym("LIDC-IDRI-0001", bytes(32)) == pseudonym("LIDC-IDRI-0002", bytes(32))
     False
     """

@@ -56,7 +56,7 @@
     volumes: data.volumes.map((name) => `IPY_MODEL_${name}`), meshes: [],
     height: document.getElementById("volume").clientHeight,
     opts: {
-      isRadiologicalConvention: true, backColor: [0, 0, 0, 1], crosshairColor: [0.34, 0.71, 0.91, 0.9],
+      isRadiologicalConvention: true, sagittalNoseLeft: true, backColor: [0, 0, 0, 1], crosshairColor: [0.34, 0.71, 0.91, 0.9],
       show3Dcrosshair: true, logLevel: "error", isAntiAlias: null, loadingText: "", dragAndDropEnabled: false,
       sliceType: still ? 0 : 3, multiplanarShowRender: 0,
     },
