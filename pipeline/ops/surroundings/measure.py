@@ -95,9 +95,9 @@ at_scan_end=True)
     def __init__(self, ct: Volume[HU], lungs: AnyVolume, slice_mm: float) -> None:
         self.ct, self.lungs, self.slice_mm = ct, lungs, slice_mm
         self.heights = lung_heights(lungs)
-        self.no_ribs: MaskArray = (
-            (lungs.array > 0) | between_lungs(lungs.array) | enclosed_by_lungs(lungs.array)
-        )
+        down = lungs.geometry.to_world((0, 1, 0)) - lungs.geometry.to_world((0, 0, 0))
+        hila = enclosed_by_lungs(lungs.array, back=1 if down[1] > 0 else -1)
+        self.no_ribs: MaskArray = (lungs.array > 0) | between_lungs(lungs.array) | hila
 
     def of(self, candidate: Patch) -> Surroundings:
         """What is around a mask on the working grid; what lies outside the grid is left out."""

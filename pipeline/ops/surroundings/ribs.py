@@ -1,7 +1,7 @@
 """Ribs beside a candidate: bone outside the lungs, not between them, and thin.
 
 Contrast in heart and great vessels is as bright as bone. It is told from it by its place, between
-the lungs or (at the hilum) enclosed by one, and where a heart reaches the chest wall by its
+the lungs or (at the hilum) with lung around it, and where a heart reaches the chest wall by its
 thickness: of a rib only the cortex, or no more than a centimetre, is so dense.
 """
 
@@ -58,26 +58,31 @@ def between_lungs(lungs: npt.NDArray[np.uint8]) -> MaskArray:
     return inside
 
 
-def enclosed_by_lungs(lungs: npt.NDArray[np.uint8]) -> MaskArray:
-    """What has lung on all four sides within its slice: hila, and what a lung folds around.
+def enclosed_by_lungs(lungs: npt.NDArray[np.uint8], back: int = 1) -> MaskArray:
+    """Hila: what has lung to its right, to its left, and behind it, within its slice.
+
+    Behind a rib at the back there is no lung, and beside one at the front or side none on one side.
 
     Parameters
     ----------
     lungs : (z, y, x)
         Not 0 in the lungs.
+    back
+        1 if later rows lie nearer to the back, else -1.
 
     Examples
     --------
     >>> lungs = np.array([[[0, 1, 1, 0], [1, 0, 0, 1], [0, 1, 0, 1]]], np.uint8)
     >>> enclosed_by_lungs(lungs).astype(int).tolist()
     [[[0, 0, 0, 0], [0, 1, 0, 0], [0, 0, 0, 0]]]
+    >>> enclosed_by_lungs(lungs, back=-1).astype(int).tolist()
+    [[[0, 0, 0, 0], [0, 1, 1, 0], [0, 0, 1, 0]]]
     """
     lung = lungs > 0
-    inside = ~lung
-    for axis in (1, 2):
-        inside &= np.logical_or.accumulate(lung, axis=axis)
-        inside &= np.flip(np.logical_or.accumulate(np.flip(lung, axis), axis=axis), axis)
-    return inside
+    inside = ~lung & np.logical_or.accumulate(lung, axis=2)
+    inside &= np.logical_or.accumulate(lung[:, :, ::-1], axis=2)[:, :, ::-1]
+    inside &= np.logical_or.accumulate(lung[:, ::-back], axis=1)[:, ::-back]
+    return np.asarray(inside, bool)
 
 
 def _ends(
