@@ -47,7 +47,10 @@ _FORMS = {
     "ReferringPhysicianName": r"[^\\\0-\x1a\x1c-\x1f]{0,324}",
 }
 # What says who a patient is, beside the PatientID.
-_NAMES = ("PatientName", "PatientBirthDate", "AccessionNumber", "StudyID", "ReferringPhysicianName")
+_NAMES = (
+    *("PatientName", "PatientBirthDate", "AccessionNumber", "StudyID", "ReferringPhysicianName"),
+    *("StudyDate", "StudyTime"),
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -122,8 +125,8 @@ class SourceImages:
 def source_images(source: Source) -> SourceImages:
     """The images of a scan, from its files.
 
-    Where the scan's patient is a pseudonym, that is the PatientID, and names, dates of birth and
-    numbers that lead to the patient are blank. The UIDs of study, series and images stay: they are
+    Where the scan's patient is a pseudonym, that is the PatientID, and names, dates and numbers
+    that lead to the patient are blank. The UIDs of study, series and images stay: they are
     what an object made from the images has to name.
 
     Raises

@@ -61,13 +61,14 @@ def test_what_a_file_lacks_or_has_in_no_valid_form_is_blank(tmp_path):
 def test_a_pseudonym_takes_the_place_of_all_that_leads_to_the_patient(tmp_path):
     source, _ = scan(
         tmp_path, PatientBirthDate="19700101", AccessionNumber="A1", StudyID="7", PatientSex="F",
-        ReferringPhysicianName="Who",
+        ReferringPhysicianName="Who", StudyDate="20260102", StudyTime="101112",
     )  # fmt: skip
     name = pseudonym("P1", bytes(32))
     first = source_images(dataclasses.replace(source, patient=name)).first
     assert str(first.PatientID) == name
-    left = [first.PatientBirthDate, first.AccessionNumber, first.StudyID]
-    assert [*left, str(first.PatientName), str(first.ReferringPhysicianName)] == [""] * 5
+    left = [first.PatientBirthDate, first.AccessionNumber, first.StudyID, first.StudyDate]
+    left += [first.StudyTime, str(first.PatientName), str(first.ReferringPhysicianName)]
+    assert left == [""] * 7
     assert first.PatientSex == "F"
 
 
