@@ -9,8 +9,9 @@
 broken off goes on; one that is complete does nothing. `nodules` learns by the parts in
 `data_manifests/lidc_parts.csv` (84 patients are its test): windows first, then twice on from there
 with whole scans beside them, and the mean of the two is `OUT/nodules.keras`; `bench.reducer` gives
-it a reducer. `xray-lungs` learns from all films unless `--test-share` holds some back, and lies in
-`OUT/xray-lungs/results/model.keras`. `lungseg-cli models pack` packs them.
+it a reducer. `xray-lungs` learns from the films but for a fifth, on which `bench.xray` scores it,
+and then, a fifth as long, from nearly all of them: `OUT/xray-lungs/results/model.keras`.
+`lungseg-cli models pack` packs them.
 """
 
 import argparse
@@ -25,6 +26,11 @@ NETS = ("nodules", "xray-lungs")
 # What the second of the two is shown: nodules between 0.6 and 1.6 times their size, half as long
 # again.
 OF_SIZES = ("--set=train.zoom=0.6", "--set=train.epochs=6")
+OF_ALL_FILMS = (
+    "--set=split-patients.test_share=0",
+    "--set=train.epochs=6",
+    "--set=train.learning_rate=3e-4",
+)
 PARTS = Path("data_manifests/lidc_parts.csv")
 
 
@@ -44,7 +50,6 @@ def _parser() -> argparse.ArgumentParser:
     arguments.add_argument("--out", type=Path, default=Path("models-work"))
     arguments.add_argument("--only", action="append", choices=NETS)
     arguments.add_argument("--parts", type=Path, default=PARTS, help="patients and their parts")
-    arguments.add_argument("--test-share", type=float, default=0.0, help="of films")
     arguments.add_argument("--jobs", type=int, default=2)
     arguments.add_argument("--set", action="append", default=[], metavar="STAGE.NAME=VALUE")
     return arguments
@@ -52,17 +57,19 @@ def _parser() -> argparse.ArgumentParser:
 
 def commands(options: argparse.Namespace) -> Iterator[list[str]]:
     """What is typed, one command after another."""
-    settings = [f"--set=split-patients.test_share={options.test_share}"]
-    settings += [f"--set={value}" for value in options.set]
+    steps = {"nodules": _nodules, "xray-lungs": _xray_lungs}
+    more = [f"--jobs={options.jobs}", *(f"--set={value}" for value in options.set)]
     for name in options.only or NETS:
-        work = [f"--work={options.out / name}", f"--jobs={options.jobs}"]
-        if name == "xray-lungs":
-            pairs = [f"--{kind}={options.data / 'xray' / kind}" for kind in ("images", "masks")]
-            yield ["train", "--preset=xray", *pairs, *work, *settings]
-            continue
-        yield from _nodules(
-            options, [f"--jobs={options.jobs}", *(f"--set={v}" for v in options.set)]
-        )
+        yield from steps[name](options, more)
+
+
+def _xray_lungs(options: argparse.Namespace, more: list[str]) -> Iterator[list[str]]:
+    """A fifth of the films held back; then on from that net with nearly all, a fifth as long."""
+    first, second = (options.out / name for name in ("xray-lungs-scored", "xray-lungs"))
+    pairs = [f"--{kind}={options.data / 'xray' / kind}" for kind in ("images", "masks")]
+    yield ["train", "--preset=xray", *pairs, f"--work={first}", *more]
+    changed = [f"--set=train.start_from={_net_in(first)}", *OF_ALL_FILMS]
+    yield ["train", "--preset=xray", *pairs, *changed, f"--work={second}", *more]
 
 
 def _nodules(options: argparse.Namespace, more: list[str]) -> Iterator[list[str]]:

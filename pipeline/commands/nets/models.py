@@ -133,6 +133,7 @@ def _input(record: ModelRecord) -> str:
         f"{record.crop_px} x {record.crop_px} pixels, voxels of {spacing} mm (z, y, x), "
         f"{2 * record.context + 1} slices at once, {record.low:g} to {record.high:g}"
         + (", lungs alone" if record.inside_lungs else "")
+        + (f"; scans at half their size, too ({record.halvings} x)" if record.halvings else "")
     )
 
 

@@ -216,6 +216,7 @@ def _input(record: ModelRecord) -> dict[str, Any]:
         "low": record.low,
         "high": record.high,
         "inside_lungs": record.inside_lungs,
+        "halvings": record.halvings,
     }
 
 

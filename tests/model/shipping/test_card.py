@@ -65,7 +65,7 @@ def test_a_card_tells_the_file_the_people_the_input_and_the_scores(net):
     assert card["patients"] == {"train": 1, "validation": 1}
     assert card["input"] == {
         "pixels": 96, "slices": 1, "spacing_mm_zyx": [4.0, 4.0, 4.0], "low": -1000.0,
-        "high": 400.0, "inside_lungs": True,
+        "high": 400.0, "inside_lungs": True, "halvings": 0,
     }  # fmt: skip
     assert card["training"]["params"] == RECORD.params
     assert card["training"]["best_epoch"] == 3
