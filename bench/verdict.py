@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 
+from bench.airless_lung import KINDS, without_air
 from bench.lungs import DATA
 from lungseg.io.sources.index import find_scans
 from lungseg.ops.grid.blocks import Zoom, block_factors, block_mean, block_spacing
@@ -49,7 +50,7 @@ class Masked:
     lungs: Lungs
 
 
-Fault = Callable[[Masked], Sides | None]
+Fault = Callable[[Masked], Sides | tuple[Volume[HU], Sides] | None]
 
 
 def sides_of(labels: Sides, added: MaskArray) -> Sides:
@@ -187,6 +188,10 @@ def swapped(scan: Masked) -> Sides | None:
     return np.asarray(np.where(labels > 0, 3 - labels, 0), np.uint8)
 
 
+def airless(kind: str, *sides: int) -> Fault:
+    return lambda scan: without_air(scan.ct, scan.lungs.labels.array, kind, sides)
+
+
 FAULTS: dict[str, Fault] = {
     "sound": lambda scan: scan.lungs.labels.array,
     "bowel gas joined": bowel_gas,
@@ -203,6 +208,13 @@ FAULTS: dict[str, Fault] = {
     "spilled outside": spilled_out,
     "14 mm of tissue inside": into_tissue,
     "right and left swapped": swapped,
+    **{
+        f"{kind}, {name}": airless(kind, *sides)
+        for kind in KINDS
+        for name, sides in (("right", (RIGHT,)), ("left", (LEFT,)))
+    },
+    "small effusion, both": airless("small effusion", RIGHT, LEFT),
+    "lower lobe solid, both": airless("lower lobe solid", RIGHT, LEFT),
 }
 
 
@@ -249,13 +261,16 @@ def measure(masked: Iterator[Masked]) -> Iterator[dict[str, Any]]:
     """One row per scan and fault."""
     for scan in masked:
         for name, fault in FAULTS.items():
-            labels = fault(scan)
-            if labels is None:
+            made = fault(scan)
+            if made is None:
                 continue
-            verdict = judge(
-                scan.ct, scan.ct.like(labels), scan.lungs.threshold_hu, scan.lungs.airways_ml
-            )
+            ct, labels = made if isinstance(made, tuple) else (scan.ct, made)
+            verdict = judge(ct, ct.like(labels), scan.lungs.threshold_hu, scan.lungs.airways_ml)
             yield {"scan": scan.name, "fault": name, "reasons": list(verdict.reasons)}
+
+
+def _is_phantom(row: dict[str, Any]) -> bool:
+    return str(row["scan"]).startswith("phantom")
 
 
 def main() -> None:
@@ -276,13 +291,16 @@ def main() -> None:
         for fault in FAULTS:
             these = [
                 r for r in rows
-                if r["fault"] == fault and r["scan"].startswith("phantom") == bool(kinds)
+                if r["fault"] == fault and _is_phantom(r) == bool(kinds)
             ]  # fmt: skip
             caught = sum(bool(r["reasons"]) for r in these)
             print(f"  {fault:30} {caught:3} of {len(these):3} suspect")
             for row in these:
                 if bool(row["reasons"]) == (fault == "sound"):
                     print(f"      {row['scan']:32} {'; '.join(row['reasons']) or 'good'}")
+        wrong = [r for r in rows if r["fault"] != "sound" and _is_phantom(r) == bool(kinds)]
+        share = sum(bool(r["reasons"]) for r in wrong) / max(1, len(wrong))
+        print(f"  all faults: {share:.3f} of {len(wrong)} suspect")
 
 
 if __name__ == "__main__":

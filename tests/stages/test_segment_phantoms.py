@@ -33,10 +33,10 @@ def tissue_inside_ml(phantom, mask):
 @pytest.mark.parametrize(
     ("name", "right", "left"),
     [
-        ("tumour-free-50-wall-30", 0.08, TUMOUR_GOAL),
-        ("tumour-vessel-30-hilum-50", 0.08, 0.06),
+        ("tumour-free-15-wall-70", TUMOUR_GOAL, TUMOUR_GOAL),
+        ("tumour-vessel-30-hilum-50", TUMOUR_GOAL, TUMOUR_GOAL),
         ("tumour-wall-15-diaphragm-70", TUMOUR_GOAL, 0.03),
-        ("tumour-apex-70-vessel-15", 0.02, TUMOUR_GOAL),
+        ("tumour-apex-70-vessel-15", TUMOUR_GOAL, TUMOUR_GOAL),
     ],
 )
 def test_tumours_are_lung(name, right, left):
@@ -55,10 +55,13 @@ def test_tumours_are_lung(name, right, left):
         ("bulla-on-diaphragm", BULLA_GOAL),
     ],
 )
-def test_lobes_without_air_and_bullae_are_lung(name, least):
-    phantom, mask, _ = masked(name)
+def test_bullae_are_lung_and_lobes_without_air_are_told(name, least):
+    phantom, mask, verdict = masked(name)
     assert share(mask, phantom.findings.array > 0) >= least
     assert tissue_inside_ml(phantom, mask) < 35
+    told = [reason for reason in verdict.reasons if "hold no air" in reason]
+    assert len(told) == len(verdict.reasons) == (0 if least == BULLA_GOAL else 1)
+    assert all(name.split("-")[1] in reason for reason in told)
 
 
 def test_fluid_is_not_lung():

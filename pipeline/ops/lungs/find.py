@@ -13,7 +13,7 @@ from lungseg.ops.lungs.airways import Airways, find_airways
 from lungseg.ops.lungs.bowel_gas import bowel_gas
 from lungseg.ops.lungs.dense_lung import dense_lung
 from lungseg.ops.lungs.left_right import LEFT, RIGHT, Sides, separate_sides
-from lungseg.ops.lungs.masses import enclosed_masses
+from lungseg.ops.lungs.masses import enclosed_masses, vessel_nodules
 from lungseg.ops.lungs.outline import CoarseLungs, outlined
 from lungseg.ops.lungs.outside_air import separate_body_air
 from lungseg.ops.lungs.shape import filled_lung, search_region, wall_bulges
@@ -276,6 +276,7 @@ def _closed(
         whole = filled_lung(lung, free, settings.vessel_mm, spacing_mm)
         known = middle if both else None
         mass = enclosed_masses(whole, free, ct, airways.lumen, known, spacing_mm)
+        mass |= vessel_nodules(whole, free, ct, airways.lumen, spacing_mm)
         if mass.any():
             whole = filled_lung(whole | mass, free, settings.vessel_mm, spacing_mm)
         whole |= wall_bulges(whole, free, ct, middle, settings.wall_mm, spacing_mm)

@@ -22,7 +22,7 @@ from lungseg.ops.grid.blocks import (
     block_spacing,
 )
 from lungseg.ops.grid.boxes import bounding_box
-from lungseg.ops.grid.morphology import close_mm, dilate_mm
+from lungseg.ops.grid.morphology import close_mm, components, dilate_mm, erode_mm
 from lungseg.volume import F32, FloatArray, HuArray, MaskArray, Triple
 
 # Edge of the blocks, mm.
@@ -60,6 +60,13 @@ HILUM_SEEN = 22
 BRIGHT_HU = 150
 # Where a mass bends, and at its base, a ball of this radius closes it, mm.
 BEND_MM = 8.0
+# A nodule on vessels is thicker than twice KNOT_MM, which vessels of the lung hardly are, and thin
+# enough for a ball of KNOT_CLOSE_MM to close it; KNOT_SEEN of its 26 lines of sight meet lung. It
+# lies farther from a main bronchus than KNOT_FROM_BRONCHUS_MM, where the hilum's vessels cross.
+KNOT_MM = 5.0
+KNOT_CLOSE_MM = 10.0
+KNOT_SEEN = 25
+KNOT_FROM_BRONCHUS_MM = 20.0
 # More blocks of way to the lung than the largest of sights.
 FAR = np.uint8(200)
 Steps = npt.NDArray[np.uint8]
@@ -128,6 +135,82 @@ def enclosed_masses(  # noqa: PLR0913, PLR0917 - a lung, and what cannot be a ma
     mass |= bent & dilate_mm(mass, BEND_MM, block_mm)
     found[box] = Zoom(lung[box].shape, factors).whole(mass) & free[box] & ~lung[box]
     return found
+
+
+def vessel_nodules(
+    lung: MaskArray, free: MaskArray, ct: HuArray, lumen: MaskArray, spacing_mm: Triple
+) -> MaskArray:
+    """Nodules of 10 to 20 mm in `lung` that vessels tie to the hilum.
+
+    They are too thick for a ball that closes vessels, too thin for `enclosed_masses`, and no holes.
+    From inside a vessel lung is not seen along it, both ways; from inside a nodule it is.
+
+    Parameters
+    ----------
+    lung, free : (z, y, x) bool
+        One lung with its vessels, and what may become part of it.
+    ct : (z, y, x) int16
+        Means of blocks of about 2 mm.
+    lumen : (z, y, x) bool
+        Trachea and main bronchi.
+    spacing_mm
+
+    Examples
+    --------
+    A ball of 16 mm at the end of a vessel of 12 mm, and the vessel:
+
+    >>> z, y, x = np.ogrid[:40, :40, :60]
+    >>> ball = (z - 20) ** 2 + (y - 20) ** 2 + (x - 40) ** 2 < 18
+    >>> vessel = ((z - 20) ** 2 + (y - 20) ** 2 < 5) & (x < 40)
+    >>> lung = ~(ball | vessel)
+    >>> ct, none = np.where(lung, -850, 40).astype(np.int16), np.zeros_like(lung)
+    >>> found = vessel_nodules(lung, ~lung, ct, none, (2.0, 2.0, 2.0))
+    >>> round(float(found[ball].mean()), 1), float(found[:, :, :30].sum())
+    (1.0, 0.0)
+    """
+    found = np.zeros_like(lung)
+    box = bounding_box(lung)
+    if box is None:
+        return found
+    part = lung[box]
+    added = close_mm(part, KNOT_CLOSE_MM, spacing_mm, border="repeat") & ~part & free[box]
+    core = erode_mm(added, KNOT_MM, spacing_mm, border=False)
+    labels, count = components(core, connectivity=26)
+    bronchi = np.argwhere(lumen[box])[::4] * np.array(spacing_mm)
+    next_mm = 1.01 * max(spacing_mm)
+    margin = [int((KNOT_MM + next_mm) / step) + 1 for step in spacing_mm]
+    for label in range(1, count + 1):
+        seed = labels == label
+        near = bounding_box(seed, margin)
+        if near is None:
+            continue
+        piece = dilate_mm(seed[near], KNOT_MM + next_mm, spacing_mm) & added[near]
+        inside = np.argwhere(seed).mean(axis=0)
+        reach_mm = REACH * _radius_mm(piece, spacing_mm) + SLACK_MM
+        seen = _sights(part, inside, reach_mm, spacing_mm)
+        away = np.linalg.norm(bronchi - inside * spacing_mm, axis=1).min(initial=np.inf)
+        enclosed = seen.sum() >= KNOT_SEEN and bool((seen | seen[::-1]).all())
+        dark = float(np.median(ct[box][near][piece])) < BRIGHT_HU
+        if enclosed and dark and away > KNOT_FROM_BRONCHUS_MM:
+            found[box][near] |= piece
+    return found
+
+
+def _radius_mm(piece: MaskArray, spacing_mm: Triple) -> float:
+    """Of the ball of the same volume."""
+    return float(np.cbrt(0.75 / np.pi * np.count_nonzero(piece) * np.prod(spacing_mm)))
+
+
+def _sights(lung: MaskArray, at: FloatArray, reach_mm: float, spacing_mm: Triple) -> MaskArray:
+    """Whether each of 26 lines of sight from `at` meets `lung`; opposite ones end to end."""
+    ways = np.array([way for way in product((-1, 0, 1), repeat=3) if any(way)])
+    unit = ways / np.linalg.norm(ways * np.array(spacing_mm), axis=1)[:, None]
+    steps = np.arange(0, reach_mm, min(spacing_mm) / 2)
+    places = np.rint(at + unit[:, None] * steps[None, :, None]).astype(np.intp)
+    within = ((places >= 0) & (places < lung.shape)).all(axis=2)
+    inside = np.clip(places, 0, np.array(lung.shape) - 1)
+    seen: MaskArray = (lung[tuple(np.moveaxis(inside, 2, 0))] & within).any(axis=1)
+    return seen
 
 
 def _half_thickness(mask: MaskArray, spacing_mm: Triple) -> F32:

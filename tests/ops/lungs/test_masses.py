@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from lungseg.ops.lungs.find import find_lungs
-from lungseg.ops.lungs.masses import enclosed_masses
+from lungseg.ops.lungs.masses import enclosed_masses, vessel_nodules
 from lungseg.phantom.cases import case, organ
 
 MM = (2.0, 2.0, 2.0)
@@ -85,3 +85,32 @@ def test_without_the_middle_of_the_chest_a_mass_on_the_wall_is_judged_as_all_oth
 def test_no_lung_has_no_masses():
     none = np.zeros((9, 9, 9), bool)
     assert not enclosed_masses(none, ~none, none.astype(np.int16), none, None, MM).any()
+
+
+def nodule_on_vessels(lumen=None, *, hu=40, branches=1):
+    """Share found of a nodule of 16 mm, tied to the mediastinum by a vessel of 9 mm."""
+    z, y, x = np.ogrid[:70, :70, :60]
+    vessels = ((y - 35) ** 2 + (z - 35) ** 2 < 5) & (x > 30)
+    if branches == 2:
+        vessels = vessels | (((y - 35) ** 2 + (z - 35) ** 2 < 5) & (x < 30))
+    nodule = ball((35, 35, 30), 4.2)
+    lung, _, ct, _ = chest_with(nodule | vessels)
+    ct = np.where(nodule, np.int16(hu), ct)
+    none = np.zeros_like(lung)
+    found = vessel_nodules(lung, ~lung, ct, none if lumen is None else lumen, MM)
+    return found[nodule].mean()
+
+
+def test_a_nodule_at_a_vessel_s_end_is_lung():
+    assert nodule_on_vessels() > 0.9
+
+
+def test_a_swelling_within_a_vessel_a_bright_knot_and_one_of_the_hilum_are_no_nodules():
+    assert nodule_on_vessels(branches=2) == 0
+    assert nodule_on_vessels(hu=250) == 0
+    assert nodule_on_vessels(ball((35, 35, 38), 1.1)) == 0
+
+
+def test_an_empty_lung_has_no_nodules():
+    none = np.zeros((9, 9, 9), bool)
+    assert not vessel_nodules(none, ~none, none.astype(np.int16), none, MM).any()
