@@ -133,7 +133,7 @@ def _figures(around: Collected, states: Mapping[str, int]) -> list[tuple[str, An
         ("Annotated", len(annotated) if truth else None, "scans"),
         ("Nodules drawn", sum(int(f.get("nodules", 0)) for f in annotated) if truth else None, ""),
         ("Candidates", sum(int(f.get("candidates", 0)) for f in found) if found else None,
-         f"in {len(found)} scans"),
+         f"in {len(found)} scan{'s' * (len(found) != 1)}"),
     ]  # fmt: skip
 
 

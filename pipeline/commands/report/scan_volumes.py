@@ -183,9 +183,13 @@ def _facts(one: Detection) -> list[tuple[str, str]]:
     if around is None:
         return []
     rows = _place(around.side, around.third, around.edge_mm)
-    rows.append(("vessels that leave it", str(around.vessels)))
+    rows.append(("strands that leave it", _strands(around.vessels)))
     rows.append(("touches a rib", "yes" if around.touches_rib else "no"))
     return rows + ([("end of the scan", "cuts it")] if around.at_scan_end else [])
+
+
+def _strands(count: int) -> str:
+    return "none" if not count else f"{count}, of a vessel's shape"
 
 
 def _place(side: str, third: str, edge_mm: float | None) -> list[tuple[str, str]]:

@@ -2,6 +2,7 @@
 
 import json
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 
 import pytest
@@ -9,8 +10,10 @@ from click.testing import CliRunner
 from PIL import Image
 
 from lungseg.cli import main
-from lungseg.commands.report.collect import collect, page_names
+from lungseg.commands.report.collect import Remark, collect, page_names
+from lungseg.commands.report.overview import grouped_remarks
 from lungseg.commands.report.report import Wanted, write_report
+from lungseg.commands.run_stages import how_to_run
 from lungseg.core.errors import ConfigError, DamagedOutputError
 from lungseg.io.volumes import volume_file
 from lungseg.report.pages import OURS
@@ -266,6 +269,32 @@ def test_the_command_says_where_to_look(session, tmp_path):
     assert f"{out / 'index.html'} (4 scans" in done.output
     told = json.loads(CliRunner().invoke(main, [*arguments, "--json"]).stdout)
     assert (told["report"], told["to_look_at"]) == (str(out / "index.html"), 4)
+
+
+def test_with_a_viewer_there_is_a_report_too():
+    options = dict.fromkeys(
+        ("memory_limit", "time_limit", "scheduler", "tls_ca_file", "tls_cert", "tls_key")
+    ) | {"jobs": 1, "quiet": True, "as_json": False, "dry_run": False}
+    asked = [
+        {}, {"with_report": True, "viewer": False}, {"with_report": False, "viewer": True},
+    ]  # fmt: skip
+    told = [how_to_run(options | more) for more in asked]
+    assert [(how.report, how.viewer) for how in told] == [
+        (False, False), (True, False), (True, True),
+    ]  # fmt: skip
+
+
+def test_reasons_that_several_scans_share_are_told_once_with_those_scans(tmp_path):
+    ids = {f"1.2.826.9{k}": f"LIDC-IDRI-000{k}" for k in range(6)}
+
+    session = write_work(tmp_path / "work", ids, lambda *_: None, left_out=(), net=False)
+    entries = [
+        replace(one, remarks=(Remark("failed", one.patient, "too few slices: 2", "", one.name),))
+        for one in collect(session).scans
+    ]
+    (told,) = grouped_remarks([remark for one in entries for remark in one.remarks])
+    assert [remark.whose for remark in told["those"]] == list(ids.values())
+    assert (told["kind"], told["few"]) == ("failed", 4)
 
 
 def test_a_work_folder_that_is_not_there_is_named(tmp_path):
