@@ -17,7 +17,7 @@ from pathlib import Path
 STAGES = ("ingest", "resample", "segment-lungs")
 DATA = Path(os.environ.get("LUNGSEG_TEST_DATA", Path(__file__).parents[2] / "shared" / "data"))
 SCAN = DATA / "LIDC-IDRI" / "LIDC-IDRI-0314"
-LENGTHS = (100, 200, 400)
+LENGTHS = (100, 200, 400, 764)  # the largest of LIDC-IDRI has 764
 
 
 def floor(files, ct):
@@ -68,7 +68,7 @@ def stages(folder, work):
 
 
 def write_length(ct, slices, folder):
-    """The scan of the file `ct` (`ingest`'s), cut to `slices` or followed by its mirror image."""
+    """The scan of the file `ct` (`ingest`'s), cut to `slices` or there and back again."""
     import numpy as np
 
     from lungseg.io.dicom.write import SeriesHeader, write_series
@@ -76,7 +76,8 @@ def write_length(ct, slices, folder):
     from lungseg.volume import Volume
 
     whole = volume_file.read_hu(ct)
-    longer = np.concatenate([whole.array, whole.array[::-1]])[:slices]
+    there_and_back = np.concatenate([whole.array, whole.array[::-1]])
+    longer = np.take(there_and_back, range(slices), axis=0, mode="wrap")
     header = SeriesHeader(patient="P", study="1.2.826.1", series=f"1.2.826.{slices}")
     write_series(Volume(longer, whole.geometry), folder, header)
 

@@ -5,7 +5,14 @@ from dataclasses import dataclass
 import numpy as np
 
 from lungseg.core.errors import ScanError
-from lungseg.ops.grid.blocks import Zoom, block_any, block_factors, block_mean, block_spacing
+from lungseg.ops.grid.blocks import (
+    Factors,
+    Zoom,
+    block_any,
+    block_factors,
+    block_mean,
+    block_spacing,
+)
 from lungseg.ops.grid.boxes import bounding_box
 from lungseg.ops.grid.histogram import hu_counts, two_means
 from lungseg.ops.grid.morphology import Components, components, erode_mm
@@ -17,7 +24,7 @@ from lungseg.ops.lungs.masses import enclosed_masses, vessel_nodules
 from lungseg.ops.lungs.outline import CoarseLungs, outlined
 from lungseg.ops.lungs.outside_air import separate_body_air
 from lungseg.ops.lungs.shape import filled_lung, search_region, wall_bulges
-from lungseg.volume import HU, FloatArray, HuArray, Mask, MaskArray, Triple, Volume
+from lungseg.volume import HU, Box, FloatArray, HuArray, Mask, MaskArray, Triple, Volume
 
 # What the histogram counts: from vacuum to dense bone; beyond is padding and metal.
 COUNTED_HU = (-1024, 400)
@@ -135,6 +142,49 @@ def find_lungs(
     settings = settings or LungSettings()
     threshold, tissue_hu = air_and_tissue(ct.array, field_of_view, settings)
     factors = block_factors(ct.spacing_mm, settings.coarse_mm)
+    # What the search in blocks holds is given back before the outline needs as much.
+    found = _found_in_blocks(ct, field_of_view, factors, threshold, tissue_hu, settings)
+    zoom = Zoom(ct.shape, factors)
+    fine = zoom.fine_box(found.box)
+    labels = np.zeros(ct.shape, np.uint8)
+    labels[fine] = outlined(
+        ct.array[fine],
+        found.lungs,
+        Zoom(ct.crop(fine).shape, factors),
+        found.edge_hu,
+        settings.rim_mm,
+        ct.spacing_mm,
+    )
+    region = labels > 0
+    wide = search_region(found.lungs.closed, block_spacing(ct.spacing_mm, factors))
+    region[fine] |= zoom.enlarged(wide.view(np.uint8), found.box).view(np.bool_)
+    return Lungs(ct.like(labels), ct.like(region), threshold, found.airways_ml)
+
+
+@dataclass(frozen=True, eq=False)
+class _Found:
+    """Lungs in blocks, and the box of blocks that they lie in.
+
+    Attributes
+    ----------
+    edge_hu
+        HU half-way between lung and tissue.
+    """
+
+    box: Box
+    lungs: CoarseLungs
+    edge_hu: float
+    airways_ml: float
+
+
+def _found_in_blocks(  # noqa: PLR0913, PLR0917 - a scan, its HU, and how coarse
+    ct: Volume[HU],
+    field_of_view: MaskArray | None,
+    factors: Factors,
+    threshold: float,
+    tissue_hu: float,
+    settings: LungSettings,
+) -> _Found:
     coarse = block_mean(ct.array, factors)
     spacing_mm = block_spacing(ct.spacing_mm, factors)
     seen = None if field_of_view is None else ~block_any(~field_of_view, factors)
@@ -159,22 +209,8 @@ def find_lungs(
     closed = _closed(
         coarse, separate_sides(coarse, dark, spacing_mm), not_lung, spacing_mm, settings
     )
-    found = CoarseLungs(dark=dark, closed=closed, airways=not_lung.lumen)
-    zoom = Zoom(ct.shape, factors)
-    fine = zoom.fine_box(box)
-    labels = np.zeros(ct.shape, np.uint8)
-    labels[fine] = outlined(
-        ct.array[fine],
-        found,
-        Zoom(ct.crop(fine).shape, factors),
-        edge_hu,
-        settings.rim_mm,
-        ct.spacing_mm,
-    )
-    region = labels > 0
-    wide = search_region(closed, spacing_mm).view(np.uint8)
-    region[fine] |= zoom.enlarged(wide, box) > 0
-    return Lungs(ct.like(labels), ct.like(region), threshold, airways_ml)
+    lungs = CoarseLungs(dark=dark, closed=closed, airways=not_lung.lumen)
+    return _Found(box, lungs, edge_hu, airways_ml)
 
 
 @dataclass(frozen=True)

@@ -86,8 +86,7 @@ def outlined(  # noqa: PLR0913, PLR0917 - two grids, and what an edge is
     hu = np.ascontiguousarray(ct[fine])
     limit = np.ascontiguousarray(zoom.enlarged(reach, box))
     result = np.multiply(limit, hu < edge_hu, order="C")
-    fixed = zoom.enlarged(sure, box)
-    np.maximum(result, fixed, out=result)
+    np.maximum(result, zoom.enlarged(sure, box), out=result)
     _add_rim(result, limit, hu, edge_hu, rim_mm, spacing_mm)
     labels[fine] = result
     return labels
@@ -101,7 +100,12 @@ def _add_rim(  # noqa: PLR0913, PLR0917
     rim_mm: float,
     spacing_mm: Triple,
 ) -> None:
-    rim = np.flatnonzero((limit > 0) & (result == 0) & (ct < edge_hu + MOST_RIM_HU))
+    # In place: each of these is as large as the scan.
+    beside = ct < edge_hu + MOST_RIM_HU
+    beside &= limit > 0
+    beside &= result == 0
+    rim = np.flatnonzero(beside)
+    del beside
     # All three are contiguous: ravel gives views, and labels are set in place.
     values, allowed, labels = ct.ravel(), limit.ravel(), result.ravel()
     distance, rise = _edges(ct, labels > 0, rim, edge_hu, spacing_mm)
