@@ -6,10 +6,13 @@ stage that was hit made again, and compares every array, table and list with the
 
 import contextlib
 import json
+import os
 import shutil
+import signal
 import subprocess
 import sys
 import threading
+import time
 from collections import namedtuple
 
 import numpy as np
@@ -29,6 +32,7 @@ from tests.test_flow import PATIENTS, SETTINGS, list_nodules, write_scan
 TOLD = [word for setting in SETTINGS for word in ("--set", setting)]
 STAGES = [stage.name for stage in flow.FLOW]
 TRIES = 10
+LEARNT = ("--set", "evaluate.allow_training=true")
 
 
 Truth = namedtuple("Truth", "tree work outputs")
@@ -102,7 +106,8 @@ def contents(folder):
         else:
             found[path.name] = path.read_bytes()
     found["facts"] = dict(read_record(folder).facts)
-    found["facts"].pop("taken_over", None)
+    for of_this_run in ("taken_over", "ms_per_slice"):
+        found["facts"].pop(of_this_run, None)
     return found
 
 
@@ -171,6 +176,50 @@ def test_no_harm_to_a_work_folder_gives_other_arrays(tally, rng, tmp_path, truth
                 judge(kind, detail, work, truth)
 
 
+@pytest.fixture(scope="module")
+def scored(truth, tmp_path_factory):
+    """The same folder with a net and its scores, and what every output of it means."""
+    work = tmp_path_factory.mktemp("scored") / "work"
+    shutil.copytree(truth.work, work, symlinks=True)
+    for name in ("train", "postprocess"):
+        done = command(name, work, *LEARNT)
+        assert done.exit_code == 0, done.output
+    outcome = {folder.relative_to(work): contents(folder) for folder in outputs(work)}
+    return Truth(truth.tree, work, outcome)
+
+
+@pytest.mark.parametrize("what", HARMS)
+def test_no_harm_to_nets_and_results_gives_other_scores(tally, rng, tmp_path, scored, what):
+    """A net is never trained unasked: one that is damaged is refused, with what to do."""
+    kind = tally("damaged nets and results")
+    first = STAGES.index("train")
+    for number in range(4):
+        work = tmp_path / "work"
+        shutil.rmtree(work, ignore_errors=True)
+        shutil.copytree(scored.work, work, symlinks=True)
+        places = [*(f for f in outputs(work) if STAGES.index(f.parent.name) >= first)]
+        files = sorted(
+            path
+            for place in (*places, work / "results")
+            for path in place.rglob("*")
+            if path.is_file() and not path.is_symlink()
+        )
+        victim = files[int(rng.integers(len(files)))]
+        detail = f"{what} {number} {victim.relative_to(work)}"
+        harm(what, victim, alike(victim, files), rng)
+        parts = victim.relative_to(work).parts
+        forget_after(work, parts[-3] if parts[-3:-2] and parts[-3] in STAGES else "train")
+        done = command("postprocess", work, *LEARNT)
+        if done.exception is not None and not isinstance(done.exception, SystemExit):
+            kind.traceback(f"{detail}: {done.exception!r}")
+        elif done.exit_code == 2:
+            kind.refused()
+        elif done.exit_code:
+            kind.wrong(f"{detail}: exit {done.exit_code}: {done.stderr[-300:]}")
+        else:
+            judge(kind, detail, work, scored)
+
+
 def limited(limit, words):
     """Run a command in a process whose files may not pass `limit` bytes."""
     program = (
@@ -211,6 +260,36 @@ def test_files_that_may_not_grow_leave_nothing_wrong(tally, rng, tmp_path, truth
             kind.traceback(f"{detail}: {told[-1].stderr[-300:]}")
             continue
         finish_and_judge(kind, detail, work, truth)
+
+
+def killed(words, wait):
+    """Start a command, and kill it and its workers `wait` s after its work began."""
+    program = "import sys; from lungseg.cli import main; sys.exit(main())"
+    run = subprocess.Popen(
+        [sys.executable, "-c", program, *map(str, words)],
+        stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, start_new_session=True,
+    )  # fmt: skip
+    for line in run.stderr:
+        if "to do" in line:
+            break
+    time.sleep(wait)
+    os.killpg(run.pid, signal.SIGKILL)
+    run.wait()
+    run.stderr.close()
+
+
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_what_is_killed_at_any_moment_is_finished_by_the_next_run(
+    tally, rng, tmp_path, truth, jobs
+):
+    kind = tally("kill -9 at any moment")
+    for number in range(6):
+        work = tmp_path / f"work{number}"
+        for name, more in commands(truth.tree):
+            killed([name, "--work", work, "--jobs", jobs, *TOLD, *more], float(rng.uniform(0, 2.5)))
+        finish_and_judge(kind, f"{number}", work, truth)
+        if list(work.rglob("*.partial")) or list(work.rglob(".*.tmp")):
+            kind.wrong(f"{number}: what was half-written was not swept")
 
 
 @contextlib.contextmanager
