@@ -374,9 +374,9 @@ def test_two_runs_at_once_on_one_work_folder_both_succeed(tmp_path):
 
 def test_two_runs_at_once_that_make_the_same_damaged_outputs_again_both_succeed(tmp_path):
     """Each finds the damage, and each makes the output again: a sound one stands in the end."""
-    texts = {"a": "slow", "b": "slow", "c": "slow"}
+    texts = {"a": "slow", "b": "two", "c": "six"}
     first = run(tmp_path, texts)
-    for scan, harm in {"a": rot, "b": Path.unlink, "c": lambda path: path.write_text("sl")}.items():
+    for scan, harm in {"a": rot, "b": Path.unlink, "c": lambda path: path.write_text("si")}.items():
         harm(file_of(tmp_path, first, "read", scan, "text.txt"))
     rot(file_of(tmp_path, first, "join", "", "all.txt"))
     program = (
@@ -397,11 +397,11 @@ def test_two_runs_at_once_that_make_the_same_damaged_outputs_again_both_succeed(
     assert set(" ".join(told).split()) == {"a", "b", "c"}
     now = run(tmp_path, texts, OTHER_MARK)
     assert set(states(now).values()) == {"reused"}
-    assert read_output(tmp_path, now, "join", "", "all.txt") == "SLOW? SLOW? SLOW?"
-    for scan in texts:
-        assert read_output(tmp_path, now, "read", scan, "text.txt") == "slow"
+    assert read_output(tmp_path, now, "join", "", "all.txt") == "SLOW? TWO? SIX?"
+    for scan, text in texts.items():
+        assert read_output(tmp_path, now, "read", scan, "text.txt") == text
     again = run(tmp_path, texts, {"join": JOIN.params(least=1)})
-    assert read_output(tmp_path, again, "join", "", "all.txt") == "SLOW! SLOW! SLOW!"
+    assert read_output(tmp_path, again, "join", "", "all.txt") == "SLOW! TWO! SIX!"
 
 
 def test_no_engine_starts_when_everything_is_in_the_cache(tmp_path, monkeypatch):
