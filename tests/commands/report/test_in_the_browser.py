@@ -56,7 +56,7 @@ def session(tmp_path_factory):
 @pytest.fixture(scope="module")
 def out(session, tmp_path_factory):
     folder = tmp_path_factory.mktemp("report")
-    write_report(session, Wanted(folder, viewer=True))
+    write_report(session, Wanted(folder))
     return folder
 
 
@@ -305,7 +305,8 @@ def test_in_print_everything_folded_is_open_and_buttons_are_gone(opened, name):
 
 
 @pytest.mark.hard
-def test_the_volume_itself_is_shown_from_disk(opened, name):
+def test_the_volume_itself_is_shown_from_disk(opened, name, session, out):
+    write_report(session, Wanted(out, viewer=True))
     page = opened(f"scans/{name}/viewer.html", width=640)
     page.wait_for_selector('body[data-ready="yes"]', timeout=60_000)
     assert page.text_content("#status") == ""
