@@ -173,7 +173,7 @@ def _touches(one: Detection) -> list[str]:
     around = one.around
     if around is None:
         return []
-    told = (("vessel", around.vessels), ("rib", around.touches_rib), ("end", around.at_scan_end))
+    told = (("strand", around.vessels), ("rib", around.touches_rib), ("end", around.at_scan_end))
     return [word for word, touched in told if touched]
 
 

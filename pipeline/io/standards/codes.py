@@ -23,7 +23,7 @@ CERTAINTY: Code = ("111012", "DCM", "Certainty of Finding")
 # No coding scheme that all readers know has these: they are this program's own (PS3.3, 8.2).
 OWN = "99LUNGSEG"
 SURROUNDINGS: Code = ("surroundings", OWN, "What the finding touches")
-TOUCHES_VESSEL: Code = ("vessel", OWN, "Touches a vessel")
+TOUCHES_VESSEL: Code = ("vessel", OWN, "Touches a vessel or scar")
 TOUCHES_RIB: Code = ("rib", OWN, "Touches a rib")
 AT_SCAN_END: Code = ("scan-end", OWN, "Reaches the end of the scan")
 CT_SCAN: Code = ("25045-6", "LN", "CT unspecified body region")

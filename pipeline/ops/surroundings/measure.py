@@ -52,9 +52,12 @@ class Surroundings:
 
         Examples
         --------
-        >>> Surroundings("left", "upper", 0.0, 2, True, False).in_words()
-        ['left lung, upper third', 'at the edge of the lung', 'touches a vessel (2 strands)', \
-'touches a rib']
+        >>> for told in Surroundings("left", "upper", 0.0, 2, True, False).in_words():
+        ...     print(told)
+        left lung, upper third
+        at the edge of the lung
+        touches a vessel or scar (2 strands)
+        touches a rib
         """
         told = [f"{self.side} lung, {self.third} third"] if self.side else ["outside the lungs"]
         if self.edge_mm is not None:
@@ -62,7 +65,7 @@ class Surroundings:
             told.append("at the edge of the lung" if self.edge_mm < _AT_EDGE_MM else near)
         if self.vessels:
             strands_told = f" ({self.vessels} strands)" if self.vessels > 1 else ""
-            told.append(f"touches a vessel{strands_told}")
+            told.append(f"touches a vessel or scar{strands_told}")
         told += ["touches a rib"] if self.touches_rib else []
         return told + (["at the end of the scan"] if self.at_scan_end else [])
 

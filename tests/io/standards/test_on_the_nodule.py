@@ -129,12 +129,12 @@ def test_report_and_points_have_its_place_and_what_it_touches(nodule):
         for item in group.get_qualitative_evaluations()
         if item.name.scheme_designator == "99LUNGSEG"
     ]
-    assert told == ["Touches a vessel", "Touches a rib"]
+    assert told == ["Touches a vessel or scar", "Touches a rib"]
     (listed,) = json.loads((out / "n.mrk.json").read_text())["markups"]
     (control,) = listed["controlPoints"]
     np.testing.assert_allclose(control["position"], point, atol=1e-3)
     assert listed["coordinateSystem"] == "LPS"
-    assert control["description"].endswith("touches a vessel, touches a rib")
+    assert control["description"].endswith("touches a vessel or scar, touches a rib")
 
 
 @needs_validator
