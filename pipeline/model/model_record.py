@@ -216,7 +216,7 @@ def _within(net: Path) -> str:
         If there is none.
     """
     if not zipfile.is_zipfile(net):
-        raise ValueError("it is no file of Keras's" if net.is_file() else "there is no such file")
+        raise ValueError("it is no .keras file" if net.is_file() else "there is no such file")
     check_archive(net)
     with zipfile.ZipFile(net) as archive:
         if MEMBER not in archive.namelist():

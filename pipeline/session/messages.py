@@ -112,7 +112,7 @@ def summary_text(
     known = len({scan for (_, scan), r in summary.results.items() if r.known})
     if known:
         scans = "scan" if known == 1 else "scans"
-        lines.append(f"known    of {known} {scans} from an earlier run; --retry tries again")
+        lines.append(f"known    of {known} {scans} already, and not tried again without --retry")
     for (stage, scan), fault in summary.damaged.items():
         whose = named(scan, sources[scan].patient) if scan else "the data set"
         again = "was" if summary.results[stage, scan].state == "ran" else "could not be"

@@ -218,12 +218,14 @@ class Session:
 
         record = read_model_record(self.net.file)
         changes = []
+        # What this folder would train says nothing of a net from elsewhere.
+        own = self.net.file.is_relative_to(self.work)
         more = len(self.all_sources) - record.scans_then
-        if self.net.file.is_relative_to(self.work) and record.scans_then and more:
+        if own and record.scans_then and more:
             scans = "scan" if abs(more) == 1 else "scans"
             changes.append(f"{abs(more)} {scans} {'more' if more > 0 else 'fewer'}")
         now = self.settings["train"]
-        for spec in fields(now):
+        for spec in fields(now) if own else ():
             then, value = record.params.get(spec.name), getattr(now, spec.name)
             if spec.metadata["affects_output"] and spec.name in record.params and then != value:
                 changes.append(f"train.{spec.name} {then} -> {value}")

@@ -26,6 +26,7 @@ from lungseg.commands.own_scans.report import (
     without_dicom,
 )
 from lungseg.core.errors import ConfigError
+from lungseg.core.stage import as_dict
 from lungseg.flow import HANDED_OUT
 from lungseg.io.results.candidate_list import PLACE_COLUMNS
 from lungseg.io.standards.objects import MARKUPS, SEG, SR
@@ -190,13 +191,28 @@ def _candidate_rows(one: Outcome) -> Iterator[Row]:
         }
 
 
+def _found(candidates: Sequence[Mapping[str, Any]], most: object) -> str:
+    """How many candidates, and how likely the first is: by its calibration where there is one."""
+    kept = ", as many as are kept" if len(candidates) == most else ""
+    if not candidates:
+        return "0 candidates"
+    first = candidates[0]
+    n = f"{len(candidates)} candidate{'' if len(candidates) == 1 else 's'}"
+    if first["calibrated"] == "":
+        return f"{n}{kept}; the likeliest {first['probability']:.3f}"
+    likely = sum(one["calibrated"] >= 0.5 for one in candidates)
+    return (
+        f"{n}{kept}; {likely} likelier to be a nodule than not, "
+        f"the first by {100 * first['calibrated']:.0f} %"
+    )
+
+
 def _as_text(end: End) -> Iterator[str]:
     done = [row for row in end.tables[SCANS].rows if row["state"] == "done"]
+    most = as_dict(end.session.settings["find-nodules"])["max_candidates"]
     for row in done[:_SHOWN]:
-        yield (
-            f"done     {row['patient']}  {row['candidates']} candidates, {row['nodules']} with a "
-            f"mask, the likeliest {row['best_probability']:.2f}  {row['picture']}"
-        )
+        of_scan = [one for one in end.tables[CANDIDATES].rows if one["seriesuid"] == row["scan"]]
+        yield f"done     {row['patient']}  {_found(of_scan, most)}  {row['picture']}"
     if len(done) > _SHOWN:
         yield f"         ... and {len(done) - _SHOWN} more"
     for row in done:

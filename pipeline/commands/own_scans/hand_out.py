@@ -319,10 +319,13 @@ def claim(handing: HandOut) -> None:
         path = there.get(name.casefold())
         if path is None or ledger.mark_of(path) in ours.get(name.casefold(), []):
             continue
-        changed = "was changed since" if name.casefold() in ours else "was not written by"
+        changed = (
+            "was changed since such a command wrote it"
+            if name.casefold() in ours
+            else "was not written by such a command"
+        )
         raise ConfigError(
-            f"{path} would be written over, and it {changed} such a command"
-            f"{' wrote it' if name.casefold() in ours else ''}; move it away, or name another --out"
+            f"{path} would be written over, and it {changed}; move it away, or name another --out"
         )
     ledger.note(out)
 

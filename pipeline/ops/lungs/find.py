@@ -279,7 +279,8 @@ def _lungs_of(
         raise ScanError(
             f"no lungs found: {found_ml:.0f} ml of lung-like air inside the body below the air "
             f"threshold, against at least {smallest_lung_ml:g} ml; is this a chest CT, in "
-            "Hounsfield units? For a small or short one lower smallest_lung_ml"
+            "Hounsfield units?",
+            setting=f"smallest_lung_ml={max(1, int(found_ml))} for small or short ones",
         )
     return kept[parts.labels], (parts.large & ~kept)[parts.labels]
 

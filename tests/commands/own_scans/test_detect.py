@@ -11,7 +11,7 @@ from click.testing import CliRunner
 
 from lungseg.cli import main
 from lungseg.commands.own_scans import detect as command
-from lungseg.commands.own_scans.detect import COLUMNS
+from lungseg.commands.own_scans.detect import COLUMNS, _found
 from lungseg.core import worker
 from lungseg.io.volumes.formats import read_volume, write_volume
 from lungseg.model import nets
@@ -309,3 +309,21 @@ def test_as_many_close_ups_are_handed_out_as_the_stage_may_write():
         if spec.name == "close_ups"
     )
     assert list(command.CLOSE_UPS) == [f"_{close_up_name(k)}" for k in range(1, most + 1)]
+
+
+@pytest.mark.parametrize(
+    ("candidates", "most", "told"),
+    [
+        ([], 100, "0 candidates"),
+        ([(0.9871, "")], 100, "1 candidate; the likeliest 0.987"),
+        (
+            [(0.997, 0.994), (0.98, 0.51), (0.9, 0.01)],
+            3,
+            "3 candidates, as many as are kept; 2 likelier to be a nodule than not, "
+            "the first by 99 %",
+        ),
+    ],
+)
+def test_a_scan_is_told_by_how_likely_its_candidates_are_nodules(candidates, most, told):
+    rows = [{"probability": p, "calibrated": c} for p, c in candidates]
+    assert _found(rows, most) == told
