@@ -77,13 +77,19 @@ def fault_of(net: CurrentNet) -> str:
 
 
 def find_net(name: str) -> Path:
-    """The file of the net that `name` means: a file, a work folder's, or one of the package's.
+    """The file of the net that `name` means: one of the package's, a file, or a work folder's.
+
+    A bare name of the package's nets means that net, wherever one stands: a folder ``nodules``
+    beside the scans is ``./nodules``.
 
     Raises
     ------
     ConfigError
         If it means none.
     """
+    shipped = TRAINED / f"{name}{SUFFIX}"
+    if shipped.is_file() and name == shipped.stem:
+        return shipped
     path = Path(name)
     if path.is_file():
         return path
@@ -96,9 +102,6 @@ def find_net(name: str) -> Path:
                 "a work folder in which training has come to its end"
             )
         return found.file if found else beside
-    shipped = TRAINED / f"{name}{SUFFIX}"
-    if shipped.is_file():
-        return shipped
     known = ", ".join(shipped_nets()) or "none"
     raise ConfigError(
         f"net {name}: there is no such file or folder, and no net of this name comes with the "

@@ -37,7 +37,7 @@ def test_what_lies_beside_a_net_is_not_taken_for_its_record(net):
     with pytest.raises(DataError, match=r"other\.keras .*it was not trained by this program"):
         read_model_record(other)
     other.write_text("hello")
-    with pytest.raises(DataError, match="it is no .keras file"):
+    with pytest.raises(DataError, match=r"it is no \.keras file"):
         read_model_record(other)
     with pytest.raises(DataError, match="there is no such file"):
         read_model_record(net.with_name("none.keras"))

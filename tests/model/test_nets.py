@@ -79,3 +79,9 @@ def test_a_name_means_a_file_a_folder_or_one_of_the_packages_nets(tmp_path, monk
         find_net("lungs")
     with pytest.raises(ConfigError, match="there is no trained net in this folder"):
         find_net(str(shipped.parent))
+    # A folder of slices, as one may have where the command is typed.
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "nodules").mkdir()
+    assert find_net("nodules") == shipped
+    with pytest.raises(ConfigError, match="there is no trained net in this folder"):
+        find_net("./nodules")
