@@ -7,7 +7,7 @@ that runs stages is told is kept in the work folder and holds for every later on
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from lungseg.core import config
 from lungseg.core.config import Override
@@ -15,6 +15,9 @@ from lungseg.core.errors import ConfigError
 from lungseg.core.stage import Params, Stage
 from lungseg.session import presets
 from lungseg.session.kept import FILE, Kept, read_kept
+
+if TYPE_CHECKING:
+    from lungseg.model.model_record import ModelRecord
 
 CONFIG_NAME = "lungseg.toml"
 
@@ -158,3 +161,27 @@ def _value_to_keep(params: Params, name: str) -> Any:
     if not path.exists():
         raise ConfigError(f"{name} names {value}, where there is no file or folder")
     return str(path)
+
+
+def changes_since(record: "ModelRecord", train: Params, scans: int) -> list[str]:
+    """What differs from what a net was trained with, for a person.
+
+    Parameters
+    ----------
+    record
+        The net's.
+    train
+        The settings of `train` now.
+    scans
+        Scans that there are now.
+    """
+    changes = []
+    more = scans - record.scans_then
+    if record.scans_then and more:
+        noun = "scan" if abs(more) == 1 else "scans"
+        changes.append(f"{abs(more)} {noun} {'more' if more > 0 else 'fewer'}")
+    for spec in fields(train):
+        then, value = record.params.get(spec.name), getattr(train, spec.name)
+        if spec.metadata["affects_output"] and spec.name in record.params and then != value:
+            changes.append(f"train.{spec.name} {then} -> {value}")
+    return changes

@@ -3,7 +3,7 @@
 import contextlib
 import logging
 from collections.abc import Mapping, Sequence, Set
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +28,7 @@ from lungseg.session.settings import (
     Difference,
     Settled,
     absolute_paths,
+    changes_since,
     differences,
     settle,
 )
@@ -217,18 +218,11 @@ class Session:
         from lungseg.model.model_record import read_model_record
 
         record = read_model_record(self.net.file)
-        changes = []
         # What this folder would train says nothing of a net from elsewhere.
         own = self.net.file.is_relative_to(self.work)
-        more = len(self.all_sources) - record.scans_then
-        if own and record.scans_then and more:
-            scans = "scan" if abs(more) == 1 else "scans"
-            changes.append(f"{abs(more)} {scans} {'more' if more > 0 else 'fewer'}")
-        now = self.settings["train"]
-        for spec in fields(now) if own else ():
-            then, value = record.params.get(spec.name), getattr(now, spec.name)
-            if spec.metadata["affects_output"] and spec.name in record.params and then != value:
-                changes.append(f"train.{spec.name} {then} -> {value}")
+        changes = (
+            changes_since(record, self.settings["train"], len(self.all_sources)) if own else []
+        )
         since = f"; since it was trained: {', '.join(changes)}" if changes else ""
         strangers = (
             "; it knows patients by pseudonyms of another key, so that only scans can be told seen"
