@@ -1,6 +1,7 @@
 """Nets: what a name for one means, and which one a work folder predicts with."""
 
 import logging
+import zipfile
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -119,6 +120,9 @@ def named_net(name: str, how: str) -> CurrentNet:
     """
     file = find_net(name)
     shipped = file in shipped_nets().values()
+    # Told here, as what was typed wrongly, and not by each scan.
+    if not shipped and not zipfile.is_zipfile(file):
+        raise ConfigError(f"net {name}: it is no {SUFFIX} file; name one that `train` wrote")
     return CurrentNet(file, "comes with the package" if shipped else how)
 
 

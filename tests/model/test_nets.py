@@ -6,7 +6,7 @@ from lungseg.core.errors import ConfigError
 from lungseg.core.record import Record
 from lungseg.core.store import Store
 from lungseg.model import nets
-from lungseg.model.nets import choose_net, current_net, find_net
+from lungseg.model.nets import choose_net, current_net, find_net, named_net
 
 
 def trained(work, fingerprint, finished):
@@ -85,3 +85,10 @@ def test_a_name_means_a_file_a_folder_or_one_of_the_packages_nets(tmp_path, monk
     assert find_net("nodules") == shipped
     with pytest.raises(ConfigError, match="there is no trained net in this folder"):
         find_net("./nodules")
+
+
+def test_a_file_of_something_else_is_a_wrong_name_and_no_fault_of_the_scans(tmp_path):
+    text = tmp_path / "x.keras"
+    text.write_text("hello")
+    with pytest.raises(ConfigError, match=r"net .*x\.keras: it is no \.keras file"):
+        named_net(str(text), "--model")
