@@ -10,7 +10,9 @@ Padding that would be tissue or metal (4095, 32767, or any value that PixelPaddi
 becomes one low value where it hangs together with the slice's edge.
 """
 
+import warnings
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +33,8 @@ _HIGHEST_AIR_HU = -900
 # Padding that no header states is above what bone and metal have in a slice's four corners.
 _TOP_HU = 2000
 _MOST_CONSTANTS = 2
+# The end of a sequence of fragments: (FFFE,E0DD), of no length.
+_PIXELS_END = b"\xfe\xff\xdd\xe0\x00\x00\x00\x00"
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +90,7 @@ def read_plane(plane: Plane, out: HuArray) -> PixelNotes:
         _read_into(plane, octets)
         raw = octets.view(np.int8 if plane.signed else np.uint8)
     else:
+        _check_whole(plane.path)
         raw = DECODER.decode(plane.path, plane.frame, plane.syntax)
         if raw.shape != out.shape:
             raise ScanError(
@@ -93,6 +98,38 @@ def read_plane(plane: Plane, out: HuArray) -> PixelNotes:
                 "the file is damaged"
             )
     return _to_hu(plane, raw, out)
+
+
+def _check_whole(path: Path) -> None:
+    """See that compressed pixels have their end: decoders make pixels of what is left of them.
+
+    Raises
+    ------
+    ScanError
+        If they have none.
+    """
+    with path.open("rb") as file:
+        file.seek(max(0, path.stat().st_size - len(_PIXELS_END)))
+        if file.read() == _PIXELS_END:
+            return
+    if not _pixels_end(path, path.stat().st_mtime_ns):
+        raise ScanError(
+            f"truncated: {path} ends before the end of its compressed pixels; copy it again from "
+            "where it came, or take it out of the series"
+        )
+
+
+@lru_cache(maxsize=1)
+def _pixels_end(path: Path, _: int) -> bool:
+    """Whether pixels that something follows have an end; pydicom finds none where they do not."""
+    import pydicom
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            return "PixelData" in pydicom.dcmread(path, force=True, specific_tags=["PixelData"])
+        except Exception:
+            return True
 
 
 def _read_into(plane: Plane, buffer: npt.NDArray[Any]) -> None:

@@ -11,6 +11,7 @@ from pydicom.uid import RLELossless
 
 from lungseg.core.errors import NotProvenError, ScanError
 from lungseg.io.dicom.decoder import Decoder
+from lungseg.io.dicom.pixels import slice_hu
 from tests.io.dicom.dicom_files import dataset, save
 
 STORED = np.arange(64, dtype=np.uint16).reshape(8, 8)
@@ -103,3 +104,19 @@ def test_a_run_length_stream_that_was_cut_is_refused_and_not_filled_up(decoder, 
     cut.save_as(tmp_path / "cut.dcm")
     with pytest.raises(ScanError, match=r"undecodable: no decoder reads .*cut.dcm"):
         decoder.decode(tmp_path / "cut.dcm", 0, "1.2.840.10008.1.2.5")
+
+
+@pytest.mark.parametrize("lost", [5, 8, 60])
+def test_compressed_pixels_without_their_end_are_refused(path, lost):
+    whole = path.read_bytes()
+    path.write_bytes(whole[:-lost])
+    with pytest.raises(ScanError, match=r"truncated: .* ends before the end of its compressed"):
+        slice_hu(path)
+
+
+def test_what_follows_compressed_pixels_does_no_harm(path):
+    expected = slice_hu(path)
+    # DataSetTrailingPadding (FFFC,FFFC) of six bytes.
+    padding = b"\xfc\xff\xfc\xffOB\x00\x00\x06\x00\x00\x00" + bytes(6)
+    path.write_bytes(path.read_bytes() + padding)
+    np.testing.assert_array_equal(slice_hu(path), expected)
