@@ -8,6 +8,7 @@ from collections.abc import Callable
 
 import numpy as np
 
+from lungseg.ops.grid.boxes import shares_along
 from lungseg.ops.lungs.left_right import LEFT, Sides
 from lungseg.volume import HU, FloatArray, MaskArray, Volume
 
@@ -17,14 +18,9 @@ Shares = tuple[FloatArray, FloatArray, FloatArray]
 
 def shares_of(lung: MaskArray, side: int) -> Shares:
     """Height, depth and distance from the middle of a lung's box, each from 0 to 1."""
-    found = []
-    for axis in range(3):
-        seen = np.flatnonzero(lung.any(axis=tuple(k for k in range(3) if k != axis)))
-        share = (np.arange(lung.shape[axis]) - seen[0]) / np.ptp(seen)
-        if axis == 2 and side != LEFT:
-            share = 1 - share
-        found.append(share.reshape([-1 if k == axis else 1 for k in range(3)]))
-    up, back, out = found
+    up, back, out = (shares_along(lung, axis) for axis in range(3))
+    if side != LEFT:
+        out = 1 - out
     return up, back, out
 
 

@@ -22,6 +22,7 @@ from lungseg.core.errors import ScanError
 from lungseg.io.annotations.lidc_database import scans_of_patient
 from lungseg.io.sources.index import find_scans
 from lungseg.io.volumes.formats import read_volume
+from lungseg.ops.grid.boxes import shares_along
 from lungseg.ops.grid.resample import to_grid
 from lungseg.ops.nodules.contours import rasterise, slice_z_mm
 from lungseg.ops.scores.counts import count
@@ -94,12 +95,7 @@ def masks(path: Path) -> Iterator[tuple[AnyVolume, AnyVolume | None, dict[str, o
 def regions(drawn: AnyVolume) -> dict[str, MaskArray]:
     """Parts of the chest by the drawn lungs' box: each voxel lies in one."""
     mask = drawn.array
-    shares = []
-    for axis in (0, 2):
-        seen = np.flatnonzero(mask.any(axis=tuple(k for k in range(3) if k != axis)))
-        share = (np.arange(mask.shape[axis]) - seen[0]) / np.ptp(seen)
-        shares.append(share.reshape([-1 if k == axis else 1 for k in range(3)]))
-    height, across = shares
+    height, across = (shares_along(mask, axis) for axis in (0, 2))
     if drawn.geometry.direction_xyz[8] < 0:
         height = 1 - height
     medial = np.abs(2 * across - 1) < MEDIAL

@@ -14,7 +14,6 @@ two cores once the scans are predicted.
 """
 
 import argparse
-import dataclasses
 from pathlib import Path
 
 import numpy as np
@@ -23,7 +22,7 @@ from bench import lungseg
 from bench.whole_scans import assigned, folders_of, scores, told, write_all
 from lungseg.commands.nets.teach_reducer import of_training_slices
 from lungseg.commands.nets.teach_reducer import told as told_of_reducer
-from lungseg.model.model_record import copy_with_record, read_model_record
+from lungseg.model.model_record import copy_with_halvings
 from lungseg.model.reducer.member import attach
 from lungseg.model.reducer.teaching import Examples, teach, together
 from lungseg.ops.scores.counts import Tally
@@ -89,8 +88,7 @@ def _options() -> argparse.Namespace:
 def _with_halvings(net: Path, options: argparse.Namespace) -> Path:
     """A copy of a net beside the new one, shown scans at half their size as often as asked."""
     copy: Path = options.out.with_name(f"{net.stem}-halved.keras")
-    record = dataclasses.replace(read_model_record(net), halvings=options.halvings)
-    copy_with_record(net, record, copy)
+    copy_with_halvings(net, options.halvings, copy)
     return copy
 
 

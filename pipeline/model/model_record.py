@@ -178,6 +178,11 @@ def copy_with_record(net: Path, record: ModelRecord, out: Path) -> None:
     partial.replace(out)
 
 
+def copy_with_halvings(net: Path, halvings: int, out: Path) -> None:
+    """Write the net's file `net` as `out`, to be shown scans at half their size so many times."""
+    copy_with_record(net, dataclasses.replace(read_model_record(net), halvings=halvings), out)
+
+
 def read_model_record(place: Path) -> ModelRecord:
     """Read the record of a net.
 

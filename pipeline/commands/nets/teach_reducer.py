@@ -1,6 +1,5 @@
 """Teach a net's reducer: on the candidates of the patients that the net was trained on."""
 
-import dataclasses
 from collections.abc import Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -12,7 +11,7 @@ from lungseg.core.executor import EngineOptions
 from lungseg.io.annotations.nodule_slices import find_nodule_slices
 from lungseg.io.sources.pseudonyms import key_above
 from lungseg.model import inference
-from lungseg.model.model_record import copy_with_record, read_model_record
+from lungseg.model.model_record import copy_with_halvings, read_model_record
 from lungseg.model.nets import find_net
 from lungseg.model.reducer.member import ReducerRecord, attach
 from lungseg.model.reducer.network import WIDTH
@@ -71,8 +70,7 @@ def teach_reducer(  # noqa: PLR0913 - a net, what it learns from, and how
     out.parent.mkdir(parents=True, exist_ok=True)
     with TemporaryDirectory() as folder:
         if halvings is not None:
-            record = dataclasses.replace(read_model_record(file), halvings=halvings)
-            copy_with_record(file, record, Path(folder) / file.name)
+            copy_with_halvings(file, halvings, Path(folder) / file.name)
             file = Path(folder) / file.name
         return _taught(file, work, slices, out, epochs, seed, jobs)
 

@@ -1,10 +1,10 @@
-"""Boxes of voxels: the smallest that holds a mask, and one with room around it."""
+"""Boxes of voxels: the smallest that holds a mask, one with room around it, and places in it."""
 
 from collections.abc import Sequence
 
 import numpy as np
 
-from lungseg.volume import Box, MaskArray
+from lungseg.volume import Box, FloatArray, MaskArray
 
 
 def bounding_box(mask: MaskArray, margin: Sequence[int] = (0, 0, 0)) -> Box | None:
@@ -48,3 +48,28 @@ def widened(box: Box, margin: Sequence[int], shape: Sequence[int]) -> Box:
         for s, m, n in zip(box, margin, shape, strict=True)
     )
     return z, y, x
+
+
+def shares_along(mask: MaskArray, axis: int) -> FloatArray:
+    """Place of each slice, row or column between the mask's first, 0, and its last, 1.
+
+    Its shape is that of `mask` along `axis` and 1 along the others, so that it is compared with
+    arrays of the mask's shape as it is.
+
+    Parameters
+    ----------
+    mask : (z, y, x) bool
+        Not empty.
+    axis
+        0, 1 or 2.
+
+    Examples
+    --------
+    >>> mask = np.array([[[False, True, True, True, False]]])
+    >>> shares_along(mask, 2).ravel().tolist()
+    [-0.5, 0.0, 0.5, 1.0, 1.5]
+    """
+    others = tuple(k for k in range(mask.ndim) if k != axis)
+    seen = np.flatnonzero(mask.any(axis=others))
+    share = (np.arange(mask.shape[axis]) - seen[0]) / max(1, seen[-1] - seen[0])
+    return np.asarray(share.reshape([-1 if k == axis else 1 for k in range(mask.ndim)]))

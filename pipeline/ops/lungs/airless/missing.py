@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from lungseg.ops.grid.boxes import bounding_box
+from lungseg.ops.grid.boxes import bounding_box, shares_along
 from lungseg.ops.grid.morphology import dilate_mm, erode_mm
 from lungseg.ops.lungs.airless.mirror import MirrorPlane, mirror_plane, mirrored
 from lungseg.ops.lungs.in_blocks import Blocks
@@ -161,20 +161,12 @@ def _absent(ct: HuArray, lungs: MaskArray, plane: MirrorPlane, spacing_mm: Tripl
 
 def _zones(lungs: MaskArray, left_mm: F32) -> tuple[MaskArray, MaskArray, MaskArray]:
     """The chest's back, its upper front, and its lower front without the heart's place."""
-    height, depth = (_shares(lungs, axis) for axis in (0, 1))
+    height, depth = (shares_along(lungs, axis) for axis in (0, 1))
     back: MaskArray = (depth > BACK_SHARE) & np.ones_like(lungs)
     upper: MaskArray = (height > UPPER_SHARE) & ~back
     half_mm = float(np.percentile(np.abs(left_mm[lungs]), 98))
     heart = (left_mm > 0) & (left_mm < HEART_SHARE * half_mm)
     return back, upper, ~(back | upper | heart)
-
-
-def _shares(lungs: MaskArray, axis: int) -> FloatArray:
-    """Place of each slice or row between the lungs' first, 0, and last, 1."""
-    others = tuple(k for k in range(3) if k != axis)
-    seen = np.flatnonzero(lungs.any(axis=others))
-    share = (np.arange(lungs.shape[axis]) - seen[0]) / max(1, seen[-1] - seen[0])
-    return np.asarray(share.reshape([-1 if k == axis else 1 for k in range(3)]))
 
 
 def _layers_ml(ct: HuArray, lung: MaskArray, aside_mm: F32, spacing_mm: Triple) -> FloatArray:
