@@ -1,7 +1,9 @@
 """Being asked to stop: Ctrl-C and SIGTERM end a run in the same orderly way."""
 
 import contextlib
+import os
 import signal
+import sys
 import threading
 from collections.abc import Iterator
 from multiprocessing import resource_tracker
@@ -9,6 +11,9 @@ from types import FrameType
 
 INTERRUPTED = 128 + signal.SIGINT
 TERMINATED = 128 + signal.SIGTERM
+# Longer than what runs in a `__del__`; where it is not, the signal is swallowed and sent once more.
+_OVER_SECONDS = 0.05
+_ASKS = "lungseg-asks-again"
 
 
 class Terminated(KeyboardInterrupt):
@@ -31,7 +36,11 @@ class StoppedError(Exception):
 
 @contextlib.contextmanager
 def stoppable() -> Iterator[None]:
-    """While it lasts, SIGTERM raises `Terminated` as Ctrl-C raises KeyboardInterrupt."""
+    """While it lasts, SIGTERM raises `Terminated` as Ctrl-C raises KeyboardInterrupt.
+
+    Neither is lost: Python raises them wherever the main thread happens to be, and in an object's
+    `__del__` or a callback of C it reports and forgets them. The process then asks itself again.
+    """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -41,11 +50,31 @@ def stoppable() -> Iterator[None]:
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
         raise Terminated
 
-    before = signal.signal(signal.SIGTERM, stop)
+    def lost(unraisable: "sys.UnraisableHookArgs") -> None:
+        if not issubclass(unraisable.exc_type, KeyboardInterrupt):
+            report(unraisable)
+        elif issubclass(unraisable.exc_type, Terminated):
+            signal.signal(signal.SIGTERM, stop)
+            _ask_again(signal.SIGTERM)
+        else:
+            _ask_again(signal.SIGINT)
+
+    before, report = signal.signal(signal.SIGTERM, stop), sys.unraisablehook
+    sys.unraisablehook = lost
     try:
         yield
     finally:
+        sys.unraisablehook = report
         signal.signal(signal.SIGTERM, before)
+
+
+def _ask_again(number: signal.Signals) -> None:
+    """Send the process a signal, once, when what swallowed the last one is over."""
+    if any(thread.name == _ASKS for thread in threading.enumerate()):
+        return
+    again = threading.Timer(_OVER_SECONDS, os.kill, (os.getpid(), number))
+    again.name, again.daemon = _ASKS, True
+    again.start()
 
 
 @contextlib.contextmanager
