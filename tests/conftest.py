@@ -1,6 +1,8 @@
 """Fixtures that every room's tests share, and how hypothesis looks for counterexamples."""
 
+import json
 import os
+import shutil
 from pathlib import Path
 
 import pytest
@@ -53,3 +55,59 @@ def leave_out_hard_tests(config, items):
 def data() -> Path:
     """Folder of real scans; tests that use it bear the marker `data`."""
     return DATA
+
+
+@pytest.fixture(scope="session")
+def tree(tmp_path_factory) -> Path:
+    """Folder of three patients' scans, one nodule each."""
+    from tests.test_flow import PATIENTS, write_scan
+
+    folder = tmp_path_factory.mktemp("src")
+    for seed, (patient, series) in enumerate(PATIENTS.items()):
+        write_scan(folder, patient, series, seed=seed, nodules=("isolated",))
+    return folder
+
+
+@pytest.fixture(scope="session")
+def preprocessed(tree, tmp_path_factory) -> Path:
+    """A work folder after `preprocess`, to read or to copy."""
+    from tests.test_flow import list_nodules, lungseg, settings
+
+    folder = tmp_path_factory.mktemp("preprocessed")
+    nodules = folder / "nodules.csv"
+    list_nodules(nodules)
+    where = ["--src", tree, "--work", folder, "--set", f"annotate-nodules.coordinates={nodules}"]
+    told = json.loads(lungseg("preprocess", *where, "--json", "--jobs", 1, *settings()))
+    assert (told["expected"], told["done"], told["failed"]) == (3, 3, 0)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def trained(preprocessed, tmp_path_factory) -> Path:
+    """The same after all four commands, one patient of each part; to read or to copy."""
+    from tests.test_flow import lungseg
+
+    work = tmp_path_factory.mktemp("trained") / "work"
+    shutil.copytree(preprocessed, work)
+    quiet = ["--work", work, "--jobs", 1, "--quiet"]
+    lungseg("build-tables", *quiet)
+    lungseg("train", *quiet)
+    lungseg("postprocess", *quiet, "--set", "evaluate.allow_training=true")
+    return work
+
+
+@pytest.fixture(scope="session")
+def done(trained, tree, tmp_path_factory) -> Path:
+    """The same with a second scan of patient two, which nobody annotated; to read or to copy."""
+    from tests.test_flow import SECOND, lungseg, write_scan
+
+    folder = tmp_path_factory.mktemp("done")
+    shutil.copytree(trained, folder / "work", symlinks=True)
+    shutil.copytree(tree, folder / "src")
+    write_scan(folder / "src", "two", SECOND, seed=5, nodules=())
+    quiet = ["--work", folder / "work", "--jobs", 1, "--quiet"]
+    lungseg("preprocess", "--src", folder / "src", *quiet)
+    for command in ("build-tables", "train", "postprocess"):
+        lungseg(command, *quiet)
+    lungseg("prune", "--yes", "--models", "--work", folder / "work")
+    return folder / "work"

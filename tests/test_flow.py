@@ -25,6 +25,8 @@ SETTINGS = [
     "split-patients.validation_share=0.34", "split-patients.test_share=0.34",
 ]  # fmt: skip
 PATIENTS = {"one": "1.2.826.1", "two": "1.2.826.2", "three": "1.2.826.3"}
+# A second scan of patient two, which nobody annotated.
+SECOND = "1.2.826.22"
 
 
 def lungseg(*arguments, status=0):
@@ -61,23 +63,10 @@ def write_scan(folder, patient, series, **nuisances):
 
 
 @pytest.fixture(scope="module")
-def tree(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("src")
-    for seed, (patient, series) in enumerate(PATIENTS.items()):
-        write_scan(folder, patient, series, seed=seed, nodules=("isolated",))
-    return folder
-
-
-@pytest.fixture(scope="module")
-def work(tree, tmp_path_factory):
-    """A work folder after `preprocess`."""
-    folder = tmp_path_factory.mktemp("work")
-    nodules = folder / "nodules.csv"
-    list_nodules(nodules)
-    where = ["--src", tree, "--work", folder, "--set", f"annotate-nodules.coordinates={nodules}"]
-    told = lungseg("preprocess", *where, "--json", "--jobs", 1, *settings())
-    summary = json.loads(told)
-    assert (summary["expected"], summary["done"], summary["failed"]) == (3, 3, 0)
+def work(preprocessed, tmp_path_factory):
+    """A copy of the folder after `preprocess`, for the tests here to change."""
+    folder = tmp_path_factory.mktemp("flow") / "work"
+    shutil.copytree(preprocessed, folder)
     return folder
 
 
@@ -117,31 +106,28 @@ def test_a_dry_run_says_what_and_why_and_does_nothing(work):
     assert again["scans"][0]["stages"]["segment-lungs"]["state"] == "reused"
 
 
-def test_the_rest_of_the_flow_gives_files_a_person_can_open(work):
+def test_the_rest_of_the_flow_gives_files_a_person_can_open(trained):
     """No command names the list of nodules again: where things are is remembered."""
-    lungseg("build-tables", "--work", work, *settings(), "--jobs", 1)
-    lungseg("train", "--work", work, *settings(), "--jobs", 1)
-    allow = ["--set", "evaluate.allow_training=true"]
-    lungseg("postprocess", "--work", work, *settings(), *allow, "--jobs", 1)
-    told = json.loads(lungseg("status", "--work", work, "--json"))
+    told = json.loads(lungseg("status", "--work", trained, "--json"))
     assert {s: a["do"] for s, a in told["dataset"].items()} == dict.fromkeys(
         ["build-tables", "split-patients", "train", "evaluate"], "reuse"
     )
-    (model,) = work.glob("dataset/train/*/model.keras")
+    (model,) = trained.glob("dataset/train/*/model.keras")
     assert model.stat().st_size > 1000
-    (log,) = work.glob("dataset/train/*/log.csv")
+    (log,) = trained.glob("dataset/train/*/log.csv")
     assert len(log.read_text().splitlines()) == 3
-    (scores,) = work.glob("dataset/evaluate/*/scores.json")
+    (scores,) = trained.glob("dataset/evaluate/*/scores.json")
     found = json.loads(scores.read_text())
     assert (found["scans"], found["nodules"]) == (3, 3)
     assert found["includes_training_patients"]
     assert found["truth"] == {"coordinates": 3}
-    assert json.loads(lungseg("verify", "--work", work, "--json"))["faults"] == []
+    assert json.loads(lungseg("verify", "--work", trained, "--json"))["faults"] == []
 
 
-def test_training_patients_are_not_scored_unless_asked(work):
+def test_training_patients_are_not_scored_unless_asked(trained, tmp_path):
+    shutil.copytree(trained, tmp_path / "work", symlinks=True)
     refused = ["--set", "evaluate.allow_training=false"]
-    told = lungseg("postprocess", "--work", work, *refused, "--jobs", 1, status=1)
+    told = lungseg("postprocess", "--work", tmp_path / "work", *refused, "--jobs", 1, status=1)
     assert "allow_training" in told
 
 

@@ -18,33 +18,14 @@ from lungseg.io.volumes.formats import read_volume
 from lungseg.model.nets import current_net
 from tests.io.standards.dicom_objects import points_in, points_of
 from tests.kept_by_hand import kept_as_it_is
-from tests.test_flow import PATIENTS, list_nodules, lungseg, phantom_of, settings, write_scan
+from tests.test_flow import PATIENTS, SECOND, lungseg, phantom_of, write_scan
 
-# A second scan of patient two, which nobody annotated.
-SECOND = "1.2.826.22"
 CHANGE = ["--set", "find-nodules.max_candidates=5"]
-
-
-@pytest.fixture(scope="module")
-def done(tmp_path_factory):
-    """A work folder after all four commands."""
-    folder = tmp_path_factory.mktemp("done")
-    for seed, (patient, series) in enumerate(PATIENTS.items()):
-        write_scan(folder / "src", patient, series, seed=seed, nodules=("isolated",))
-    write_scan(folder / "src", "two", SECOND, seed=5, nodules=())
-    list_nodules(folder / "nodules.csv")
-    work = folder / "work"
-    told = ["--set", f"annotate-nodules.coordinates={folder / 'nodules.csv'}"]
-    told += ["--set", "evaluate.allow_training=true", *settings()]
-    lungseg("preprocess", "--src", folder / "src", "--work", work, "--jobs", 1, "--quiet", *told)
-    for command in ("build-tables", "train", "postprocess"):
-        lungseg(command, "--work", work, "--jobs", 1, "--quiet")
-    return work
 
 
 @pytest.fixture
 def work(done, tmp_path):
-    """A copy of it, for a test to change."""
+    """A copy of the folder after all four commands, for a test to change."""
     shutil.copytree(done, tmp_path / "work", symlinks=True)
     return tmp_path / "work"
 

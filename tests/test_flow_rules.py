@@ -10,30 +10,14 @@ from lungseg.cli import main
 from lungseg.core.store import Store
 from lungseg.model.nets import current_net
 from lungseg.session.kept import read_kept
-from tests.test_flow import PATIENTS, lungseg, settings, tree, work, write_scan
-
-__all__ = ["tree", "work"]
-
-
-@pytest.fixture(scope="module")
-def trained(work, tmp_path_factory):
-    """A work folder of three patients, one of each part, with a net; and its sources."""
-    folder = tmp_path_factory.mktemp("rules")
-    (root,) = json.loads((work / "sources.json").read_text())["roots"]
-    shutil.copytree(root, folder / "src")
-    shutil.copytree(work, folder / "work")
-    lungseg("preprocess", "--src", folder / "src", "--work", folder / "work", "--jobs", 1)
-    for command in ("build-tables", "train", "postprocess"):
-        more = ["--set", "evaluate.allow_training=true"] if command == "postprocess" else []
-        lungseg(command, "--work", folder / "work", "--jobs", 1, "--quiet", *more)
-    return folder / "work", folder / "src"
+from tests.test_flow import PATIENTS, lungseg, write_scan
 
 
 @pytest.fixture
-def folder(trained, tmp_path):
-    """A copy of it, for a test to change."""
-    shutil.copytree(trained[0], tmp_path / "work")
-    shutil.copytree(trained[1], tmp_path / "src")
+def folder(trained, tree, tmp_path):
+    """A work folder with a net and its sources, copied, for a test to change."""
+    shutil.copytree(trained, tmp_path / "work")
+    shutil.copytree(tree, tmp_path / "src")
     lungseg("preprocess", "--src", tmp_path / "src", "--work", tmp_path / "work", "--quiet")
     return tmp_path / "work", tmp_path / "src"
 
@@ -76,18 +60,19 @@ def test_an_unannotated_scan_leaves_the_net_valid(folder):
     assert run("train", "--work", work)["dataset"]["train"]["state"] == "reused"
 
 
-def test_postprocess_without_a_net_names_the_two_ways_to_one(tree, tmp_path):
-    lungseg("preprocess", "--src", tree, "--work", tmp_path / "w", "--quiet", *settings())
+def test_postprocess_without_a_net_names_the_two_ways_to_one(preprocessed, tmp_path):
+    shutil.copytree(preprocessed, tmp_path / "w")
     told = refused("postprocess", "--work", tmp_path / "w")
     assert "train one with `lungseg-cli train`, or name one with --model" in told
     assert not (tmp_path / "w" / "dataset").exists()
 
 
-def test_a_net_of_another_folder_knows_what_it_has_seen(folder, tmp_path):
+def test_a_net_of_another_folder_knows_what_it_has_seen(folder, preprocessed, tmp_path):
     work, src = folder
     here = tmp_path / "elsewhere"
+    shutil.copytree(preprocessed, here)
     write_scan(src, "four", "1.2.826.4", seed=3, nodules=())
-    lungseg("preprocess", "--src", src, "--work", here, "--quiet", *settings())
+    lungseg("preprocess", "--src", src, "--work", here, "--quiet", "--jobs", 1)
     part = ["--set", "predict.part=test", "--set", "evaluate.part=test"]
     done = run("postprocess", "--work", here, "--model", work, *part)
     seen = [patient for patient, state in states(done, "predict").items() if state == "skipped"]

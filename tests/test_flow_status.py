@@ -5,9 +5,9 @@ from click.testing import CliRunner
 from lungseg.cli import main
 from lungseg.model.nets import current_net
 from tests.test_flow import list_nodules, lungseg
-from tests.test_flow_results import done, work
+from tests.test_flow_results import work
 
-__all__ = ["done", "work"]
+__all__ = ["work"]
 
 
 def test_notes_on_the_list_of_nodules_are_told_once_and_by_status(work, tmp_path):
