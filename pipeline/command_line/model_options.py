@@ -50,7 +50,18 @@ def score_options(command: Command) -> Command:
             type=click.FloatRange(0, 1, min_open=True),
             help="Voxels at least this probable are found.  [default: the net's own]",
         ),
-        click.option("--mirrors", is_flag=True, help="Mean of four mirrored answers."),
+        click.option(
+            "--sure",
+            type=click.FloatRange(0, 1),
+            help="Of what is found so, regions that nowhere are as likely as this are left out.  "
+            "[default: the net's own]",
+        ),
+        click.option(
+            "--mirrors/--no-mirrors",
+            default=True,
+            show_default=True,
+            help="Mean of the answers to the windows as they are and mirrored along y, x and both.",
+        ),
         bootstraps_option("patients for the 95 % intervals", "draws"),
         click.option("--seed", type=int, default=1, show_default=True, help="Of the draws."),
         json_option,
@@ -73,6 +84,12 @@ def calibrate_options(command: Command) -> Command:
             type=click.FloatRange(0, 1, min_open=True),
             help="Also: voxels at least this probable are found, where nodules are scored one by "
             "one; choose it on validation patients.  [default: the net's own]",
+        ),
+        click.option(
+            "--sure",
+            type=click.FloatRange(0, 1),
+            help="Also: of what is found so, regions that nowhere are as likely as this are left "
+            "out.  [default: the net's own]",
         ),
     ]
     return with_options(command, options)

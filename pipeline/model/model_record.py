@@ -82,6 +82,8 @@ class ModelRecord:
         Version of Keras and name of its backend.
     threshold
         Voxels of at least this probability are found, where it is scored nodule by nodule.
+    sure
+        Regions of such voxels that nowhere are as likely as this are not found there; 0: all are.
     calibration
         How likely a candidate of a score is a nodule, see `lungseg.ops.scores.calibration`; empty
         where nobody has measured it.
@@ -115,6 +117,7 @@ class ModelRecord:
     params: dict[str, Any] = field(default_factory=dict)
     packages: dict[str, str] = field(default_factory=dict)
     threshold: float = 0.5
+    sure: float = 0.0
     calibration: dict[str, Any] = field(default_factory=dict)
     halvings: int = 0
     format: int = FORMAT

@@ -99,5 +99,6 @@ def record_of_mean(records: Sequence[ModelRecord], files: Sequence[Path]) -> Mod
             "mean_of": [identity_of_path(file, "net", MEMBERS) for file in files],
         },
         threshold=0.5,
+        sure=0.0,
         calibration={},
     )

@@ -11,7 +11,13 @@ from lungseg.model.nets import find_net
 from lungseg.model.reducer.member import calibrated
 
 
-def calibrate_net(name: str, scores: Path, out: Path, threshold: float | None = None) -> str:
+def calibrate_net(
+    name: str,
+    scores: Path,
+    out: Path,
+    threshold: float | None = None,
+    sure: float | None = None,
+) -> str:
     """Write the net with the curve of `scores` as `out`; what was done, for a person.
 
     Parameters
@@ -22,8 +28,9 @@ def calibrate_net(name: str, scores: Path, out: Path, threshold: float | None = 
         ``scores.json`` of `evaluate`.
     out
         File of the net with the curve.
-    threshold
-        For the net's record, if given: from which probability on a voxel is found.
+    threshold, sure
+        For the net's record, if given: from which probability on a voxel is found, and how likely
+        some voxel of a region must be.
 
     Raises
     ------
@@ -43,6 +50,8 @@ def calibrate_net(name: str, scores: Path, out: Path, threshold: float | None = 
         record = replace(record, calibration=curve)
     if threshold is not None:
         record = replace(record, threshold=threshold)
+    if sure is not None:
+        record = replace(record, sure=sure)
     copy_with_record(file, record, out)
     if of_reducer:
         calibrated(out, curve, out)

@@ -23,12 +23,13 @@ from lungseg.io.sources.pseudonyms import key_above
 from lungseg.model import inference
 from lungseg.model.model_record import ModelRecord, read_model_record
 from lungseg.model.nets import find_net
+from lungseg.ops.nodules.probability import found_marks
 from lungseg.ops.nodules.windows import SAME_Z_MM, NoduleSlices
 from lungseg.ops.scores.nodules import NODULE_DEFINITIONS, NoduleScore, score_nodule, summary
 from lungseg.steps.nodule_pictures import write_nodule_pictures
 from lungseg.steps.nodule_ratings import textures
 from lungseg.steps.predict_window import probability_in_window
-from lungseg.volume import F32, MaskArray
+from lungseg.volume import MaskArray
 
 COLUMNS = (
     "patient", "seriesuid", "nodule", "part", "annotators", "diameter_mm", "texture", "dice",
@@ -50,6 +51,8 @@ class HowToScore:
         A CSV of patients (and, if it has them, their parts, of which ``test`` is taken); None: all.
     threshold
         Voxels of at least this probability are found; None: the net's own.
+    sure
+        Regions of them that nowhere are as likely as this are not; None: the net's own.
     mirrors
         Whether the mean of four mirrored answers is taken.
     draws, seed
@@ -59,7 +62,8 @@ class HowToScore:
     part: str = "test"
     patients: Path | None = None
     threshold: float | None = None
-    mirrors: bool = False
+    sure: float | None = None
+    mirrors: bool = True
     draws: int = 1000
     seed: int = 1
 
@@ -130,6 +134,7 @@ def score_nodules(
         raise ConfigError(f"no nodule of {folder} is left to score: {why}")
     net = inference.load_net(file)
     threshold = record.threshold if how.threshold is None else how.threshold
+    sure = record.sure if how.sure is None else how.sure
     by_series = sorted(chosen, key=lambda pair: (pair[0].patient, pair[0].series))
     for _, group in groupby(by_series, key=lambda pair: (pair[0].patient, pair[0].series)):
         pairs = list(group)
@@ -141,8 +146,9 @@ def score_nodules(
                 continue
             likely = probability_in_window(window, net, record, mirrors=how.mirrors)
             others = windows[:k] + windows[k + 1 :]
-            scoring.done.append(_scored(window, part, likely, threshold, others, rated[k]))
-    document = _document(file, record, how, threshold, scoring)
+            found = found_marks(likely, threshold, sure)
+            scoring.done.append(_scored(window, part, found, others, rated[k]))
+    document = _document(file, record, how, {"threshold": threshold, "sure": sure}, scoring)
     if pictures is not None:
         write_nodule_pictures(
             [(one.window, one.found, one.score, _title(one)) for one in scoring.done], pictures
@@ -182,15 +188,13 @@ def _wanted(path: Path | None) -> set[str] | None:
     return read_asked(path)
 
 
-def _scored(  # noqa: PLR0913, PLR0917 - a nodule and all that bears on its score
+def _scored(
     window: NoduleSlices,
     part: str,
-    likely: F32,
-    threshold: float,
+    found: MaskArray,
     others: Sequence[NoduleSlices],
     texture: float,
 ) -> ScoredNodule:
-    found = likely >= threshold
     steps = np.diff(window.z_mm)
     between_mm = float(np.median(steps)) if steps.size else window.pixel_mm
     spacing = (between_mm, window.pixel_mm, window.pixel_mm)
@@ -220,7 +224,11 @@ def drawn_of_others(window: NoduleSlices, others: Sequence[NoduleSlices]) -> Mas
 
 
 def _document(
-    file: Path, record: ModelRecord, how: HowToScore, threshold: float, scoring: _Scoring
+    file: Path,
+    record: ModelRecord,
+    how: HowToScore,
+    found: Mapping[str, float],
+    scoring: _Scoring,
 ) -> dict[str, Any]:
     done = scoring.done
     scores = summary(
@@ -240,7 +248,7 @@ def _document(
         "part": how.part,
         "parts": dict(Counter(one.part for one in done)),
         "left_out": dict(scoring.left_out),
-        "threshold": threshold,
+        **found,
         "mirrors": how.mirrors,
         "draws": how.draws,
         **scores,

@@ -1,11 +1,11 @@
-"""Probabilities as they are stored: whole parts of 65,535, in 16 bits a voxel."""
+"""Probabilities: as they are stored, in 16 bits a voxel, joined, and what is found by them."""
 
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from lungseg.volume import F32, FloatArray
+from lungseg.volume import F32, FloatArray, MaskArray
 
 # Probabilities nearer to 0 or 1 than this are not told apart when opinions are joined: a net that
 # is sure of itself must not outvote the other by its last digits.
@@ -37,6 +37,27 @@ def from_stored(stored: Probability) -> F32:
     [0.0, 1.0]
     """
     return np.asarray(stored.astype(np.float32) / ONE)
+
+
+def found_marks(likely: F32, threshold: float, sure: float = 0.0) -> MaskArray:
+    """Voxels of at least `threshold`, but for regions of them that nowhere reach `sure`.
+
+    Regions hang together by sides, edges or corners. What a net is nowhere sure of is seldom a
+    nodule, and a lower threshold outlines those that are (hysteresis; Canny 1986).
+
+    Examples
+    --------
+    >>> likely = np.array([[[0.5, 0.9, 0.0, 0.5, 0.0]]], np.float32)
+    >>> found_marks(likely, 0.4, 0.8)[0, 0].tolist()
+    [True, True, False, False, False]
+    """
+    from scipy.ndimage import label
+
+    above: MaskArray = np.asarray(likely >= threshold)
+    if sure <= threshold:
+        return above
+    regions, _ = label(above, np.ones((3, 3, 3)))
+    return np.isin(regions, np.setdiff1d(regions[likely >= sure], 0))
 
 
 def joint(one: npt.ArrayLike, other: npt.ArrayLike) -> FloatArray:

@@ -48,12 +48,15 @@ def test_the_copy_has_the_curve_and_answers_as_before(net, tmp_path):
     assert (tmp_path / "again.keras").read_bytes() == out.read_bytes()
 
 
-def test_the_threshold_is_the_nets_own_unless_another_is_given(net, tmp_path):
+@pytest.mark.parametrize(("name", "own", "other"), [("threshold", 0.5, 0.4), ("sure", 0.0, 0.8)])
+def test_what_is_found_is_the_nets_own_rule_unless_another_is_given(
+    net, tmp_path, name, own, other
+):
     calibrate_net(str(net), scores(tmp_path), tmp_path / "same.keras")
-    assert read_model_record(tmp_path / "same.keras").threshold == 0.5
-    words = ["models", "calibrate", str(net), str(scores(tmp_path)), "--threshold", "0.4"]
+    assert getattr(read_model_record(tmp_path / "same.keras"), name) == own
+    words = ["models", "calibrate", str(net), str(scores(tmp_path)), f"--{name}", str(other)]
     assert CliRunner().invoke(main, [*words, "--out", str(tmp_path / "low.keras")]).exit_code == 0
-    assert read_model_record(tmp_path / "low.keras").threshold == 0.4
+    assert getattr(read_model_record(tmp_path / "low.keras"), name) == other
 
 
 def test_a_net_is_not_changed_in_its_place(net, tmp_path):

@@ -2,6 +2,7 @@
 
 import csv
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -13,7 +14,7 @@ from lungseg.commands.nets.score_nodules import HowToScore, drawn_of_others, sco
 from lungseg.core.errors import ConfigError, DataError
 from lungseg.io.annotations.nodule_slices import COLUMNS
 from lungseg.model.inference import load_net
-from lungseg.model.model_record import read_model_record
+from lungseg.model.model_record import copy_with_record, read_model_record
 from lungseg.ops.nodules.windows import NoduleSlices
 from lungseg.steps.predict_window import probability_in_window
 from tests.commands.bright_net import write_bright_net
@@ -88,6 +89,24 @@ def test_a_ball_is_found_as_it_was_drawn_in_its_own_pixels(net, tmp_path):
     pair = 2 * (big & small).sum() / (big.sum() + small.sum())
     expected = (1 + 2 * pair) / 3
     assert found["all"]["annotators_with_annotators"]["value"] == pytest.approx(expected, abs=1e-6)
+
+
+def test_what_the_net_is_nowhere_sure_of_is_left_out_whole(net, tmp_path):
+    """At -250 HU it is sure by 0.8, at 0 HU wholly."""
+    who, name, hu, masks, z, first = nodule("p", "0", 5.0, (5.0, 5.0))
+    faint = ball(3.0, z, shift=12.0)
+    write_slices(tmp_path, [(who, name, np.where(faint, -250, hu), masks, z, first)])
+    precision = {
+        sure: document(net, tmp_path, "--sure", sure)["all"]["precision"]["value"]
+        for sure in (0, 0.7, 0.95)
+    }
+    assert precision[0] == precision[0.7] < 0.9
+    assert precision[0.95] > 0.95
+    # Without a word it is as the net's own record says.
+    surer = tmp_path / "surer.keras"
+    copy_with_record(net, replace(read_model_record(net), sure=0.95), surer)
+    found = document(surer, tmp_path)
+    assert (found["sure"], found["all"]["precision"]["value"]) == (0.95, precision[0.95])
 
 
 def test_the_window_comes_back_to_its_own_slices(net, tmp_path):
