@@ -36,7 +36,8 @@ test-random: .venv/ready  ## the laws with fresh random examples, RUNS=20 times
 	done
 
 test-hard: .venv/ready  ## thousands of faults of disk, header, name and network, with a table of figures; SEED=1, JOBS=2
-	HARD_SEED=$(SEED) $(BIN)/pytest tests/hard tests/commands/report -m hard -n $(JOBS) --dist worksteal
+	HARD_SEED=$(SEED) $(BIN)/pytest tests/hard tests/commands/report tests/model/test_overfit.py \
+	    -m hard -n $(JOBS) --dist worksteal
 
 check: .venv/ready  ## lint, types and unused code only
 	$(BIN)/ruff check .
@@ -61,7 +62,7 @@ models: .venv/ready  ## train the nets that are shipped, from $$LUNGSEG_TEST_DAT
 
 test-backends: .venv-backends/ready  ## the nets' tests on TensorFlow, PyTorch and JAX (a quarter of an hour)
 	for backend in tensorflow torch jax; do \
-	    KERAS_BACKEND=$$backend .venv-backends/bin/python -m pytest -q --timeout 1500 \
+	    KERAS_BACKEND=$$backend .venv-backends/bin/python -m pytest -q --timeout 1500 -m "hard or not hard" \
 	        tests/model/test_networks.py \
 	        tests/model/test_overfit.py tests/model/test_losses.py \
 	        tests/model/test_training_heads.py tests/model/test_training.py tests/model/test_devices.py \

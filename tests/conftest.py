@@ -26,6 +26,8 @@ HARD = Path(__file__).parent / "hard"
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config, items):
     leave_out_hard_tests(config, items)
+    # First, else one of two processes waits at the end for the other's last long test.
+    items.sort(key=lambda item: item.get_closest_marker("slow") is None)
     if DATA.is_dir():
         return
     reason = f"NO REAL SCANS: {DATA} is absent; set LUNGSEG_TEST_DATA to the folder of test scans"

@@ -6,9 +6,17 @@ from lungseg.commands.nets import teach_reducer as teaching
 from lungseg.commands.nets.teach_reducer import teach_reducer
 from lungseg.core.errors import ConfigError
 from lungseg.model.model_record import read_model_record
+from lungseg.model.reducer import teaching as steps
 from lungseg.model.reducer.member import read_reducer, read_reducer_record
+from lungseg.model.reducer.network import WIDTH, build
 from tests.commands.bright_net import write_bright_net
 from tests.model.reducer.test_teaching import made
+
+
+@pytest.fixture(autouse=True)
+def briefly(monkeypatch):
+    """What a file says of its reducer does not depend on how long that was taught."""
+    monkeypatch.setattr(steps, "STEPS", 2)
 
 
 @pytest.fixture
@@ -43,6 +51,7 @@ def test_a_net_taught_with_halvings_says_so_from_then_on(net, tmp_path, monkeypa
         return iter([made(9, True, 1), made(12, False, 2)])
 
     monkeypatch.setattr(teaching, "_of_scans", of_scans)
+    monkeypatch.setattr(teaching, "teach", lambda *_, **__: build(WIDTH))
     out = tmp_path / "with.keras"
     teach_reducer(str(net), work=tmp_path, slices=None, out=out, epochs=1, halvings=2)
     # Its candidates are those that it finds with them.
