@@ -49,6 +49,7 @@ def block_mean(ct: HuArray, factors: Factors) -> HuArray:
     shape = tuple(-(-n // f) for n, f in zip(ct.shape, factors, strict=True))
     coarse = np.empty(shape, HU)
     small = np.prod(factors) <= 8
+    rows, columns = _counts(ct.shape[1], factors[1]), _counts(ct.shape[2], factors[2])
     for k in range(shape[0]):
         slab = ct[k * factors[0] : (k + 1) * factors[0]]
         # Eight values of a clinical CT (below 4,095) fit into int16 added up: half the bytes.
@@ -59,12 +60,12 @@ def block_mean(ct: HuArray, factors: Factors) -> HuArray:
         for axial in slab[1:]:
             total += axial
         total = _block_sum(_block_sum(total, factors[1], 0), factors[2], 1)
-        count = (
-            len(slab)
-            * _counts(ct.shape[1], factors[1])[:, None]
-            * _counts(ct.shape[2], factors[2])[None, :]
-        )
-        coarse[k] = total // count.astype(total.dtype)
+        coarse[k] = total // total.dtype.type(len(slab) * factors[1] * factors[2])
+        # By one number is faster than by as many as there are blocks, all alike but for the last.
+        if ct.shape[1] % factors[1]:
+            coarse[k, -1] = total[-1] // (len(slab) * rows[-1] * columns)
+        if ct.shape[2] % factors[2]:
+            coarse[k, :, -1] = total[:, -1] // (len(slab) * rows * columns[-1])
     return coarse
 
 
@@ -142,9 +143,10 @@ class Zoom:
     def enlarged(self, blocks: npt.NDArray[np.uint8], coarse: Box) -> npt.NDArray[np.uint8]:
         """Fine voxels of `coarse`, each with the value of its block; `blocks` is that box's."""
         fine = blocks
-        for axis, factor in enumerate(self.factors):
-            if factor > 1:
-                fine = fine.repeat(factor, axis)
+        # x first, while there is little: along the others whole rows and slices are copied.
+        for axis in (2, 1, 0):
+            if self.factors[axis] > 1:
+                fine = fine.repeat(self.factors[axis], axis)
         box = self.fine_box(coarse)
         z, y, x = (s.stop - s.start for s in box)
         return fine[:z, :y, :x]

@@ -21,17 +21,18 @@ def bounding_box(mask: MaskArray, margin: Sequence[int] = (0, 0, 0)) -> Box | No
     >>> bounding_box(mask, (2, 0, 1))
     (slice(0, 4, None), slice(2, 4, None), slice(4, 6, None))
     """
-    ends: list[tuple[int, int]] = []
-    rest = mask
-    for axis in range(3):
-        others = tuple(k for k in range(3) if k != axis)
-        hit = np.flatnonzero(rest.any(axis=others))
-        if not len(hit):
-            return None
-        ends.append((int(hit[0]), int(hit[-1]) + 1))
-        # What is known to be empty is not read again.
-        rest = rest[tuple([slice(None)] * axis + [slice(*ends[-1])])]
-    z, y, x = (slice(low, high) for low, high in ends)
+    first, stop = 0, len(mask)
+    while first < stop and not mask[first].any():
+        first += 1
+    if first == stop:
+        return None
+    while not mask[stop - 1].any():
+        stop -= 1
+    # All slices on one another; what is known to be empty is not read again.
+    shadow = np.logical_or.reduce(mask[first:stop], axis=0)
+    rows, columns = (np.flatnonzero(shadow.any(axis=k)) for k in (1, 0))
+    ends = ((first, stop), (rows[0], rows[-1] + 1), (columns[0], columns[-1] + 1))
+    z, y, x = (slice(int(low), int(high)) for low, high in ends)
     return widened((z, y, x), margin, mask.shape)
 
 

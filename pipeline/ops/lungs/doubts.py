@@ -109,11 +109,10 @@ def _tube(blocks: Blocks) -> list[str]:
     pieces, count = axial_components(empty)
     if count == 0:
         return []
-    area_mm2 = sizes(pieces, count) * blocks.spacing_mm[1] * blocks.spacing_mm[2]
+    voxels = sizes(pieces, count)
+    area_mm2 = voxels * blocks.spacing_mm[1] * blocks.spacing_mm[2]
     weights = empty * x_mm
-    centre_mm = np.bincount(pieces.ravel(), weights.ravel(), count + 1) / np.maximum(
-        sizes(pieces, count), 1
-    )
+    centre_mm = np.bincount(pieces.ravel(), weights.ravel(), count + 1) / np.maximum(voxels, 1)
     tube = (area_mm2 > TUBE_MM2[0]) & (area_mm2 < TUBE_MM2[1])
     tube &= np.abs(centre_mm - middle_mm) < MIDLINE_MM
     tube[0] = False

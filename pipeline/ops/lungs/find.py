@@ -155,9 +155,10 @@ def find_lungs(
         settings.rim_mm,
         ct.spacing_mm,
     )
-    region = labels > 0
     wide = search_region(found.lungs.closed, block_spacing(ct.spacing_mm, factors))
-    region[fine] |= zoom.enlarged(wide.view(np.uint8), found.box).view(np.bool_)
+    region = np.zeros(ct.shape, bool)
+    region[fine] = zoom.enlarged(wide.view(np.uint8), found.box).view(np.bool_)
+    region[fine] |= labels[fine] > 0
     return Lungs(ct.like(labels), ct.like(region), threshold, found.airways_ml)
 
 

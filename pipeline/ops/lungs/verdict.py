@@ -11,7 +11,7 @@ from lungseg.ops.lungs.bowel_gas import gas_doubts
 from lungseg.ops.lungs.doubts import doubts
 from lungseg.ops.lungs.in_blocks import in_blocks
 from lungseg.ops.lungs.left_right import LEFT, RIGHT
-from lungseg.volume import HU, Volume
+from lungseg.volume import HU, Box, Volume
 
 Scalar = str | int | float | bool | None
 
@@ -85,7 +85,7 @@ def judge(
     soft = int(np.count_nonzero(values > threshold_hu)) / len(values)
     mean_hu = float(values.mean(dtype=np.float64))
     ratio = right_ml / left_ml if left_ml > 0 else None
-    parts = _parts(labels)
+    parts = _parts(labels, box)
     sides = any(s.start == 0 or s.stop == n for s, n in zip(box[1:], labels.shape[1:], strict=True))
     facts: dict[str, Scalar] = {
         "lung_ml": round(voxels * labels.voxel_ml, 1),
@@ -137,9 +137,10 @@ def _balance(right_ml: float, left_ml: float) -> list[str]:
     return reasons
 
 
-def _parts(labels: Volume[np.uint8]) -> int:
+def _parts(labels: Volume[np.uint8], lungs: Box) -> int:
     """Connected parts larger than a crumb, both lungs by themselves; seen at half resolution."""
-    coarse = labels.array[::2, ::2, ::2]
+    z, y, x = (slice(s.start // 2 * 2, s.stop, 2) for s in lungs)
+    coarse = np.ascontiguousarray(labels.array[z, y, x])
     count = 0
     for side in (RIGHT, LEFT):
         box = bounding_box(coarse == side)
