@@ -103,20 +103,26 @@ class Run:
                         stage = ""
                         self._run_scan_stages([s for s in group if isinstance(s, ScanStage)], watch)
         except KeyboardInterrupt as stop:
-            done = self._through()
+            done, parts = self._through()
             of_all = f"{stage} was not finished; " if stage else ""
+            outputs = f"stage output{'s' * (parts > 1)}"
+            of_others = f", and {parts} {outputs} of the others" if parts else ""
             raise StoppedError(
-                f"stopped; {of_all}{done} of {len(self.patients)} scans done and kept; the same "
-                "command goes on",
+                f"stopped; {of_all}{done} of {len(self.patients)} scans done and kept{of_others}; "
+                "the same command goes on",
                 exit_status(stop),
             ) from stop
         return self._summary()
 
-    def _through(self) -> int:
-        """How many scans are through all stages, by the store: workers may be ahead of us."""
-        request = replace(self.request, force=frozenset())
-        left = {a.scan for a in Planner(self.store, request).decide() if a.do != plan.REUSE}
-        return sum(scan not in left for scan in self.patients)
+    def _through(self) -> tuple[int, int]:
+        """How many scans are through all stages, and how many outputs the others have.
+
+        By the store: workers may be ahead of us.
+        """
+        actions = Planner(self.store, replace(self.request, force=frozenset())).decide()
+        left = {a.scan for a in actions if a.do != plan.REUSE}
+        parts = sum(a.do == plan.REUSE and a.scan in left for a in actions if a.scan)
+        return sum(scan not in left for scan in self.patients), parts
 
     def _run_scan_stages(
         self,

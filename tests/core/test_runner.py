@@ -14,6 +14,7 @@ from lungseg.core import runner
 from lungseg.core.engine.bounds import WorkerKilledError
 from lungseg.core.errors import ConfigError
 from lungseg.core.executor import EngineOptions, run_tasks
+from lungseg.core.interrupt import StoppedError
 from lungseg.core.plan import Planner
 from lungseg.core.runner import Run, _broken
 from lungseg.core.stage import DatasetInputs
@@ -62,6 +63,40 @@ def test_a_run_does_everything_and_the_next_reuses_everything(tmp_path):
     second = run(tmp_path, {"a": "one", "b": "two"})
     assert set(states(second).values()) == {"reused"}
     assert second.results["read", "a"].record.facts == {"letters": 3}
+
+
+@pytest.mark.parametrize(
+    ("texts", "told"),
+    [
+        (
+            {"a": "stop", "b": "one"},
+            "0 of 2 scans done and kept, and 1 stage output of the others;",
+        ),
+        (
+            {"a": "one", "b": "stop"},
+            "1 of 2 scans done and kept, and 1 stage output of the others;",
+        ),
+        (
+            {"a": "one", "b": "two"},
+            "join was not finished; 0 of 2 scans done and kept, and 4 stage",
+        ),
+    ],
+)
+def test_a_run_that_is_stopped_counts_scans_and_the_stage_outputs_of_others(tmp_path, texts, told):
+    def stopped_upper(params, inputs, out):
+        if (inputs["read"] / "text.txt").read_text() == "stop":
+            raise KeyboardInterrupt
+        return UPPER.run(params, inputs, out)
+
+    def stopped_join(*_):
+        raise KeyboardInterrupt
+
+    refs, paths = make_sources(tmp_path / "src", **texts)
+    flow = (READ, replace(UPPER, run=stopped_upper), replace(JOIN, run=stopped_join), BACK)
+    target = "upper" if "stop" in texts.values() else "back"
+    request = replace(make_request(refs, targets=(target,)), flow=flow)
+    with pytest.raises(StoppedError, match=f"stopped; {told}"):
+        Run(Store(tmp_path / "work"), request, paths, EngineOptions()).execute()
 
 
 def test_one_changed_parameter_reruns_its_stage_and_what_depends_on_it_only(tmp_path):
