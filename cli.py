@@ -188,10 +188,14 @@ def params(reset: str | None, why: bool, **options: Any) -> None:
 @main.command()
 @work_option
 def status(**options: Any) -> None:
-    """Say what is done, what is not and why, which settings and net hold, and where results lie."""
+    """Say what is done, what is not and why, which settings and net hold, and where results lie.
+
+    --work may also name a folder that `lungs` or `detect` wrote to.
+    """
+    from lungseg.commands.own_scans.again import session_at
     from lungseg.commands.run_stages import status as told
 
-    click.echo(told(_session(options), as_json=options["as_json"]))
+    click.echo(told(session_at(options), as_json=options["as_json"]))
 
 
 @main.command()

@@ -1,10 +1,13 @@
 """How a hand-out was made, kept beside it, so that its work folder can be opened like that."""
 
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from lungseg.commands.own_scans import ledger
 from lungseg.commands.own_scans.hand_out import WORK, HandOut, with_params
+from lungseg.commands.run_stages import session_of
 from lungseg.core.errors import ConfigError
 from lungseg.core.stage import as_dict
 from lungseg.model.nets import named_net
@@ -34,6 +37,18 @@ def hand_out_at(folder: Path) -> Path | None:
     return None
 
 
+def session_at(options: Mapping[str, Any]) -> Session:
+    """The work folder that click's `options` name, or that of the hand-out which they name.
+
+    Raises
+    ------
+    ConfigError
+        If the hand-out's work folder is another one, or is gone.
+    """
+    hand_out = hand_out_at(Path(options["work"]))
+    return opened_again(hand_out) if hand_out else session_of(options)
+
+
 def opened_again(out: Path) -> Session:
     """The work folder of a hand-out, with the settings and the net that it was made with.
 
@@ -45,8 +60,8 @@ def opened_again(out: Path) -> Session:
     made = ledger.notes(out)[_MADE]
     if made["guest"] or not (out / WORK).is_dir():
         raise ConfigError(
-            f"{out} has no work folder of its own any more, or was made with --work; run the "
-            "command that made it again, with --report"
+            f"{out} has no work folder of its own any more, or was made with --work; name that "
+            "work folder, or run the command that made it again"
         )
     session = open_session(out / WORK, CommandOptions())
     for stage, told in made["settings"].items():

@@ -18,7 +18,7 @@ from lungseg.report.scripts import TABLES, VIEWER
 from lungseg.session.work_folder import Session
 
 # Raised when a scan's page comes out otherwise from the same outputs.
-_PAGE_VERSION = 3
+_PAGE_VERSION = 4
 
 
 @dataclass(frozen=True)

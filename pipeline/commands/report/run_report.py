@@ -6,10 +6,9 @@ from typing import Any
 
 import click
 
-from lungseg.commands.own_scans.again import hand_out_at, opened_again
+from lungseg.commands.own_scans.again import session_at
 from lungseg.commands.report.collect import ScanEntry
 from lungseg.commands.report.report import Wanted, Written, write_report
-from lungseg.commands.run_stages import session_of
 from lungseg.core.errors import ConfigError
 from lungseg.session.messages import named
 
@@ -28,8 +27,7 @@ def report_of_work(options: Mapping[str, Any], wanted: Wanted, *, quiet: bool) -
             f"--work {work}: there is no such folder; name the work folder of a run, or the folder "
             "that `lungs` or `detect` wrote to"
         )
-    hand_out = hand_out_at(work)
-    session = opened_again(hand_out) if hand_out else session_of({**options, "work": work})
+    session = session_at(options)
     session.check_scans()
     return write_report(session, wanted, progress(quiet=quiet))
 

@@ -347,6 +347,19 @@ def test_the_text_names_what_is_good_suspect_failed_and_where_to_look(mixed, tmp
     assert f"where to look: {tmp_path / 'lungs.csv'}" in told
 
 
+def test_status_takes_the_folder_that_was_handed_out(done, mixed, tmp_path):
+    told = CliRunner().invoke(main, ["status", "--work", str(done[0])])
+    assert told.exit_code == 0, told.output
+    (line,) = [line for line in told.stdout.splitlines() if line.startswith("write-lungs ")]
+    assert line.split()[1:3] == ["reuse", "4"]
+    assert "resample.spacing_mm=4" in told.stdout
+    elsewhere = ["--work", tmp_path / "w", "--out", tmp_path / "out"]
+    lungs(mixed[0] / "ras.nii.gz", *elsewhere)
+    told = CliRunner().invoke(main, ["status", "--work", str(tmp_path / "out")])
+    assert told.exit_code == 2
+    assert "was made with --work; name that work folder" in " ".join(told.output.split())
+
+
 def test_status_shows_what_is_handed_out_only_where_it_is_done(mixed, tmp_path):
     def status(work):
         done = CliRunner().invoke(main, ["status", "--work", str(work)])

@@ -17,6 +17,7 @@ from lungseg.commands.run_stages import how_to_run
 from lungseg.core.errors import ConfigError, DamagedOutputError
 from lungseg.io.volumes import volume_file
 from lungseg.report.pages import OURS
+from tests.commands.report import work_folder
 from tests.commands.report.work_folder import (
     FAILED,
     GOOD,
@@ -155,6 +156,23 @@ def test_a_scans_page_has_planes_outlines_and_the_list_of_places(out, names):
     for figure in ("4,322 ml", "-812.3 HU", "0.910"):
         assert figure in told
     assert data["nodules"][0]["ratings"] == {"texture": 5.0}
+
+
+def test_the_list_of_candidates_has_the_calibrated_likelihood_where_the_net_knows_it(
+    out, names, tmp_path, monkeypatch
+):
+    told = Page(out / "scans" / names[GOOD] / "index.html").text.split()
+    header = told[told.index("#") :]
+    assert header[:5] == ["#", "score", "calibrated", "mm", "where"]
+    # The second is of a net that does not know.
+    assert header[5:9] == ["1", "0.910", "0.620", "14"]
+    assert header[header.index("0.250") + 1] == "\N{EN DASH}"
+    unknown = [replace(one, calibrated=None) for one in work_folder.candidates()]
+    monkeypatch.setattr(work_folder, "candidates", lambda: unknown)
+    session = write_work(tmp_path / "work", {GOOD: PATIENTS[GOOD]})
+    write_report(session, Wanted(tmp_path / "report"))
+    page = Page(tmp_path / "report" / "scans" / PATIENTS[GOOD] / "index.html")
+    assert "calibrated" not in page.text.split()
 
 
 def test_ids_are_text_wherever_they_stand(out, names):

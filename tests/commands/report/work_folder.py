@@ -44,7 +44,7 @@ def candidates():
     at = PHANTOM.ct.geometry.to_world(np.argwhere(PHANTOM.nodules.array).mean(axis=0))
     away = PHANTOM.ct.geometry.to_world(np.argwhere(PHANTOM.lungs.array == 1).mean(axis=0))
     return [
-        Detection(GOOD, tuple(float(v) for v in at), 0.91, 14.0, None, 0.8, 0.96),
+        Detection(GOOD, tuple(float(v) for v in at), 0.91, 14.0, 0.62, 0.8, 0.96),
         Detection(GOOD, tuple(float(v) for v in away), 0.25, 6.0),
     ]
 
