@@ -19,6 +19,7 @@ from pathlib import Path
 
 from lungseg.core import record as records
 from lungseg.core.disk import trust
+from lungseg.core.disk.handed_on import handing_on
 from lungseg.core.errors import LungsegError, ScanSkipped, is_proven
 from lungseg.core.fingerprint import effective_params
 from lungseg.core.record import Record
@@ -96,14 +97,15 @@ def run_chain(task: ScanTask) -> list[Result]:
     """Run a scan's stages in order; those after one that failed, or was skipped, are not run."""
     results: list[Result] = []
     stop: Result | None = None
-    for step in task.steps:
-        if stop is None:
-            results.append(run_scan_step(task, step))
-            stop = results[-1] if results[-1].state != RAN else None
-        else:
-            state = SKIPPED if stop.state == SKIPPED else BLOCKED
-            why = stop.error if state == SKIPPED else f"{stop.stage} failed"
-            results.append(Result(step.stage.name, task.scan, state, step.fingerprint, why))
+    with handing_on():
+        for step in task.steps:
+            if stop is None:
+                results.append(run_scan_step(task, step))
+                stop = results[-1] if results[-1].state != RAN else None
+            else:
+                state = SKIPPED if stop.state == SKIPPED else BLOCKED
+                why = stop.error if state == SKIPPED else f"{stop.stage} failed"
+                results.append(Result(step.stage.name, task.scan, state, step.fingerprint, why))
     return results
 
 

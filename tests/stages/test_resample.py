@@ -1,5 +1,7 @@
 """Resample, on scans small enough to know by hand."""
 
+import tracemalloc
+
 import numpy as np
 import pytest
 
@@ -129,3 +131,16 @@ def test_a_monstrous_field_of_view_is_refused_before_memory_is_taken(tmp_path):
     volume_file.write(wide, tmp_path / "ingest" / "ct.h5", padding_hu=float("nan"))
     with pytest.raises(LimitError, match="the working grid of 20001 x 20001 x 20001 voxels at 1"):
         STAGE.run(Resample(), {"ingest": tmp_path / "ingest"}, tmp_path)
+
+
+def test_resampling_holds_the_result_and_a_few_slices_and_no_copy_of_the_scan():
+    ct = Volume(np.full((60, 160, 160), 40, np.int16), Geometry((1.0, 0.8, 0.8)))
+    result = 60 * 128 * 128 * 2
+    tracemalloc.start()
+    try:
+        resampled, _ = on_working_grid(ct, np.nan, Resample())
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert resampled.array.nbytes == result
+    assert peak < 1.5 * result < ct.array.nbytes

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import tables
 
+from lungseg.core.disk.handed_on import hand_on, taken
 from lungseg.core.disk.whole_file import write_bytes
 from lungseg.core.errors import DamagedOutputError, NotProvenError, ScanError
 from lungseg.io.hdf5 import FILTERS, why_locked
@@ -31,6 +32,9 @@ def write(volume: AnyVolume, path: Path, **attributes: str | float | int) -> Non
         If it could not be written, or what is on the disk is not what was written.
     """
     write_bytes(_image(volume, attributes, str(path)), path)
+    # Masks compress so well that to read them costs little.
+    if volume.array.dtype == HU and volume.array.flags.c_contiguous:
+        hand_on(path, volume)
 
 
 def _image(volume: AnyVolume, attributes: Mapping[str, str | float | int], label: str) -> bytes:
@@ -57,13 +61,16 @@ def _image(volume: AnyVolume, attributes: Mapping[str, str | float | int], label
 
 
 def read(path: Path) -> AnyVolume:
-    """Read a volume that `write` made.
+    """Read a volume that `write` made; one that was written just now is handed on as it is.
 
     Raises
     ------
     DamagedOutputError
         If it cannot be read, is not such a file, or is gone.
     """
+    held = taken(path)
+    if isinstance(held, Volume):
+        return held
     with _opened(path) as node:
         return Volume(node.read(), _geometry(node))
 
