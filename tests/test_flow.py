@@ -8,12 +8,15 @@ import pytest
 from click.testing import CliRunner
 
 from lungseg.cli import main
+from lungseg.commands.report.collect import collect
 from lungseg.core.fingerprint import digest_of_file
 from lungseg.flow import COMMANDS
 from lungseg.io.dicom.write import SeriesHeader, write_series
 from lungseg.io.volumes import volume_file
 from lungseg.ops.grid.resample import labels_to_grid
 from lungseg.phantom.small_chest import chest
+from lungseg.session.settings import CommandOptions
+from lungseg.session.work_folder import open_session
 
 # Coarse, and a net of a handful of filters: what is tested is that everything fits together.
 SETTINGS = [
@@ -255,6 +258,12 @@ def test_a_mixed_tree_ends_with_the_good_scan_done_and_all_others_named(tmp_path
     reasons = {item["id"] or item["path"]: item["reason"] for item in summary["left_out"]}
     assert "DX" in reasons["1.2.826.13"]
     assert any(path.endswith("notes.dcm") for path in reasons)
+    # The report counts as the screen does; where scans are named, nothing else is told.
+    count = collect(open_session(tmp_path / "w", CommandOptions())).count.as_dict()
+    assert count == {**{name: summary[name] for name in count if name != "not_done"}, "not_done": 0}
+    told = lungseg("preprocess", "--work", tmp_path / "w", "--scan", "good", "--jobs", 1)
+    assert "\n1 expected = 1 done + 0 failed + 0 skipped; " in told
+    assert "notes.dcm" not in told
 
 
 def test_a_mirrored_scan_has_the_mirrored_lungs(tmp_path):

@@ -63,7 +63,7 @@ def run_demo(  # noqa: PLR0913 - what the command line has
         began = time.perf_counter()
         summary = session.run(COMMANDS[command], EngineOptions(jobs), messages.Progress().watch())
         seconds = time.perf_counter() - began
-        say(messages.summary_text(summary, session.sources, session.left_out, seconds))
+        say(messages.summary_text(summary, session.sources, session.beside, seconds))
         failed += summary.failed + summary.dataset_failed
         for line in _AFTER.get(command, _nothing)(session, made):
             say(line)

@@ -107,7 +107,7 @@ def run_stages(session: Session, command: str, how: HowToRun, *, pictures: bool 
     finally:
         progress.close()
     render = messages.summary_json if how.as_json else messages.summary_text
-    click.echo(render(summary, session.sources, session.left_out, time.perf_counter() - start))
+    click.echo(render(summary, session.sources, session.beside, time.perf_counter() - start))
     if pictures:
         for path in write_pictures(session):
             click.echo(f"picture  {path}", err=how.as_json)

@@ -16,6 +16,7 @@ from lungseg.core.worker import Result
 from lungseg.flow import FLOW
 from lungseg.io.sources.index import LeftOut, Source
 from lungseg.session.settings import Difference
+from lungseg.session.tally import FAILED, Tally, Trouble, lines_of, state_of
 from lungseg.session.work_folder import NO_SCANS, Session
 
 # What `status` tells of a scan; nodules are those of the truth.
@@ -105,10 +106,16 @@ def summary_text(
 ) -> str:
     """The end of a run for a person: counts by stage, then everything that was not done."""
     lines = [stage_table(summary.results)]
-    for (stage, scan), result in summary.results.items():
-        if result.state == "failed":
-            whose = named(scan, sources[scan].patient) if scan else "the data set"
-            lines.append(f"failed   {whose}\n         {stage}: {result.error}")
+    lines += lines_of(
+        Trouble(
+            FAILED,
+            named(scan, sources[scan].patient) if scan else "the data set",
+            f"{stage}: {result.error}",
+            is_scan=True,
+        )
+        for (stage, scan), result in summary.results.items()
+        if result.state == FAILED
+    )
     known = len({scan for (_, scan), r in summary.results.items() if r.known})
     if known:
         scans = "scan" if known == 1 else "scans"
@@ -124,19 +131,14 @@ def summary_text(
         if not scan and result.record and result.state in {"ran", "reused"}:
             told = ", ".join(f"{k} {_told(v)}" for k, v in result.record.facts.items())
             lines.append(f"{stage}: {told}")
-    for item in left_out:
-        label = "failed  " if item.fault else "skipped "
-        lines.append(f"{label} {item.path}\n         {item.reason}")
+    lines += lines_of(Trouble(state_of(item), item.path, item.reason) for item in left_out)
     lost = [
         stage for (stage, scan), r in summary.results.items() if not scan and r.state == "failed"
     ]
-    scans = (
-        f"{summary.expected} expected = {summary.done} done + {summary.failed} failed"
-        f" + {summary.skipped} skipped; "
-    )
+    count = Tally(summary.done, summary.failed, summary.skipped)
     # Tables of pictures are made without scans.
     lines.append(
-        f"{scans if summary.expected else ''}{seconds:.1f} s"
+        f"{f'{count}; ' if count.expected else ''}{seconds:.1f} s"
         + "".join(f"; {stage} failed" for stage in lost)
     )
     return "\n".join(lines)
@@ -211,7 +213,7 @@ def left_out_json(item: LeftOut) -> dict[str, str]:
         "id": item.scan,
         "path": item.path,
         "modality": item.modality,
-        "state": "failed" if item.fault else "skipped",
+        "state": state_of(item),
         "reason": item.reason,
     }
 

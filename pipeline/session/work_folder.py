@@ -32,6 +32,7 @@ from lungseg.session.settings import (
     differences,
     settle,
 )
+from lungseg.session.tally import tally
 
 log = logging.getLogger(__name__)
 
@@ -236,6 +237,11 @@ class Session:
             return self.store.alone("a run with --force")
         return self.store.in_use("a run")
 
+    @property
+    def beside(self) -> Sequence[LeftOut]:
+        """What was found beside the scans and counts; nothing where some scans are asked for."""
+        return () if self.options.scans else self.left_out
+
     def run(self, asked: Sequence[str], engine: EngineOptions, watch: Watch) -> Summary:
         """Run the stages asked for and what is missing before them; keep what was told."""
         targets, _ = self.targets(asked)
@@ -268,14 +274,12 @@ class Session:
         if "train" in targets and trained and trained.state in {"ran", "reused"}:
             file = self.store.folder("train", trained.fingerprint) / NET
             choose_net(self.work, file, "trained here")
-        if self.options.scans:
-            return summary
-        faults = sum(item.fault for item in self.left_out)
+        beside = tally((), self.beside)
         return replace(
             summary,
-            expected=summary.expected + len(self.left_out),
-            failed=summary.failed + faults,
-            skipped=summary.skipped + len(self.left_out) - faults,
+            expected=summary.expected + beside.expected,
+            failed=summary.failed + beside.failed,
+            skipped=summary.skipped + beside.skipped,
         )
 
     def keep(self) -> None:

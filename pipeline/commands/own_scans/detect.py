@@ -20,7 +20,6 @@ from lungseg.commands.own_scans.report import (
     Report,
     Table,
     counted,
-    last_line,
     run_and_report,
     trouble,
     without_dicom,
@@ -232,7 +231,7 @@ def _as_text(end: End) -> Iterator[str]:
             f"seen     of {unknown} scans it cannot be told whether the net has seen their "
             "patients: it knows patients by pseudonyms of another key"
         )
-    yield last_line(counted(end.outcomes), end.seconds)
+    yield f"{counted(end.outcomes)}; {end.seconds:.1f} s"
     net = end.session.net
     if net:
         yield f"net      {net.file} ({net.origin})"
@@ -249,7 +248,7 @@ def _as_json(end: End) -> Mapping[str, Any]:
         "out": str(end.place.out),
         "tables": [str(end.place.out / name) for name in DETECT.tables],
         "net": str(net.file) if net else "",
-        **counted(end.outcomes),
+        **counted(end.outcomes).as_dict(),
         "seconds": round(end.seconds, 3),
         "scans": list(end.tables[SCANS].rows),
         "candidates": list(end.tables[CANDIDATES].rows),

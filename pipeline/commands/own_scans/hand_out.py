@@ -24,10 +24,10 @@ from lungseg.io.sources.index import Source
 from lungseg.io.volumes.headers import suffix_of
 from lungseg.session import messages
 from lungseg.session.settings import CommandOptions
+from lungseg.session.tally import NOT_DONE, state_of
 from lungseg.session.work_folder import Session, open_for
 
 WORK = "lungseg-work"
-NOT_DONE = "not done"
 
 Row = dict[str, Scalar]
 
@@ -191,9 +191,7 @@ class HandOut:
         """What became of every scan, and of everything that was found beside them."""
         found = [self._outcome(source) for source in self.session.sources.values()]
         found += [
-            Outcome(
-                item.scan, "", self._told(item.path), FAILED if item.fault else SKIPPED, item.reason
-            )
+            Outcome(item.scan, "", self._told(item.path), state_of(item), item.reason)
             for item in self.session.left_out
         ]
         return found

@@ -10,7 +10,6 @@ from lungseg.commands.own_scans.report import (
     Report,
     Table,
     counted,
-    last_line,
     run_and_report,
     trouble,
     without_dicom,
@@ -112,7 +111,7 @@ def _as_text(end: End) -> Iterator[str]:
             yield f"suspect  {row['patient']} {row['file']}\n         {row['reasons']}"
     yield from trouble(end.outcomes)
     yield from without_dicom(end.outcomes, LUNGS.stage)
-    yield last_line(counted(end.outcomes), end.seconds)
+    yield f"{counted(end.outcomes)}; {end.seconds:.1f} s"
     yield f"where to look: {end.place.out / TABLE}, and the masks beside it"
 
 
@@ -120,7 +119,7 @@ def _as_json(end: End) -> Mapping[str, Any]:
     return {
         "out": str(end.place.out),
         "table": str(end.place.out / TABLE),
-        **counted(end.outcomes),
+        **counted(end.outcomes).as_dict(),
         "seconds": round(end.seconds, 3),
         "scans": list(end.tables[TABLE].rows),
     }

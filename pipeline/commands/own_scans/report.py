@@ -14,7 +14,6 @@ import click
 from lungseg.commands.own_scans import ledger
 from lungseg.commands.own_scans.again import note_how
 from lungseg.commands.own_scans.hand_out import (
-    NOT_DONE,
     HandOut,
     Outcome,
     Place,
@@ -26,6 +25,7 @@ from lungseg.commands.run_stages import HowToRun, may_take_report, tell_report
 from lungseg.core.json_file import json_text, write_text
 from lungseg.core.worker import FAILED, SKIPPED
 from lungseg.session import messages
+from lungseg.session.tally import Tally, Trouble, lines_of, tally
 from lungseg.session.work_folder import Session
 
 
@@ -130,20 +130,9 @@ def write_table(columns: Sequence[str], rows: Sequence[Row], path: Path) -> None
     write_text(text.getvalue().encode(errors="backslashreplace").decode(), path)
 
 
-def counted(outcomes: Sequence[Outcome]) -> dict[str, int]:
+def counted(outcomes: Sequence[Outcome]) -> Tally:
     """How many there were, and what became of them."""
-    states = [one.state for one in outcomes]
-    counts = {state: states.count(state) for state in ("done", FAILED, SKIPPED, NOT_DONE)}
-    return {"expected": len(states)} | {key.replace(" ", "_"): n for key, n in counts.items()}
-
-
-def last_line(counts: Mapping[str, int], seconds: float) -> str:
-    """The counts and the time, for a person."""
-    broken = f" + {counts['not_done']} not done" if counts["not_done"] else ""
-    return (
-        f"{counts['expected']} expected = {counts['done']} done + {counts['failed']} failed"
-        f" + {counts['skipped']} skipped{broken}; {seconds:.1f} s"
-    )
+    return tally(one.state for one in outcomes)
 
 
 def without_dicom(outcomes: Sequence[Outcome], stage: str) -> Iterator[str]:
@@ -155,8 +144,15 @@ def without_dicom(outcomes: Sequence[Outcome], stage: str) -> Iterator[str]:
 
 
 def trouble(outcomes: Sequence[Outcome]) -> Iterator[str]:
-    """A line for everything that is not done, and why."""
-    for one in outcomes:
-        if one.state in {FAILED, SKIPPED}:
-            whose = f"{one.patient} " if one.patient not in {"", one.scan} else ""
-            yield f"{one.state:<8} {whose}{one.source}\n         {one.reason}"
+    """A line for everything that is not done, and why; many of one reason share theirs."""
+    yield from lines_of(
+        Trouble(
+            one.state,
+            f"{one.patient} {one.source}" if one.patient not in {"", one.scan} else one.source,
+            one.reason,
+            # What is no scan has no patient.
+            is_scan=bool(one.patient),
+        )
+        for one in outcomes
+        if one.state in {FAILED, SKIPPED}
+    )

@@ -17,9 +17,9 @@ from lungseg.io.results.candidate_list import Detection, read_detections
 from lungseg.io.results.plain_names import patients_names, plain_names, uid_end
 from lungseg.io.sources.index import LeftOut, Source
 from lungseg.model.nets import current_net
+from lungseg.session.tally import DONE, NOT_DONE, Tally, state_of, tally
 from lungseg.session.work_folder import Session
 
-DONE, NOT_DONE = "done", "not done"
 # Beyond these a scan is skipped because of the split, which is no fault of it.
 _OF_THE_NET = (
     "predict", "find-nodules", "reduce-false-positives", "locate-candidates", "write-detections",
@@ -159,6 +159,11 @@ class Collected:
     dataset: Mapping[str, Step]
     left_out: Sequence[Remark]
     stages: Sequence[str] = field(default=())
+
+    @property
+    def count(self) -> Tally:
+        """What became of the scans and of what was found beside them, as commands count it."""
+        return tally((one.state for one in self.scans), self.session.left_out)
 
     def folder(self, stage: str) -> Path | None:
         """Output of a stage over all scans, or None."""
@@ -318,7 +323,7 @@ def _left_out(items: Sequence[LeftOut], hide: Paths) -> Iterator[Remark]:
     """Remarks on what is no scan, those of one reason together; files are not named."""
     counts: dict[tuple[str, str], int] = {}
     for item in items:
-        key = (FAILED if item.fault else SKIPPED, hide.out_of(item.reason))
+        key = (state_of(item), hide.out_of(item.reason))
         counts[key] = counts.get(key, 0) + 1
     for (kind, text), count in counts.items():
         reason, remedy = reason_and_remedy(text)

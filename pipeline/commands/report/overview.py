@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from lungseg.commands.report.collect import DONE, NOT_DONE, Collected, Remark, ScanEntry, is_path
+from lungseg.commands.report.collect import Collected, Remark, ScanEntry, is_path
 from lungseg.commands.report.learning import net_told, split_of, training_curves
 from lungseg.commands.report.nodule_gallery import galleries
 from lungseg.commands.report.scan_table import scan_table
@@ -13,6 +13,7 @@ from lungseg.commands.report.scores import hits_by_scan, scores_of
 from lungseg.core.plan import FAILED, REUSE, SKIPPED
 from lungseg.report.charts import Labels, histogram
 from lungseg.report.pages import INDEX, write_page
+from lungseg.session.tally import DONE, NOT_DONE
 
 _ORDER = (FAILED, "suspect", SKIPPED)
 # Remarks that are seen without a click.
@@ -49,11 +50,11 @@ def write_overview(
     states = Counter(one.state for one in around.scans)
     told = {
         "title": "Lungs and nodules",
-        "lead": _lead(around, states),
+        "lead": _lead(around),
         "figures": _figures(around, states),
         "remarks": grouped,
         "shown": _SHOWN,
-        "counted": _counted(remarks),
+        "counted": _counted(around, remarks),
         "scores": scores_of(around),
         "galleries": galleries(around, out),
         "histograms": list(_histograms(around, candidates)),
@@ -99,35 +100,34 @@ def grouped_remarks(remarks: Sequence[Remark]) -> list[dict[str, Any]]:
     ]
 
 
-def _counted(remarks: Sequence[Remark]) -> str:
-    counts: Counter[str] = Counter()
-    for remark in remarks:
-        counts[remark.kind] += remark.count
-    return ", ".join(f"{counts[kind]} {kind}" for kind in _ORDER if counts[kind])
+def _counted(around: Collected, remarks: Sequence[Remark]) -> str:
+    counts = {
+        FAILED: around.count.failed,
+        "suspect": sum(remark.kind == "suspect" for remark in remarks),
+        SKIPPED: around.count.skipped,
+    }
+    steps = [f"{step.stage} failed" for step in around.dataset.values() if step.state == FAILED]
+    return ", ".join([*(f"{n} {kind}" for kind, n in counts.items() if n), *steps])
 
 
-def _lead(around: Collected, states: Mapping[str, int]) -> str:
+def _lead(around: Collected) -> str:
     patients = len({one.patient for one in around.scans})
-    counts = ", ".join(
-        f"{states[state]} {state}"
-        for state in (DONE, FAILED, SKIPPED, NOT_DONE)
-        if states.get(state)
-    )
     of = f" of {patients} patient{'s' * (patients != 1)}" if patients else ""
     scans = f"{len(around.scans)} scan{'s' * (len(around.scans) != 1)}{of}"
-    beside = sum(remark.count for remark in around.left_out)
-    more = f"; beside them {beside} that {'are' if beside != 1 else 'is'} no scan" if beside else ""
-    return f"{scans}: {counts or 'none'}{more}."
+    beside = len(around.session.left_out)
+    more = f", and beside them {beside} that {'are' if beside != 1 else 'is'} no scan"
+    return f"{scans}{more if beside else ''}: {around.count}."
 
 
 def _figures(around: Collected, states: Mapping[str, int]) -> list[tuple[str, Any, str]]:
     verdicts = Counter(one.facts("segment-lungs").get("verdict") for one in around.scans)
+    no_scan = around.count.failed - states.get(FAILED, 0)
     truth = [f for one in around.scans if (f := one.facts("annotate-nodules"))]
     found = [f for one in around.scans if (f := one.facts("reduce-false-positives"))]
     annotated = [f for f in truth if f.get("truth") != "unannotated"]
     return [
         ("Scans done", states.get(DONE, 0), f"of {len(around.scans)}"),
-        ("Scans failed", states.get(FAILED) or None, ""),
+        ("Failed", around.count.failed or None, f"{no_scan} of them no scan" if no_scan else ""),
         ("Lungs good", verdicts["good"] if sum(verdicts.values()) else None, ""),
         ("Lungs suspect", verdicts["suspect"] or None, ""),
         ("Annotated", len(annotated) if truth else None, "scans"),

@@ -117,6 +117,11 @@ def test_failures_and_suspects_come_first_with_reason_and_remedy(out):
     kinds = [a["class"] for _, a in page.tags if (a.get("class") or "").startswith("remark ")]
     assert kinds[:4] == ["remark failed", "remark failed", "remark suspect", "remark skipped"]
     assert "2 failed, 1 suspect, 1 skipped" in page.text
+    assert (
+        "4 scans of 4 patients, and beside them 2 that are no scan: "
+        "6 expected = 1 done + 2 failed + 1 skipped + 2 not done."
+    ) in page.text
+    assert "Failed 2 1 of them no scan" in page.text
 
 
 def test_scores_training_split_and_the_best_nodule_are_told(out):
