@@ -231,7 +231,9 @@ def test_pictures_are_written_for_every_scan(work):
 
 def test_a_mixed_tree_ends_with_the_good_scan_done_and_all_others_named(tmp_path):
     src = tmp_path / "src"
-    write_scan(src, "good", "1.2.826.10", nodules=())
+    _, good = write_scan(src, "good", "1.2.826.10", nodules=())
+    shutil.copy(good[3], good[3].with_name("copy.dcm"))
+    (good[4].with_name("broken.dcm")).write_bytes(good[4].read_bytes()[:-3000])
     _, two = write_scan(src, "two-slices", "1.2.826.11", nodules=())
     for path in two[2:]:
         path.unlink()
@@ -264,6 +266,10 @@ def test_a_mixed_tree_ends_with_the_good_scan_done_and_all_others_named(tmp_path
     told = lungseg("preprocess", "--work", tmp_path / "w", "--scan", "good", "--jobs", 1)
     assert "\n1 expected = 1 done + 0 failed + 0 skipped; " in told
     assert "notes.dcm" not in told
+    note = "note     good 1.2.826.10\n         ingest: a copy of a slice, equal in every pixel, is "
+    assert note in told
+    assert "intact ones are used: truncated: " in told
+    assert "broken.dcm holds " in told
 
 
 def test_a_mirrored_scan_has_the_mirrored_lungs(tmp_path):

@@ -16,7 +16,7 @@ from lungseg.core.worker import Result
 from lungseg.flow import FLOW
 from lungseg.io.sources.index import LeftOut, Source
 from lungseg.session.settings import Difference
-from lungseg.session.tally import FAILED, Tally, Trouble, lines_of, state_of
+from lungseg.session.tally import FAILED, Tally, Trouble, lines_of, notes_on_files, state_of
 from lungseg.session.work_folder import NO_SCANS, Session
 
 # What `status` tells of a scan; nodules are those of the truth.
@@ -127,6 +127,12 @@ def summary_text(
     why = {scan: r.error for (_, scan), r in summary.results.items() if r.state == "skipped"}
     lines += [f"skipped  {n} scans: {reason}" for reason, n in Counter(why.values()).most_common()]
     lines += _suspects(summary, sources)
+    lines += lines_of(
+        Trouble("note", named(scan, sources[scan].patient), f"{stage}: {note}", is_scan=True)
+        for (stage, scan), result in summary.results.items()
+        if stage == "ingest" and result.record
+        for note in notes_on_files(result.record.facts)
+    )
     for (stage, scan), result in summary.results.items():
         if not scan and result.record and result.state in {"ran", "reused"}:
             told = ", ".join(f"{k} {_told(v)}" for k, v in result.record.facts.items())

@@ -1,8 +1,9 @@
 """What became of scans, and of the files beside them: one count, and a line for those alike."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 
+from lungseg.core.stage import Scalar
 from lungseg.io.sources.index import LeftOut
 
 DONE, FAILED, SKIPPED, NOT_DONE = "done", "failed", "skipped", "not done"
@@ -39,7 +40,7 @@ class Tally:
 
 @dataclass(frozen=True)
 class Trouble:
-    """Something that is not done: ``failed`` or ``skipped``, a scan or a file, and why."""
+    """Something to be told: what it is (``failed``, ``note``), of a scan or a file, and why."""
 
     state: str
     whose: str
@@ -65,8 +66,24 @@ def tally(states: Iterable[str], left_out: Iterable[LeftOut] = ()) -> Tally:
     return Tally(*(every.count(state) for state in (DONE, FAILED, SKIPPED, NOT_DONE)))
 
 
+def notes_on_files(facts: Mapping[str, Scalar]) -> Iterator[str]:
+    """What the facts of `ingest` tell of a scan's files that were not used, though it is done.
+
+    Examples
+    --------
+    >>> list(notes_on_files({"duplicate_slices": 2, "broken_copies": ""}))
+    ['2 copies of slices, equal in every pixel, are left out']
+    """
+    copies = facts.get("duplicate_slices")
+    if isinstance(copies, int) and copies:
+        told = "a copy of a slice" if copies == 1 else f"{copies} copies of slices"
+        yield f"{told}, equal in every pixel, {'is' if copies == 1 else 'are'} left out"
+    if broken := facts.get("broken_copies"):
+        yield f"broken copies of slices are left out, intact ones are used: {broken}"
+
+
 def lines_of(troubles: Iterable[Trouble]) -> Iterator[str]:
-    """Lines on what is not done; many of one reason share theirs.
+    """Lines on what is not done, or to be noted; many of one reason share theirs.
 
     Examples
     --------

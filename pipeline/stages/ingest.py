@@ -34,6 +34,9 @@ from lungseg.ops.hu.hounsfield import hu_check, look_like_labels
 from lungseg.ops.hu.padding import find_padding
 from lungseg.volume import HU, Geometry, Volume
 
+# Broken copies that are named.
+_NAMED = 3
+
 
 @dataclass(frozen=True, kw_only=True)
 class Ingest(Params):
@@ -152,12 +155,18 @@ def ct_of_series(series: Series) -> tuple[Volume[HU], int | None, dict[str, Scal
         "manufacturer": series.manufacturer,
         **_stack_facts(stack_geometry, len(series.array)),
         "duplicate_slices": series.duplicates,
+        "broken_copies": _told(series.broken),
         "rounded_hu": series.rounded,
         "mended_padding_slices": series.mended,
         "lossy_files": series.lossy,
         "rescale_type": series.rescale_type or "HU",
     }
     return Volume(grid, geometry), padding_hu, facts
+
+
+def _told(broken: Sequence[str]) -> str:
+    more = f"; and {len(broken) - _NAMED} more" if len(broken) > _NAMED else ""
+    return "; ".join(broken[:_NAMED]) + more
 
 
 def _stack_facts(stack_geometry: StackGeometry, slices: int) -> dict[str, Scalar]:
@@ -234,6 +243,8 @@ def run(params: Ingest, inputs: Mapping[str, Path], out: Path) -> Facts:
     volume_file.write(
         ct, out / "ct.h5", padding_hu=float("nan") if padding_hu is None else padding_hu
     )
+    if params.pseudonyms and facts.get("broken_copies"):
+        facts["broken_copies"] = without_names(str(facts["broken_copies"]), source.files)
     slices, rows, columns = ct.shape
     z, y, x = ct.spacing_mm
     padded = 0

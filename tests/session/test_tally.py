@@ -1,7 +1,10 @@
 """One count of what became of scans and files, and lines that many of one reason share."""
 
+from lungseg.commands.own_scans.hand_out import Outcome
+from lungseg.commands.own_scans.report import notes
+from lungseg.core.record import Record
 from lungseg.core.runner import Summary
-from lungseg.core.worker import FAILED, Result
+from lungseg.core.worker import FAILED, RAN, Result
 from lungseg.io.sources.index import LeftOut, Source
 from lungseg.session.messages import summary_text
 from lungseg.session.tally import Tally, Trouble, lines_of, tally
@@ -45,6 +48,34 @@ def test_files_whose_names_are_not_to_be_told_have_none():
     assert list(lines_of([Trouble("failed", "", "it is empty")] * 3)) == [
         "failed   3 files\n         it is empty"
     ]
+
+
+def test_files_of_a_scan_that_were_not_used_are_always_noted():
+    facts = [
+        {"duplicate_slices": 1, "broken_copies": ""},
+        {"duplicate_slices": 0, "broken_copies": "truncated: a.dcm ends before its pixels"},
+        {"duplicate_slices": 0},
+        {},
+    ]
+    sources = {f"1.{n}": Source(f"1.{n}", f"P{n}", "dicom", (), "x") for n in range(len(facts))}
+    results = {}
+    for (scan, _), found in zip(sources.items(), facts, strict=True):
+        record = Record(stage="ingest", version=1, fingerprint="f", scan=scan, facts=found)
+        results["ingest", scan] = Result("ingest", scan, RAN, "f", record=record)
+    told = summary_text(Summary(results, 4, 4, 0, 0), sources, (), 1.0)
+    noted = [
+        "note     P0 1.0\n         ingest: a copy of a slice, equal in every pixel, is left out\n",
+        "note     P1 1.1\n         ingest: broken copies of slices are left out, intact ones are "
+        "used: truncated: a.dcm ends before its pixels\n",
+    ]
+    assert all(line in told for line in noted)
+    assert told.count("note ") == 2
+    outcomes = [
+        Outcome(scan, one.patient, f"/s/{scan}", "done", facts={"ingest": found})
+        for (scan, one), found in zip(sources.items(), facts, strict=True)
+    ]
+    lines = "".join(f"{line}\n" for line in notes(outcomes))
+    assert lines == "".join(noted).replace("P0 ", "P0 /s/").replace("P1 ", "P1 /s/")
 
 
 def test_scans_of_one_reason_are_named_up_to_ten_of_them():

@@ -122,6 +122,25 @@ def test_missing_slices_are_refused_or_filled_and_recorded(tmp_path):
     assert wrong_by(ct, None)[0] <= 5
 
 
+@pytest.mark.parametrize("pseudonyms", [False, True])
+def test_copies_are_counted_and_broken_ones_named_unless_names_are_secret(tmp_path, pseudonyms):
+    folder = tmp_path / "DOE JANE"
+    places = positions(4)
+    files = write_series(folder, field(places), places)
+    content = files[1].read_bytes()
+    (folder / "again.dcm").write_bytes(content)
+    for k in range(4):
+        (folder / f"broken{k}.dcm").write_bytes(content[:-100])
+    ct, facts = ingested(folder, tmp_path, pseudonyms=pseudonyms)
+    assert ct.shape[0] == facts["source_slices"] == 4
+    assert facts["duplicate_slices"] == 1
+    told = facts["broken_copies"]
+    assert told.endswith("; and 1 more")
+    named = "file 6 of 9" if pseudonyms else str(folder / "broken0.dcm")
+    assert told.startswith(f"truncated: {named} holds 2780 of the 2880 bytes of its pixels; ")
+    assert ("DOE" in told) != pseudonyms
+
+
 def test_padding_is_kept_and_recorded(tmp_path):
     places = positions(5)
     stored = field(places).astype(np.int16)

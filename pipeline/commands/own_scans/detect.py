@@ -20,6 +20,7 @@ from lungseg.commands.own_scans.report import (
     Report,
     Table,
     counted,
+    notes,
     run_and_report,
     trouble,
     without_dicom,
@@ -218,6 +219,7 @@ def _as_text(end: End) -> Iterator[str]:
         if row["lungs"] == "suspect":
             yield f"suspect  {row['patient']} {row['scan']}\n         {row['reasons']}"
     yield from trouble(end.outcomes)
+    yield from notes(end.outcomes)
     yield from without_dicom(end.outcomes, DETECT.stage)
     for row in done:
         if row["seen"] in {"train", "validation"}:

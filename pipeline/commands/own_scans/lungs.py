@@ -10,6 +10,7 @@ from lungseg.commands.own_scans.report import (
     Report,
     Table,
     counted,
+    notes,
     run_and_report,
     trouble,
     without_dicom,
@@ -110,6 +111,7 @@ def _as_text(end: End) -> Iterator[str]:
         if row["verdict"] == "suspect":
             yield f"suspect  {row['patient']} {row['file']}\n         {row['reasons']}"
     yield from trouble(end.outcomes)
+    yield from notes(end.outcomes)
     yield from without_dicom(end.outcomes, LUNGS.stage)
     yield f"{counted(end.outcomes)}; {end.seconds:.1f} s"
     yield f"where to look: {end.place.out / TABLE}, and the masks beside it"

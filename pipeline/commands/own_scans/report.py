@@ -25,7 +25,7 @@ from lungseg.commands.run_stages import HowToRun, may_take_report, tell_report
 from lungseg.core.json_file import json_text, write_text
 from lungseg.core.worker import FAILED, SKIPPED
 from lungseg.session import messages
-from lungseg.session.tally import Tally, Trouble, lines_of, tally
+from lungseg.session.tally import Tally, Trouble, lines_of, notes_on_files, tally
 from lungseg.session.work_folder import Session
 
 
@@ -146,13 +146,21 @@ def without_dicom(outcomes: Sequence[Outcome], stage: str) -> Iterator[str]:
 def trouble(outcomes: Sequence[Outcome]) -> Iterator[str]:
     """A line for everything that is not done, and why; many of one reason share theirs."""
     yield from lines_of(
-        Trouble(
-            one.state,
-            f"{one.patient} {one.source}" if one.patient not in {"", one.scan} else one.source,
-            one.reason,
-            # What is no scan has no patient.
-            is_scan=bool(one.patient),
-        )
+        # What is no scan has no patient.
+        Trouble(one.state, _whose(one), one.reason, is_scan=bool(one.patient))
         for one in outcomes
         if one.state in {FAILED, SKIPPED}
     )
+
+
+def notes(outcomes: Sequence[Outcome]) -> Iterator[str]:
+    """A line for every scan that has files which were not used."""
+    yield from lines_of(
+        Trouble("note", _whose(one), f"ingest: {note}", is_scan=True)
+        for one in outcomes
+        for note in notes_on_files(one.facts.get("ingest", {}))
+    )
+
+
+def _whose(one: Outcome) -> str:
+    return f"{one.patient} {one.source}" if one.patient not in {"", one.scan} else one.source

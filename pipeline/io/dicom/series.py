@@ -11,8 +11,9 @@ import numpy as np
 from lungseg.core.errors import ScanError
 from lungseg.core.limits import check_memory
 from lungseg.io.dicom import header as dh
+from lungseg.io.dicom.copies import one_of_each, readable_planes
 from lungseg.io.dicom.pixels import read_plane
-from lungseg.io.dicom.planes import HuRules, Plane, planes_of
+from lungseg.io.dicom.planes import HuRules, Plane
 from lungseg.io.dicom.rescales import check_rescales
 from lungseg.ops.grid.acquisitions import overlapping_by
 from lungseg.ops.grid.rounded import Rounding, rounding_of
@@ -47,6 +48,8 @@ class Series:
         Manufacturer of the first file.
     duplicates
         Slices left out because an equal one lies at the same place.
+    broken
+        What is wrong with each file that is left out because an intact copy is there.
     rounded
         True if slope and intercept gave fractions, rounded to the nearest HU.
     mended
@@ -64,6 +67,7 @@ class Series:
     spacing_yx_mm: tuple[float, float]
     manufacturer: str
     duplicates: int
+    broken: tuple[str, ...]
     rounded: bool
     mended: int
     lossy: int
@@ -91,15 +95,15 @@ def read_series(
     """
     hu_rules = hu_rules or HuRules()
     headers = [_header(path) for path in files]
-    planes = [plane for header in headers for plane in planes_of(header, hu_rules)]
+    found = readable_planes(headers, hu_rules)
+    headers, planes = found.headers, found.planes
     _check_alike(headers, planes)
     axes = axes_of([plane.axes_xyz for plane in planes], rules)
     coordinates = axes.along([plane.position_xyz_mm for plane in planes])
     if not hu_rules.join_acquisitions:
         _check_acquisitions(planes, coordinates)
     groups = same_places(coordinates, rules)
-    first = [group[0] for group in groups]
-    duplicates = _drop_duplicates(planes, coordinates, groups, rules)
+    first, duplicates = one_of_each(found, coordinates, groups, rules)
     stack_geometry = stack_geometry_of(
         coordinates[first], rules, _rounding(headers, [planes[i] for i in first], axes)
     )
@@ -122,6 +126,7 @@ def read_series(
         spacing_yx_mm=(y, x),
         manufacturer=headers[0].words(dh.MANUFACTURER),
         duplicates=duplicates,
+        broken=tuple(found.broken),
         lossy=sum(header.text(dh.LOSSY) == "01" for header in headers),
         rescale_type=",".join(sorted(units)),
         rounded=any(note.rounded for note in notes),
@@ -189,37 +194,3 @@ def _check_alike(headers: Sequence[dh.Header], planes: Sequence[Plane]) -> None:
                 f"pixel-spacing: {plane.path} has {plane.spacing_yx_mm} mm and {first.path.name} "
                 f"{first.spacing_yx_mm} mm; slices of one volume have one spacing"
             )
-
-
-def _drop_duplicates(
-    planes: Sequence[Plane], coordinates: FloatArray, groups: list[list[int]], rules: SliceRules
-) -> int:
-    # Two slices at one place are one if their pixels are equal; else nobody knows which to take.
-    crowded = [group for group in groups if len(group) > 1]
-    unequal = [group for group in crowded if not _equal(planes, coordinates, group, rules)]
-    if unequal:
-        group = unequal[0]
-        names = ", ".join(planes[i].name for i in group[:4]) + (", ..." if len(group) > 4 else "")
-        raise ScanError(
-            f"duplicates: {len(group)} slices with different pixels lie at one place "
-            f"({coordinates[group[0], 2]:.2f} mm along the normal): {names}"
-            f"{f'; so at {len(unequal)} places' if len(unequal) > 1 else ''}. The series holds "
-            "more than one scan (times, phases, reconstructions): split it, or remove the others"
-        )
-    return sum(len(group) - 1 for group in crowded)
-
-
-def _equal(
-    planes: Sequence[Plane], coordinates: FloatArray, group: list[int], rules: SliceRules
-) -> bool:
-    spread = np.ptp(coordinates[group], axis=0).max()
-    if spread > rules.position_tolerance_mm:
-        return False
-    shape = planes[group[0]].rows, planes[group[0]].columns
-    one, other = np.empty(shape, np.int16), np.empty(shape, np.int16)
-    read_plane(planes[group[0]], one)
-    for i in group[1:]:
-        read_plane(planes[i], other)
-        if not np.array_equal(one, other):
-            return False
-    return True

@@ -8,7 +8,14 @@ from lungseg.core.errors import ScanError
 from lungseg.io.dicom.planes import HuRules
 from lungseg.io.dicom.series import read_series
 from lungseg.ops.grid.slices import SliceRules
-from tests.io.dicom.dicom_files import AXIAL, positions, write_enhanced, write_series, write_slice
+from tests.io.dicom.dicom_files import (
+    AXIAL,
+    positions,
+    save,
+    write_enhanced,
+    write_series,
+    write_slice,
+)
 
 RULES = SliceRules()
 RNG = np.random.default_rng(5)
@@ -88,6 +95,71 @@ def test_a_slice_that_is_there_twice_is_kept_once(tmp_path):
     series = read_series(files, RULES)
     assert series.duplicates == 1
     np.testing.assert_array_equal(series.array, STORED[:3].astype(int) - 1024)
+
+
+def with_copy(folder, **changes):
+    """Three slices, and a copy of the second, of the same instance but for `changes`."""
+    files = write_series(folder, STORED[:3], positions(3), SpacingBetweenSlices=2.5)
+    copy = pydicom.dcmread(files[1])
+    for name, value in changes.items():
+        setattr(copy, name, value)
+    return [*files, save(copy, folder / "copy.dcm")]
+
+
+def cut(path, n):
+    path.write_bytes(path.read_bytes()[:-n])
+
+
+def cut_before_pixels(path):
+    dataset = pydicom.dcmread(path)
+    del dataset.PixelData
+    save(dataset, path)
+
+
+BREAKS = {
+    "pixels cut": (lambda path: cut(path, 20), "copy.dcm holds 92 of the 112 bytes of its pixels"),
+    "pixels gone": (cut_before_pixels, "copy.dcm ends before its pixels"),
+}
+
+
+@pytest.mark.parametrize(("spoil", "why"), BREAKS.values(), ids=BREAKS)
+@pytest.mark.parametrize("last", [True, False])
+def test_a_broken_copy_of_an_intact_slice_is_left_out_and_named(tmp_path, spoil, why, last):
+    files = with_copy(tmp_path)
+    whole = read_series(files[:3], RULES)
+    spoil(files[3])
+    series = read_series(files if last else files[::-1], RULES)
+    np.testing.assert_array_equal(series.array, whole.array)
+    assert series.duplicates == 0
+    (told,) = series.broken
+    assert told.startswith(f"truncated: {tmp_path}")
+    assert told.endswith(why)
+    assert whole.broken == ()
+
+
+@pytest.mark.parametrize("spoil", [spoil for spoil, _ in BREAKS.values()], ids=BREAKS)
+@pytest.mark.parametrize(
+    "changes", [{"SOPInstanceUID": "1.2.3.4.5"}, {"ImagePositionPatient": [0, 0, 7.5]}]
+)
+def test_a_broken_slice_that_is_no_copy_of_an_intact_one_fails_the_series(tmp_path, spoil, changes):
+    files = with_copy(tmp_path, **changes)
+    spoil(files[3])
+    with pytest.raises(ScanError, match=r"truncated: .*copy\.dcm"):
+        read_series(files, RULES)
+
+
+def test_copies_that_are_both_broken_fail_the_series(tmp_path):
+    files = with_copy(tmp_path)
+    cut(files[1], 20)
+    cut(files[3], 30)
+    with pytest.raises(ScanError, match=r"truncated: .*001\.dcm holds 92 of the 112 bytes"):
+        read_series(files, RULES)
+
+
+def test_a_copy_that_a_setting_would_accept_is_not_taken_for_broken(tmp_path):
+    files = with_copy(tmp_path, RescaleType="US")
+    with pytest.raises(ScanError, match=r"rescale-type: .*copy\.dcm"):
+        read_series(files, RULES)
 
 
 def test_two_slices_at_one_place_are_refused_by_name(tmp_path):
