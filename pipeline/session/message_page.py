@@ -5,13 +5,15 @@ a scan is left out. What the code puts into it stands as a name in angle bracket
 """
 
 import ast
+import contextlib
 import re
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from lungseg.core.json_file import write_text
+from lungseg.session.message_texts import Texts, last_name
 
 PACKAGE = Path(__file__).parents[1]
 # Lists of sentences that are shown, and what it means to stand in one.
@@ -22,10 +24,12 @@ LISTS = {
     "problems": "left out",
     "notes": "note",
 }
+# What carries a sentence that is shown as its second argument, and what it means.
+CARRIERS = {"LeftOut": "left out", "Found": "left out", "Unseen": "left out", "Problem": "left out"}
+# Functions whose texts are shown, and what they mean.
+TELLERS = {"unread": "left out", "notes_on_files": "note"}
 # Rooms in which a ValueError is about one row of a file that a person brought.
 ROWS = ("io/annotations", "io/results", "io/csv_file")
-# A text that is composed in more steps than this stands under its last name.
-DEEPEST = 3
 MEANINGS = {
     "ConfigError": "nothing is run: a setting, a name or the command is wrong (exit status 2)",
     "ScanError": "this scan fails, and is not tried again while its files and settings are the "
@@ -44,10 +48,11 @@ MEANINGS = {
 }
 _HEAD = """# What is checked, and what each message means
 
-Made from the code by `make docs`. Each message stands where it arises, room by room; what is put
-into it is in ⟨⟩. Search the page for the words that you were shown. *When* is what the code says of
-the case, and *set* is what helps where a setting does (the message shows it with the stage's name
-before it). [What cannot be detected](#what-cannot-be-detected) is told, too.
+Made from the code by `make docs`. Each message stands where it arises, room by room. What differs
+from case to case is told in words in ⟨⟩; of texts parted by a slash one is shown. Search the page
+for the words that you were shown. *When* is what the code says of the case, and *set* is what helps
+where a setting does (the message shows it with the stage's name before it).
+[What cannot be detected](#what-cannot-be-detected) is told, too.
 
 | kind | what it leads to |
 |---|---|
@@ -112,12 +117,29 @@ def messages() -> list[Message]:
         where = path.relative_to(PACKAGE)
         room = str(where.parent) if where.parent.name else "(the package)"
         functions = {n.name: n for n in ast.walk(tree) if isinstance(n, ast.FunctionDef)}
+        constants = _constants(tree)
         for function, when in _functions(tree):
-            say = _Texts(functions, function)
+            say = Texts(functions, function, constants)
             for line, kind, text, setting in _said(function, say, errors, str(where)):
                 meant = when(kind)
                 found.append(Message(room, where.stem, line, kind, text, setting, meant))
     return sorted(found)
+
+
+def _constants(tree: ast.Module) -> dict[str, int | float]:
+    """The module's numbers by their names: a message says the number itself."""
+    found: dict[str, int | float] = {}
+    for node in tree.body:
+        if isinstance(node, ast.Assign):
+            with contextlib.suppress(ValueError):
+                value = ast.literal_eval(node.value)
+                if isinstance(value, int | float):
+                    found |= {last_name(target): value for target in node.targets}
+                elif isinstance(value, tuple) and isinstance(node.targets[0], ast.Tuple):
+                    names = [last_name(target) for target in node.targets[0].elts]
+                    pairs = zip(names, value, strict=False)
+                    found |= {k: v for k, v in pairs if isinstance(v, int | float)}
+    return found
 
 
 def _error_names(trees: Iterable[ast.Module]) -> dict[str, str]:
@@ -153,101 +175,82 @@ def _when(docstring: str, kind: str) -> str:
 
 
 def _said(
-    function: ast.FunctionDef, say: "_Texts", errors: dict[str, str], where: str
+    function: ast.FunctionDef, say: "Texts", errors: dict[str, str], where: str
 ) -> Iterator[tuple[int, str, str, str]]:
     others = (n for n in ast.walk(function) if isinstance(n, ast.FunctionDef))
     inner = {id(node) for other in others if other is not function for node in ast.walk(other)}
-    for node in ast.walk(function):
-        if not isinstance(node, ast.Call) or id(node) in inner or not node.args:
-            continue
-        name = node.func.attr if isinstance(node.func, ast.Attribute) else ""
-        name = node.func.id if isinstance(node.func, ast.Name) else name
-        kind = errors.get(name, "")
-        if name == "_error":  # the class of the errors is what the caller asked for
-            kind = "DataError"
-        if name == "ValueError" and where.startswith(ROWS):
-            kind = "row"
-        if name == "append" and isinstance(node.func, ast.Attribute):
-            kind = LISTS.get(
-                getattr(node.func.value, "id", getattr(node.func.value, "attr", "")), ""
-            )
-        if kind:
-            setting = next((k.value for k in node.keywords if k.arg == "setting"), None)
-            parts = setting.elts if isinstance(setting, ast.Tuple) else [setting] if setting else []
-            yield from _worded(node, kind, say, " or ".join(say.of(part) for part in parts))
-    for node in ast.walk(function):
-        is_doubt = "doubts" in where + function.name or where.endswith("verdict.py")
-        if is_doubt and isinstance(node, ast.Return | ast.Yield) and id(node) not in inner:
-            values = getattr(node.value, "elts", [node.value])
-            for value in values:
+    own = [node for node in ast.walk(function) if id(node) not in inner]
+    for node in own:
+        if isinstance(node, ast.Call) and node.args:
+            name = last_name(node.func)
+            kind = errors.get(name, "")
+            if name == "_error":  # the class of the errors is what the caller asked for
+                kind = "DataError"
+            if name == "ValueError" and where.startswith(ROWS):
+                kind = "row"
+            if kind:
+                setting = next((k.value for k in node.keywords if k.arg == "setting"), None)
+                parts = getattr(setting, "elts", [setting] if setting else [])
+                advice = " or ".join(say.of(part) for part in parts)
+                yield from _worded(node.args[0], kind, say, advice)
+            elif name in CARRIERS and len(node.args) > 1 and where.startswith("io/"):
+                yield from _worded(node.args[1], CARRIERS[name], say, "")
+        for text, kind in _listed(node):
+            yield from _worded(text, kind, say, "")
+    is_doubt = "doubts" in where + function.name or where.endswith("verdict.py")
+    kind = "doubt" if is_doubt else TELLERS.get(function.name, "")
+    for node in own:
+        if kind and isinstance(node, ast.Return | ast.Yield):
+            for value in getattr(node.value, "elts", [node.value]):
                 if isinstance(value, ast.JoinedStr):
-                    yield node.lineno, "doubt", say.of(value), ""
+                    yield node.lineno, kind, say.of(value), ""
+        if (
+            kind
+            and not is_doubt
+            and isinstance(node, ast.Call)
+            and last_name(node.func) == "append"
+        ):
+            yield from _worded(node.args[0], kind, say, "")
+
+
+def _listed(node: ast.AST) -> Iterator[tuple[ast.expr, str]]:
+    """Texts that are put into a list of sentences: appended, assigned, one by one or by a rule."""
+    values: list[ast.expr] = []
+    target: ast.expr | None = None
+    if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.args:
+        target = node.func.value
+        if node.func.attr == "append":
+            values = [node.args[0]]
+        elif node.func.attr == "extend":
+            values = _elements(node.args[0])
+    elif isinstance(node, ast.AugAssign | ast.AnnAssign):
+        target, values = node.target, _elements(node.value)
+    elif isinstance(node, ast.Assign):
+        target, values = node.targets[0], _elements(node.value)
+    kind = LISTS.get(last_name(target), "")
+    # What is made of another object is told by what carries it.
+    return ((value, kind) for value in values if kind and not isinstance(value, ast.Starred))
+
+
+def _elements(node: ast.expr | None) -> list[ast.expr]:
+    if isinstance(node, ast.ListComp | ast.GeneratorExp):
+        return [node.elt]
+    if isinstance(node, ast.IfExp):
+        return _elements(node.body) + _elements(node.orelse)
+    return list(node.elts) if isinstance(node, ast.List | ast.Tuple) else []
 
 
 def _worded(
-    node: ast.Call, kind: str, say: "_Texts", setting: str
+    node: ast.expr, kind: str, say: "Texts", setting: str
 ) -> Iterator[tuple[int, str, str, str]]:
-    text = say.of(node.args[0])
+    text = say.of(node)
     # What only hands on another message is said where that arises.
     if len(re.sub(r"⟨[^⟩]*⟩", "", text).split()) >= 2:
         yield node.lineno, kind, text, setting
 
 
-class _Texts:
-    """Texts of the expressions of one function, with what is put in by name."""
-
-    def __init__(self, functions: Mapping[str, ast.FunctionDef], function: ast.FunctionDef) -> None:
-        self._functions = functions
-        self._assigned = {
-            target.id: node.value
-            for node in ast.walk(function)
-            if isinstance(node, ast.Assign)
-            for target in node.targets
-            if isinstance(target, ast.Name)
-        }
-
-    def of(self, node: ast.expr, depth: int = 0) -> str:
-        """The text of an expression; a name in brackets for what only the run knows."""
-        if isinstance(node, ast.Constant):
-            return str(node.value)
-        if isinstance(node, ast.JoinedStr):
-            return "".join(self.of(part, depth) for part in node.values)
-        if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Add):
-            return self.of(node.left, depth) + self.of(node.right, depth)
-        if isinstance(node, ast.IfExp):
-            choices = [self.of(part, depth) for part in (node.body, node.orelse)]
-            return " / ".join(choice.strip() for choice in choices if choice.strip())
-        if isinstance(node, ast.FormattedValue) and isinstance(node.value, ast.IfExp):
-            return self.of(node.value, depth) or _named(node.value)
-        found = self._source_of(node) if depth < DEEPEST else None
-        return self.of(found, depth + 1) if found else _named(node)
-
-    def _source_of(self, node: ast.expr) -> ast.expr | None:
-        """What a name was given, or what a function of the module returns."""
-        if isinstance(node, ast.Name):
-            return self._assigned.get(node.id)
-        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
-            called = self._functions.get(node.func.id)
-            returned = [n for n in ast.walk(called) if isinstance(n, ast.Return)] if called else []
-            return returned[0].value if len(returned) == 1 else None
-        return None
-
-
-def _named(node: ast.expr) -> str:
-    """A short name for what is put in: the last word of the expression."""
-    if isinstance(node, ast.FormattedValue):
-        node = node.value
-    while isinstance(node, ast.Call):
-        inner = node.func.value if isinstance(node.func, ast.Attribute) else None
-        node = node.args[0] if node.args else inner or node.func
-    if isinstance(node, ast.Subscript):
-        node = node.value
-    name = getattr(node, "attr", getattr(node, "id", ""))
-    plain = name.strip("_").replace("_", " ").lower()
-    return f"⟨{plain}⟩" if len(plain) > 1 else "⟨…⟩"
-
-
 def _cell(text: str) -> str:
+    text = text.replace("⟩⟨", "⟩ ⟨")
     return re.sub(r"\s+", " ", text).strip().replace("|", "\\|").replace("<", "&lt;")
 
 
