@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import tables
 
 from lungseg.core.disk.handed_on import hand_on, taken
@@ -48,8 +49,15 @@ def _image(volume: AnyVolume, attributes: Mapping[str, str | float | int], label
         driver_core_increment=_GROWTH,
     ) as h5:
         node = h5.create_carray(
-            "/", "volume", obj=volume.array, filters=FILTERS, chunkshape=(1, y, x)
+            "/",
+            "volume",
+            tables.Atom.from_dtype(volume.array.dtype),
+            volume.shape,
+            filters=FILTERS,
+            chunkshape=(1, y, x),
         )
+        for run in _runs_of_slices(volume.array):
+            node[run] = volume.array[run]
         node.attrs.spacing_mm = np.asarray(volume.geometry.spacing_mm)
         node.attrs.origin_xyz_mm = np.asarray(volume.geometry.origin_xyz_mm)
         node.attrs.direction_xyz = np.asarray(volume.geometry.direction_xyz)
@@ -58,6 +66,17 @@ def _image(volume: AnyVolume, attributes: Mapping[str, str | float | int], label
         h5.flush()
         image: bytes = h5.get_file_image()
     return image
+
+
+def _runs_of_slices(array: npt.NDArray[Any]) -> list[slice]:
+    """Slices that have any value but 0, in runs; HDF5 gives 0 for what was never written.
+
+    Most slices of a mask of nodules are empty, and to compress nothing takes its time, too.
+    """
+    # A CT's first voxel is hardly ever 0 HU; so only masks are read for it.
+    full = np.array([bool(axial.flat[0]) or bool(axial.any()) for axial in array])
+    edges = np.flatnonzero(np.diff(np.concatenate([[0], full, [0]])))
+    return [slice(int(a), int(b)) for a, b in edges.reshape(-1, 2)]
 
 
 def read(path: Path) -> AnyVolume:

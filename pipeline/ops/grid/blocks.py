@@ -95,12 +95,32 @@ def block_any(mask: MaskArray, factors: Factors) -> MaskArray:
     >>> block_any(np.array([[[False, False, True]]]), (1, 1, 2)).tolist()
     [[[False, True]]]
     """
+    return _blocks(mask, factors, np.logical_or)
+
+
+def block_all(mask: MaskArray, factors: Factors) -> MaskArray:
+    """Blocks with nothing but voxels of `mask`.
+
+    Examples
+    --------
+    >>> block_all(np.array([[[True, False, True]]]), (1, 1, 2)).tolist()
+    [[[False, True]]]
+    """
+    return _blocks(mask, factors, np.logical_and)
+
+
+def _blocks(mask: MaskArray, factors: Factors, join: np.ufunc) -> MaskArray:
     found = mask
+    # z first: whole slices are joined, which makes little of what the other axes, slower, get.
     for axis, factor in enumerate(factors):
-        if factor > 1:
-            starts = np.arange(0, found.shape[axis], factor)
-            found = np.logical_or.reduceat(found, starts, axis=axis)
-    return found
+        lines = np.moveaxis(found, axis, 0)
+        # Much faster than reduceat, whose runs are as short as a block.
+        joined = lines[::factor].copy()
+        for k in range(1, factor):
+            part = lines[k::factor]
+            join(joined[: len(part)], part, out=joined[: len(part)])
+        found = np.moveaxis(joined, 0, axis)
+    return np.ascontiguousarray(found)
 
 
 def block_most(mask: MaskArray, factors: Factors) -> MaskArray:

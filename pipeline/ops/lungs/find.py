@@ -8,7 +8,7 @@ from lungseg.core.errors import ScanError
 from lungseg.ops.grid.blocks import (
     Factors,
     Zoom,
-    block_any,
+    block_all,
     block_factors,
     block_mean,
     block_spacing,
@@ -188,7 +188,7 @@ def _found_in_blocks(  # noqa: PLR0913, PLR0917 - a scan, its HU, and how coarse
 ) -> _Found:
     coarse = block_mean(ct.array, factors)
     spacing_mm = block_spacing(ct.spacing_mm, factors)
-    seen = None if field_of_view is None else ~block_any(~field_of_view, factors)
+    seen = None if field_of_view is None else block_all(field_of_view, factors)
     air = separate_body_air(coarse, threshold, spacing_mm, seen)
     # From here on the work is done where the patient's air is, with room for what closing adds.
     room_mm = max(settings.wall_mm, ROOM_MM)

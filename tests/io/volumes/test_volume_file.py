@@ -35,6 +35,20 @@ def test_a_chunk_is_a_slice(tmp_path):
         assert h5.root.volume.chunkshape == (1, 5, 6)
 
 
+@pytest.mark.parametrize("marked", [(), (0,), (2,), (0, 3), (1, 2), (0, 1, 2, 3)])
+@pytest.mark.parametrize("kind", [np.bool_, np.uint16, np.int16])
+def test_empty_slices_come_back_and_take_no_room(tmp_path, marked, kind):
+    array = np.zeros((4, 5, 6), kind)
+    array[list(marked), 4, 5] = 1
+    volume_file.write(Volume(array, GEOMETRY), tmp_path / "a.h5")
+    back = volume_file.read(tmp_path / "a.h5")
+    np.testing.assert_array_equal(back.array, array)
+    assert back.array.dtype == kind
+    with tables.open_file(str(tmp_path / "a.h5")) as h5:
+        written = [h5.root.volume.chunk_info((z, 0, 0)).size is not None for z in range(4)]
+    assert written == [z in marked for z in range(4)]
+
+
 def test_hu_are_int16_and_a_mask_is_what_is_not_0(tmp_path):
     volume_file.write(Volume(HU.astype(np.uint8), GEOMETRY), tmp_path / "a.h5")
     with pytest.raises(ScanError, match=r"a\.h5 holds uint8, not HU as int16"):

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 
-from lungseg.ops.grid.blocks import Zoom, block_any, block_factors, block_mean
+from lungseg.ops.grid.blocks import Zoom, block_all, block_any, block_factors, block_mean
 
 VOLUMES = arrays(
     np.int16,
@@ -24,10 +24,10 @@ def blocks(shape, factors):
 @given(VOLUMES, FACTORS)
 def test_each_block_is_the_mean_of_its_voxels_also_where_it_is_cut_short(ct, factors):
     coarse = block_mean(ct, factors)
-    found = block_any(ct > 0, factors)
+    found, full = block_any(ct > 0, factors), block_all(ct > 0, factors)
     for index, box in blocks(ct.shape, factors):
         assert coarse[index] == int(np.floor(ct[box].mean(dtype=np.float64)))
-        assert found[index] == (ct[box] > 0).any()
+        assert (found[index], full[index]) == ((ct[box] > 0).any(), (ct[box] > 0).all())
 
 
 @given(VOLUMES, FACTORS)
