@@ -71,9 +71,10 @@ def on_working_grid(
     view = None
     air = max(params.hu_low, AIR_HU)
     if np.isfinite(padding_hu):
-        nearest = to_grid(ct, shape, grid, "nearest")
-        view = nearest.like(nearest.array > padding_hu)
-        del nearest
+        # Against a whole number: against a float all voxels would be made floats first.
+        seen = ct.like(ct.array > math.floor(padding_hu))
+        view = to_grid(seen, shape, grid, "nearest")
+        del seen
         if not view.array.any():
             raise ScanError(
                 f"every voxel is padding (at or below {padding_hu:g} HU), none is tissue; check "
