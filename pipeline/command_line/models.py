@@ -11,6 +11,7 @@ from lungseg.command_line.model_options import (
     calibrate_options,
     pack_options,
     score_options,
+    teach_lungs_options,
     teach_options,
 )
 from lungseg.command_line.options import json_option
@@ -108,6 +109,18 @@ def models_average(nets: tuple[str, ...], out: Path) -> None:
     from lungseg.commands.nets.average_nets import average
 
     click.echo(average(nets, out))
+
+
+@models.command("teach-lungs")
+@teach_lungs_options
+def models_teach_lungs(**options: Any) -> None:
+    """Teach a lung net, which knows lung without air: on the sound masks of a work folder.
+
+    `segment-lungs` asks it where lung seems to be missing.
+    """
+    from lungseg.commands.nets.teach_lungs import teach_lungs
+
+    click.echo(teach_lungs(**options))
 
 
 @models.command("teach")

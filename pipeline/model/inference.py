@@ -52,7 +52,8 @@ def hand_over(path: str, net: Any) -> None:
     net.set_weights(weights)
 
 
-@lru_cache(maxsize=1)
+# A nodule net and the lung net, scan by scan.
+@lru_cache(maxsize=2)
 def _load_net(path: str, _: int) -> Any:
     quiet_keras()
     import keras

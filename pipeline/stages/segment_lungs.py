@@ -14,12 +14,13 @@ separated along the path of least lung from front to back. Closing with a small 
 with a large one nodules on the chest wall; tumours that the lung encloses in most directions are
 added at any size. All this is done on blocks of 2 mm; the outline is then found voxel by voxel.
 The region is the lungs closed by a ball that fills hilum and wall: a nodule left out of the lungs
-lies in it.
+lies in it. Lung without air is nothing that a threshold finds: where the mask seems to lack some, a
+net is asked, and what it adds is told.
 """
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
 import numpy as np
@@ -28,8 +29,11 @@ from lungseg.core.errors import ConfigError, ScanError
 from lungseg.core.limits import check_memory
 from lungseg.core.stage import Facts, Params, ScanStage, param
 from lungseg.io.volumes import volume_file
+from lungseg.model.lung_net.opinion import SHIPPED, ask
 from lungseg.ops.lungs.find import Lungs, LungSettings, air_and_tissue, find_lungs
+from lungseg.ops.lungs.in_blocks import in_blocks
 from lungseg.ops.lungs.left_right import separate_sides
+from lungseg.ops.lungs.opinion.added import as_seen, joined, opinion_of
 from lungseg.ops.lungs.shape import search_region
 from lungseg.ops.lungs.slice2d import lungs_slice_by_slice
 from lungseg.ops.lungs.verdict import Verdict, judge
@@ -42,8 +46,21 @@ class SegmentLungs(Params):
 
     method: str = param(
         "volume3d",
-        "volume3d: in three dimensions; slice2d: an older method slice by slice, for comparison",
-        choices=("volume3d", "slice2d"),
+        "volume3d: in three dimensions; slice2d: an older method slice by slice, for comparison; "
+        "net: as the lung net sees them, in blocks of 4 mm",
+        choices=("volume3d", "slice2d", "net"),
+    )
+    second_opinion: str = param(
+        "doubt",
+        "when the lung net is asked for lung without air, which the mask then takes: where the "
+        "mask seems to lack some, for every scan (1.2 GB of memory for each worker), or never",
+        choices=("doubt", "always", "never"),
+    )
+    lung_net: str = param(
+        "",
+        "file of the lung net, see `models teach-lungs`; empty: the one that comes with the "
+        "package",
+        path=True,
     )
     threshold_min_hu: float = param(
         LungSettings.threshold_min_hu,
@@ -131,7 +148,29 @@ def lungs_and_region(
         found = _slice_by_slice(ct, field_of_view, params)
     else:
         found = find_lungs(ct, field_of_view, params.settings)
-    return found, judge(ct, found.labels, found.threshold_hu, found.airways_ml)
+    verdict = judge(ct, found.labels, found.threshold_hu, found.airways_ml)
+    always = params.second_opinion == "always" or params.method == "net"
+    if always or (params.second_opinion == "doubt" and verdict.lung_missing):
+        return _with_opinion(ct, found, verdict, params)
+    return found, verdict
+
+
+def _with_opinion(
+    ct: Volume[HU], found: Lungs, verdict: Verdict, params: SegmentLungs
+) -> tuple[Lungs, Verdict]:
+    """What was found and what the lung net adds to it; or, by method net, what it sees alone."""
+    seen = in_blocks(ct, found.labels)
+    likely = ask(seen, Path(params.lung_net) if params.lung_net else SHIPPED)
+    opinion = opinion_of(seen, likely)
+    if params.method == "net":
+        labels, region = as_seen(ct, likely), found.region
+    else:
+        labels, region = joined(ct, found.labels, likely, opinion), found.region
+        if not opinion.added_ml:
+            return found, opinion.told(verdict)
+    whole = ct.like(region.array | (labels.array > 0))
+    again = judge(ct, labels, found.threshold_hu, found.airways_ml)
+    return replace(found, labels=labels, region=whole), opinion.told(again)
 
 
 def _slice_by_slice(ct: Volume[HU], field_of_view: MaskArray | None, params: SegmentLungs) -> Lungs:

@@ -37,6 +37,13 @@ CUT_CM2 = 30.0
 class Verdict:
     """Facts about one mask, as the record holds them, and the reasons to doubt it.
 
+    Attributes
+    ----------
+    facts, reasons
+        By name; and sentences.
+    lung_missing
+        One of the reasons is that lung seems to be missing: a side, or what holds no air.
+
     Examples
     --------
     >>> Verdict({"lung_ml": 4000.0}, ()).as_facts()
@@ -45,6 +52,7 @@ class Verdict:
 
     facts: dict[str, Scalar]
     reasons: tuple[str, ...]
+    lung_missing: bool = False
 
     def as_facts(self) -> dict[str, Scalar]:
         """Facts with ``verdict``, good or suspect, and ``reasons`` in one string."""
@@ -72,7 +80,7 @@ def judge(
     """
     box = bounding_box(labels.array > 0)
     if box is None:
-        return Verdict({"lung_ml": 0.0}, ("the mask is empty",))
+        return Verdict({"lung_ml": 0.0}, ("the mask is empty",), lung_missing=True)
     part, hu = labels.array[box], ct.array[box]
     mask = part > 0
     voxels = int(np.count_nonzero(mask))
@@ -101,7 +109,8 @@ def judge(
         "threshold_hu": round(threshold_hu, 1),
         "trachea_ml": round(trachea_ml, 1),
     }
-    reasons = list(_balance(right_ml, left_ml))
+    one_sided = _one_sided(right_ml, left_ml)
+    reasons = [*one_sided, *_too_large(right_ml + left_ml)]
     if soft > MOST_SOFT_SHARE:
         reasons.append(f"{soft:.0%} of the mask is soft tissue (at most {MOST_SOFT_SHARE:.0%})")
     if not MEAN_HU[0] <= mean_hu <= MEAN_HU[1]:
@@ -116,25 +125,29 @@ def judge(
     seen = in_blocks(ct, labels)
     reasons += doubts(seen)
     reasons += gas_doubts(seen, threshold_hu)
-    reasons += airless_doubts(seen)
+    airless = airless_doubts(seen)
+    reasons += airless
     reasons += cut_doubts(labels)
-    return Verdict(facts, tuple(reasons))
+    return Verdict(facts, tuple(reasons), lung_missing=bool(one_sided or airless))
 
 
-def _balance(right_ml: float, left_ml: float) -> list[str]:
+def _one_sided(right_ml: float, left_ml: float) -> list[str]:
     lung_ml = right_ml + left_ml
     if min(right_ml, left_ml) < 0.02 * lung_ml:
         side = "right" if right_ml > left_ml else "left"
         return [f"only a {side} lung was found ({lung_ml:.0f} ml)"]
-    reasons = []
     ratio = right_ml / left_ml
-    if not RATIO[0] <= ratio <= RATIO[1]:
-        reasons.append(
-            f"right lung has {ratio:.2f} times the volume of the left, not {RATIO[0]} to {RATIO[1]}"
-        )
-    if lung_ml > MOST_ML:
-        reasons.append(f"{lung_ml:.0f} ml are more than two lungs hold ({MOST_ML:.0f})")
-    return reasons
+    if RATIO[0] <= ratio <= RATIO[1]:
+        return []
+    return [
+        f"right lung has {ratio:.2f} times the volume of the left, not {RATIO[0]} to {RATIO[1]}"
+    ]
+
+
+def _too_large(lung_ml: float) -> list[str]:
+    if lung_ml <= MOST_ML:
+        return []
+    return [f"{lung_ml:.0f} ml are more than two lungs hold ({MOST_ML:.0f})"]
 
 
 def _parts(labels: Volume[np.uint8], lungs: Box) -> int:

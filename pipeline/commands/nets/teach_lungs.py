@@ -1,0 +1,164 @@
+"""Teach a lung net: on the sound lung masks of a work folder, and on phantoms."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import click
+import numpy as np
+
+from lungseg.core.executor import EngineOptions
+from lungseg.core.fingerprint import digest_of
+from lungseg.core.record import read_record
+from lungseg.io.annotations.fold_file import read_asked
+from lungseg.io.volumes import volume_file
+from lungseg.model.devices import quiet_keras
+from lungseg.model.lung_net.network import WIDTHS
+from lungseg.model.lung_net.opinion import TARGET
+from lungseg.model.lung_net.teaching import STEPS, HowToTeach, teach
+from lungseg.model.model_record import ModelRecord, copy_with_record
+from lungseg.ops.grid.blocks import block_factors, block_mean, block_spacing
+from lungseg.ops.lungs.in_blocks import BLOCK_MM
+from lungseg.ops.lungs.left_right import LEFT, RIGHT
+from lungseg.ops.lungs.opinion.examples import BRIGHTEST_HU, DARKEST_HU, EDGES, Chest
+from lungseg.phantom.by_chance.chests import chest_by_chance
+from lungseg.session.messages import Progress
+from lungseg.session.settings import CommandOptions
+from lungseg.session.work_folder import open_session
+from lungseg.volume import HU, Volume
+
+# A share as it is averaged over blocks, which are rounded down.
+WHOLE = HU(255)
+
+
+@dataclass(frozen=True, eq=False)
+class TaughtScan:
+    """A scan with a sound mask, and whose it is."""
+
+    chest: Chest
+    patient: str
+    scan: str
+
+
+def teach_lungs(  # noqa: PLR0913 - what it learns from, how, and where to
+    work: Path,
+    out: Path,
+    *,
+    leave_out: Path | None = None,
+    phantoms: int = 60,
+    epochs: int = 30,
+    seed: int = 1,
+    precision: str = "float32",
+    jobs: int = 1,
+) -> str:
+    """Write a lung net as `out`; what was done, for a person.
+
+    Parameters
+    ----------
+    work
+        A work folder; scans whose lung mask is sound, by its verdict, are learnt from. Its own
+        settings stay as they are.
+    out
+        File of the net.
+    leave_out
+        CSV of patients or scans to leave out, so that the net may be judged by them.
+    phantoms
+        How many chests of chance are learnt from, too.
+    epochs, seed, precision
+        See `lungseg.model.lung_net.teaching.HowToTeach`.
+    jobs
+        Processes for the scans.
+
+    Raises
+    ------
+    DataError
+        If there is nothing to learn from.
+    """
+    quiet_keras()
+    unwanted = read_asked(leave_out) if leave_out else set()
+    scans = [one for one in _sound_scans(work, jobs) if not unwanted & {one.patient, one.scan}]
+    click.echo(f"teach    {len(scans)} scans and {phantoms} phantoms", err=True)
+    drawn = [_of_phantom(number) for number in range(phantoms)]
+    out.parent.mkdir(parents=True, exist_ok=True)
+    net = teach(
+        [one.chest for one in scans], drawn,
+        HowToTeach(epochs, seed, precision),
+        out.with_name(f"{out.name}.unfinished"),
+        lambda epoch, loss: click.echo(f"epoch {epoch}/{epochs}  loss {loss:.3f}", err=True),
+    )  # fmt: skip
+    params: dict[str, int | str] = {
+        "epochs": epochs, "steps": STEPS, "seed": seed, "phantoms": phantoms,
+        "precision": precision,
+    }  # fmt: skip
+    with TemporaryDirectory() as folder:
+        whole = Path(folder) / "net.keras"
+        net.save(whole)
+        copy_with_record(whole, record_of(scans, params), out)
+    patients = len({one.patient for one in scans})
+    return f"{out}  a lung net, taught on {len(scans)} scans of {patients} patients"
+
+
+def record_of(scans: list[TaughtScan], params: Mapping[str, int | str]) -> ModelRecord:
+    """What the net's file says of it."""
+    import keras
+
+    patients = sorted({one.patient for one in scans})
+    return ModelRecord(
+        target=TARGET,
+        classes=["right", "left"],
+        kind="ct",
+        network={"network": "lung_net", "widths": list(WIDTHS)},
+        context=0,
+        low=float(DARKEST_HU),
+        high=float(BRIGHTEST_HU),
+        inside_lungs=False,
+        crop_px=EDGES[-1],
+        spacing_mm=[BLOCK_MM] * 3,
+        table_fingerprint=digest_of([one.scan for one in scans]),
+        split_hash=digest_of(patients),
+        train_patients=patients,
+        validation_patients=[],
+        best_epoch=int(params["epochs"]),
+        train_scans=sorted(one.scan for one in scans),
+        scans_then=len(scans),
+        params=dict(params),
+        packages={"keras": version("keras"), "backend": keras.backend.backend()},
+    )
+
+
+def _sound_scans(work: Path, jobs: int) -> Iterator[TaughtScan]:
+    session = open_session(work, CommandOptions(), passing=True)
+    session.check_scans()
+    watch = Progress(patients=session.patients).watch()
+    summary = session.run(("segment-lungs",), EngineOptions(jobs), watch)
+    for (stage, scan), result in summary.results.items():
+        if result.state == "failed":
+            click.echo(f"failed   {scan} {stage}: {result.error}", err=True)
+    for scan, folders in sorted(session.folders().items()):
+        if "segment-lungs" not in folders:
+            continue
+        record = read_record(folders["segment-lungs"])
+        if record.facts.get("reasons"):
+            click.echo(f"left out {scan}: its lung mask is suspect", err=True)
+            continue
+        ct = volume_file.read_hu(folders["resample"] / "ct.h5")
+        lungs = volume_file.read(folders["segment-lungs"] / "lungs.h5")
+        yield TaughtScan(_chest(ct, lungs), record.patient, scan)
+
+
+def _of_phantom(number: int) -> Chest:
+    phantom = chest_by_chance(number)
+    return _chest(phantom.ct, phantom.lungs)
+
+
+def _chest(ct: Volume[HU], lungs: Volume[np.uint8]) -> Chest:
+    factors = block_factors(ct.spacing_mm, BLOCK_MM / 2)
+    shares = [
+        block_mean((lungs.array == side) * WHOLE, factors).astype(np.float32) / WHOLE
+        for side in (RIGHT, LEFT)
+    ]
+    hu = block_mean(np.clip(ct.array, DARKEST_HU, BRIGHTEST_HU), factors)
+    spacing_mm = block_spacing(ct.spacing_mm, factors)
+    return Chest(hu.astype(np.float32), np.stack(shares).astype(np.float32), spacing_mm)

@@ -1,0 +1,66 @@
+"""The lung net's network, and what it says of a chest.
+
+A U-Net in three dimensions (Çiçek et al. 2016) on blocks of 4 mm: whether soft tissue is lung
+without air, heart or liver is told by the whole chest around it, and that is 100 blocks wide.
+"""
+
+from typing import Any
+
+import numpy as np
+
+from lungseg.ops.lungs.opinion.examples import BRIGHTEST_HU, DARKEST_HU, channels
+from lungseg.volume import F32, HuArray
+
+WIDTHS = (12, 24, 32, 48, 48)
+"""Filters of each level."""
+
+MULTIPLE = 2 ** (len(WIDTHS) - 1)
+
+
+def build(widths: tuple[int, ...] = WIDTHS, precision: str = "float32") -> Any:
+    """The network, a `keras.Model`: ``(n, z, y, x, 3)`` to ``(n, z, y, x, 2)``, right and left.
+
+    Parameters
+    ----------
+    widths
+        Filters of each level; edges must be multiples of 2 for each level but the first.
+    precision
+        Keras' name of the layers' float type.
+    """
+    import keras
+    from keras import layers
+
+    def convolved(x: Any, filters: int) -> Any:
+        x = layers.Conv3D(filters, 3, padding="same", use_bias=False, dtype=precision)(x)
+        x = layers.BatchNormalization(momentum=0.95, dtype=precision)(x)
+        return layers.ReLU(dtype=precision)(x)
+
+    image = keras.Input((None, None, None, 3), name="chest")
+    x, levels = image, []
+    for level, filters in enumerate(widths):
+        if level:
+            x = convolved(layers.MaxPooling3D(2, dtype=precision)(x), filters)
+        x = convolved(x, filters)
+        levels.append(x)
+    for filters, beside in zip(widths[-2::-1], levels[-2::-1], strict=True):
+        x = layers.UpSampling3D(2, dtype=precision)(x)
+        x = convolved(layers.Concatenate(dtype=precision)([x, beside]), filters)
+    answer = layers.Conv3D(2, 1, activation="sigmoid", dtype="float32", name="lungs")(x)
+    return keras.Model(image, answer, name="lung_net")
+
+
+def likely_lungs(net: Any, hu: HuArray) -> F32:
+    """Probability of right and of left lung, ``(2, z, y, x)``, in each block of a chest.
+
+    Parameters
+    ----------
+    net
+        As `build` makes it.
+    hu : (z, y, x) int16
+        Blocks of about 4 mm; to the head, the back and the patient's left.
+    """
+    known = np.clip(hu, DARKEST_HU, BRIGHTEST_HU)
+    padded = np.pad(known, [(0, -n % MULTIPLE) for n in hu.shape], constant_values=DARKEST_HU)
+    answer = np.asarray(net.predict_on_batch(channels(padded)[np.newaxis]))[0]
+    z, y, x = hu.shape
+    return np.ascontiguousarray(np.moveaxis(answer[:z, :y, :x], -1, 0), np.float32)

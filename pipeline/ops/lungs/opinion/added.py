@@ -1,0 +1,254 @@
+"""What a net calls lung and a mask leaves out: added to the mask, or told.
+
+A threshold sees no lung without air; a net that was taught on chests made ill knows its place by
+ribs, diaphragm, heart and the other lung. It sees blocks of 4 mm, so that its outline is not as
+good as the mask's: only what is thick and not air is taken from it, and the mask stays as it is.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+import numpy as np
+from scipy import ndimage
+
+from lungseg.ops.grid.blocks import Zoom, block_factors
+from lungseg.ops.grid.boxes import bounding_box, shares_along
+from lungseg.ops.grid.morphology import components, sizes
+from lungseg.ops.lungs.in_blocks import BLOCK_MM, Blocks
+from lungseg.ops.lungs.left_right import LEFT, RIGHT, Sides
+from lungseg.ops.lungs.verdict import Verdict
+from lungseg.volume import F32, HU, Box, MaskArray, Volume
+
+# Blocks and voxels of at least this probability are lung to the net.
+LIKELY = 0.5
+# Blocks and voxels darker than this hold air, which the mask knows better.
+AIR_HU = -400
+# Smaller parts are not added, ml: a ball of 11 mm.
+LEAST_ML = 0.7
+# More than this is told as a reason to look, ml: added, and called no lung.
+MUCH_ADDED_ML, MUCH_AGAINST_ML = 20.0, 80.0
+# Slices that are enlarged at once.
+SLAB = 32
+# Closes the seam between the mask and what is added to it, voxels along each axis.
+SEAM = 2
+
+
+@dataclass(frozen=True, eq=False)
+class Opinion:
+    """What the net says of a mask.
+
+    Attributes
+    ----------
+    blocks : (z, y, x) uint8
+        Lung without air that the net adds, 1 right and 2 left, on the grid of the blocks.
+    right_ml, left_ml
+        Volume of these.
+    against_ml
+        Volume of the mask's thick parts that the net calls no lung.
+    against
+        Where these lie.
+    """
+
+    blocks: Sides
+    right_ml: float
+    left_ml: float
+    against_ml: float
+    against: str
+
+    @property
+    def added_ml(self) -> float:
+        """Volume of all that the net adds."""
+        return self.right_ml + self.left_ml
+
+    def told(self, verdict: Verdict) -> Verdict:
+        """The verdict with the opinion among its facts, and among its reasons if it differs.
+
+        Examples
+        --------
+        >>> none = np.zeros((1, 1, 1), np.uint8)
+        >>> verdict = Opinion(none, 0.0, 410.0, 0.0, "").told(Verdict({}, ()))
+        >>> verdict.facts
+        {'net_added_right_ml': 0.0, 'net_added_left_ml': 410.0, 'net_against_ml': 0.0}
+        >>> print(*verdict.reasons)
+        the lung net added about 410 ml of left lung without air: look at it
+        """
+        facts = {
+            "net_added_right_ml": round(self.right_ml, 1),
+            "net_added_left_ml": round(self.left_ml, 1),
+            "net_against_ml": round(self.against_ml, 1),
+        }
+        reasons = [
+            f"the lung net added about {round(ml, -1):.0f} ml of {side} lung without air: look at "
+            "it"
+            for side, ml in (("right", self.right_ml), ("left", self.left_ml))
+            if ml >= MUCH_ADDED_ML
+        ]
+        if self.against_ml >= MUCH_AGAINST_ML:
+            reasons.append(
+                f"about {round(self.against_ml, -1):.0f} ml of the mask are no lung to the lung "
+                f"net, {self.against}"
+            )
+        return replace(
+            verdict, facts={**verdict.facts, **facts}, reasons=(*verdict.reasons, *reasons)
+        )
+
+
+def opinion_of(seen: Blocks, likely: F32) -> Opinion:
+    """What the net adds to a mask, and what of it the net calls no lung: thick parts alone.
+
+    Parameters
+    ----------
+    seen
+        The scan and its mask.
+    likely : (2, z, y, x) float32
+        Probability of right and of left lung, on the blocks.
+
+    Examples
+    --------
+    The lower half of a lung of 480 ml has no air; a rim of one block is not believed:
+
+    >>> labels = np.zeros((20, 20, 20), np.uint8)
+    >>> labels[10:15, 5:15, 5:15] = RIGHT
+    >>> hu = np.where(labels > 0, -850, 40).astype(np.int16)
+    >>> likely = np.zeros((2, 20, 20, 20), np.float32)
+    >>> likely[0, 5:15, 5:15, 5:16] = 0.9
+    >>> opinion = opinion_of(Blocks(hu, labels, (4.0, 4.0, 4.0)), likely)
+    >>> round(opinion.right_ml), opinion.left_ml, opinion.against_ml
+    (35, 0.0, 0.0)
+    """
+    most = likely.max(axis=0)
+    extra = (most >= LIKELY) & (seen.labels == 0) & (seen.hu > AIR_HU)
+    thick = _thick(extra, 1)
+    parts, count = components(thick, connectivity=26)
+    large = sizes(parts, count) * seen.ml(np.ones(1, bool)) >= LEAST_ML
+    large[0] = False
+    blocks = np.where(large[parts], likely.argmax(axis=0) + 1, 0).astype(np.uint8)
+    against = _thick((most < LIKELY) & (seen.labels > 0), 2)
+    return Opinion(
+        blocks,
+        seen.ml(blocks == RIGHT),
+        seen.ml(blocks == LEFT),
+        seen.ml(against),
+        _place(against, seen.labels),
+    )
+
+
+def _thick(mask: MaskArray, blocks: int) -> MaskArray:
+    """Parts of a mask with so many blocks of it on all sides of some block, and these around it."""
+    cross = ndimage.generate_binary_structure(3, 1)
+    core = ndimage.binary_erosion(mask, cross, iterations=blocks)
+    grown = ndimage.binary_dilation(core, np.ones((3, 3, 3), bool), iterations=blocks)
+    return np.asarray(grown & mask)
+
+
+def _place(part: MaskArray, labels: Sides) -> str:
+    """Which lung and third of the lungs' height most of a part lies in."""
+    if not part.any():
+        return ""
+    side = "right" if (labels[part] == RIGHT).mean() > 0.5 else "left"
+    height = shares_along(labels > 0, 0)[np.nonzero(part)[0], 0, 0].mean()
+    return f"mostly {('below', 'in the middle', 'above')[min(2, int(3 * height))]} on the {side}"
+
+
+def as_seen(ct: Volume[HU], likely: F32) -> Volume[np.uint8]:
+    """Lungs as the net alone sees them, 1 right and 2 left, on the scan's grid.
+
+    Parameters
+    ----------
+    ct
+        The scan.
+    likely : (2, z, y, x) float32
+        Probability of right and of left lung, on the blocks of `in_blocks`.
+
+    Examples
+    --------
+    >>> from lungseg.volume import Geometry
+    >>> ct = Volume(np.zeros((4, 4, 8), HU), Geometry((2.0, 2.0, 2.0)))
+    >>> likely = np.zeros((2, 2, 2, 4), np.float32)
+    >>> likely[1, :, :, 2:] = 1
+    >>> as_seen(ct, likely).array[0, 0].tolist()
+    [0, 0, 0, 0, 2, 2, 2, 2]
+    """
+    zoom = Zoom(ct.shape, block_factors(ct.spacing_mm, BLOCK_MM))
+    labels = np.zeros(ct.shape, np.uint8)
+    for k, likely_slab in _slabs(likely, zoom):
+        right, left = likely_slab
+        slab = np.where(right >= left, np.uint8(RIGHT), np.uint8(LEFT))
+        labels[k] = np.where(np.maximum(right, left) >= LIKELY, slab, 0)
+    return ct.like(labels)
+
+
+def _slabs(likely: F32, zoom: Zoom) -> Iterator[tuple[slice, tuple[F32, F32]]]:
+    """Voxels of a few slices at a time, so that no more are held in single precision."""
+    n_z, n_y, n_x = zoom.shape
+    for start in range(0, n_z, SLAB):
+        z = slice(start, min(start + SLAB, n_z))
+        box = (z, slice(0, n_y), slice(0, n_x))
+        yield z, (smoothly(likely[0], zoom, box), smoothly(likely[1], zoom, box))
+
+
+def joined(
+    ct: Volume[HU], labels: Volume[np.uint8], likely: F32, opinion: Opinion
+) -> Volume[np.uint8]:
+    """The mask with what the net adds to it, outlined voxel by voxel.
+
+    Parameters
+    ----------
+    ct, labels
+        The scan and its mask, 1 right and 2 left.
+    likely : (2, z, y, x) float32
+        Probability of right and of left lung, on the blocks of `in_blocks`.
+    opinion
+        What `opinion_of` made of it.
+
+    Examples
+    --------
+    >>> from lungseg.volume import Geometry
+    >>> ct = Volume(np.zeros((20, 20, 20), HU), Geometry((4.0, 4.0, 4.0)))
+    >>> labels = ct.like(np.zeros(ct.shape, np.uint8))
+    >>> labels.array[10:15, 5:15, 5:15] = RIGHT
+    >>> likely = np.zeros((2, 20, 20, 20), np.float32)
+    >>> likely[0, 5:15, 5:15, 5:15] = 0.9
+    >>> seen = Blocks(ct.array, labels.array, ct.spacing_mm)
+    >>> whole = joined(ct, labels, likely, opinion_of(seen, likely))
+    >>> int((whole.array == RIGHT).sum())
+    1000
+    """
+    whole = labels.array.copy()
+    zoom = Zoom(ct.shape, block_factors(ct.spacing_mm, BLOCK_MM))
+    for label in (RIGHT, LEFT):
+        box = bounding_box(opinion.blocks == label, (2, 2, 2))
+        if box is None:
+            continue
+        fine = zoom.fine_box(box)
+        near = ndimage.binary_dilation(opinion.blocks[box] == label, np.ones((3, 3, 3), bool))
+        lung = smoothly(likely[label - 1], zoom, fine) >= LIKELY
+        lung &= zoom.enlarged(near.view(np.uint8), box).view(np.bool_)
+        part = whole[fine]
+        lung &= (ct.array[fine] > AIR_HU) & (part == 0)
+        part[lung] = label
+        seam = ndimage.binary_closing(part == label, iterations=SEAM) & (part == 0)
+        part[seam & ndimage.binary_dilation(lung, iterations=SEAM)] = label
+    return labels.like(whole)
+
+
+def smoothly(blocks: F32, zoom: Zoom, fine: Box) -> F32:
+    """Values of blocks at the voxels of the box `fine`, linear between the blocks' middles.
+
+    Examples
+    --------
+    >>> zoom = Zoom((1, 1, 4), (1, 1, 2))
+    >>> whole = (slice(0, 1), slice(0, 1), slice(0, 4))
+    >>> smoothly(np.array([[[0.0, 1.0]]], np.float32), zoom, whole)
+    array([[[0.  , 0.25, 0.75, 1.  ]]], dtype=float32)
+    """
+    values = blocks
+    for axis, (factor, voxels) in enumerate(zip(zoom.factors, fine, strict=True)):
+        last = blocks.shape[axis] - 1
+        at = np.clip((np.arange(voxels.start, voxels.stop) + 0.5) / factor - 0.5, 0, last)
+        low = at.astype(np.intp)
+        high = np.minimum(low + 1, last)
+        weight = (at - low).astype(np.float32)
+        weight = np.expand_dims(weight, tuple(k for k in range(3) if k != axis))
+        values = np.take(values, low, axis) * (1 - weight) + np.take(values, high, axis) * weight
+    return values
