@@ -1,4 +1,4 @@
-"""Illness put into sound chests: lobes without air, fluid, tumours, and gas below the lungs.
+"""Illness put into sound chests: lobes without air, fluid, tumours, and gas beside the lungs.
 
 Lobes are cut by planes at shares of one lung's height, depth and width, about where fissures lie.
 All is done in blocks of 4 mm; HU are those of the field's textbooks: fluid 0 to 20, consolidated
@@ -195,7 +195,7 @@ def _with_masses(ill: IllChest, lung: F32, rng: np.random.Generator) -> IllChest
 
 
 def _with_gas(ill: IllChest, lung: F32, rng: np.random.Generator) -> IllChest:
-    """Up to three bubbles of pure air in the belly, near the lungs' bases."""
+    """Up to three bubbles of pure air near the lungs, where no lung lies below: bowel, mostly."""
     hu, shape = ill.hu, ill.hu.shape
     inside = lung > 0.3
     below = ~inside & (np.cumsum(inside, axis=0) == 0) & (hu > -100) & (hu < 200)

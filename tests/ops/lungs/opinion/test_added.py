@@ -1,0 +1,79 @@
+"""What of a net's opinion a mask takes, and what is told of it."""
+
+import numpy as np
+import pytest
+
+from lungseg.ops.lungs.in_blocks import in_blocks
+from lungseg.ops.lungs.left_right import LEFT, RIGHT
+from lungseg.ops.lungs.opinion.added import as_seen, joined, opinion_of
+from lungseg.ops.lungs.verdict import Verdict
+from lungseg.phantom.cases import case
+from lungseg.volume import HU, Geometry, Volume
+
+
+def known(phantom):
+    """The phantom with a threshold's mask, and a net that knows its lungs."""
+    held_air = np.where(phantom.airless.array, 0, phantom.lungs.array).astype(np.uint8)
+    labels = phantom.lungs.like(held_air)
+    seen = in_blocks(phantom.ct, labels)
+    truth = in_blocks(phantom.ct, phantom.lungs).labels
+    likely = np.stack([truth == RIGHT, truth == LEFT]).astype(np.float32)
+    return labels, seen, likely
+
+
+@pytest.mark.parametrize(
+    ("name", "side"), [("consolidation-right-lower", RIGHT), ("consolidation-left-upper", LEFT)]
+)
+def test_a_lobe_without_air_is_added_on_its_side_and_the_mask_stays(name, side):
+    phantom = case(name)
+    labels, seen, likely = known(phantom)
+    opinion = opinion_of(seen, likely)
+    lobe = phantom.airless.array > 0
+    ml = np.count_nonzero(lobe & (labels.array == 0)) * phantom.ct.voxel_ml
+    assert opinion.added_ml == pytest.approx(ml, rel=0.1)
+    assert (opinion.right_ml == 0) == (side == LEFT)
+    whole = joined(phantom.ct, labels, likely, opinion).array
+    assert (whole[lobe] == side).mean() > 0.95
+    before = labels.array > 0
+    assert np.array_equal(whole[before], labels.array[before])
+    wrong = (whole > 0) & (phantom.lungs.array == 0)
+    assert np.count_nonzero(wrong) < 0.06 * np.count_nonzero(lobe)
+
+
+def test_a_rim_a_crumb_and_air_are_not_added():
+    ct = Volume(np.full((40, 40, 40), 40, HU), Geometry((4.0, 4.0, 4.0)))
+    ct.array[:10] = -1000
+    labels = ct.like(np.zeros(ct.shape, np.uint8))
+    labels.array[15:25, 10:20, 10:20] = LEFT
+    likely = np.zeros((2, *ct.shape), np.float32)
+    # One block around the mask, a cube of 8 mm by itself, and air.
+    likely[1, 14:26, 9:21, 9:21] = 0.9
+    likely[1, 30:32, 30:32, 30:32] = 0.9
+    likely[1, :9, 30:, 30:] = 0.9
+    seen = in_blocks(ct, labels)
+    opinion = opinion_of(seen, likely)
+    assert (opinion.added_ml, opinion.against_ml) == (0, 0)
+    assert np.array_equal(joined(ct, labels, likely, opinion).array, labels.array)
+    assert opinion.told(Verdict({}, ())).reasons == ()
+
+
+def test_what_the_net_calls_no_lung_is_told_with_its_place():
+    _, seen, likely = known(case("sound"))
+    likely[1, : likely.shape[1] // 3] = 0
+    opinion = opinion_of(seen, likely)
+    assert opinion.added_ml == 0
+    (reason,) = opinion.told(Verdict({}, ())).reasons
+    assert reason.startswith(
+        f"about {round(opinion.against_ml, -1):.0f} ml of the mask are no lung"
+    )
+    assert reason.endswith("mostly below on the left")
+    assert opinion.against_ml > 200
+
+
+def test_lungs_as_the_net_alone_sees_them_lie_where_they_are():
+    phantom = case("sound")
+    _, _, likely = known(phantom)
+    seen = as_seen(phantom.ct, likely).array
+    for side in (RIGHT, LEFT):
+        one, other = seen == side, phantom.lungs.array == side
+        assert 2 * (one & other).sum() / (one.sum() + other.sum()) > 0.96
