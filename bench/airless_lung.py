@@ -70,7 +70,7 @@ KINDS: dict[str, Callable[[FloatArray, FloatArray, FloatArray], MaskArray]] = {
 
 
 def without_air(
-    ct: Volume[HU], labels: Sides, kind: str, sides: tuple[int, ...]
+    ct: Volume[HU], labels: Sides, kind: str, sides: tuple[int, ...], solid_hu: float = SOLID_HU
 ) -> tuple[Volume[HU], Sides] | None:
     """The scan with a part of the lungs of `sides` turned solid, and the mask without it."""
     hu, left = ct.array.copy(), labels.copy()
@@ -80,6 +80,6 @@ def without_air(
         if not lung.any():
             return None
         solid = lung & KINDS[kind](*shares_of(lung, side))
-        hu[solid] = rng.normal(SOLID_HU, SPREAD_HU, np.count_nonzero(solid)).astype(HU)
+        hu[solid] = rng.normal(solid_hu, SPREAD_HU, np.count_nonzero(solid)).astype(HU)
         left[solid] = 0
     return ct.like(hu), left

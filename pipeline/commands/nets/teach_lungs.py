@@ -14,7 +14,7 @@ from lungseg.core.fingerprint import digest_of
 from lungseg.core.record import read_record
 from lungseg.io.annotations.fold_file import read_asked
 from lungseg.io.volumes import volume_file
-from lungseg.model.devices import quiet_keras
+from lungseg.model.devices import backend, quiet_keras
 from lungseg.model.lung_net.network import WIDTHS
 from lungseg.model.lung_net.opinion import TARGET
 from lungseg.model.lung_net.teaching import STEPS, HowToTeach, teach
@@ -102,8 +102,6 @@ def teach_lungs(  # noqa: PLR0913 - what it learns from, how, and where to
 
 def record_of(scans: list[TaughtScan], params: Mapping[str, int | str]) -> ModelRecord:
     """What the net's file says of it."""
-    import keras
-
     patients = sorted({one.patient for one in scans})
     return ModelRecord(
         target=TARGET,
@@ -124,7 +122,7 @@ def record_of(scans: list[TaughtScan], params: Mapping[str, int | str]) -> Model
         train_scans=sorted(one.scan for one in scans),
         scans_then=len(scans),
         params=dict(params),
-        packages={"keras": version("keras"), "backend": keras.backend.backend()},
+        packages={"keras": version("keras"), "backend": backend()},
     )
 
 

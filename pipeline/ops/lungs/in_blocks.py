@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from lungseg.ops.grid.blocks import block_factors, block_mean, block_spacing
+from lungseg.ops.grid.blocks import Zoom, block_factors, block_mean, block_spacing
 from lungseg.ops.lungs.left_right import Sides
 from lungseg.volume import HU, HuArray, MaskArray, Triple, Volume
 
@@ -41,6 +41,18 @@ class Blocks:
         0.1
         """
         return float(np.count_nonzero(mask)) * float(np.prod(self.spacing_mm)) / 1000
+
+
+def zoom_of(ct: Volume[HU]) -> Zoom:
+    """How the blocks of `in_blocks` lie on the scan's grid.
+
+    Examples
+    --------
+    >>> from lungseg.volume import Geometry
+    >>> zoom_of(Volume(np.zeros((3, 5, 5), HU), Geometry((4.0, 2.0, 2.0)))).factors
+    (1, 2, 2)
+    """
+    return Zoom(ct.shape, block_factors(ct.spacing_mm, BLOCK_MM))
 
 
 def in_blocks(ct: Volume[HU], labels: Volume[np.uint8]) -> Blocks:

@@ -20,6 +20,7 @@ from lungseg.ops.lungs import (
     verdict,
 )
 from lungseg.ops.lungs.airless import mirror, missing
+from lungseg.ops.lungs.opinion import added
 
 PAGE = Path(__file__).parents[3] / "docs" / "lung-constants.md"
 MODULES = (
@@ -37,9 +38,10 @@ MODULES = (
     in_blocks,
     mirror,
     missing,
+    added,
 )
-# Labels, lengths in blocks that follow from the grid, and what defines HU.
-NO_ANATOMY = {"RIGHT", "LEFT", "FACES", "EDGES", "UNIT", "PURE_AIR_HU", "FAR"}
+# Labels, lengths in blocks that follow from the grid, what defines HU, what is held at once.
+NO_ANATOMY = {"RIGHT", "LEFT", "FACES", "EDGES", "UNIT", "PURE_AIR_HU", "FAR", "SLAB"}
 
 
 def named():

@@ -11,10 +11,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 from scipy import ndimage
 
-from lungseg.ops.grid.blocks import Zoom, block_factors
+from lungseg.ops.grid.blocks import Zoom
 from lungseg.ops.grid.boxes import bounding_box, shares_along
 from lungseg.ops.grid.morphology import components, sizes
-from lungseg.ops.lungs.in_blocks import BLOCK_MM, Blocks
+from lungseg.ops.lungs.in_blocks import Blocks, zoom_of
 from lungseg.ops.lungs.left_right import LEFT, RIGHT, Sides
 from lungseg.ops.lungs.verdict import Verdict
 from lungseg.volume import F32, HU, Box, MaskArray, Volume
@@ -169,7 +169,7 @@ def as_seen(ct: Volume[HU], likely: F32) -> Volume[np.uint8]:
     >>> as_seen(ct, likely).array[0, 0].tolist()
     [0, 0, 0, 0, 2, 2, 2, 2]
     """
-    zoom = Zoom(ct.shape, block_factors(ct.spacing_mm, BLOCK_MM))
+    zoom = zoom_of(ct)
     labels = np.zeros(ct.shape, np.uint8)
     for k, likely_slab in _slabs(likely, zoom):
         right, left = likely_slab
@@ -215,7 +215,7 @@ def joined(
     1000
     """
     whole = labels.array.copy()
-    zoom = Zoom(ct.shape, block_factors(ct.spacing_mm, BLOCK_MM))
+    zoom = zoom_of(ct)
     for label in (RIGHT, LEFT):
         box = bounding_box(opinion.blocks == label, (2, 2, 2))
         if box is None:
