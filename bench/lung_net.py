@@ -30,7 +30,7 @@ from lungseg.volume import HU, MaskArray, Volume
 
 SEED = 5
 FLUID_HU = 10.0
-TISSUE = ("heart", "liver", "spleen", "spine", "chest_wall")
+SHOWN = {"sound", "consolidation", "collapse", "effusion", "tumour"}
 
 
 @dataclass(frozen=True)

@@ -10,8 +10,9 @@ broken off goes on; one that is complete does nothing. `nodules` learns by the p
 `data_manifests/lidc_parts.csv` (84 patients are its test): windows first, then twice on from there
 with whole scans beside them, and the mean of the two is `OUT/nodules.keras`; `bench.reducer` gives
 it a reducer. `xray-lungs` learns from the films but for a fifth, on which `bench.xray` scores it,
-and then, a fifth as long, from nearly all of them: `OUT/xray-lungs/results/model.keras`.
-`lungseg-cli models pack` packs them.
+and then, a fifth as long, from nearly all of them: `OUT/xray-lungs/results/model.keras`. `ct-lungs`
+learns from the sound masks of whole scans but those of `data_manifests/ct_lungs_left_out.csv`, on
+which `bench.lung_net` scores it: `OUT/ct-lungs.keras`. `lungseg-cli models pack` packs them.
 """
 
 import argparse
@@ -22,7 +23,7 @@ from pathlib import Path
 from bench import lungseg
 
 WHOLE = "LIDC-IDRI/LIDC-IDRI-0314"
-NETS = ("nodules", "xray-lungs")
+NETS = ("nodules", "xray-lungs", "ct-lungs")
 # What the second of the two is shown: nodules between 0.6 and 1.6 times their size, half as long
 # again.
 OF_SIZES = ("--set=train.zoom=0.6", "--set=train.epochs=6")
@@ -32,6 +33,7 @@ OF_ALL_FILMS = (
     "--set=train.learning_rate=3e-4",
 )
 PARTS = Path("data_manifests/lidc_parts.csv")
+LEFT_OUT = Path("data_manifests/ct_lungs_left_out.csv")
 
 
 def main() -> None:
@@ -57,7 +59,7 @@ def _parser() -> argparse.ArgumentParser:
 
 def commands(options: argparse.Namespace) -> Iterator[list[str]]:
     """What is typed, one command after another."""
-    steps = {"nodules": _nodules, "xray-lungs": _xray_lungs}
+    steps = {"nodules": _nodules, "xray-lungs": _xray_lungs, "ct-lungs": _ct_lungs}
     more = [f"--jobs={options.jobs}", *(f"--set={value}" for value in options.set)]
     for name in options.only or NETS:
         yield from steps[name](options, more)
@@ -90,6 +92,18 @@ def _nodules(options: argparse.Namespace, more: list[str]) -> Iterator[list[str]
         yield ["train", "--preset=lidc-cpu-scans", *how]
     mean = options.out / "nodules.keras"
     yield ["models", "average", str(_net_in(third)), str(_net_in(second)), f"--out={mean}"]
+
+
+def _ct_lungs(options: argparse.Namespace, more: list[str]) -> Iterator[list[str]]:
+    """Masks without a second opinion, which the net is taught to give."""
+    work = options.out / "ct-lungs-work"
+    scans = [*sorted(options.scans.iterdir()), *sorted(options.data.glob("lungs/lctsc_*_ct.*"))]
+    sources = [f"--src={scan}" for scan in (*scans, options.data / WHOLE)]
+    alone = "--set=segment-lungs.second_opinion=never"
+    yield ["preprocess", *sources, alone, f"--work={work}", *more]
+    net, jobs = options.out / "ct-lungs.keras", f"--jobs={options.jobs}"
+    how = ["--epochs=28", "--precision=mixed_bfloat16", f"--leave-out={LEFT_OUT}", jobs]
+    yield ["models", "teach-lungs", f"--work={work}", f"--out={net}", *how]
 
 
 def _net_in(work: Path) -> Path:
