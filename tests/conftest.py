@@ -26,14 +26,24 @@ HARD = Path(__file__).parent / "hard"
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config, items):
     leave_out_hard_tests(config, items)
-    # First, else one of two processes waits at the end for the other's last long test.
-    items.sort(key=lambda item: item.get_closest_marker("slow") is None)
+    items.sort(key=_turn)
     if DATA.is_dir():
         return
     reason = f"NO REAL SCANS: {DATA} is absent; set LUNGSEG_TEST_DATA to the folder of test scans"
     for item in items:
         if item.get_closest_marker("data"):
             item.add_marker(pytest.mark.skip(reason=reason))
+
+
+def _turn(item) -> int:
+    """When a test's turn comes where two processes share them, and steal from each other's end.
+
+    Long ones first, else one process waits in the end for the other's last. Then those of the
+    trained folder, which the first process makes and no other has to.
+    """
+    if item.get_closest_marker("slow"):
+        return 0
+    return 1 if "preprocessed" in getattr(item, "fixturenames", ()) else 2
 
 
 def leave_out_hard_tests(config, items):
