@@ -157,8 +157,9 @@ def find_lungs(
     )
     wide = search_region(found.lungs.closed, block_spacing(ct.spacing_mm, factors))
     region = np.zeros(ct.shape, bool)
-    region[fine] = zoom.enlarged(wide.view(np.uint8), found.box).view(np.bool_)
-    region[fine] |= labels[fine] > 0
+    within = region[fine]
+    np.greater(labels[fine], 0, out=within)
+    within |= zoom.enlarged(wide.view(np.uint8), found.box).view(np.bool_)
     return Lungs(ct.like(labels), ct.like(region), threshold, found.airways_ml)
 
 
