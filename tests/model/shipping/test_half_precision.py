@@ -123,3 +123,20 @@ def test_a_changed_weight_shows_as_a_difference(trained, tmp_path):
     net.save(tmp_path / "other.keras")
     net.set_weights(weights)
     assert largest_difference(trained, tmp_path / "other.keras") > 0.05
+
+
+def test_a_net_of_three_dimensions_and_any_size_is_compared_too(tmp_path):
+    from lungseg.model.lung_net.network import build as lung_net
+
+    quiet_keras()
+    import keras
+
+    keras.utils.set_random_seed(1)
+    net = lung_net((4, 48, 48))
+    net.save(tmp_path / "whole.keras")
+    write_half(tmp_path / "whole.keras", tmp_path / "half.keras")
+    assert 0 < largest_difference(tmp_path / "whole.keras", tmp_path / "half.keras", 1) < 0.002
+    changed = [weight * 1.1 for weight in net.get_weights()]
+    net.set_weights(changed)
+    net.save(tmp_path / "other.keras")
+    assert largest_difference(tmp_path / "whole.keras", tmp_path / "other.keras", 1) > 0.002
