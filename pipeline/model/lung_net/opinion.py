@@ -39,8 +39,8 @@ def ask(seen: Blocks, file: Path = SHIPPED) -> F32:
     record = read_model_record(file)
     if record.target != TARGET:
         raise DataError(
-            f"{file} finds {record.target} in {record.kind}; expected a lung net, as `lungseg-cli "
-            "models teach-lungs` writes it"
+            f"{file} finds {record.target} in {record.kind}; expected a lung net, or none, for the "
+            "one that comes with the package"
         )
     check_memory(NEEDED_BYTES, "asking the lung net")
     return likely_lungs(load_net(file), seen.hu)
