@@ -169,7 +169,9 @@ def _with_opinion(
         if not opinion.added_ml:
             return found, opinion.told(verdict)
     whole = ct.like(region.array | (labels.array > 0))
-    again = judge(ct, labels, found.threshold_hu, found.airways_ml)
+    # That what was added holds no air is known, and no reason to doubt the rest.
+    aired = found.labels.array > 0
+    again = judge(ct, labels, found.threshold_hu, found.airways_ml, aired)
     return replace(found, labels=labels, region=whole), opinion.told(again)
 
 

@@ -11,7 +11,7 @@ from lungseg.ops.lungs.bowel_gas import gas_doubts
 from lungseg.ops.lungs.doubts import doubts
 from lungseg.ops.lungs.in_blocks import in_blocks
 from lungseg.ops.lungs.left_right import LEFT, RIGHT
-from lungseg.volume import HU, Box, Volume
+from lungseg.volume import HU, Box, MaskArray, Volume
 
 Scalar = str | int | float | bool | None
 
@@ -61,9 +61,15 @@ class Verdict:
 
 
 def judge(
-    ct: Volume[HU], labels: Volume[np.uint8], threshold_hu: float, trachea_ml: float
+    ct: Volume[HU],
+    labels: Volume[np.uint8],
+    threshold_hu: float,
+    trachea_ml: float,
+    aired: MaskArray | None = None,
 ) -> Verdict:
     """Facts about the mask `labels` (1 right, 2 left) of `ct`, and reasons to doubt it.
+
+    Density is judged by the voxels `aired` of the mask; by default, by all.
 
     Examples
     --------
@@ -88,7 +94,8 @@ def judge(
         int(np.count_nonzero(part == side)) * labels.voxel_ml for side in (RIGHT, LEFT)
     )
     # Density is measured on every other slice: the same to the digits given, in half the time.
-    values = hu[::2][mask[::2]]
+    judged = mask if aired is None else mask & aired[box]
+    values = hu[::2][judged[::2]]
     values = values if len(values) else hu[mask]
     soft = int(np.count_nonzero(values > threshold_hu)) / len(values)
     mean_hu = float(values.mean(dtype=np.float64))

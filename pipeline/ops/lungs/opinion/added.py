@@ -17,12 +17,17 @@ from lungseg.ops.grid.morphology import components, sizes
 from lungseg.ops.lungs.in_blocks import Blocks, zoom_of
 from lungseg.ops.lungs.left_right import LEFT, RIGHT, Sides
 from lungseg.ops.lungs.verdict import Verdict
-from lungseg.volume import F32, HU, Box, MaskArray, Volume
+from lungseg.volume import F32, HU, Box, HuArray, MaskArray, Volume
 
-# Blocks and voxels of at least this probability are lung to the net.
-LIKELY = 0.5
+# Blocks and voxels of at least this probability are lung to the net: rather less lung than heart.
+LIKELY = 0.55
 # Blocks and voxels darker than this hold air, which the mask knows better.
 AIR_HU = -400
+# Fluid is as dense as water or a little more, and even: mean and standard deviation, HU, of the
+# blocks around one. Lung without air is brighter, after contrast far more, or uneven.
+FLUID_HU, EVEN_HU = (-10.0, 20.0), 12.0
+# A side of which the mask holds less than this may have been taken out: nothing is added there, ml.
+LEAST_LUNG_ML = 50.0
 # Smaller parts are not added, ml: a ball of 11 mm.
 LEAST_ML = 0.7
 # More than this is told as a reason to look, ml: added, and called no lung.
@@ -116,13 +121,16 @@ def opinion_of(seen: Blocks, likely: F32) -> Opinion:
     >>> round(opinion.right_ml), opinion.left_ml, opinion.against_ml
     (35, 0.0, 0.0)
     """
-    most = likely.max(axis=0)
-    extra = (most >= LIKELY) & (seen.labels == 0) & (seen.hu > AIR_HU)
+    most, side = likely.max(axis=0), (likely.argmax(axis=0) + 1).astype(np.uint8)
+    extra = (most >= LIKELY) & (seen.labels == 0) & (seen.hu > AIR_HU) & ~_fluid(seen.hu)
+    for label in (RIGHT, LEFT):
+        if seen.ml(seen.labels == label) < LEAST_LUNG_ML:
+            extra &= side != label
     thick = _thick(extra, 1)
     parts, count = components(thick, connectivity=26)
     large = sizes(parts, count) * seen.ml(np.ones(1, bool)) >= LEAST_ML
     large[0] = False
-    blocks = np.where(large[parts], likely.argmax(axis=0) + 1, 0).astype(np.uint8)
+    blocks = np.where(large[parts], side, 0).astype(np.uint8)
     against = _thick((most < LIKELY) & (seen.labels > 0), 2)
     return Opinion(
         blocks,
@@ -131,6 +139,15 @@ def opinion_of(seen: Blocks, likely: F32) -> Opinion:
         seen.ml(against),
         _place(against, seen.labels),
     )
+
+
+def _fluid(hu: HuArray) -> MaskArray:
+    """Blocks that are as dense as water and in even surroundings."""
+    values = hu.astype(np.float32)
+    mean = ndimage.uniform_filter(values, 3, mode="nearest")
+    squares = ndimage.uniform_filter(values * values, 3, mode="nearest")
+    spread = np.sqrt(np.maximum(squares - mean * mean, 0))
+    return np.asarray((mean > FLUID_HU[0]) & (mean < FLUID_HU[1]) & (spread < EVEN_HU))
 
 
 def _thick(mask: MaskArray, blocks: int) -> MaskArray:
