@@ -78,8 +78,8 @@ def main() -> None:
     if options.scores:
         scores = Scores(
             net="Scored was this net, on scans of patients that it did not learn from, each as it "
-            "is and made ill on a computer in sixteen ways, and on phantoms of another seed; a chest "
-            "made ill is no ill chest.",
+            "is and made ill on a computer in sixteen ways, and on phantoms of another seed; a "
+            "chest made ill is no ill chest.",
             intervals="Bounds: the least and the largest of the cases.",
             measured=measured,
         )

@@ -14,6 +14,7 @@ from PIL import Image
 
 from lungseg.cli import main
 from lungseg.commands.segment_images import segment_images
+from lungseg.core.fingerprint import digest_of_file
 from lungseg.model.model_record import read_model_record
 from lungseg.model.nets import TRAINED, shipped_nets
 from lungseg.model.shipping.card import (
@@ -25,7 +26,7 @@ from lungseg.model.shipping.card import (
 )
 from lungseg.model.shipping.half_precision import SMALL
 from lungseg.phantom.cases import case, organ
-from lungseg.stages.segment_lungs import SegmentLungs, segment
+from lungseg.stages.segment_lungs import STAGE, SegmentLungs, segment
 
 NETS = shipped_nets()
 MOST_MB = 12
@@ -155,6 +156,12 @@ def test_the_nodule_of_a_whole_scan_is_the_likeliest_candidate_in_its_size(data,
     assert np.linalg.norm(at - place) < radius / 4
     assert best["diameter_mm"] == pytest.approx(2 * radius, rel=0.1)
     assert best["calibrated"] > 0.9
+
+
+def test_masks_of_another_lung_net_are_of_another_version():
+    """`segment-lungs` does not fingerprint the package's net: after 0.3.0 a new one raises it."""
+    made_by = {2: "b9a2face2b688458"}
+    assert digest_of_file(NETS["ct-lungs"])[:16] == made_by[STAGE.version]
 
 
 @pytest.mark.skipif("ct-lungs" not in NETS, reason="NO NET: ct-lungs is not there yet")
