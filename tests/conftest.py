@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+import signal
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,10 @@ from hypothesis import settings
 settings.register_profile("lungseg", deadline=None, derandomize="CI" in os.environ)
 settings.register_profile("random", deadline=None, derandomize=False, print_blob=True)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "lungseg"))
+
+# A shell starts what runs in the background with Ctrl-C ignored; tests that send it are heard.
+if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 DATA = Path(
     os.environ.get("LUNGSEG_TEST_DATA", Path(__file__).parents[2] / "shared" / "data")

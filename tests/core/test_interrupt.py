@@ -30,15 +30,6 @@ def ask(number, times):
         time.sleep(10)
 
 
-@pytest.fixture
-def python_hears_ctrl_c():
-    """A shell starts what runs in the background with Ctrl-C ignored."""
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    yield
-    signal.signal(signal.SIGINT, before)
-
-
-@pytest.mark.usefixtures("python_hears_ctrl_c")
 @pytest.mark.parametrize(
     ("number", "status"), [(signal.SIGINT, INTERRUPTED), (signal.SIGTERM, TERMINATED)]
 )
