@@ -110,16 +110,17 @@ def opinion_of(seen: Blocks, likely: F32) -> Opinion:
 
     Examples
     --------
-    The lower half of a lung of 480 ml has no air; a rim of one block is not believed:
+    The lower half of a lung of 512 ml has no air; a rim of one block beside the upper is not
+    believed:
 
-    >>> labels = np.zeros((20, 20, 20), np.uint8)
-    >>> labels[10:15, 5:15, 5:15] = RIGHT
+    >>> labels = np.zeros((30, 30, 30), np.uint8)
+    >>> labels[15:25, 5:25, 5:25] = RIGHT
     >>> hu = np.where(labels > 0, -850, 40).astype(np.int16)
-    >>> likely = np.zeros((2, 20, 20, 20), np.float32)
-    >>> likely[0, 5:15, 5:15, 5:16] = 0.9
+    >>> likely = np.zeros((2, 30, 30, 30), np.float32)
+    >>> likely[0, 5:25, 5:25, 5:26] = 0.9
     >>> opinion = opinion_of(Blocks(hu, labels, (4.0, 4.0, 4.0)), likely)
     >>> round(opinion.right_ml), opinion.left_ml, opinion.against_ml
-    (35, 0.0, 0.0)
+    (269, 0.0, 0.0)
     """
     most, side = likely.max(axis=0), (likely.argmax(axis=0) + 1).astype(np.uint8)
     extra = (most >= LIKELY) & (seen.labels == 0) & (seen.hu > AIR_HU) & ~_fluid(seen.hu)
@@ -221,15 +222,15 @@ def joined(
     Examples
     --------
     >>> from lungseg.volume import Geometry
-    >>> ct = Volume(np.zeros((20, 20, 20), HU), Geometry((4.0, 4.0, 4.0)))
+    >>> ct = Volume(np.full((30, 30, 30), 40, HU), Geometry((4.0, 4.0, 4.0)))
     >>> labels = ct.like(np.zeros(ct.shape, np.uint8))
-    >>> labels.array[10:15, 5:15, 5:15] = RIGHT
-    >>> likely = np.zeros((2, 20, 20, 20), np.float32)
-    >>> likely[0, 5:15, 5:15, 5:15] = 0.9
+    >>> labels.array[15:25, 5:25, 5:25] = RIGHT
+    >>> likely = np.zeros((2, 30, 30, 30), np.float32)
+    >>> likely[0, 5:25, 5:25, 5:25] = 0.9
     >>> seen = Blocks(ct.array, labels.array, ct.spacing_mm)
     >>> whole = joined(ct, labels, likely, opinion_of(seen, likely))
     >>> int((whole.array == RIGHT).sum())
-    1000
+    8000
     """
     whole = labels.array.copy()
     zoom = zoom_of(ct)
