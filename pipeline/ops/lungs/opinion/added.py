@@ -130,6 +130,10 @@ def opinion_of(seen: Blocks, likely: F32) -> Opinion:
     thick = _thick(extra, 1)
     parts, count = components(thick, connectivity=26)
     large = sizes(parts, count) * seen.ml(np.ones(1, bool)) >= LEAST_ML
+    # Lung without air lies on lung: what has tissue between is heart, liver or spleen.
+    near = ndimage.binary_dilation(seen.labels > 0, np.ones((3, 3, 3), bool))
+    beside = np.bincount(parts[near], minlength=count + 1) > 0
+    large &= beside
     large[0] = False
     blocks = np.where(large[parts], side, 0).astype(np.uint8)
     against = _thick((most < LIKELY) & (seen.labels > 0), 2)

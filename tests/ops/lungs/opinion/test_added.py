@@ -57,6 +57,18 @@ def test_a_rim_a_crumb_and_air_are_not_added():
     assert opinion.told(Verdict({}, ())).reasons == ()
 
 
+def test_a_part_that_tissue_parts_from_the_lungs_is_not_added():
+    ct = Volume(np.full((60, 40, 40), 40, HU), Geometry((4.0, 4.0, 4.0)))
+    labels = ct.like(np.zeros(ct.shape, np.uint8))
+    labels.array[30:50, 10:30, 10:30] = RIGHT
+    likely = np.zeros((2, *ct.shape), np.float32)
+    likely[0, 20:30, 10:30, 10:30] = likely[0, 5:15, 10:30, 10:30] = 0.9
+    seen = in_blocks(ct, labels)
+    opinion = opinion_of(seen, likely)
+    assert np.flatnonzero((opinion.blocks > 0).any(axis=(1, 2))).tolist() == list(range(20, 30))
+    assert opinion.right_ml == pytest.approx(10 * 20 * 20 * 0.064)
+
+
 def test_what_the_net_calls_no_lung_is_told_with_its_place():
     _, seen, likely = known(case("sound"))
     likely[1, : likely.shape[1] // 3] = 0
