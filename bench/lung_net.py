@@ -10,7 +10,6 @@ itself. Every scan is shown with `second_opinion` never and always. `--scores` w
 
 import argparse
 import json
-import tempfile
 from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
@@ -19,12 +18,10 @@ from pathlib import Path
 import numpy as np
 
 from bench.airless_lung import KINDS, without_air
-from lungseg.io.sources.index import find_scans
+from bench.on_working_grid import working_scans
 from lungseg.model.shipping.card import Score, Scores
 from lungseg.ops.lungs.left_right import LEFT, RIGHT
 from lungseg.phantom.cases import CASES, case, organ
-from lungseg.stages.ingest import Ingest, ct_of_source
-from lungseg.stages.resample import Resample, on_working_grid
 from lungseg.stages.segment_lungs import SegmentLungs, segment
 from lungseg.volume import HU, MaskArray, Volume
 
@@ -144,14 +141,8 @@ def _of_phantoms(net: str) -> Iterator[Row]:
 
 
 def _of_scans(paths: list[Path], net: str) -> Iterator[Row]:
-    for path in paths:
-        with tempfile.TemporaryDirectory() as cache:
-            sources, _ = find_scans([path], Path(cache))
-        for source in sources:
-            ct, padding_hu, _ = ct_of_source(source, Ingest())
-            padding = float("nan") if padding_hu is None else float(padding_hu)
-            working, seen = on_working_grid(ct, padding, Resample())
-            yield from _made_ill(path.name, working, None if seen is None else seen.array, net)
+    for name, working, view in working_scans(paths):
+        yield from _made_ill(name, working, view, net)
 
 
 def _made_ill(name: str, ct: Volume[HU], view: MaskArray | None, net: str) -> Iterator[Row]:

@@ -9,7 +9,6 @@ sound, and the same masks with one fault put in. Each row is a fault: masks, and
 import argparse
 import json
 import os
-import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +18,7 @@ import numpy as np
 
 from bench.airless_lung import KINDS, without_air
 from bench.lungs import DATA
-from lungseg.io.sources.index import find_scans
+from bench.on_working_grid import working_scans
 from lungseg.ops.grid.blocks import Zoom, block_factors, block_mean, block_spacing
 from lungseg.ops.grid.morphology import components, dilate_mm, sizes
 from lungseg.ops.lungs.find import Lungs, find_lungs
@@ -31,8 +30,6 @@ from lungseg.phantom.cases import case
 from lungseg.phantom.chest import Chest
 from lungseg.phantom.render import render
 from lungseg.phantom.small_chest import chest, grid
-from lungseg.stages.ingest import Ingest, ct_of_source
-from lungseg.stages.resample import Resample, on_working_grid
 from lungseg.volume import HU, MaskArray, Volume
 
 PUBLIC = os.environ.get("LUNGSEG_PUBLIC_SCANS", "")
@@ -246,15 +243,8 @@ def scans() -> Iterator[Masked]:
     paths = [DATA / "lungs" / name for name in DRAWN] if DATA.is_dir() else []
     if PUBLIC:
         paths += sorted(Path(PUBLIC).glob("LIDC*"))
-    for path in paths:
-        with tempfile.TemporaryDirectory() as cache:
-            sources, _ = find_scans([path], Path(cache))
-        for source in sources:
-            ct, padding_hu, _ = ct_of_source(source, Ingest())
-            padding = float("nan") if padding_hu is None else float(padding_hu)
-            working, view = on_working_grid(ct, padding, Resample())
-            lungs = find_lungs(working, None if view is None else view.array)
-            yield Masked(path.name, working, lungs)
+    for name, working, view in working_scans(paths):
+        yield Masked(name, working, find_lungs(working, view))
 
 
 def measure(masked: Iterator[Masked]) -> Iterator[dict[str, Any]]:
