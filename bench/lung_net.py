@@ -12,15 +12,15 @@ import argparse
 import json
 from collections import defaultdict
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
 
-from bench.airless_lung import KINDS, without_air
+from bench.airless_lung import KINDS, SOLID_HU, without_air
 from bench.on_working_grid import working_scans
 from lungseg.model.shipping.card import Score, Scores
-from lungseg.ops.lungs.left_right import LEFT, RIGHT
+from lungseg.ops.lungs.left_right import LEFT, RIGHT, Sides
 from lungseg.phantom.cases import CASES, case, organ
 from lungseg.stages.segment_lungs import SegmentLungs, segment
 from lungseg.volume import HU, MaskArray, Volume
@@ -101,25 +101,19 @@ def _group(kind: str) -> str:
     return "solid lobes"
 
 
+def _labels(ct: Volume[HU], view: MaskArray | None, net: str, when: str) -> Sides:
+    """The mask with the net asked `when`."""
+    return segment(ct, view, SegmentLungs(second_opinion=when, lung_net=net))[0].array
+
+
 def _masks(ct: Volume[HU], view: MaskArray | None, net: str) -> tuple[MaskArray, MaskArray]:
     """The mask without and with the net."""
-    params = SegmentLungs(second_opinion="never", lung_net=net)
-    found = [
-        segment(ct, view, replace(params, second_opinion=when))[0].array > 0
-        for when in ("never", "always")
-    ]
-    return found[0], found[1]
+    return _labels(ct, view, net, "never") > 0, _labels(ct, view, net, "always") > 0
 
 
 def _of_phantoms(net: str) -> Iterator[Row]:
     for name in CASES:
-        if name.partition("-")[0] not in {
-            "sound",
-            "consolidation",
-            "collapse",
-            "effusion",
-            "tumour",
-        }:
+        if name.partition("-")[0] not in SHOWN:
             continue
         phantom = case(name, seed=SEED)
         before, after = _masks(phantom.ct, None, net)
@@ -146,15 +140,14 @@ def _of_scans(paths: list[Path], net: str) -> Iterator[Row]:
 
 
 def _made_ill(name: str, ct: Volume[HU], view: MaskArray | None, net: str) -> Iterator[Row]:
-    labels = segment(ct, view, SegmentLungs(second_opinion="never"))[0].array
-    before, after = _masks(ct, view, net)
-    lung = labels > 0
-    wrong_ml = np.count_nonzero(after & ~before) * ct.voxel_ml
-    yield Row(name, "lung on its own", before[lung].mean(), after[lung].mean(), wrong_ml)
+    labels = _labels(ct, view, net, "never")
+    lung, after = labels > 0, _labels(ct, view, net, "always") > 0
+    wrong_ml = np.count_nonzero(after & ~lung) * ct.voxel_ml
+    yield Row(name, "lung on its own", 1.0, after[lung].mean(), wrong_ml)
     for kind in KINDS:
         fluid = "effusion" in kind
         for side, word in ((RIGHT, "right"), (LEFT, "left")):
-            made = without_air(ct, labels, kind, (side,), FLUID_HU if fluid else 30.0)
+            made = without_air(ct, labels, kind, (side,), FLUID_HU if fluid else SOLID_HU)
             if made is None:
                 continue
             ill, left = made

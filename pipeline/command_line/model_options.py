@@ -12,6 +12,16 @@ from lungseg.command_line.options import (
     with_options,
 )
 
+_SEED = click.option("--seed", type=int, default=1, show_default=True, help="Of all chance.")
+_JOBS = click.option("--jobs", type=click.IntRange(min=1), default=1, show_default=True)
+
+
+def _new_file(told: str) -> Command:
+    """Where a net goes that a command makes."""
+    return click.option(
+        "--out", required=True, type=click.Path(dir_okay=False, path_type=Path), help=told
+    )
+
 
 def score_options(command: Command) -> Command:
     """Slices with several annotators, and how a net is scored on them: `models score`."""
@@ -73,12 +83,7 @@ def calibrate_options(command: Command) -> Command:
     """Where the curve comes from, and where the net goes: `models calibrate`."""
     options = [
         click.argument("scores", type=click.Path(exists=True, dir_okay=False, path_type=Path)),
-        click.option(
-            "--out",
-            required=True,
-            type=click.Path(dir_okay=False, path_type=Path),
-            help="File of the net with the curve.",
-        ),
+        _new_file("File of the net with the curve."),
         click.option(
             "--threshold",
             type=click.FloatRange(0, 1, min_open=True),
@@ -132,23 +137,18 @@ def teach_options(command: Command) -> Command:
             type=click.Path(exists=True, file_okay=False, path_type=Path),
             help="Also: slices around nodules, of patients that the net was trained on.",
         ),
-        click.option(
-            "--out",
-            required=True,
-            type=click.Path(dir_okay=False, path_type=Path),
-            help="File of the net with its reducer.",
-        ),
+        _new_file("File of the net with its reducer."),
         click.option(
             "--epochs", type=click.IntRange(min=1), default=20, show_default=True,
             help="Times 100 batches.",
         ),
-        click.option("--seed", type=int, default=1, show_default=True, help="Of all chance."),
+        _SEED,
         click.option(
             "--halvings", type=click.IntRange(0, 3),
             help="How many times the net is also shown scans at half their size, from now on; "
             "masses are found there.  [default: as the net's file says]",
         ),
-        click.option("--jobs", type=click.IntRange(min=1), default=1, show_default=True),
+        _JOBS,
     ]  # fmt: skip
     return device_option(with_options(command, options))
 
@@ -162,12 +162,7 @@ def teach_lungs_options(command: Command) -> Command:
             required=True,
             help="Work folder; scans whose lung mask is sound, by its verdict, are learnt from.",
         ),
-        click.option(
-            "--out",
-            required=True,
-            type=click.Path(dir_okay=False, path_type=Path),
-            help="File of the net.",
-        ),
+        _new_file("File of the net."),
         click.option(
             "--leave-out",
             type=click.Path(exists=True, dir_okay=False, path_type=Path),
@@ -181,13 +176,13 @@ def teach_lungs_options(command: Command) -> Command:
             "--epochs", type=click.IntRange(min=1), default=30, show_default=True,
             help="Times 50 batches of two chests.",
         ),
-        click.option("--seed", type=int, default=1, show_default=True, help="Of all chance."),
+        _SEED,
         click.option(
             "--precision",
             type=click.Choice(["float32", "mixed_bfloat16"]), default="float32", show_default=True,
             help="mixed_bfloat16 takes half the time on processors with AMX; the net is saved in "
             "float32 all the same.",
         ),
-        click.option("--jobs", type=click.IntRange(min=1), default=1, show_default=True),
+        _JOBS,
     ]  # fmt: skip
     return device_option(with_options(command, options))

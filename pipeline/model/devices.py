@@ -9,6 +9,7 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from importlib.metadata import version
 from typing import Any
 
 import numpy as np
@@ -56,6 +57,11 @@ def backend() -> str:
     import keras
 
     return str(keras.backend.backend())
+
+
+def packages() -> dict[str, str]:
+    """Version of Keras and name of its backend, as a net's record tells them."""
+    return {"keras": version("keras"), "backend": backend()}
 
 
 def use(device: str) -> None:

@@ -6,6 +6,7 @@ may be moved alone. Keras ignores files in its archives that it does not know.
 
 import dataclasses
 import json
+import tempfile
 import zipfile
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -179,6 +180,14 @@ def copy_with_record(net: Path, record: ModelRecord, out: Path) -> None:
                 target.writestr(item, source.read(item), item.compress_type)
         target.writestr(zipfile.ZipInfo(MEMBER), text)
     partial.replace(out)
+
+
+def save_with_record(net: Any, record: ModelRecord, out: Path) -> None:
+    """Write a net that is in memory, a `keras.Model`, as `out`, with its record in it."""
+    with tempfile.TemporaryDirectory() as folder:
+        whole = Path(folder) / NET
+        net.save(whole)
+        copy_with_record(whole, record, out)
 
 
 def copy_with_halvings(net: Path, halvings: int, out: Path) -> None:

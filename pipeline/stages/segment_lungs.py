@@ -163,12 +163,12 @@ def _with_opinion(
     likely = ask(seen, Path(params.lung_net) if params.lung_net else SHIPPED)
     opinion = opinion_of(seen, likely)
     if params.method == "net":
-        labels, region = as_seen(ct, likely), found.region
+        labels = as_seen(ct, likely)
+    elif opinion.added_ml:
+        labels = joined(ct, found.labels, likely, opinion)
     else:
-        labels, region = joined(ct, found.labels, likely, opinion), found.region
-        if not opinion.added_ml:
-            return found, opinion.told(verdict)
-    whole = ct.like(region.array | (labels.array > 0))
+        return found, opinion.told(verdict)
+    whole = ct.like(found.region.array | (labels.array > 0))
     # That what was added holds no air is known, and no reason to doubt the rest.
     aired = found.labels.array > 0
     again = judge(ct, labels, found.threshold_hu, found.airways_ml, aired)

@@ -4,13 +4,12 @@ import dataclasses
 import json
 import math
 from collections.abc import Mapping
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 from lungseg.io.tables.reader import Tables
 from lungseg.io.tables.schema import decoded
-from lungseg.model.devices import backend
+from lungseg.model.devices import packages
 from lungseg.model.model_record import ModelRecord, read_model_record
 from lungseg.model.networks.settings import NetworkSettings
 from lungseg.model.samples import Samples
@@ -77,7 +76,7 @@ def record_of_net(  # noqa: PLR0913, PLR0917 - all that describes the net
         picture_patient=str(table_params.get("picture_patient", "")),
         scores={name: value for name, value in best.items() if not math.isnan(value)},
         params=dict(params) | {name: Path(params[name]).name for name in FILES},
-        packages={"keras": version("keras"), "backend": backend()},
+        packages=packages(),
     )
 
 

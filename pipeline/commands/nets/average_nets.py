@@ -6,7 +6,6 @@ one (Wortsman et al., Model soups, ICML 2022).
 """
 
 import dataclasses
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -15,7 +14,7 @@ import numpy as np
 from lungseg.core.errors import ConfigError, DataError
 from lungseg.core.fingerprint import identity_of_path
 from lungseg.model import inference
-from lungseg.model.model_record import ModelRecord, copy_with_record, read_model_record
+from lungseg.model.model_record import ModelRecord, read_model_record, save_with_record
 from lungseg.model.nets import find_net
 from lungseg.model.reducer.member import MEMBERS
 
@@ -59,10 +58,7 @@ def average(names: Sequence[str], out: Path) -> str:
         total = [so_far + values for so_far, values in zip(total, weights, strict=True)]
     first.set_weights([(values / len(files)).astype(np.float32) for values in total])
     out.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory() as folder:
-        whole = Path(folder) / "mean.keras"
-        first.save(whole)
-        copy_with_record(whole, record, out)
+    save_with_record(first, record, out)
     return f"{out}  is the mean of {len(files)} nets that saw {len(record.train_patients)} patients"
 
 

@@ -2,31 +2,27 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from importlib.metadata import version
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import click
 import numpy as np
 
-from lungseg.core.executor import EngineOptions
+from lungseg.commands.nets.run_scans import run_scans
 from lungseg.core.fingerprint import digest_of
 from lungseg.core.record import read_record
 from lungseg.io.annotations.fold_file import read_asked
 from lungseg.io.volumes import volume_file
-from lungseg.model.devices import backend, quiet_keras
+from lungseg.model.devices import packages, quiet_keras
 from lungseg.model.lung_net.network import WIDTHS
 from lungseg.model.lung_net.opinion import TARGET
 from lungseg.model.lung_net.teaching import STEPS, HowToTeach, teach
-from lungseg.model.model_record import ModelRecord, copy_with_record
+from lungseg.model.model_record import ModelRecord, save_with_record
 from lungseg.ops.grid.blocks import block_factors, block_mean, block_spacing
 from lungseg.ops.lungs.in_blocks import BLOCK_MM
 from lungseg.ops.lungs.left_right import LEFT, RIGHT
 from lungseg.ops.lungs.opinion.examples import BRIGHTEST_HU, DARKEST_HU, EDGES, Chest
 from lungseg.phantom.by_chance.chests import chest_by_chance
-from lungseg.session.messages import Progress
 from lungseg.session.settings import CommandOptions
-from lungseg.session.work_folder import open_session
 from lungseg.volume import HU, Volume
 
 # A share as it is averaged over blocks, which are rounded down.
@@ -92,10 +88,7 @@ def teach_lungs(  # noqa: PLR0913 - what it learns from, how, and where to
         "epochs": epochs, "steps": STEPS, "seed": seed, "phantoms": phantoms,
         "precision": precision,
     }  # fmt: skip
-    with TemporaryDirectory() as folder:
-        whole = Path(folder) / "net.keras"
-        net.save(whole)
-        copy_with_record(whole, record_of(scans, params), out)
+    save_with_record(net, record_of(scans, params), out)
     patients = len({one.patient for one in scans})
     return f"{out}  a lung net, taught on {len(scans)} scans of {patients} patients"
 
@@ -122,18 +115,12 @@ def record_of(scans: list[TaughtScan], params: Mapping[str, int | str]) -> Model
         train_scans=sorted(one.scan for one in scans),
         scans_then=len(scans),
         params=dict(params),
-        packages={"keras": version("keras"), "backend": backend()},
+        packages=packages(),
     )
 
 
 def _sound_scans(work: Path, jobs: int) -> Iterator[TaughtScan]:
-    session = open_session(work, CommandOptions(), passing=True)
-    session.check_scans()
-    watch = Progress(patients=session.patients).watch()
-    summary = session.run(("segment-lungs",), EngineOptions(jobs), watch)
-    for (stage, scan), result in summary.results.items():
-        if result.state == "failed":
-            click.echo(f"failed   {scan} {stage}: {result.error}", err=True)
+    session = run_scans(work, ("segment-lungs",), CommandOptions(), jobs)
     for scan, folders in sorted(session.folders().items()):
         if "segment-lungs" not in folders:
             continue

@@ -6,8 +6,8 @@ from tempfile import TemporaryDirectory
 
 import click
 
+from lungseg.commands.nets.run_scans import run_scans
 from lungseg.core.errors import ConfigError
-from lungseg.core.executor import EngineOptions
 from lungseg.io.annotations.nodule_slices import find_nodule_slices
 from lungseg.io.sources.pseudonyms import key_above
 from lungseg.model import inference
@@ -16,9 +16,7 @@ from lungseg.model.nets import find_net
 from lungseg.model.reducer.member import ReducerRecord, attach
 from lungseg.model.reducer.network import WIDTH
 from lungseg.model.reducer.teaching import Examples, teach, together
-from lungseg.session.messages import Progress
 from lungseg.session.settings import CommandOptions
-from lungseg.session.work_folder import open_session
 from lungseg.steps.reducer_examples import examples_of_scan, examples_of_slices
 
 # What is run on the scans, with the net, for its candidates.
@@ -114,13 +112,7 @@ def told(examples: Examples, epochs: int, seed: int, width: int = WIDTH) -> Redu
 
 def _of_scans(work: Path, net: Path, jobs: int) -> Iterator[Examples]:
     options = CommandOptions(model=str(net), assignments=("predict.part=train",))
-    session = open_session(work, options, passing=True)
-    session.check_scans()
-    summary = session.run(RUN, EngineOptions(jobs), Progress(patients=session.patients).watch())
-    for (stage, scan), result in summary.results.items():
-        if result.state == "failed":
-            click.echo(f"failed   {scan} {stage}: {result.error}", err=True)
-    for folders in session.folders().values():
+    for folders in run_scans(work, RUN, options, jobs).folders().values():
         if {"find-nodules", "annotate-nodules"} <= set(folders):
             examples = examples_of_scan(folders)
             if examples is not None:

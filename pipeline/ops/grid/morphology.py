@@ -109,6 +109,22 @@ def largest(mask: MaskArray, connectivity: int = 26) -> MaskArray:
     return kept
 
 
+def regions_with(mask: MaskArray, some: MaskArray) -> MaskArray:
+    """Those 26-connected regions of `mask` in which a voxel of `some` lies.
+
+    Examples
+    --------
+    >>> mask = np.array([[[True, True, False, True]]])
+    >>> regions_with(mask, np.array([[[False, True, True, False]]])).tolist()
+    [[[True, True, False, False]]]
+    """
+    labels, count = components(mask, connectivity=26)
+    held = np.zeros(count + 1, bool)
+    held[labels[some]] = True
+    held[0] = False
+    return held[labels]
+
+
 def fill(mask: MaskArray) -> MaskArray:
     """`mask` with its holes: what no path of face neighbours joins to the array's border.
 

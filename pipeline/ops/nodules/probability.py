@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from lungseg.ops.grid.morphology import regions_with
 from lungseg.volume import F32, FloatArray, MaskArray
 
 # Probabilities nearer to 0 or 1 than this are not told apart when opinions are joined: a net that
@@ -51,13 +52,8 @@ def found_marks(likely: F32, threshold: float, sure: float = 0.0) -> MaskArray:
     >>> found_marks(likely, 0.4, 0.8)[0, 0].tolist()
     [True, True, False, False, False]
     """
-    from scipy.ndimage import label
-
     above: MaskArray = np.asarray(likely >= threshold)
-    if sure <= threshold:
-        return above
-    regions, _ = label(above, np.ones((3, 3, 3)))
-    return np.isin(regions, np.setdiff1d(regions[likely >= sure], 0))
+    return above if sure <= threshold else regions_with(above, likely >= sure)
 
 
 def joint(one: npt.ArrayLike, other: npt.ArrayLike) -> FloatArray:

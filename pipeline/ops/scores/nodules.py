@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from lungseg.ops.grid.morphology import regions_with
 from lungseg.ops.nodules.consensus import agreed
 from lungseg.ops.nodules.patches import Patch
 from lungseg.ops.scores.agreement import agreement
@@ -129,15 +130,12 @@ def score_nodule(
     >>> score.with_annotators, score.between_annotators, score.counts.dice
     ((0.5, 1.0), (0.5,), 0.8)
     """
-    from scipy.ndimage import label
-
     counted = np.ones(found.shape, bool) if ignored is None else ~ignored
     readings = [Patch(mask, (0, 0, 0)) for mask in masks]
     grid = Geometry((float(spacing_mm[0]), float(spacing_mm[1]), float(spacing_mm[2])))
     readers = agreement(readings, grid)
     consensus = agreed(masks.sum(axis=0, dtype=np.uint8), len(masks))
-    regions, _ = label(found, np.ones((3, 3, 3)))
-    touching = np.isin(regions, np.setdiff1d(regions[consensus], 0))
+    touching = regions_with(found, consensus)
     single = len(found) == 1
     spacing = grid.spacing_mm
     disc_mm = 2 * np.sqrt(consensus.sum() * spacing_mm[1] * spacing_mm[2] / np.pi)

@@ -13,7 +13,7 @@ from scipy import ndimage
 
 from lungseg.ops.grid.blocks import Zoom
 from lungseg.ops.grid.boxes import bounding_box, shares_along
-from lungseg.ops.grid.morphology import components, sizes
+from lungseg.ops.grid.morphology import components, regions_with, sizes
 from lungseg.ops.lungs.in_blocks import Blocks, zoom_of
 from lungseg.ops.lungs.left_right import LEFT, RIGHT, Sides
 from lungseg.ops.lungs.verdict import Verdict
@@ -36,6 +36,9 @@ MUCH_ADDED_ML, MUCH_AGAINST_ML = 20.0, 80.0
 SLAB = 32
 # Closes the seam between the mask and what is added to it, voxels along each axis.
 SEAM = 2
+
+# A block and its 26 neighbours.
+_CUBE = np.ones((3, 3, 3), bool)
 
 
 @dataclass(frozen=True, eq=False)
@@ -127,13 +130,11 @@ def opinion_of(seen: Blocks, likely: F32) -> Opinion:
     for label in (RIGHT, LEFT):
         if seen.ml(seen.labels == label) < LEAST_LUNG_ML:
             extra &= side != label
-    thick = _thick(extra, 1)
+    # Lung without air lies on lung: what has tissue between is heart, liver or spleen.
+    beside = ndimage.binary_dilation(seen.labels > 0, _CUBE)
+    thick = regions_with(_thick(extra, 1), beside)
     parts, count = components(thick, connectivity=26)
     large = sizes(parts, count) * seen.ml(np.ones(1, bool)) >= LEAST_ML
-    # Lung without air lies on lung: what has tissue between is heart, liver or spleen.
-    near = ndimage.binary_dilation(seen.labels > 0, np.ones((3, 3, 3), bool))
-    beside = np.bincount(parts[near], minlength=count + 1) > 0
-    large &= beside
     large[0] = False
     blocks = np.where(large[parts], side, 0).astype(np.uint8)
     against = _thick((most < LIKELY) & (seen.labels > 0), 2)
@@ -159,7 +160,7 @@ def _thick(mask: MaskArray, blocks: int) -> MaskArray:
     """Parts of a mask with so many blocks of it on all sides of some block, and these around it."""
     cross = ndimage.generate_binary_structure(3, 1)
     core = ndimage.binary_erosion(mask, cross, iterations=blocks)
-    grown = ndimage.binary_dilation(core, np.ones((3, 3, 3), bool), iterations=blocks)
+    grown = ndimage.binary_dilation(core, _CUBE, iterations=blocks)
     return np.asarray(grown & mask)
 
 
@@ -243,7 +244,7 @@ def joined(
         if box is None:
             continue
         fine = zoom.fine_box(box)
-        near = ndimage.binary_dilation(opinion.blocks[box] == label, np.ones((3, 3, 3), bool))
+        near = ndimage.binary_dilation(opinion.blocks[box] == label, _CUBE)
         lung = smoothly(likely[label - 1], zoom, fine) >= LIKELY
         lung &= zoom.enlarged(near.view(np.uint8), box).view(np.bool_)
         part = whole[fine]

@@ -166,12 +166,18 @@ def _wet(ill: IllChest, lungs: F32, rng: np.random.Generator) -> IllChest:
     return replace(ill, hu=hu, lungs=left)
 
 
+def _away(shape: tuple[int, ...], centre: FloatArray, axes: FloatArray) -> FloatArray:
+    """How far each block is from a centre, along which axes are stretched by as much."""
+    grid = np.ogrid[tuple(slice(0, n) for n in shape)]
+    squares = (((g - c) / a) ** 2 for g, c, a in zip(grid, centre, axes, strict=True))
+    return np.asarray(np.sqrt(sum(squares)))
+
+
 def _with_masses(ill: IllChest, lung: F32, rng: np.random.Generator) -> IllChest:
     """One to three tumours, mostly at the lungs' surface; where they leave it, nothing counts."""
     hu, counts, shape = ill.hu, ill.counts.copy(), ill.hu.shape
     inside = lung > 0.5
     depth = ndimage.distance_transform_edt(inside)
-    grid = np.ogrid[tuple(slice(0, n) for n in shape)]
     for _ in range(int(rng.integers(1, 4))):
         radius = float(np.exp(rng.uniform(*np.log(MASS_MM)))) / BLOCK_MM / 2
         near = inside & (depth < max(1.5, rng.uniform(0.3, 1.2) * radius))
@@ -180,9 +186,7 @@ def _with_masses(ill: IllChest, lung: F32, rng: np.random.Generator) -> IllChest
             continue
         centre = places[rng.integers(len(places))] + rng.uniform(-0.5, 0.5, 3)
         axes = np.exp(rng.normal(0, 0.15, 3))
-        away = np.sqrt(
-            sum(((g - c) / a) ** 2 for g, c, a in zip(grid, centre, axes, strict=True))
-        ) + 0.12 * radius * _texture(rng, shape, 15)
+        away = _away(shape, centre, axes) + 0.12 * radius * _texture(rng, shape, 15)
         ball = np.clip(radius - away + 0.5, 0, 1).astype(np.float32)
         # What is tissue already stays as it is.
         fills = ball * np.where(hu < -200, 1, lung)
@@ -190,7 +194,7 @@ def _with_masses(ill: IllChest, lung: F32, rng: np.random.Generator) -> IllChest
         counts[(ball > 0.5) & (ill.lungs.sum(axis=0) < 0.5)] = 0
         if rng.random() < 0.1:
             cavity = np.clip(radius * rng.uniform(0.2, 0.5) - away + 0.5, 0, 1)
-            hu = _filled(hu, cavity * lung, AIR_HU)
+            hu = _filled(hu, (cavity * lung).astype(np.float32), AIR_HU)
     return replace(ill, hu=hu, counts=counts)
 
 
@@ -201,11 +205,10 @@ def _with_gas(ill: IllChest, lung: F32, rng: np.random.Generator) -> IllChest:
     below = ~inside & (np.cumsum(inside, axis=0) == 0) & (hu > -100) & (hu < 200)
     near = below & ndimage.binary_dilation(inside, iterations=8)
     places = np.argwhere(near)
-    grid = np.ogrid[tuple(slice(0, n) for n in shape)]
     for _ in range(int(rng.integers(1, 4)) if len(places) else 0):
         centre = places[rng.integers(len(places))]
         axes = rng.uniform(8, 40, 3) / BLOCK_MM
-        away = np.sqrt(sum(((g - c) / a) ** 2 for g, c, a in zip(grid, centre, axes, strict=True)))
+        away = _away(shape, centre, axes)
         bubble = np.clip((1 - away) * axes.min() + 0.5, 0, 1) * np.clip(1 - 1.2 * lung, 0, 1)
         hu = _filled(hu, (bubble * below).astype(np.float32), GAS_HU)
     return replace(ill, hu=hu)
