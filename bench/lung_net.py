@@ -13,6 +13,7 @@ import json
 from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -50,7 +51,7 @@ class Row:
 def main() -> None:
     options = _options()
     rows = []
-    for row in (*_of_phantoms(options.net), *_of_scans(options.scans, options.net)):
+    for row in chain(_of_phantoms(options.net), _of_scans(options.scans, options.net)):
         rows.append(row)
         print(f"{row.scan:30} {row.kind:34} {row.before:.2f} -> {row.after:.2f}"
               f"  wrong {row.wrong_ml:4.0f} ml", flush=True)  # fmt: skip
