@@ -33,11 +33,11 @@ from lungseg.model.lung_net.opinion import SHIPPED, ask
 from lungseg.ops.lungs.find import Lungs, LungSettings, air_and_tissue, find_lungs
 from lungseg.ops.lungs.in_blocks import in_blocks
 from lungseg.ops.lungs.left_right import separate_sides
-from lungseg.ops.lungs.opinion.added import as_seen, joined, opinion_of
+from lungseg.ops.lungs.opinion.added import Opinion, as_seen, joined, opinion_of
 from lungseg.ops.lungs.shape import search_region
 from lungseg.ops.lungs.slice2d import lungs_slice_by_slice
 from lungseg.ops.lungs.verdict import Verdict, judge
-from lungseg.volume import HU, MaskArray, Volume
+from lungseg.volume import F32, HU, MaskArray, Volume
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -148,9 +148,11 @@ def lungs_and_region(
         found = _slice_by_slice(ct, field_of_view, params)
     else:
         found = find_lungs(ct, field_of_view, params.settings)
+    if params.method == "net":
+        return _by_net(ct, found, params)
     verdict = judge(ct, found.labels, found.threshold_hu, found.airways_ml)
-    always = params.second_opinion == "always" or params.method == "net"
-    if always or (params.second_opinion == "doubt" and verdict.lung_missing):
+    doubted = params.second_opinion == "doubt" and verdict.lung_missing
+    if doubted or params.second_opinion == "always":
         return _with_opinion(ct, found, verdict, params)
     return found, verdict
 
@@ -158,21 +160,43 @@ def lungs_and_region(
 def _with_opinion(
     ct: Volume[HU], found: Lungs, verdict: Verdict, params: SegmentLungs
 ) -> tuple[Lungs, Verdict]:
-    """What was found and what the lung net adds to it; or, by method net, what it sees alone."""
+    """What was found and what the lung net adds to it."""
+    likely, opinion = _asked(ct, found, params)
+    if not opinion.added_ml:
+        return found, opinion.told(verdict)
+    labels = joined(ct, found.labels, likely, opinion)
+    return _judged_again(ct, found, labels, opinion)
+
+
+def _by_net(ct: Volume[HU], found: Lungs, params: SegmentLungs) -> tuple[Lungs, Verdict]:
+    """What the lung net sees alone; where it differs from what was found is told."""
+    likely, opinion = _asked(ct, found, params)
+    labels = as_seen(ct, likely)
+    seen_ml = float(np.count_nonzero(labels.array)) * ct.voxel_ml
+    if seen_ml < params.smallest_lung_ml:
+        raise ScanError(
+            f"no lungs found: the lung net sees {seen_ml:.0f} ml of lung, against at least "
+            f"{params.smallest_lung_ml:g} ml; it knows whole chests; without it",
+            setting="method=volume3d",
+        )
+    return _judged_again(ct, found, labels, replace(opinion, alone=True))
+
+
+def _asked(ct: Volume[HU], found: Lungs, params: SegmentLungs) -> tuple[F32, Opinion]:
+    """What the lung net says of each block, and what that means for the mask found."""
     seen = in_blocks(ct, found.labels)
     likely = ask(seen, Path(params.lung_net) if params.lung_net else SHIPPED)
-    opinion = opinion_of(seen, likely)
-    if params.method == "net":
-        labels = as_seen(ct, likely)
-    elif opinion.added_ml:
-        labels = joined(ct, found.labels, likely, opinion)
-    else:
-        return found, opinion.told(verdict)
+    return likely, opinion_of(seen, likely)
+
+
+def _judged_again(
+    ct: Volume[HU], found: Lungs, labels: Volume[np.uint8], opinion: Opinion
+) -> tuple[Lungs, Verdict]:
     whole = ct.like(found.region.array | (labels.array > 0))
     # That what was added holds no air is known, and no reason to doubt the rest.
     aired = found.labels.array > 0
-    again = judge(ct, labels, found.threshold_hu, found.airways_ml, aired)
-    return replace(found, labels=labels, region=whole), opinion.told(again)
+    verdict = judge(ct, labels, found.threshold_hu, found.airways_ml, aired)
+    return replace(found, labels=labels, region=whole), opinion.told(verdict)
 
 
 def _slice_by_slice(ct: Volume[HU], field_of_view: MaskArray | None, params: SegmentLungs) -> Lungs:

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from lungseg.core.errors import DataError
+from lungseg.core.errors import DataError, ScanError
 from lungseg.ops.lungs.in_blocks import in_blocks
 from lungseg.phantom.cases import case
 from lungseg.stages import segment_lungs
@@ -75,6 +75,28 @@ def test_method_net_is_the_net_alone(asked):
     own, truth = found.labels.array > 0, phantom.lungs.array > 0
     assert 2 * (own & truth).sum() / (own.sum() + truth.sum()) > 0.96
     assert verdict.facts["net_added_left_ml"] == 0
+
+
+def test_method_net_tells_where_a_threshold_sees_other_lung(asked):
+    phantom = case(ILL)
+    asked(phantom)
+    found, verdict = lungs_and_region(
+        phantom.ct, None, SegmentLungs(method="net", second_opinion="never")
+    )
+    assert (found.labels.array[phantom.airless.array > 0] == 1).mean() > 0.9
+    told = [reason for reason in verdict.reasons if reason.startswith("the lung net alone sees")]
+    assert len(told) == 1
+    assert not [reason for reason in verdict.reasons if "added" in reason]
+
+
+def test_method_net_finds_no_lungs_where_the_net_sees_too_little(monkeypatch):
+    phantom = case("sound")
+    blocks = in_blocks(phantom.ct, phantom.lungs).labels
+    likely = np.zeros((2, *blocks.shape), np.float32)
+    likely[0, 20:30, 20:30, 20:30] = 1.0
+    monkeypatch.setattr(segment_lungs, "ask", lambda *_: likely)
+    with pytest.raises(ScanError, match=r"lung net sees 6\d ml of lung, against at least 150"):
+        lungs_and_region(phantom.ct, None, SegmentLungs(method="net"))
 
 
 def test_a_net_of_ones_own_is_named_and_another_refused(asked, tmp_path):

@@ -37,6 +37,7 @@ def tissue_inside_ml(phantom, mask):
         ("tumour-vessel-30-hilum-50", TUMOUR_GOAL, TUMOUR_GOAL),
         ("tumour-wall-15-diaphragm-70", TUMOUR_GOAL, 0.03),
         ("tumour-apex-70-vessel-15", TUMOUR_GOAL, TUMOUR_GOAL),
+        ("tumour-diaphragm-15-free-70", TUMOUR_GOAL, TUMOUR_GOAL),
     ],
 )
 def test_tumours_are_lung(name, right, left):

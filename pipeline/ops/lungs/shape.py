@@ -6,9 +6,10 @@ And, more generously, the region in which nodules are looked for.
 import numpy as np
 
 from lungseg.ops.grid.blocks import Zoom, block_factors, block_most, block_spacing
-from lungseg.ops.grid.boxes import bounding_box
+from lungseg.ops.grid.boxes import bounding_box, widened
 from lungseg.ops.grid.morphology import close_mm, components, dilate_mm, erode_mm, fill, sizes
 from lungseg.ops.lungs.left_right import LEFT, RIGHT, Sides
+from lungseg.ops.lungs.masses import REACH, SLACK_MM, ball_radius_mm, sights
 from lungseg.volume import FloatArray, HuArray, IndexArray, MaskArray, Triple
 
 # What bulges less than this into the lung is a rib, not a nodule, mm.
@@ -24,6 +25,15 @@ BONE_SHARE = 0.1
 WALL_WITHIN_MM = 30.0
 # Nearer than this to the middle of the chest is the mediastinum, mm.
 MIDDLE_MM = 30.0
+# What stands on the diaphragm lies in the lower half of its lung, this far from the middle of the
+# chest, mm: nearer are the heart's fat and the hilum.
+STANDS_ASIDE_MM = 45.0
+# Of the lines of sight from inside it all 9 upward meet lung, so many of the 8 level ones, and no
+# more than so many of the 9 downward; from a scar within the lung more do, and that is not the
+# hilum if it lies STANDS_FAR_MM from the middle.
+STANDS_LEVEL = 6
+STANDS_BELOW = 6
+STANDS_FAR_MM = 70.0
 # Steps along the ray that asks what lies towards the middle of the chest, mm.
 RAY_STEP_MM = 3.0
 # Edge of the blocks on which the lungs are closed, mm.
@@ -67,11 +77,12 @@ def wall_bulges(  # noqa: PLR0913, PLR0917 - three masks, and where the chest's 
     wall_mm: float,
     spacing_mm: Triple,
 ) -> MaskArray:
-    """What bulges from the chest wall into one lung, as juxtapleural nodules do.
+    """What bulges from the chest wall or the diaphragm into one lung, as juxtapleural nodules do.
 
     A large ball closes the lung, but the hollows of the heart, the hilum and the diaphragm are
     no bulges: only what is near the chest wall and has this same lung between it and the middle
-    of the chest counts, it is deep, or too light for the wall, and it is no rib.
+    of the chest counts, or what stands on the diaphragm and has this lung around and above it; it
+    is deep, or too light for the wall, and it is no rib.
 
     Parameters
     ----------
@@ -96,6 +107,14 @@ def wall_bulges(  # noqa: PLR0913, PLR0917 - three masks, and where the chest's 
     >>> bulge = wall_bulges(lung, ~lung, ct, middle_yx, 18.0, (2.0, 2.0, 2.0))
     >>> bool(bulge[16:24, 26:34, 10:14].all())
     True
+
+    A nodule of 12 mm on the diaphragm, farther from the middle of the chest than the heart:
+
+    >>> lung[16:24, 26:34, 10:14] = True
+    >>> lung[5:11, 27:33, 15:21] = False
+    >>> bulge = wall_bulges(lung, ~lung, ct, middle_yx, 18.0, (2.0, 2.0, 2.0))
+    >>> bool(bulge[5:11, 27:33, 15:21].all()), int(bulge.sum()) < 300
+    (True, True)
     """
     found = np.zeros_like(lung)
     box = bounding_box(lung, [int(wall_mm / step) + 1 for step in spacing_mm])
@@ -107,7 +126,9 @@ def wall_bulges(  # noqa: PLR0913, PLR0917 - three masks, and where the chest's 
     deep = erode_mm(closed, BULGE_MM, spacing_mm, border=False) & added
     added &= dilate_mm(deep, BULGE_MM + max(spacing_mm), spacing_mm) | (ct[box] < LIGHT_HU)
     middle = middle_yx[box[0]] - [s.start for s in box[1:]]
-    bulges = _without_ribs(_costal(added, part, middle, 2 * wall_mm, spacing_mm), ct[box])
+    bulges = _costal(added, part, middle, 2 * wall_mm, spacing_mm)
+    bulges |= _on_diaphragm(deep & ~bulges, added, part, middle, spacing_mm)
+    bulges = _without_ribs(bulges, ct[box])
     # The ball dips into the mouth of each bulge: the cap on the wall is one step farther out.
     cap_mm = max(CAP_MM, 1.01 * max(spacing_mm))
     cap = dilate_mm(bulges & deep, BULGE_MM + cap_mm, spacing_mm) & ~closed & free[box]
@@ -188,6 +209,37 @@ def _costal(
     costal = np.zeros_like(added)
     costal[z[meets], y[meets], x[meets]] = True
     return costal
+
+
+def _on_diaphragm(
+    deep: MaskArray, added: MaskArray, lung: MaskArray, middle_yx: FloatArray, spacing_mm: Triple
+) -> MaskArray:
+    """Parts of `added` that stand on the diaphragm: `lung` is seen around and above them."""
+    import cc3d
+
+    found = np.zeros_like(added)
+    labels, count = components(deep, connectivity=26)
+    boxes = cc3d.statistics(labels)["bounding_boxes"] if count else []
+    reach_mm = BULGE_MM + max(spacing_mm)
+    margin = [int(reach_mm / step) + 1 for step in spacing_mm]
+    for label in range(1, count + 1):
+        box = widened(boxes[label], margin, lung.shape)
+        seed = labels[box] == label
+        middle = np.argwhere(seed).mean(axis=0) + [s.start for s in box]
+        z = round(middle[0])
+        aside_mm = abs(middle[2] - middle_yx[z, 1]) * spacing_mm[2]
+        if z > len(lung) // 2 or aside_mm < STANDS_ASIDE_MM:
+            continue
+        piece = dilate_mm(seed, reach_mm, spacing_mm) & added[box]
+        sight_mm = REACH * ball_radius_mm(piece, spacing_mm) + SLACK_MM
+        seen = sights(lung, middle, sight_mm, spacing_mm)
+        below, level, above = seen[:9], seen[9:17], seen[17:]
+        # A fold of the diaphragm is open along itself.
+        ends = bool((level | level[::-1]).all())
+        stands = ends and above.all() and level.sum() >= STANDS_LEVEL
+        if stands and (below.sum() <= STANDS_BELOW or aside_mm >= STANDS_FAR_MM):
+            found[box] |= piece
+    return found
 
 
 def _at(

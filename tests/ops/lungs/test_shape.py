@@ -1,10 +1,12 @@
 """Vessels and wall nodules come back, the hollows of heart and diaphragm do not."""
 
 import numpy as np
+import pytest
 
 from lungseg.ops.lungs.shape import filled_lung, wall_bulges
 from tests.ops.lungs.lung_shapes import SPACING, ellipsoid, torso
 
+GRID = (2.0, 2.0, 2.0)
 MIDDLE = np.tile([30.0, 45.0], (40, 1))
 
 
@@ -77,3 +79,50 @@ def test_no_lung_has_no_bulges_and_no_ball_finds_none():
     everywhere = np.ones_like(lung)
     assert not wall_bulges(~everywhere, everywhere, ct, MIDDLE, 18.0, SPACING).any()
     assert not wall_bulges(lung, everywhere, ct, MIDDLE, 0.0, SPACING).any()
+
+
+def lung_on_a_dome():
+    """The right lung of a chest, 2 mm, on a dome of the diaphragm; the middle lies at column 75."""
+    z, y, x = np.indices((60, 70, 80))
+    lung = (z > 14 - ((y - 35) ** 2 + (x - 35) ** 2) / 120) & (z < 55)
+    lung &= (y > 5) & (y < 65) & (x > 5) & (x < 65)
+    return lung, np.tile([35.0, 75.0], (60, 1))
+
+
+def on_the_dome(body):
+    """What of a body that stands on the dome comes back, and all that does."""
+    lung, middle = lung_on_a_dome()
+    part = body & lung
+    ct = np.where(lung & ~body, np.int16(-850), np.int16(40))
+    whole = filled_lung(lung & ~body, ~(lung & ~body), 4.0, GRID)
+    found = wall_bulges(whole, ~whole, ct, middle, 18.0, GRID) | whole
+    return found[part].mean(), found & ~lung
+
+
+@pytest.mark.parametrize("radius", [3, 4, 6, 8])
+def test_a_nodule_on_the_diaphragm_comes_back(radius):
+    nodule = ellipsoid((60, 70, 80), (14 + radius / 2, 35, 35), (radius,) * 3)
+    share, besides = on_the_dome(nodule)
+    assert share > 0.9
+    assert besides.sum() < nodule.sum()
+
+
+def test_a_band_between_diaphragm_and_wall_is_lung():
+    z, y, x = np.indices((60, 70, 80))
+    band = (z < 30) & (abs(y - 35 - (z - 14) / 2) < 2.5) & (x > 5) & (x < 30)
+    share, _ = on_the_dome(band)
+    assert share > 0.7
+
+
+@pytest.mark.parametrize(
+    ("centre", "radii", "most"),
+    [
+        # The heart's tip, a dome higher on one side, and a fold from wall to wall.
+        ((22, 30, 66), (12, 16, 20), 0.01),
+        ((12, 35, 30), (14, 22, 20), 0.01),
+        ((14, 35, 40), (5, 40, 5), 0.35),
+    ],
+)
+def test_heart_and_diaphragm_themselves_do_not(centre, radii, most):
+    share, _ = on_the_dome(ellipsoid((60, 70, 80), centre, radii))
+    assert share < most

@@ -32,6 +32,8 @@ LEAST_LUNG_ML = 50.0
 LEAST_ML = 0.7
 # More than this is told as a reason to look, ml: added, and called no lung.
 MUCH_ADDED_ML, MUCH_AGAINST_ML = 20.0, 80.0
+# Loose parts of what the net alone sees that are smaller are no lungs, ml.
+LOOSE_ML = 15.0
 # Slices that are enlarged at once.
 SLAB = 32
 # Closes the seam between the mask and what is added to it, voxels along each axis.
@@ -55,6 +57,8 @@ class Opinion:
         Volume of the mask's thick parts that the net calls no lung.
     against
         Where these lie.
+    alone
+        The mask is the net's alone, so that nothing is added to it.
     """
 
     blocks: Sides
@@ -62,6 +66,7 @@ class Opinion:
     left_ml: float
     against_ml: float
     against: str
+    alone: bool = False
 
     @property
     def added_ml(self) -> float:
@@ -85,16 +90,18 @@ class Opinion:
             "net_added_left_ml": round(self.left_ml, 1),
             "net_against_ml": round(self.against_ml, 1),
         }
+        does = "alone sees" if self.alone else "added"
         reasons = [
-            f"the lung net added about {round(ml, -1):.0f} ml of {side} lung without air: look at "
-            "it"
+            f"the lung net {does} about {round(ml, -1):.0f} ml of {side} lung without air: look "
+            "at it"
             for side, ml in (("right", self.right_ml), ("left", self.left_ml))
             if ml >= MUCH_ADDED_ML
         ]
         if self.against_ml >= MUCH_AGAINST_ML:
+            of = "what a threshold finds" if self.alone else "the mask"
             reasons.append(
-                f"about {round(self.against_ml, -1):.0f} ml of the mask are no lung to the lung "
-                f"net, {self.against}"
+                f"about {round(self.against_ml, -1):.0f} ml of {of} are no lung to the lung net, "
+                f"{self.against}"
             )
         return replace(
             verdict, facts={**verdict.facts, **facts}, reasons=(*verdict.reasons, *reasons)
@@ -186,14 +193,18 @@ def as_seen(ct: Volume[HU], likely: F32) -> Volume[np.uint8]:
     Examples
     --------
     >>> from lungseg.volume import Geometry
-    >>> ct = Volume(np.zeros((4, 4, 8), HU), Geometry((2.0, 2.0, 2.0)))
-    >>> likely = np.zeros((2, 2, 2, 4), np.float32)
-    >>> likely[1, :, :, 2:] = 1
+    >>> ct = Volume(np.zeros((4, 4, 8), HU), Geometry((20.0, 20.0, 20.0)))
+    >>> likely = np.zeros((2, 4, 4, 8), np.float32)
+    >>> likely[1, :, :, 4:] = 1
     >>> as_seen(ct, likely).array[0, 0].tolist()
     [0, 0, 0, 0, 2, 2, 2, 2]
     """
     zoom = zoom_of(ct)
     labels = np.zeros(ct.shape, np.uint8)
+    block_ml = ct.voxel_ml * float(np.prod(zoom.factors))
+    parts, count = components(likely.max(axis=0) >= LIKELY, connectivity=26)
+    loose = (sizes(parts, count) * block_ml < LOOSE_ML)[parts] & (parts > 0)
+    likely = np.where(ndimage.binary_dilation(loose, _CUBE), np.float32(0), likely)
     for k, likely_slab in _slabs(likely, zoom):
         right, left = likely_slab
         slab = np.where(right >= left, np.uint8(RIGHT), np.uint8(LEFT))
