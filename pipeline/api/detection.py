@@ -10,7 +10,7 @@ from lungseg.api.scans import Scan, params_of, resample
 from lungseg.core.stage import Scalar
 from lungseg.io.results.candidate_list import Detection, listed
 from lungseg.io.sources.pseudonyms import key_above
-from lungseg.model.inference import load_net
+from lungseg.model.inference import load_to_predict
 from lungseg.model.model_record import read_model_record
 from lungseg.model.nets import find_net
 from lungseg.model.reducer.member import read_reducer
@@ -121,8 +121,9 @@ def detect(ct: Volume[HU], model: Path | str = "nodules", **settings: Scalar) ->
     even = resample(ct, record.grid_mm)
     lungs = lungs_of(ct, even, SegmentLungs())
     how = Predict()
+    net = load_to_predict(file, how.mixed_precision)
     likely, _ = probability_of(
-        even.ct, lungs.on_even_grid.array, load_net(file), record,
+        even.ct, lungs.on_even_grid.array, net, record,
         HowToPredict.by(how, record), region=lungs.region.array,
     )  # fmt: skip
     stored = even.ct.like(to_stored(likely))

@@ -124,7 +124,7 @@ def segment_images(
     file = find_net(str(model))
     record = read_model_record(file)
     check_fits(file, record)
-    net = inference.load_net(file)
+    net = inference.load_to_predict(file)
     out.mkdir(parents=True, exist_ok=True)
     done = []
     for path in images:

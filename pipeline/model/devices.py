@@ -10,6 +10,7 @@ import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from importlib.metadata import version
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -22,6 +23,8 @@ PRECISIONS = ("none", "auto", "float16", "bfloat16")
 
 # Beginnings of lines that TensorFlow writes whenever it is imported.
 _NOTES = (b"WARNING: All log messages before absl", b"I0000 ", b"W0000 ")
+# Linux's description of the processors.
+_CPU_INFO = Path("/proc/cpuinfo")
 # In the backends' messages when the device's memory is full.
 _FULL = ("RESOURCE_EXHAUSTED", "ResourceExhausted", "OOM when allocating", "out of memory")
 
@@ -210,6 +213,34 @@ def policy_of(precision: str) -> str:
     if capability is None or capability < 7:
         return "float32"
     return "mixed_bfloat16" if capability >= 8 else "mixed_float16"
+
+
+def policy_to_predict(precision: str) -> str:
+    """Keras's policy for one of `PRECISIONS` when a net predicts.
+
+    ``auto`` is bfloat16 where it is faster by far and what it changes has been measured: on
+    accelerators as in training, and on a CPU that has AMX, with TensorFlow. It is never float16,
+    whose largest number a net of others may pass.
+    """
+    if precision != "auto":
+        return policy_of(precision)
+    if _capability() is None:
+        return "mixed_bfloat16" if backend() == "tensorflow" and has_amx() else "float32"
+    fastest = policy_of(precision)
+    return "float32" if fastest == "mixed_float16" else fastest
+
+
+def has_amx() -> bool:
+    """Whether the processor multiplies matrices of bfloat16 (AMX) and TensorFlow is let use it.
+
+    As Linux tells of the processor; elsewhere it is taken to have none.
+    """
+    try:
+        told = _CPU_INFO.read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return False
+    # Its own kernels, used when it is told to do without oneDNN's, know no AMX.
+    return os.environ.get("TF_ENABLE_ONEDNN_OPTS") != "0" and "amx_bf16" in told.split()
 
 
 def _capability() -> float | None:

@@ -10,9 +10,15 @@ import numpy as np
 import numpy.typing as npt
 
 from lungseg.core.errors import DataError
-from lungseg.model.devices import DeviceMemoryError, is_out_of_memory, policy_of, quiet_keras
+from lungseg.model.devices import (
+    DeviceMemoryError,
+    is_out_of_memory,
+    policy_to_predict,
+    quiet_keras,
+)
 from lungseg.model.model_record import check_archive
 from lungseg.model.networks import foreground
+from lungseg.model.networks.folding import folded
 from lungseg.model.training_heads import SLICE
 
 Floats = npt.NDArray[np.float32]
@@ -30,6 +36,26 @@ def load_net(path: Path) -> Any:
     if not path.is_file():
         raise DataError(f"there is no net {path}; train one first")
     return _load_net(str(path), path.stat().st_mtime_ns)
+
+
+def load_to_predict(path: Path, precision: str = "none") -> Any:
+    """A saved net made ready to predict: batch normalisation folded, in the precision asked for.
+
+    It is made once per process as long as the file stays the same.
+
+    Parameters
+    ----------
+    path
+        The net's file.
+    precision
+        One of `lungseg.model.devices.PRECISIONS`.
+
+    Raises
+    ------
+    DataError
+        If the file does not exist or is no net.
+    """
+    return at_precision(folded(load_net(path)), precision)
 
 
 def hand_over(path: str, net: Any) -> None:
@@ -87,7 +113,6 @@ def of_any_size(net: Any) -> Any:
     return free
 
 
-@lru_cache(maxsize=1)
 def at_precision(net: Any, precision: str) -> Any:
     """The same net with the layers' arithmetic in another float type; it stays in its own for none.
 
@@ -102,9 +127,13 @@ def at_precision(net: Any, precision: str) -> Any:
     """
     import keras
 
-    policy = policy_of(precision)
-    if policy == "float32" or not isinstance(net, keras.Model):
-        return net
+    policy = policy_to_predict(precision)
+    return net if policy == "float32" or not isinstance(net, keras.Model) else _cast(net, policy)
+
+
+@lru_cache(maxsize=1)
+def _cast(net: Any, policy: str) -> Any:
+    import keras
 
     def cast(layer: Any) -> Any:
         config = layer.get_config()
@@ -115,6 +144,12 @@ def at_precision(net: Any, precision: str) -> Any:
     lower = keras.models.clone_model(net, clone_function=cast)
     lower.set_weights(net.get_weights())
     return lower
+
+
+def precision_of(net: Any) -> str:
+    """Float type in which the layers that have weights compute: float32, bfloat16 or float16."""
+    kinds = {str(layer.compute_dtype) for layer in getattr(net, "layers", ()) if layer.weights}
+    return " and ".join(sorted(kinds)) or "float32"
 
 
 def predict_mirrored(net: Any, x: Floats, batch_size: int, slice_power: float = 0.0) -> Floats:

@@ -299,10 +299,15 @@ def _mean(values: Sequence[float]) -> float | None:
 
 def net_of(inputs: DatasetInputs) -> dict[str, Any] | None:
     """Which net made the predictions, as `predict` told; None where there are none."""
-    for folders in inputs.scans.values():
-        found: dict[str, Any] = json.loads((folders["predict"] / "net.json").read_text("utf-8"))
-        return found
-    return None
+    told: list[dict[str, Any]] = [
+        json.loads((folders["predict"] / "net.json").read_text("utf-8"))
+        for folders in inputs.scans.values()
+    ]
+    if not told:
+        return None
+    # Machines that share a work folder may have computed in different ones.
+    precisions = sorted({one["precision"] for one in told if "precision" in one})
+    return told[0] | ({"precision": " and ".join(precisions)} if precisions else {})
 
 
 def calibration_of(

@@ -27,6 +27,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from scipy.ndimage import find_objects
 
 from lungseg.core.json_file import write_json
 from lungseg.core.record import read_record
@@ -128,10 +129,10 @@ def write_close_ups(
 ) -> None:
     """Write a close-up of each of `candidates`, on the working grid, into the folder `out`."""
     faint = np.zeros(ct.shape, np.uint8)
-    masked = set(np.unique(labels.array).tolist())
-    for rank, one in enumerate(candidates, 1):
+    boxes = find_objects(labels.array, max_label=len(candidates)) if candidates else []
+    for one, box in zip(candidates, boxes, strict=True):
         patch = clipped(ball(one.xyz_mm, max(one.diameter_mm, 0.1), ct.geometry), ct.shape)
-        if rank not in masked and patch:
+        if box is None and patch:
             faint[patch.box][patch.mask] = 1
     lines = [Outline(faint, BY_VOTES[0]), Outline(labels.array, DETECTED)]
     legend = "white: masks; yellow: a ball of the same volume, where one is too faint for a mask"
@@ -173,10 +174,12 @@ def run(params: WriteDetections, inputs: Mapping[str, Path], out: Path) -> Facts
     if params.dicom:
         no_dicom = write_dicom(labels, candidates, str(net["sha256"]), inputs, out)
     del ct, labels
-    write_picture_of_scan(inputs, out / PICTURE)
+    working = volume_file.read_hu(inputs["resample"] / "ct.h5")
+    masks = volume_file.read(inputs["reduce-false-positives"] / "nodules.h5")
+    write_picture_of_scan(inputs, out / PICTURE, working, masks)
     write_close_ups(
-        volume_file.read_hu(inputs["resample"] / "ct.h5"),
-        volume_file.read(inputs["reduce-false-positives"] / "nodules.h5"),
+        working,
+        masks,
         candidates[: params.close_ups],
         f"{found.patient}  ...{found.scan[-24:]}",
         out,

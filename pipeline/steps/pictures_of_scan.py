@@ -12,12 +12,18 @@ from lungseg.io.annotations.nodule_list import read_nodules
 from lungseg.io.pictures.png import write_sheet
 from lungseg.io.volumes import volume_file
 from lungseg.ops.overlay import outlines, sheet
+from lungseg.volume import HU, AnyVolume, Volume
 
 # What a stage calls the picture that it writes.
 PICTURE = "picture.png"
 
 
-def write_picture_of_scan(folders: Mapping[str, Path], path: Path) -> None:
+def write_picture_of_scan(
+    folders: Mapping[str, Path],
+    path: Path,
+    ct: Volume[HU] | None = None,
+    found: AnyVolume | None = None,
+) -> None:
     """Write a picture of one scan as PNG.
 
     Parameters
@@ -28,9 +34,11 @@ def write_picture_of_scan(folders: Mapping[str, Path], path: Path) -> None:
         is there.
     path
         The file.
+    ct, found
+        What ``resample`` and ``reduce-false-positives`` wrote, if it has been read already.
     """
     record = read_record(folders["resample"])
-    ct = volume_file.read_hu(folders["resample"] / "ct.h5")
+    ct = ct or volume_file.read_hu(folders["resample"] / "ct.h5")
     words = [f"{record.patient}  ...{record.scan[-24:]}"]
     lungs = votes = detected = focus = None
     if "segment-lungs" in folders:
@@ -41,7 +49,8 @@ def write_picture_of_scan(folders: Mapping[str, Path], path: Path) -> None:
         if facts.get("reasons"):
             words.append(f"({facts['reasons']})")
     if "reduce-false-positives" in folders:
-        detected = volume_file.read(folders["reduce-false-positives"] / "nodules.h5").array
+        found = found or volume_file.read(folders["reduce-false-positives"] / "nodules.h5")
+        detected = found.array
         focus = _focus(detected == _likeliest(detected))
         words.append(
             f"found: {read_record(folders['reduce-false-positives']).facts.get('candidates')}"

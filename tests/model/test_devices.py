@@ -88,6 +88,50 @@ def test_the_capability_is_asked_of_the_backend(monkeypatch):
     assert devices.policy_of("auto") == "mixed_bfloat16"
 
 
+@pytest.mark.parametrize(
+    ("precision", "capability", "amx", "policy"),
+    [
+        ("none", 9.0, True, "float32"),
+        ("none", None, True, "float32"),
+        ("bfloat16", None, False, "mixed_bfloat16"),
+        ("auto", None, True, "mixed_bfloat16"),
+        ("auto", None, False, "float32"),
+        ("auto", 6.1, True, "float32"),
+        ("auto", 7.5, True, "float32"),
+        ("auto", 8.0, False, "mixed_bfloat16"),
+        ("auto", float("inf"), False, "mixed_bfloat16"),
+    ],
+)
+def test_auto_predicts_in_bfloat16_where_that_is_fast(
+    monkeypatch, precision, capability, amx, policy
+):
+    monkeypatch.setattr(devices, "_capability", lambda: capability)
+    monkeypatch.setattr(devices, "has_amx", lambda: amx)
+    monkeypatch.setattr(devices, "backend", lambda: "tensorflow")
+    assert devices.policy_to_predict(precision) == policy
+
+
+@pytest.mark.parametrize("name", ["jax", "torch"])
+def test_amx_counts_with_tensorflow_alone(monkeypatch, name):
+    monkeypatch.setattr(devices, "_capability", lambda: None)
+    monkeypatch.setattr(devices, "has_amx", lambda: True)
+    monkeypatch.setattr(devices, "backend", lambda: name)
+    assert devices.policy_to_predict("auto") == "float32"
+
+
+def test_amx_is_what_linux_tells_of_the_processor(monkeypatch, tmp_path):
+    monkeypatch.delenv("TF_ENABLE_ONEDNN_OPTS", raising=False)
+    told = tmp_path / "cpuinfo"
+    monkeypatch.setattr(devices, "_CPU_INFO", told)
+    assert not devices.has_amx()
+    told.write_text("flags\t\t: fpu avx512_bf16 amx_int8 amx_bf16_of_tomorrow\n")
+    assert not devices.has_amx()
+    told.write_text("flags\t\t: fpu avx512_bf16 amx_bf16 amx_tile\nbugs\t\t: none\n")
+    assert devices.has_amx()
+    monkeypatch.setenv("TF_ENABLE_ONEDNN_OPTS", "0")
+    assert not devices.has_amx()
+
+
 @spreads
 def test_more_devices_than_there_are_is_refused():
     with pytest.raises(ConfigError, match="64 devices were asked for and there are"):

@@ -6,12 +6,14 @@ import numpy as np
 import pytest
 
 from lungseg.core.errors import DataError
-from lungseg.model import inference
+from lungseg.model import devices, inference
 from lungseg.model.devices import DeviceMemoryError, quiet_keras
 from lungseg.model.inference import (
     at_precision,
     load_net,
+    load_to_predict,
     of_any_size,
+    precision_of,
     predict,
     predict_mirrored,
     predict_tiled,
@@ -161,3 +163,37 @@ def test_at_a_lower_precision_the_probabilities_are_nearly_the_same_and_float32(
     assert {variable.dtype for variable in lower.weights} == {"float32"}
     assert at_precision(net, "none") is net
     assert at_precision(Pointwise, "bfloat16") is Pointwise
+
+
+@pytest.fixture
+def saved(tmp_path):
+    quiet_keras()
+    net = build(NetworkSettings(network="unet", height=32, width=32, base_width=4, depth=2))
+    net.save(tmp_path / "model.keras")
+    return tmp_path / "model.keras"
+
+
+def test_a_net_to_predict_is_light_and_made_once(saved):
+    x = picture(2, 32, 32, 1)
+    light, net = load_to_predict(saved), load_net(saved)
+    kinds = [{type(layer).__name__ for layer in each.layers} for each in (net, light)]
+    assert kinds[0] - kinds[1] == {"BatchNormalization"}
+    np.testing.assert_allclose(predict(light, x, 2), predict(net, x, 2), atol=1e-5)
+    assert load_to_predict(saved) is light
+    assert of_any_size(light) is of_any_size(load_to_predict(saved))
+
+
+@pytest.mark.parametrize(("amx", "precision"), [(True, "bfloat16"), (False, "float32")])
+def test_auto_computes_as_the_machine_is_best_at(saved, monkeypatch, amx, precision):
+    monkeypatch.setattr(devices, "_capability", lambda: None)
+    monkeypatch.setattr(devices, "backend", lambda: "tensorflow")
+    monkeypatch.setattr(devices, "has_amx", lambda: amx)
+    net = load_to_predict(saved, "auto")
+    assert precision_of(net) == precision
+    assert precision_of(of_any_size(net)) == precision
+    assert load_to_predict(saved, "auto") is net
+    assert precision_of(load_to_predict(saved, "none")) == "float32"
+
+
+def test_what_is_no_net_of_keras_computes_in_single_precision():
+    assert precision_of(Pointwise()) == "float32"

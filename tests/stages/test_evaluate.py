@@ -297,6 +297,16 @@ def test_candidates_are_calibrated_by_the_curve_that_the_net_keeps(three):
     assert scores["calibration"]["calibrated"]["predicted"] == [0.3, 0.425]
 
 
+def test_all_precisions_are_told_in_which_scans_were_predicted(three):
+    for folders, precision in zip(
+        three.scans.values(), ("float32", "bfloat16", "float32"), strict=True
+    ):
+        told = {"sha256": "0a1b", "precision": precision}
+        (folders["predict"] / "net.json").write_text(json.dumps(told))
+    _, scores, _ = three.run()
+    assert scores["model"] == {"sha256": "0a1b", "precision": "bfloat16 and float32"}
+
+
 def test_a_curve_is_fitted_for_the_net_where_there_are_candidates_enough(tmp_path):
     data = Set(tmp_path)
     for k in range(6):

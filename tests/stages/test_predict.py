@@ -13,7 +13,7 @@ from lungseg.core.errors import DataError, ScanError, ScanSkipped
 from lungseg.core.record import Record, write_record
 from lungseg.io.sources.pseudonyms import KEY_FILE, pseudonym
 from lungseg.io.volumes import volume_file
-from lungseg.model import inference
+from lungseg.model import devices, inference
 from lungseg.model.devices import quiet_keras
 from lungseg.model.model_record import ModelRecord, write_model_record
 from lungseg.model.training_heads import SLICE
@@ -158,7 +158,7 @@ def test_it_writes_sixteen_bits_on_the_working_grid(folders, scan):
     assert json.loads((out / "net.json").read_text()) == {
         "sha256": hashlib.sha256(Path(net).read_bytes()).hexdigest(),
         "split_hash": "s", "table_fingerprint": "t", "best_epoch": 1,
-        "calibration": {},
+        "precision": "float32", "calibration": {},
     }  # fmt: skip
 
 
@@ -313,6 +313,29 @@ def keras_net():
     kernel = np.random.default_rng(3).normal(0, 1, (3, 3, 3, 2))
     edge.set_weights([kernel.astype(np.float32), np.zeros(2, np.float32)])
     return net
+
+
+@pytest.mark.parametrize(
+    "how", [("auto", True, "bfloat16"), ("auto", False, "float32"), ("none", True, "float32")]
+)
+def test_it_tells_in_which_precision_it_computed(folders, keras_net, monkeypatch, how):
+    asked, amx, precision = how
+    net, inputs, out = folders("c")
+    monkeypatch.setattr(inference, "load_net", lambda _: keras_net)
+    monkeypatch.setattr(devices, "_capability", lambda: None)
+    monkeypatch.setattr(devices, "backend", lambda: "tensorflow")
+    monkeypatch.setattr(devices, "has_amx", lambda: amx)
+    assert run(Predict(model=net, mixed_precision=asked), inputs, out)["precision"] == precision
+    assert json.loads((out / "net.json").read_text())["precision"] == precision
+    exact, _ = probability_of(
+        volume_file.read_hu(inputs["resample"] / "ct.h5"),
+        volume_file.read(inputs["segment-lungs"] / "lungs.h5").array,
+        keras_net, RECORD, HowToPredict(),
+    )  # fmt: skip
+    found = volume_file.read(out / "probability.h5").array / 65535
+    difference = np.abs(found - exact).max()
+    assert (difference > 1e-4) == (precision == "bfloat16")
+    assert difference < 0.02
 
 
 @pytest.fixture

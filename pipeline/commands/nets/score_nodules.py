@@ -132,7 +132,7 @@ def score_nodules(
     if not chosen:
         why = ", ".join(f"{n} {reason}" for reason, n in scoring.left_out.items()) or "none there"
         raise ConfigError(f"no nodule of {folder} is left to score: {why}")
-    net = inference.load_net(file)
+    net = inference.load_to_predict(file)
     threshold = record.threshold if how.threshold is None else how.threshold
     sure = record.sure if how.sure is None else how.sure
     by_series = sorted(chosen, key=lambda pair: (pair[0].patient, pair[0].series))

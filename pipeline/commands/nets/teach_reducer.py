@@ -111,7 +111,9 @@ def told(examples: Examples, epochs: int, seed: int, width: int = WIDTH) -> Redu
 
 
 def _of_scans(work: Path, net: Path, jobs: int) -> Iterator[Examples]:
-    options = CommandOptions(model=str(net), assignments=("predict.part=train",))
+    # The same candidates on any machine, as a net is to be made by anyone.
+    told = ("predict.part=train", "predict.mixed_precision=none")
+    options = CommandOptions(model=str(net), assignments=told)
     for folders in run_scans(work, RUN, options, jobs).folders().values():
         if {"find-nodules", "annotate-nodules"} <= set(folders):
             examples = examples_of_scan(folders)
@@ -129,4 +131,4 @@ def of_training_slices(folder: Path, net: Path) -> Iterator[Examples]:
     taught = [
         one for one in listed.nodules if record.part_of(one.patient, one.series, key) == "train"
     ]
-    yield from examples_of_slices(taught, inference.load_net(net), record)
+    yield from examples_of_slices(taught, inference.load_to_predict(net), record)

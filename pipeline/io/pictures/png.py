@@ -7,6 +7,8 @@ import numpy as np
 
 from lungseg.ops.overlay import Panel, Picture
 
+# Half the time of zlib's usual level, and files a tenth larger; the pixels are the same.
+_LEVEL = 3
 _GAP = 6
 _LINE = 18
 _PAPER = (0, 0, 0)
@@ -43,4 +45,4 @@ def write_sheet(rows: Sequence[Sequence[Panel]], title: str, path: Path) -> None
             image.paste(Image.fromarray(panel.picture), (left, top + _LINE))
             left += panel.picture.shape[1] + _GAP
         top += _LINE + row_height + _GAP
-    image.save(path, format="PNG")
+    image.save(path, format="PNG", compress_level=_LEVEL)

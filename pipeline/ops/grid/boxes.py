@@ -51,6 +51,21 @@ def widened(box: Box, margin: Sequence[int], shape: Sequence[int]) -> Box:
     return z, y, x
 
 
+def on_whole(box: Sequence[slice], part: Box) -> Box:
+    """A box within the `part` of an array, as a box of the whole array.
+
+    Examples
+    --------
+    >>> on_whole((slice(0, 1), slice(1, 3), slice(2, 4)), (slice(5, 9), slice(0, 9), slice(1, 9)))
+    (slice(5, 6, None), slice(1, 3, None), slice(3, 5, None))
+    """
+    z, y, x = (
+        slice(inner.start + outer.start, inner.stop + outer.start)
+        for inner, outer in zip(box, part, strict=True)
+    )
+    return z, y, x
+
+
 def shares_along(mask: MaskArray, axis: int) -> FloatArray:
     """Place of each slice, row or column between the mask's first, 0, and its last, 1.
 

@@ -15,7 +15,7 @@ from typing import Any, Literal, TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from lungseg.ops.grid.boxes import widened
+from lungseg.ops.grid.boxes import bounding_box, on_whole, widened
 from lungseg.ops.grid.ranking import highest_ranked
 from lungseg.volume import Box, FloatArray, Geometry, IndexArray, Mask, MaskArray, Shape, Volume
 
@@ -348,11 +348,14 @@ def _bounding_boxes(labels: npt.NDArray[Any]) -> list[tuple[int, Box, int]]:
     """Label, box and voxels of every label but 0, the largest first."""
     import cc3d
 
-    found = cc3d.statistics(labels)
+    within = bounding_box(labels != 0)
+    if within is None:
+        return []
+    found = cc3d.statistics(labels[within])
     counts, boxes = found["voxel_counts"], found["bounding_boxes"]
     present = [k for k in range(1, len(counts)) if counts[k]]
     present.sort(key=lambda k: -int(counts[k]))
-    return [(k, tuple(boxes[k]), int(counts[k])) for k in present]
+    return [(k, on_whole(boxes[k], within), int(counts[k])) for k in present]
 
 
 def _box_on(volume: Volume[Any], shape: Shape, geometry: Geometry) -> tuple[slice, ...] | None:

@@ -6,12 +6,15 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from lungseg.ops.grid.boxes import widened
 from lungseg.ops.nodules.patches import Patch
-from lungseg.volume import AnyVolume, MaskArray
+from lungseg.volume import AnyVolume, Box, MaskArray
 
 THIRDS = ("lower", "middle", "upper")
 # Farther from the edge than this, a nodule is deep inside, and the distance is not measured.
 FARTHEST_MM = 20.0
+# So far around a nodule the edge is looked for first.
+NEAR_MM = 6.0
 
 
 @dataclass(frozen=True)
@@ -47,12 +50,14 @@ def lung_heights(lungs: AnyVolume) -> dict[int, tuple[float, float]]:
     >>> lung_heights(Volume(labels, Geometry((2.0, 1.0, 1.0))))
     {1: (2.0, 6.0)}
     """
+    from scipy.ndimage import find_objects
+
     heights = {}
-    for label in np.unique(lungs.array):
-        planes = np.flatnonzero((lungs.array == label).any(axis=(1, 2)))
-        ends = [float(lungs.geometry.to_world((k, 0, 0))[2]) for k in planes[[0, -1]]]
-        if label:
-            heights[int(label)] = (min(ends), max(ends))
+    for label, box in enumerate(find_objects(lungs.array), 1):
+        if box is not None:
+            ends = (box[0].start, box[0].stop - 1)
+            mm = [float(lungs.geometry.to_world((k, 0, 0))[2]) for k in ends]
+            heights[label] = (min(mm), max(mm))
     return heights
 
 
@@ -85,7 +90,8 @@ def locate(nodule: Patch, lungs: AnyVolume, sides: Mapping[int, str], heights: H
     labels = lungs.array[box]
     mine = np.zeros(labels.shape, bool)
     first = [at - part.start for at, part in zip(nodule.first_zyx, box, strict=True)]
-    mine[Patch(nodule.mask, (first[0], first[1], first[2])).box] = nodule.mask
+    place = Patch(nodule.mask, (first[0], first[1], first[2])).box
+    mine[place] = nodule.mask
     label = _label(labels, mine, steps)
     if not label:
         return Location("", "", 0.0)
@@ -93,7 +99,7 @@ def locate(nodule: Patch, lungs: AnyVolume, sides: Mapping[int, str], heights: H
     low, high = heights[label]
     share = (float(lungs.geometry.to_world(index)[2]) - low) / max(high - low, 1e-9)
     third = THIRDS[int(np.clip(share * 3, 0, 2))]
-    return Location(sides[label], third, _to_edge(labels > 0, mine, steps))
+    return Location(sides[label], third, _to_edge(labels > 0, mine, place, steps))
 
 
 def _around(
@@ -120,11 +126,18 @@ def _label(labels: npt.NDArray[np.uint8], mine: MaskArray, steps: npt.NDArray[np
     return int(labels.flat[nearest]) if away.flat[nearest] <= FARTHEST_MM else 0
 
 
-def _to_edge(lung: MaskArray, mine: MaskArray, steps: npt.NDArray[np.float64]) -> float:
+def _to_edge(
+    lung: MaskArray, mine: MaskArray, around: Box, steps: npt.NDArray[np.float64]
+) -> float:
     """From the nodule's voxels to the nearest outside the lungs, less one voxel: touching is 0."""
     from scipy.ndimage import distance_transform_edt
 
-    if lung.all():
-        return FARTHEST_MM
-    away = np.asarray(distance_transform_edt(lung, sampling=steps))
-    return float(np.clip(away[mine].min() - steps.min(), 0.0, FARTHEST_MM))
+    # Most lie near the edge, and a box that just reaches it is a tenth of the whole one.
+    near = widened(around, np.ceil(NEAR_MM / steps).astype(int).tolist(), lung.shape)
+    everything = (slice(None), slice(None), slice(None))
+    for box, known_mm in ((near, NEAR_MM), (everything, np.inf)):
+        if not lung[box].all():
+            away = np.asarray(distance_transform_edt(lung[box], sampling=steps))[mine[box]].min()
+            if away <= known_mm:
+                return float(np.clip(away - steps.min(), 0.0, FARTHEST_MM))
+    return FARTHEST_MM

@@ -26,7 +26,11 @@ def to_stored(probability: npt.NDArray[np.floating[Any]]) -> Probability:
     >>> to_stored(np.array([0.0, 0.5, 1.0])).tolist()
     [0, 32768, 65535]
     """
-    return np.asarray(np.rint(probability * ONE).astype(np.uint16))
+    stored = np.empty(probability.shape, np.uint16)
+    # Slice by slice, for as long as a slice is in the processor's cache.
+    for k, part in enumerate(probability):
+        stored[k] = np.rint(part * ONE)
+    return stored
 
 
 def from_stored(stored: Probability) -> F32:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from lungseg.ops.grid.boxes import widened
+from lungseg.ops.grid.boxes import bounding_box, widened
 from lungseg.ops.lungs.left_right import LEFT, RIGHT
 from lungseg.ops.nodules.location import locate, lung_heights
 from lungseg.ops.nodules.patches import Patch, clipped
@@ -99,8 +99,11 @@ at_scan_end=True)
         self.ct, self.lungs, self.slice_mm = ct, lungs, slice_mm
         self.heights = lung_heights(lungs)
         down = lungs.geometry.to_world((0, 1, 0)) - lungs.geometry.to_world((0, 0, 0))
-        hila = enclosed_by_lungs(lungs.array, back=1 if down[1] > 0 else -1)
-        self.no_ribs: MaskArray = (lungs.array > 0) | between_lungs(lungs.array) | hila
+        self.no_ribs: MaskArray = lungs.array > 0
+        box = bounding_box(self.no_ribs)
+        if box is not None:
+            within, back = lungs.array[box], 1 if down[1] > 0 else -1
+            self.no_ribs[box] |= between_lungs(within) | enclosed_by_lungs(within, back)
 
     def of(self, candidate: Patch) -> Surroundings:
         """What is around a mask on the working grid; what lies outside the grid is left out."""

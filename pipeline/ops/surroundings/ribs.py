@@ -40,9 +40,11 @@ def between_lungs(lungs: npt.NDArray[np.uint8]) -> MaskArray:
     >>> between_lungs(lungs).astype(int).tolist()
     [[[0, 0, 1, 1, 0], [0, 1, 1, 1, 0], [0, 0, 0, 0, 0]]]
     """
+    from scipy.ndimage import find_objects
+
     inside: MaskArray = np.zeros(lungs.shape, bool)
     outside: MaskArray = lungs == 0
-    names = [int(label) for label in np.unique(lungs) if label]
+    names = [label for label, box in enumerate(find_objects(lungs), 1) if box is not None]
     if len(names) != 2:
         return inside
     columns = np.arange(lungs.shape[2])
@@ -79,9 +81,11 @@ def enclosed_by_lungs(lungs: npt.NDArray[np.uint8], back: int = 1) -> MaskArray:
     [[[0, 0, 0, 0], [0, 1, 1, 0], [0, 0, 1, 0]]]
     """
     lung = lungs > 0
-    inside = ~lung & np.logical_or.accumulate(lung, axis=2)
-    inside &= np.logical_or.accumulate(lung[:, :, ::-1], axis=2)[:, :, ::-1]
-    inside &= np.logical_or.accumulate(lung[:, ::-back], axis=1)[:, ::-back]
+    # Of bytes the largest so far is found four times as fast as whether any so far is true.
+    seen = lung.view(np.uint8)
+    inside = ~lung & np.maximum.accumulate(seen, axis=2).view(bool)
+    inside &= np.maximum.accumulate(seen[:, :, ::-1], axis=2)[:, :, ::-1].view(bool)
+    inside &= np.maximum.accumulate(seen[:, ::-back], axis=1)[:, ::-back].view(bool)
     return np.asarray(inside, bool)
 
 

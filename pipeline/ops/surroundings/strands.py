@@ -53,7 +53,7 @@ def strands(body: MaskArray, hu: HuArray, lungs: MaskArray, spacing_mm: Sequence
     >>> strands(ball, hu, lungs, (1.0, 1.0, 1.0))
     2
     """
-    from scipy.ndimage import distance_transform_edt
+    from scipy.ndimage import distance_transform_edt, find_objects
 
     if not body.any():
         return 0
@@ -65,13 +65,15 @@ def strands(body: MaskArray, hu: HuArray, lungs: MaskArray, spacing_mm: Sequence
     together, _ = components((soft | body) & near)
     joined = np.isin(together, np.unique(together[body]))
     parts, count = components(soft & ~rim)
+    leaving = [k for k in np.unique(parts[joined & near & ~rim]).tolist() if 0 < k <= count]
+    if not leaving:
+        return 0
     away = np.asarray(distance_transform_edt(~body, sampling=spacing_mm))
-    found = 0
-    for k in np.unique(parts[joined & near & ~rim]):
-        if not k or k > count:
-            continue
-        part = parts == k
-        if away[part].max() < LEAST_MM:
+    boxes, found = find_objects(parts), 0
+    for k in leaving:
+        box = boxes[k - 1]
+        part = parts[box] == k
+        if away[box][part].max() < LEAST_MM:
             continue
         depth = np.asarray(distance_transform_edt(np.pad(part, 1), sampling=spacing_mm))
         found += bool(depth.max() <= RADIUS_MM)

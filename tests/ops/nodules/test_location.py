@@ -51,6 +51,23 @@ def test_the_edge_is_as_far_as_its_nearest_voxel_and_touching_is_0(lungs):
     assert at(lungs, (29, 36, 24)).edge_mm == pytest.approx(19.0)
 
 
+@pytest.mark.parametrize("seed", range(20))
+def test_the_edge_is_found_as_far_as_in_a_search_of_the_whole_box(seed):
+    rng = np.random.default_rng(seed)
+    labels = np.ones((30, 45, 50), np.uint8)
+    for z, y, x in rng.integers(0, labels.shape, (3, 3)):
+        labels[z : z + 2, y : y + 2, x : x + 2] = 0
+    first = tuple(rng.integers(10, 20, 3).tolist())
+    nodule = Patch(rng.random((2, 3, 4)) < 0.5, first)
+    nodule.mask[0, 0, 0] = labels[first] = True
+    away = np.linalg.norm(
+        ((np.argwhere(nodule.mask) + first)[:, None] - np.argwhere(labels == 0)) * (2.0, 1.0, 1.0),
+        axis=-1,
+    ).min()
+    found = locate(nodule, Volume(labels, GRID), SIDES, {1: (-300.0, -242.0)}).edge_mm
+    assert found == pytest.approx(min(max(away - 1.0, 0), FARTHEST_MM))
+
+
 def test_a_nodule_outside_belongs_to_the_nearest_lung(lungs):
     assert at(lungs, (20, 0, 53)).side == "right"
     assert at(lungs, (20, 76, 56), (2, 2, 2)) == Location("left", "middle", 0.0)

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from lungseg.ops.grid.boxes import widened
+from lungseg.ops.grid.boxes import bounding_box, on_whole, widened
 from lungseg.ops.grid.histogram import two_means
 from lungseg.ops.grid.morphology import Components
 from lungseg.ops.nodules.bodies.joined_slices import joined, smoothed_along_z
@@ -134,8 +134,8 @@ def find_candidates(
     most = _voxels(search.max_diameter_mm, probability)
     found = []
     # An empty map has no parts at any threshold.
-    parts = joined(probability.array >= lower, search.min_overlap)
-    for box, part in _near_lungs(parts, probability, lungs, search, least):
+    above = probability.like(probability.array >= lower)
+    for box, part in _near_lungs(above, lungs, search, least):
         values = np.where(part, probability.array[box], 0)
         for own, masked in _nodules(values, part, search, least):
             if np.count_nonzero(own) > most:
@@ -187,15 +187,16 @@ def _boxes(parts: Components, least: float) -> Iterator[tuple[int, Box]]:
 
 
 def _near_lungs(
-    parts: Components,
-    probability: Volume[np.uint16],
-    lungs: npt.NDArray[Any],
-    search: Search,
-    least: float,
+    above: Volume[np.bool_], lungs: npt.NDArray[Any], search: Search, least: float
 ) -> Iterator[tuple[Box, MaskArray]]:
     """Box and voxels of every part that is large enough, in or near the lungs."""
-    for k, box in _boxes(parts, least):
-        part = (parts[box] == k) & _near(lungs, box, search.margin_mm, probability.spacing_mm)
+    within = bounding_box(above.array)
+    if within is None:
+        return
+    parts = joined(above.array[within], search.min_overlap)
+    for k, inner in _boxes(parts, least):
+        box = on_whole(inner, within)
+        part = (parts[inner] == k) & _near(lungs, box, search.margin_mm, above.spacing_mm)
         if np.count_nonzero(part) >= least:
             yield box, part
 
