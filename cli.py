@@ -165,17 +165,20 @@ def stages(as_json: bool) -> None:
 @work_option
 def params(reset: str | None, why: bool, **options: Any) -> None:
     """Print all parameters, as they now stand, as commented TOML; with --set, keep them so."""
+    from lungseg.commands.own_scans.again import session_at, work_named
     from lungseg.core.config import to_toml
     from lungseg.core.stage import as_dict
     from lungseg.flow import FLOW
     from lungseg.session import messages
     from lungseg.session.kept import reset_kept
 
+    told = options["assignments"] or options["preset"] or options["config"]
+    work = options["work"] if told else work_named(options)
     if reset is not None:
-        reset_kept(options["work"], reset)
+        reset_kept(work, reset)
         click.echo(f"forgotten: {reset or 'everything that was set'}", err=True)
         return
-    session = _session(options)
+    session = session_at(options) if work.is_dir() else _session(options)
     session.keep()
     if why:
         click.echo(messages.differences_text(session.differences()))
@@ -202,9 +205,10 @@ def status(**options: Any) -> None:
 @work_option
 def verify(**options: Any) -> None:
     """Check every output: records against files, arrays readable, counts that add up."""
+    from lungseg.commands.own_scans.again import work_named
     from lungseg.commands.verify import verify as check
 
-    faults = check(options["work"])
+    faults = check(work_named(options))
     if options["as_json"]:
         click.echo(json_text(faults.as_dict()))
     else:
@@ -217,6 +221,7 @@ def verify(**options: Any) -> None:
 @work_option
 def export(out: Path, every_scan: bool, ending: str, scan: str | None, **options: Any) -> None:
     """Write a volume of a scan, or of every scan: .nii.gz, .nrrd, .mha, or a DICOM object."""
+    from lungseg.commands.own_scans.again import session_at
     from lungseg.commands.sharing.export import export as write
     from lungseg.commands.sharing.export import export_all
     from lungseg.commands.sharing.wanted import Wanted
@@ -225,7 +230,7 @@ def export(out: Path, every_scan: bool, ending: str, scan: str | None, **options
     wanted = Wanted(**{name: options.pop(name) for name in names})
     if every_scan == (scan is not None):
         raise ConfigError("name one scan with --scan, or take --all")
-    session = _session({**options, "scans": (scan,) if scan else ()})
+    session = session_at({**options, "scans": (scan,) if scan else ()})
     if not every_scan:
         click.echo(write(session, wanted, out))
         return
@@ -242,10 +247,11 @@ def peek(scan: str | None, out: Path | None, every: int | None, **options: Any) 
 
     SCAN is an id, the end of one, or a patient; without it, rows from all over the table.
     """
+    from lungseg.commands.own_scans.again import session_at
     from lungseg.commands.peek import peek as write
     from lungseg.core.errors import DataError
 
-    session = _session(options)
+    session = session_at(options)
     session.check_scans()
     folder = session.dataset_folder("build-tables")
     if folder is None:
@@ -306,10 +312,15 @@ def manifest(what: str, out: Path, luna16: Path | None) -> None:
 @click.option("--models", is_flag=True, help="Nets and scores, too; never the current net.")
 @work_option
 def prune(yes: bool, models: bool, **options: Any) -> None:
-    """Remove outputs that the present settings and scans do not use."""
+    """Remove outputs that the present settings and scans do not use.
+
+    --work may also name a folder that `lungs` or `detect` wrote to.
+    """
+    from lungseg.commands.own_scans.again import session_at, sessions_of_others
     from lungseg.commands.prune import prune as remove
 
-    pruned = remove(_session(options), really=yes, models=models)
+    others = list(sessions_of_others(options))
+    pruned = remove(session_at(options), really=yes, models=models, others=others)
     click.echo(json_text(pruned.as_dict()) if options["as_json"] else pruned.as_text())
 
 
@@ -331,8 +342,10 @@ def demo(out: Path, jobs: int, with_report: bool, viewer: bool) -> None:
 
 
 def _session(options: dict[str, Any], roots: tuple[Path, ...] = (), *, look: bool = False) -> Any:
+    from lungseg.commands.own_scans.again import check_no_hand_out
     from lungseg.commands.run_stages import session_of
 
+    check_no_hand_out(options["work"])
     return session_of(options, roots, look=look)
 
 

@@ -75,7 +75,7 @@ def test_a_folder_that_cannot_be_written_to_is_a_usage_error(tmp_path, monkeypat
     def refused(*_, **__):
         raise PermissionError(13, "Permission denied", "locked/work")
 
-    monkeypatch.setattr("lungseg.session.scans.look_at", refused)
+    monkeypatch.setattr("lungseg.session.scans.look", refused)
     done = invoke("preprocess", "--src", tmp_path, "--work", tmp_path / "work")
     assert done.exit_code == 2
     assert "locked/work: Permission denied; name another folder" in " ".join(done.output.split())
@@ -98,27 +98,38 @@ def test_stages_lists_the_flow():
 
 
 @pytest.mark.parametrize(
-    ("command", "status"),
+    "command",
     [
-        (["status"], 0),
-        (["train"], 2),
-        (["postprocess"], 2),
-        (["run", "resample"], 2),
-        (["export", "--all", "--what", "ct", "--out", "x"], 2),
-        (["peek"], 2),
-        (["prune"], 2),
-        (["prune", "--yes"], 2),
-        (["verify"], 2),
+        ["train"],
+        ["postprocess"],
+        ["run", "resample"],
+        ["status"],
+        ["export", "--all", "--what", "ct", "--out", "x"],
+        ["peek"],
+        ["prune"],
+        ["prune", "--yes"],
+        ["verify"],
+        ["params", "--why"],
+        ["report", "--out", "x"],
     ],
     ids=str,
 )
-def test_an_empty_work_folder_says_how_to_begin_and_is_not_made(tmp_path, command, status):
+def test_a_work_folder_that_is_not_there_says_how_to_begin_and_is_not_made(tmp_path, command):
     done = invoke(*command, "--work", tmp_path / "w")
-    assert "no scans here yet: name a folder of chest CT with `lungseg-cli preprocess --src" in (
-        " ".join(done.output.split())
-    )
-    assert done.exit_code == status
+    runs = command[0] in {"train", "postprocess", "run"}
+    expected = "no scans here yet: name a folder of" if runs else "w: there is no such folder; name"
+    told = " ".join(done.output.split())
+    assert expected in told
+    assert "`lungseg-cli preprocess --src FOLDER`" in told
+    assert done.exit_code == 2
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("command", [["export", "--all", "--what", "ct", "--out", "x"], ["peek"]])
+def test_an_empty_work_folder_says_how_to_begin(tmp_path, command):
+    done = invoke(*command, "--work", tmp_path)
+    assert "no scans here yet: name a folder of chest CT" in " ".join(done.output.split())
+    assert done.exit_code == 2
 
 
 @pytest.mark.parametrize(

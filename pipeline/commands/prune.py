@@ -2,13 +2,13 @@
 
 import contextlib
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
 from lungseg import flow
-from lungseg.commands.results import update_results
+from lungseg.commands.results import FOLDER, update_results
 from lungseg.core.errors import DataError
 from lungseg.core.plan import Action, why_stale
 from lungseg.core.record import NAME, Record, read_record
@@ -93,11 +93,14 @@ class Pruned:
         }
 
 
-def prune(session: Session, *, really: bool, models: bool = False) -> Pruned:
+def prune(
+    session: Session, *, really: bool, models: bool = False, others: Sequence[Session] = ()
+) -> Pruned:
     """Name, and if `really` remove, every output that a run with these settings would not reuse.
 
     Outputs of scans that the last ``--src`` did not name are among them. Nets and scores are left
-    out unless `models` is true, and the current net is in any case.
+    out unless `models` is true, and the current net is in any case. What `others`, sessions of the
+    same folder, would reuse stays.
 
     Raises
     ------
@@ -106,20 +109,26 @@ def prune(session: Session, *, really: bool, models: bool = False) -> Pruned:
     """
     session.check_scans()
     with session.store.alone("prune") if really else contextlib.nullcontext():
-        unused = list(_unused(session))
+        unused = list(_unused(session, others))
         removable = tuple(one for one in unused if models or not one.is_model)
         if really:
             for one in removable:
                 _remove(one, session.work)
             session.store.sweep()
-    if really:
+    # A hand-out's work folder has none.
+    if really and (session.work / FOLDER).is_dir():
         update_results(session)
     return Pruned(removable, tuple(one for one in unused if one not in removable), really)
 
 
-def _unused(session: Session) -> Iterator[Unused]:
-    actions = {(a.stage, a.scan): a for a in session.plan([stage.name for stage in flow.FLOW])}
-    used = {session.store.folder(a.stage, a.fingerprint, a.scan) for a in actions.values()}
+def _unused(session: Session, others: Sequence[Session]) -> Iterator[Unused]:
+    stages = [stage.name for stage in flow.FLOW]
+    actions = {(a.stage, a.scan): a for a in session.plan(stages)}
+    used = {
+        session.store.folder(a.stage, a.fingerprint, a.scan)
+        for planned in (actions.values(), *(other.plan(stages) for other in others))
+        for a in planned
+    }
     net = current_net(session.work)
     if net:
         used |= {

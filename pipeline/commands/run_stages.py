@@ -18,6 +18,8 @@ from lungseg.core.executor import EngineOptions
 from lungseg.core.fingerprint import digest_of
 from lungseg.core.json_file import write_json
 from lungseg.flow import COMMANDS
+from lungseg.io.annotations.coordinates import read_coordinates, unknown_scans
+from lungseg.io.sources.scan_ids import series_of
 from lungseg.session import messages
 from lungseg.session.settings import CommandOptions
 from lungseg.session.work_folder import Session, open_session
@@ -62,6 +64,7 @@ def how_to_run(options: Mapping[str, Any]) -> HowToRun:
         raise ConfigError("--tls-ca-file, --tls-cert and --tls-key are for --scheduler")
     cluster = Cluster(options["scheduler"], *files) if options["scheduler"] else None
     engine = EngineOptions(jobs, options["memory_limit"], options["time_limit"], cluster)
+    engine.check()
     viewer = options.get("viewer", False)
     return HowToRun(
         engine,
@@ -84,7 +87,8 @@ def session_of(
 ) -> Session:
     """The work folder that click's options mean."""
     log_to_stderr(verbose=options.get("verbose", False))
-    return open_session(options["work"], command_options(options), roots, look=look)
+    dry = options.get("dry_run", False)
+    return open_session(options["work"], command_options(options), roots, look=look, dry=dry)
 
 
 def run_stages(session: Session, command: str, how: HowToRun, *, pictures: bool = False) -> int:
@@ -174,7 +178,7 @@ def status(session: Session, *, as_json: bool) -> str:
 def _notes(session: Session, *, told_once: bool, keep: bool) -> Iterator[str]:
     """Notes on the lists of nodules; with `told_once`, those that no command has told before."""
     file = session.work / _TOLD
-    notes = {digest_of(note): note for note in session.notes()}
+    notes = {digest_of(note): note for note in _about_no_scan(session)}
     before = _told(file) if told_once else []
     new = [note for digest, note in notes.items() if digest not in before]
     yield from (f"note     {note}" for note in new[:_NOTES_SHOWN])
@@ -182,6 +186,19 @@ def _notes(session: Session, *, told_once: bool, keep: bool) -> Iterator[str]:
         yield f"note     ... and {len(new) - _NOTES_SHOWN} more of the kind"
     if keep and sorted(notes) != before:
         write_json(sorted(notes), file)
+
+
+def _about_no_scan(session: Session) -> list[str]:
+    """What no scan's own record can tell: rows of nodule lists that are about no scan here."""
+    params: Any = session.settings["annotate-nodules"]
+    if not params.coordinates:
+        return []
+    path = Path(params.coordinates)
+    database = Path(params.database) if params.database else None
+    listed = read_coordinates(path, database=database, unknown_size=True)
+    unusable = [problem.text for problem in listed.problems]
+    known = {*session.all_sources, *map(series_of, session.all_sources)}
+    return [*unusable, *unknown_scans(listed, known, path.name)]
 
 
 def _told(file: Path) -> list[str]:

@@ -75,6 +75,16 @@ class EngineOptions:
     time_limit: float = 0.0
     cluster: Cluster | None = field(default=None)
 
+    def check(self) -> None:
+        """See that what was told can be meant, before anything runs.
+
+        Raises
+        ------
+        ConfigError
+            If the limit is no size.
+        """
+        _ = self.memory
+
     @property
     def memory(self) -> int | None:
         """Bytes of one process that were asked for; None if it is left to us.

@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import secrets
 from collections.abc import Callable, Mapping, Sequence, Set
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
@@ -13,7 +14,7 @@ from lungseg.core.shown import path_as_text, path_of_text, shown
 from lungseg.core.stage import Params
 from lungseg.core.store import folder_name
 from lungseg.io.sources.index import LeftOut, Source, find_scans, read_source, write_source
-from lungseg.io.sources.pseudonyms import make_key, mark_of
+from lungseg.io.sources.pseudonyms import key_in, make_key, mark_of
 from lungseg.io.sources.series import SourceRules
 from lungseg.io.sources.walk import WORK_FOLDER
 
@@ -21,18 +22,48 @@ _FILE = "sources.json"
 _LISTED = 12
 
 
-def look_at(
+@dataclass(frozen=True)
+class Looked:
+    """What a look under some roots found; the work folder knows it once it is kept there."""
+
+    roots: Sequence[Path]
+    rules: SourceRules
+    sources: list[Source]
+    left_out: list[LeftOut]
+
+    def keep(self, work: Path, *, guest: bool = False) -> None:
+        """Remember it in `work`; of a `guest` the scans' files alone, beside the folder's own."""
+        place = source_path(work, "any", guest=guest).parent
+        place.mkdir(parents=True, exist_ok=True)
+        for source in self.sources:
+            write_source(source, source_path(work, source.scan, guest=guest))
+        if self.rules.key:
+            _keep_private(place)
+        if guest or not (self.sources or self.left_out):
+            return
+        listing = {
+            "roots": [path_as_text(str(root.resolve())) for root in self.roots],
+            "scans": [source.scan for source in self.sources],
+            "left_out": [asdict(item) for item in self.left_out],
+            "rules": self.rules.told,
+        }
+        write_checked(listing, work / _FILE)
+        if self.rules.key:
+            _keep_private(work / _FILE)
+
+
+def look(
     work: Path,
     roots: Sequence[Path],
     rules: SourceRules,
     *,
-    remember: bool = True,
     passed_over: Set[Path] = frozenset(),
-) -> tuple[list[Source], list[LeftOut]]:
-    """Find the scans under `roots`, and remember them in `work`.
+    dry: bool = False,
+) -> Looked:
+    """Find the scans under `roots`.
 
-    `work` itself is passed over, and so is `passed_over`. Without `remember`, the work folder's
-    own scans stay what they were.
+    `work` itself is passed over, and so is `passed_over`. Headers are kept in `work` for the next
+    look; where it is `dry`, no folder is made for them.
 
     Raises
     ------
@@ -41,30 +72,16 @@ def look_at(
     """
     for root in roots:
         _check_there(root, _before(work))
-    source_path(work, "any", guest=not remember).parent.mkdir(parents=True, exist_ok=True)
+    if not dry:
+        work.mkdir(parents=True, exist_ok=True)
     own = work.resolve()
-    cache = _header_cache(work, rules)
+    cache = None if dry and not _has_place(work, rules) else _header_cache(work, rules, dry=dry)
     sources, left_out = find_scans(roots, cache, {own, *passed_over}, rules)
     if own not in passed_over and any(own.is_relative_to(root.resolve()) for root in roots):
         left_out.append(LeftOut(shown(own), WORK_FOLDER, fault=False))
-    left_out = [_advised(item) for item in left_out]
-    for source in sources:
-        write_source(source, source_path(work, source.scan, guest=not remember))
-    if rules.key:
-        _keep_private(source_path(work, "any", guest=not remember).parent)
+    if rules.key and cache:
         _keep_private(cache)
-    if not remember or not (sources or left_out):
-        return sources, left_out
-    listing = {
-        "roots": [path_as_text(str(root.resolve())) for root in roots],
-        "scans": [source.scan for source in sources],
-        "left_out": [asdict(item) for item in left_out],
-        "rules": rules.told,
-    }
-    write_checked(listing, work / _FILE)
-    if rules.key:
-        _keep_private(work / _FILE)
-    return sources, left_out
+    return Looked(roots, rules, sources, [_advised(item) for item in left_out])
 
 
 def remembered(work: Path) -> tuple[list[Source], list[LeftOut]]:
@@ -84,10 +101,16 @@ def remembered_roots(work: Path) -> list[Path]:
     return [Path(path_of_text(root)) for root in _listing(work).roots]
 
 
-def rules_of(work: Path, params: Mapping[str, Params]) -> SourceRules:
-    """What the settings take for one scan; the key of pseudonyms is made if there is none."""
+def rules_of(work: Path, params: Mapping[str, Params], *, dry: bool = False) -> SourceRules:
+    """What the settings take for one scan; the key of pseudonyms is made if there is none.
+
+    Where it is `dry`, a key that is not kept stands for the one that is not made yet.
+    """
     ingest: Any = params["ingest"]
-    rules: SourceRules = ingest.source_rules(make_key(work) if ingest.pseudonyms else b"")
+    key = b""
+    if ingest.pseudonyms:
+        key = (key_in(work) or secrets.token_bytes(32)) if dry else make_key(work)
+    rules: SourceRules = ingest.source_rules(key)
     return rules
 
 
@@ -97,12 +120,17 @@ def _keep_private(place: Path) -> None:
         place.chmod(0o700 if place.is_dir() else 0o600)
 
 
-def _header_cache(work: Path, rules: SourceRules) -> Path:
-    # A cache of true PatientIDs does not stay once there are pseudonyms.
+def _has_place(work: Path, rules: SourceRules) -> bool:
+    return work.is_dir() and (not rules.key or key_in(work) == rules.key)
+
+
+def _header_cache(work: Path, rules: SourceRules, *, dry: bool) -> Path:
     plain = work / "headers.cache"
     if not rules.key:
         return plain
-    plain.unlink(missing_ok=True)
+    if not dry:
+        # A cache of true PatientIDs does not stay once there are pseudonyms.
+        plain.unlink(missing_ok=True)
     return work / f"headers-{mark_of(rules.key)}.cache"
 
 

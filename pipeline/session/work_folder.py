@@ -16,10 +16,8 @@ from lungseg.core.runner import Run, Summary, Watch
 from lungseg.core.shown import path_as_text
 from lungseg.core.stage import DatasetStage, Params, shown
 from lungseg.core.store import Store
-from lungseg.io.annotations.coordinates import read_coordinates, unknown_scans
 from lungseg.io.sources.index import LeftOut, Source
 from lungseg.io.sources.pseudonyms import key_in
-from lungseg.io.sources.scan_ids import series_of
 from lungseg.model.nets import NET, CurrentNet, choose_net, current_net, fault_of, named_net
 from lungseg.session import scans as of_folder
 from lungseg.session.kept import write_kept
@@ -69,6 +67,8 @@ class Session:
         The net to predict with; None if there is none.
     guest, passing
         True if the folder's own scans, settings and net, or the last two, are left alone.
+    looked
+        A look for scans that the folder does not know of yet; None if there was none.
     """
 
     work: Path
@@ -80,6 +80,7 @@ class Session:
     net: CurrentNet | None = None
     guest: bool = False
     passing: bool = False
+    looked: of_folder.Looked | None = None
 
     @property
     def store(self) -> Store:
@@ -200,18 +201,6 @@ class Session:
             raise ConfigError(NO_NET)
         return run, not_run
 
-    def notes(self) -> list[str]:
-        """What no scan's own record can tell: rows of nodule lists that are about no scan here."""
-        params: Any = self.settings["annotate-nodules"]
-        if not params.coordinates:
-            return []
-        path = Path(params.coordinates)
-        database = Path(params.database) if params.database else None
-        listed = read_coordinates(path, database=database, unknown_size=True)
-        unusable = [problem.text for problem in listed.problems]
-        known = {*self.all_sources, *map(series_of, self.all_sources)}
-        return [*unusable, *unknown_scans(listed, known, path.name)]
-
     def net_notes(self) -> list[str]:
         """Which net predicts, and what has changed since it was trained; at most one line."""
         if self.net is None:
@@ -283,7 +272,12 @@ class Session:
         )
 
     def keep(self) -> None:
-        """Keep in the work folder what this command was told; guest and passer-by leave nothing."""
+        """Keep in the work folder what this command was told: scans, settings, net.
+
+        A guest and a passer-by leave neither settings nor net.
+        """
+        if self.looked:
+            self.looked.keep(self.work, guest=self.guest)
         if self.guest or self.passing:
             return
         told = (self.options.preset, self.options.config, self.options.assignments)
@@ -295,15 +289,16 @@ class Session:
             choose_net(self.work, self.net.file, self.net.origin)
 
 
-def open_session(
+def open_session(  # noqa: PLR0913 - a folder, and how it is opened
     work: Path,
     options: CommandOptions,
     roots: Sequence[Path] = (),
     look: bool = False,
     *,
     passing: bool = False,
+    dry: bool = False,
 ) -> Session:
-    """Open a work folder.
+    """Open a work folder; nothing is kept in it before `Session.keep`.
 
     Parameters
     ----------
@@ -317,6 +312,8 @@ def open_session(
         Look at the remembered roots again, for what is new there.
     passing
         What is told is for this run alone, and not kept.
+    dry
+        Nothing will be run: nothing at all is made.
 
     Raises
     ------
@@ -324,30 +321,35 @@ def open_session(
         If a setting is wrong, a root does not exist, or a scan or net named is not there.
     """
     settled, net = _settle(work, options)
-    rules = of_folder.rules_of(work, settled.params)
+    rules = of_folder.rules_of(work, settled.params, dry=dry)
     before = list(roots) or of_folder.remembered_roots(work)
+    looked = None
     if roots or (before and (look or not of_folder.remembered_by(work, rules))):
-        sources, left_out = of_folder.look_at(work, before, rules)
+        looked = of_folder.look(work, before, rules, dry=dry)
     else:
         try:
             sources, left_out = of_folder.remembered(work)
         except DamagedOutputError as error:
             log.warning("%s: this is done now", error)
-            sources, left_out = of_folder.look_at(work, before, rules)
+            looked = of_folder.look(work, before, rules, dry=dry)
+    if looked:
+        sources, left_out = looked.sources, looked.left_out
     by_scan = {source.scan: source for source in sources}
     chosen = of_folder.selected(by_scan, options.scans, rules)
-    return Session(work, settled, by_scan, chosen, left_out, options, net, passing=passing)
+    session = Session(work, settled, by_scan, chosen, left_out, options, net, passing=passing)
+    return session if dry else replace(session, looked=looked)
 
 
-def open_for(
+def open_for(  # noqa: PLR0913 - a folder, and how it is opened
     work: Path,
     options: CommandOptions,
     roots: Sequence[Path],
     passed_over: Set[Path] = frozenset(),
     *,
     guest: bool = False,
+    dry: bool = False,
 ) -> Session:
-    """Open a work folder for the scans under `roots`, whatever others it has.
+    """Open a work folder for the scans under `roots`, whatever others it has; see `open_session`.
 
     Parameters
     ----------
@@ -368,15 +370,12 @@ def open_for(
         If a setting is wrong, or a root or the net named does not exist.
     """
     settled, net = _settle(work, options)
-    sources, left_out = of_folder.look_at(
-        work,
-        roots,
-        of_folder.rules_of(work, settled.params),
-        remember=not guest,
-        passed_over=passed_over,
+    rules = of_folder.rules_of(work, settled.params, dry=dry)
+    looked = of_folder.look(work, roots, rules, passed_over=passed_over, dry=dry)
+    by_scan = {source.scan: source for source in looked.sources}
+    return Session(
+        work, settled, by_scan, by_scan, looked.left_out, options, net, guest, looked=looked
     )
-    by_scan = {source.scan: source for source in sources}
-    return Session(work, settled, by_scan, by_scan, left_out, options, net, guest)
 
 
 def _settle(work: Path, options: CommandOptions) -> tuple[Settled, CurrentNet | None]:

@@ -1,11 +1,16 @@
 """What is under ``--src``: the work folder itself is left out, in a line."""
 
 import pytest
+from click.testing import CliRunner
 
+from lungseg.cli import main
 from lungseg.core.errors import ConfigError
 from lungseg.io.sources.series import SourceRules
-from lungseg.session.scans import look_at, remembered, remembered_roots
+from lungseg.session.scans import remembered, remembered_roots
+from lungseg.session.settings import CommandOptions
+from lungseg.session.work_folder import open_session
 from tests.io.sources.trees import series
+from tests.session.looks import look_at
 
 RULES = SourceRules()
 
@@ -27,6 +32,25 @@ def test_a_work_folder_elsewhere_is_not_spoken_of(tmp_path):
     assert look_at(tmp_path / "work", [tmp_path / "src"], RULES)[1] == []
     own = tmp_path / "src" / "w"
     assert look_at(own, [tmp_path / "src"], RULES, passed_over={own})[1] == []
+
+
+def test_a_dry_run_leaves_the_work_folder_as_it_was(tmp_path):
+    for name in ("1.2.1", "1.2.2"):
+        series(tmp_path / name, name)
+    work = tmp_path / "work"
+    open_session(work, CommandOptions(), [tmp_path / "1.2.1"]).keep()
+    before = remembered(work)
+    words = ["preprocess", "--src", tmp_path / "1.2.2", "--dry-run", "--work"]
+    for place in (work, tmp_path / "new"):
+        for more in ([], ["--set", "ingest.pseudonyms=true"]):
+            told = CliRunner().invoke(main, [str(word) for word in (*words, place, *more)])
+            assert "ingest            run          1" in told.stdout, told.output
+    assert remembered(work) == before
+    assert sorted(path.name for path in work.iterdir()) == [
+        "headers.cache", "sources", "sources.json",
+    ]  # fmt: skip
+    assert [path.name for path in (work / "sources").iterdir()] == ["1.2.1.json"]
+    assert not (tmp_path / "new").exists()
 
 
 def test_names_of_patients_do_not_stay_in_the_headers_that_were_kept(tmp_path):

@@ -12,10 +12,11 @@ from lungseg.io.sources.index import write_source
 from lungseg.io.sources.series import SourceRules
 from lungseg.io.volumes.formats import write_volume
 from lungseg.session.kept import FILE, Kept, read_kept, reset_kept
-from lungseg.session.scans import look_at, remembered, remembered_roots, source_path
+from lungseg.session.scans import remembered, remembered_roots, source_path
 from lungseg.session.settings import CommandOptions
 from lungseg.session.work_folder import open_session
 from lungseg.volume import Geometry, Volume
+from tests.session.looks import look_at
 
 RULES = SourceRules()
 
@@ -48,6 +49,7 @@ def test_what_is_torn_of_one_scan_is_found_again(tree, tmp_path, caplog):
         session = open_session(work, CommandOptions())
         assert list(session.sources.values()) == before
         assert "one.json does not describe a scan" in caplog.text
+        session.keep()
         assert remembered(work)[0] == before
         caplog.clear()
     path.unlink()
@@ -67,7 +69,7 @@ def test_a_torn_list_of_scans_is_refused_and_its_advice_works(tree, tmp_path, co
     told = run("status", "--work", work)
     assert told.exit_code == 1
     assert "name the scans again" in told.stderr
-    assert run("preprocess", "--src", tree, "--work", work, "--dry-run").exit_code == 0
+    open_session(work, CommandOptions(), [tree]).keep()
     assert [source.scan for source in remembered(work)[0]] == ["one", "two"]
 
 

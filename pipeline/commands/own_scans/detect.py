@@ -15,6 +15,7 @@ from lungseg.commands.own_scans.hand_out import (
     opened,
     with_params,
 )
+from lungseg.commands.own_scans.lungs import LUNGS
 from lungseg.commands.own_scans.report import (
     End,
     Report,
@@ -73,7 +74,7 @@ DETECT = Product(
     ),
     tables=(CANDIDATES, SCANS),
     files=_handed_out,
-    numbered=(*CLOSE_UPS, OBJECTS["segmentation"], OBJECTS["report"]),
+    not_own=LUNGS.endings,
 )
 
 
@@ -97,7 +98,7 @@ def detect(roots: Sequence[Path], options: Mapping[str, Any]) -> int:
     )
     place = asked.place
     told, record = with_net(asked.options, place.work_folder)
-    session = _for_net(opened(place, roots, told), record)
+    session = _for_net(opened(place, roots, told, dry=asked.how.dry_run), record)
     report = Report(_tables, _as_text, _as_json)
     return run_and_report(HandOut(DETECT, place, session), asked.how, report)
 
@@ -233,6 +234,7 @@ def _as_text(end: End) -> Iterator[str]:
             f"seen     of {unknown} scans it cannot be told whether the net has seen their "
             "patients: it knows patients by pseudonyms of another key"
         )
+    yield from end.earlier.lines(f"{CANDIDATES} and {SCANS}")
     yield f"{counted(end.outcomes)}; {end.seconds:.1f} s"
     net = end.session.net
     if net:
@@ -252,6 +254,7 @@ def _as_json(end: End) -> Mapping[str, Any]:
         "net": str(net.file) if net else "",
         **counted(end.outcomes).as_dict(),
         "seconds": round(end.seconds, 3),
+        "earlier": end.earlier.as_dict(),
         "scans": list(end.tables[SCANS].rows),
         "candidates": list(end.tables[CANDIDATES].rows),
     }

@@ -4,10 +4,11 @@ What `lungs` and `detect` share: the folder they write to, its work folder, name
 every scan and of everything that was found beside them.
 """
 
+import contextlib
 import functools
 import os
 import shutil
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -47,8 +48,8 @@ class Product:
     files
         From the names of the files in the stage's output, by which ending each is handed out;
         those that are missing stay in the cache.
-    numbered
-        Those endings of which a scan has now more and now fewer.
+    not_own
+        What stands behind names that end like this command's, but are another's.
     """
 
     command: str
@@ -56,7 +57,16 @@ class Product:
     endings: tuple[str, ...]
     tables: tuple[str, ...]
     files: Callable[[Sequence[str]], Mapping[str, str]]
-    numbered: tuple[str, ...] = ()
+    not_own: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Before:
+    """What was there when a command began: folder, work folder, and what was noted in `out`."""
+
+    out: bool = True
+    work: bool = True
+    notes: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -71,11 +81,14 @@ class Place:
         The work folder; None: one within `out`.
     no_cache
         Remove that one in the end.
+    before
+        What was there when the command began.
     """
 
     out: Path
     work: Path | None = None
     no_cache: bool = False
+    before: Before = field(default_factory=Before)
 
     def __post_init__(self) -> None:
         if self.no_cache and self.work:
@@ -105,7 +118,8 @@ def asked_of(options: Mapping[str, Any], **settings: str) -> Asked:
     told = [f"{at}={options[name]}" for name, at in settings.items() if options[name] is not None]
     all_told = {**options, "assignments": (*options["assignments"], *told)}
     place = Place(options["out"], options["work"], options["no_cache"])
-    return Asked(place, command_options(all_told), how_to_run(options))
+    before = Before(place.out.exists(), place.work_folder.exists(), ledger.notes(place.out))
+    return Asked(replace(place, before=before), command_options(all_told), how_to_run(options))
 
 
 @dataclass(frozen=True)
@@ -187,6 +201,10 @@ class HandOut:
                 f"its files could not be copied to {self.place.out} ({error.strerror or error})"
             )
 
+    def is_begun(self) -> bool:
+        """True once a stage has ended on a scan."""
+        return any(self.results.values())
+
     def outcomes(self) -> list[Outcome]:
         """What became of every scan, and of everything that was found beside them."""
         found = [self._outcome(source) for source in self.session.sources.values()]
@@ -236,8 +254,6 @@ class HandOut:
             for inner, ending in files.items()
         }
         ledger.place_files(self.place.out, copies)
-        for ending in set(self.product.numbered) - set(files.values()):
-            (self.place.out / (name + ending)).unlink(missing_ok=True)
         return {ending: name + ending for ending in files.values()}
 
 
@@ -262,8 +278,12 @@ def place_of(source: Source) -> str:
     return shown(os.path.commonpath(folders))
 
 
-def opened(place: Place, roots: Sequence[Path], options: CommandOptions) -> Session:
+def opened(
+    place: Place, roots: Sequence[Path], options: CommandOptions, *, dry: bool = False
+) -> Session:
     """The work folder for the scans under `roots`, without what was handed out before.
+
+    Where it is `dry`, nothing will be run, and no folder is made.
 
     Raises
     ------
@@ -273,7 +293,27 @@ def opened(place: Place, roots: Sequence[Path], options: CommandOptions) -> Sess
     for root in roots:
         if not os.path.exists(root):  # noqa: PTH110 - of any length
             raise ConfigError(f"{root}: there is no such file or folder")
-    work, out = place.work_folder, place.out
+    out = place.out
+    with nothing_if_refused(place):
+        if not dry:
+            _make(out)
+        ours = {out.resolve() / name for name in ledger.written(out)}
+        own = (WORK, REPORT, ledger.OURS, ledger.JOURNAL)
+        session = open_for(
+            place.work_folder,
+            options,
+            roots,
+            {*(out.resolve() / name for name in own), *ours},
+            guest=place.work is not None,
+            dry=dry,
+        )
+        if not session.sources and not session.left_out:
+            where = " and ".join(str(root) for root in roots)
+            raise ConfigError(f"there are no scans in {where}: name folders or files of chest CT")
+    return session
+
+
+def _make(out: Path) -> None:
     try:
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -281,23 +321,28 @@ def opened(place: Place, roots: Sequence[Path], options: CommandOptions) -> Sess
             f"--out {out} cannot be made ({error.strerror or error}); name a folder that you may "
             "write to"
         ) from error
-    made = not place.work and not work.exists()
-    ours = {out.resolve() / name for name in ledger.written(out)}
-    session = open_for(
-        work,
-        options,
-        roots,
-        {*(out.resolve() / name for name in (WORK, REPORT, ledger.OURS, ledger.JOURNAL)), *ours},
-        guest=place.work is not None,
-    )
-    if made:
-        ledger.note(out, work=True)
-    if not session.sources and not session.left_out:
-        if made:
-            shutil.rmtree(work)
-        where = " and ".join(str(root) for root in roots)
-        raise ConfigError(f"there are no scans in {where}: name folders or files of chest CT")
-    return session
+
+
+@contextlib.contextmanager
+def nothing_if_refused(
+    place: Place, is_begun: Callable[[], bool] = lambda: False
+) -> Iterator[None]:
+    """A command that is refused before it ran anything leaves its folders as they were."""
+    try:
+        yield
+    except ConfigError:
+        if is_begun():
+            raise
+        out, work = place.out, place.work_folder
+        # Another command may have begun to work there meanwhile.
+        if place.before.work is False and not (work / "scans").exists():
+            shutil.rmtree(work, ignore_errors=True)
+        if out.is_dir():
+            ledger.note_again(out, place.before.notes)
+        if place.before.out is False:
+            with contextlib.suppress(OSError):
+                out.rmdir()
+        raise
 
 
 def claim(handing: HandOut) -> None:
@@ -325,7 +370,9 @@ def claim(handing: HandOut) -> None:
         raise ConfigError(
             f"{path} would be written over, and it {changed}; move it away, or name another --out"
         )
-    ledger.note(out)
+    # What --no-cache may remove is what was made here.
+    made = {"work": True} if not handing.place.work and not handing.place.before.work else {}
+    ledger.note(out, **made)
 
 
 def remove_cache(place: Place) -> str:

@@ -41,6 +41,14 @@ def place_files(out: Path, contents: Mapping[str, Callable[[Path], object]]) -> 
             path.unlink(missing_ok=True)
 
 
+def move(out: Path, name: str, to: str) -> None:
+    """Move a file of ours within `out`; it stays known as ours."""
+    path, place = out / name, out / to
+    place.parent.mkdir(exist_ok=True)
+    _add({to: mark_of(path)}, out)
+    path.replace(place)
+
+
 def written(out: Path) -> dict[str, list[list[int]]]:
     """What these commands wrote into `out`: the last two marks of each file, by its name."""
     files = notes(out).get("files", {})
@@ -69,6 +77,16 @@ def note(out: Path, **more: Any) -> None:
     """Note more about the folder, and join the journal to the ledger."""
     out.mkdir(parents=True, exist_ok=True)
     write_json({**notes(out), "files": written(out), **more}, out / OURS)
+    (out / JOURNAL).unlink(missing_ok=True)
+
+
+def note_again(out: Path, before: Mapping[str, Any]) -> None:
+    """Note what was noted `before`, and the files of now; without either there is no ledger."""
+    files = written(out)
+    if before or files:
+        write_json({**before, "files": files}, out / OURS)
+    else:
+        (out / OURS).unlink(missing_ok=True)
     (out / JOURNAL).unlink(missing_ok=True)
 
 

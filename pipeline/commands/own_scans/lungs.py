@@ -71,7 +71,7 @@ def lungs(roots: Sequence[Path], options: Mapping[str, Any]) -> int:
         pictures="write-lungs.pictures",
         dicom="write-lungs.dicom",
     )
-    session = opened(asked.place, roots, asked.options)
+    session = opened(asked.place, roots, asked.options, dry=asked.how.dry_run)
     report = Report(_tables, _as_text, _as_json)
     return run_and_report(HandOut(LUNGS, asked.place, session), asked.how, report)
 
@@ -113,6 +113,7 @@ def _as_text(end: End) -> Iterator[str]:
     yield from trouble(end.outcomes)
     yield from notes(end.outcomes)
     yield from without_dicom(end.outcomes, LUNGS.stage)
+    yield from end.earlier.lines(TABLE)
     yield f"{counted(end.outcomes)}; {end.seconds:.1f} s"
     yield f"where to look: {end.place.out / TABLE}, and the masks beside it"
 
@@ -123,5 +124,6 @@ def _as_json(end: End) -> Mapping[str, Any]:
         "table": str(end.place.out / TABLE),
         **counted(end.outcomes).as_dict(),
         "seconds": round(end.seconds, 3),
+        "earlier": end.earlier.as_dict(),
         "scans": list(end.tables[TABLE].rows),
     }

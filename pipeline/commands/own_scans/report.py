@@ -13,15 +13,18 @@ import click
 
 from lungseg.commands.own_scans import ledger
 from lungseg.commands.own_scans.again import note_how
+from lungseg.commands.own_scans.earlier import Earlier, set_apart
 from lungseg.commands.own_scans.hand_out import (
     HandOut,
     Outcome,
     Place,
     Row,
     claim,
+    nothing_if_refused,
     remove_cache,
 )
 from lungseg.commands.run_stages import HowToRun, may_take_report, tell_report
+from lungseg.core.errors import ConfigError
 from lungseg.core.json_file import json_text, write_text
 from lungseg.core.worker import FAILED, SKIPPED
 from lungseg.session import messages
@@ -53,6 +56,8 @@ class End:
         The work folder it was done in.
     seconds
         How long it took.
+    earlier
+        What earlier runs left in its folder.
     """
 
     outcomes: Sequence[Outcome]
@@ -60,6 +65,10 @@ class End:
     place: Place
     session: Session
     seconds: float
+    earlier: Earlier
+
+
+Ended = tuple[Sequence[Outcome], Mapping[str, Table], Earlier]
 
 
 @dataclass(frozen=True)
@@ -84,7 +93,8 @@ class Report:
 def run_and_report(handing: HandOut, how: HowToRun, report: Report) -> int:
     """Run the stages, copy the files out, write the tables, say the end; the exit status.
 
-    The tables are written, with what is done, even if the run is broken off.
+    The tables are written, with what is done, even if the run is broken off; not if it is refused
+    before anything ran.
     """
     start = time.perf_counter()
     session, place = handing.session, handing.place
@@ -94,17 +104,8 @@ def run_and_report(handing: HandOut, how: HowToRun, report: Report) -> int:
         return 0
     if how.report:
         may_take_report(place.out)
-    claim(handing)
-    note_how(handing)
-    try:
-        handing.run(how)
-    finally:
-        outcomes = handing.outcomes()
-        tables = report.tables(outcomes)
-        write = {n: functools.partial(write_table, t.columns, t.rows) for n, t in tables.items()}
-        ledger.place_files(place.out, write)
-        ledger.note(place.out)
-    end = End(outcomes, tables, place, session, time.perf_counter() - start)
+    outcomes, tables, earlier = _handed_out(handing, how, report)
+    end = End(outcomes, tables, place, session, time.perf_counter() - start, earlier)
     if how.as_json:
         click.echo(json_text(report.json(end)))
     else:
@@ -115,6 +116,29 @@ def run_and_report(handing: HandOut, how: HowToRun, report: Report) -> int:
     if place.no_cache:
         click.echo(remove_cache(place), err=True)
     return int(any(one.state == FAILED for one in outcomes))
+
+
+def _handed_out(handing: HandOut, how: HowToRun, report: Report) -> Ended:
+    with nothing_if_refused(handing.place, handing.is_begun):
+        claim(handing)
+        note_how(handing)
+        try:
+            handing.run(how)
+        except BaseException as stop:
+            if handing.is_begun() or not isinstance(stop, ConfigError):
+                _ended(handing, report)
+            raise
+        return _ended(handing, report)
+
+
+def _ended(handing: HandOut, report: Report) -> Ended:
+    out, outcomes = handing.place.out, handing.outcomes()
+    earlier = set_apart(handing)
+    tables = report.tables(outcomes)
+    write = {n: functools.partial(write_table, t.columns, t.rows) for n, t in tables.items()}
+    ledger.place_files(out, write)
+    ledger.note(out)
+    return outcomes, tables, earlier
 
 
 def write_table(columns: Sequence[str], rows: Sequence[Row], path: Path) -> None:

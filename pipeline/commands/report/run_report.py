@@ -1,7 +1,6 @@
 """Open the work folder that a report is about, and say on stderr how far it is."""
 
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import Any
 
 import click
@@ -9,7 +8,6 @@ import click
 from lungseg.commands.own_scans.again import session_at
 from lungseg.commands.report.collect import ScanEntry
 from lungseg.commands.report.report import Wanted, Written, write_report
-from lungseg.core.errors import ConfigError
 from lungseg.session.messages import named
 
 
@@ -21,12 +19,6 @@ def report_of_work(options: Mapping[str, Any], wanted: Wanted, *, quiet: bool) -
     ConfigError
         If there is no such work folder, there is nothing in it, or `out` is someone else's.
     """
-    work = Path(options["work"])
-    if not work.is_dir():
-        raise ConfigError(
-            f"--work {work}: there is no such folder; name the work folder of a run, or the folder "
-            "that `lungs` or `detect` wrote to"
-        )
     session = session_at(options)
     session.check_scans()
     return write_report(session, wanted, progress(quiet=quiet))

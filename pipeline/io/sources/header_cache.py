@@ -22,11 +22,13 @@ _COLUMNS = ", ".join(_NAMES)
 class HeaderCache:
     """Database of `Found` by path, size and time of change; used in a ``with`` statement.
 
+    Without a path nothing is known and nothing kept.
+
     A damaged database, or one of another version, is thrown away: it holds nothing that cannot be
     read again.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path | None) -> None:
         self._path = path
         self._known: dict[str, tuple[Any, ...]] = {}
         self._new: list[tuple[Any, ...]] = []
@@ -35,7 +37,8 @@ class HeaderCache:
         try:
             self._load()
         except sqlite3.DatabaseError:
-            self._path.unlink(missing_ok=True)
+            if self._path:
+                self._path.unlink(missing_ok=True)
             self._known = {}
         return self
 
@@ -70,7 +73,7 @@ class HeaderCache:
         self._new.append((path, *values, _digest(path, values)))
 
     def _load(self) -> None:
-        if not self._path.is_file():
+        if self._path is None or not self._path.is_file():
             return
         with contextlib.closing(sqlite3.connect(self._path, timeout=30)) as database:
             if database.execute("PRAGMA user_version").fetchone()[0] != _VERSION:
@@ -79,7 +82,7 @@ class HeaderCache:
             self._known = {row[0]: row[1:] for row in rows}
 
     def _save(self) -> None:
-        if not self._new:
+        if self._path is None or not self._new:
             return
         self._path.parent.mkdir(parents=True, exist_ok=True)
         with contextlib.closing(sqlite3.connect(self._path, timeout=30)) as database, database:

@@ -94,7 +94,7 @@ class _File:
 
 def find_scans(
     roots: Sequence[Path],
-    cache: Path,
+    cache: Path | None,
     passed_over: Set[Path] = frozenset(),
     rules: SourceRules | None = None,
 ) -> tuple[list[Source], list[LeftOut]]:
@@ -107,7 +107,7 @@ def find_scans(
     roots
         Folders, walked to their ends, or single files.
     cache
-        File that keeps the headers for the next time.
+        File that keeps the headers for the next time; None: they are not kept.
     passed_over
         Folders and files to pass over, by their real paths: what this program itself wrote.
     rules

@@ -23,6 +23,7 @@ from tests.io.standards.dicom_objects import points_in, points_of
 from tests.test_flow import write_scan
 
 STEP = (5.0, 3.0, 3.0)
+COARSER = ["--set", "resample.spacing_mm=5", "--jobs", "1"]
 FEW = ["--max-candidates", "30", "--jobs", "1", "--quiet"]
 
 
@@ -279,8 +280,21 @@ def test_without_a_net_it_says_how_to_come_by_one_and_makes_nothing(mixed, tmp_p
 def test_the_packages_net_is_taken_where_there_is_no_other(mixed, net, tmp_path, monkeypatch):
     shutil.copy(net, tmp_path / "nodules.keras")
     monkeypatch.setattr(nets, "TRAINED", tmp_path)
-    told = detect(mixed[0] / "oblique.mha", "--out", tmp_path / "out").stdout
+    out = tmp_path / "out"
+    told = detect(mixed[0] / "oblique.mha", "--out", out).stdout
     assert "nodules.keras (comes with the package)" in told
+    # What either command uses is in use, whichever was the last.
+    assert prunable(out) == prunable(out / "lungseg-work") == []
+    words = ["lungs", mixed[0] / "oblique.mha", "--out", out, "--quiet", *COARSER]
+    assert CliRunner().invoke(main, [str(word) for word in words]).exit_code == 0
+    assert prunable(out) == []
+    assert not (out / "lungseg-work" / "results").exists()
+
+
+def prunable(out):
+    told = CliRunner().invoke(main, ["prune", "--json", "--work", str(out)])
+    assert told.exit_code == 0, told.output
+    return json.loads(told.stdout)["outputs"]
 
 
 def test_a_net_that_finds_something_else_is_refused_before_anything_runs(mixed, tmp_path):

@@ -10,11 +10,13 @@ import pytest
 from click.testing import CliRunner
 
 from lungseg.cli import main
-from lungseg.commands.own_scans import hand_out
+from lungseg.commands.own_scans import hand_out, ledger
 from lungseg.commands.own_scans.lungs import COLUMNS
 from lungseg.core import worker
+from lungseg.core.errors import ConfigError
 from lungseg.io.volumes.formats import read_volume, write_volume
 from lungseg.phantom.small_chest import chest
+from lungseg.session.work_folder import Session
 from tests.io.standards.dicom_objects import points_in, points_of
 from tests.test_flow import write_scan
 
@@ -312,6 +314,7 @@ def test_a_file_that_cannot_be_copied_out_is_a_failure_of_its_scan(mixed, tmp_pa
     ("arguments", "message"),
     [
         (["/nowhere"], "/nowhere: there is no such file or folder"),
+        (["SRC", "--memory-limit", "lots"], "--memory-limit lots: expected a size such as 4GB"),
         (["SRC", "--format", "png"], "format must be one of nii.gz, nrrd, mha; not 'png'"),
         (["EMPTY"], "there are no scans in"),
         ([], "Missing argument 'SRC...'"),
@@ -323,7 +326,61 @@ def test_a_usage_error_leaves_nothing_behind(mixed, tmp_path, arguments, message
     words = [places.get(word, word) for word in arguments]
     told = lungs(*words, "--out", tmp_path / "out", status=2)
     assert message in " ".join(told.output.split())
-    assert not (tmp_path / "out" / hand_out.WORK).exists()
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_run_that_is_refused_late_leaves_the_folders_as_they_were(mixed, tmp_path, monkeypatch):
+    def refuse(*_):
+        raise ConfigError("the scheduler does not answer")
+
+    src = mixed[0] / "ras.nii.gz"
+    lungs(src, "--out", tmp_path / "there")
+    table, noted = tmp_path / "there" / "lungs.csv", ledger.notes(tmp_path / "there")
+    before = table.read_text()
+    monkeypatch.setattr(Session, "run", refuse)
+    for out in ("new", "there"):
+        told = lungs(src, "--out", tmp_path / out, "--format", "mha", status=2)
+        assert "the scheduler does not answer" in told.output
+    assert not (tmp_path / "new").exists()
+    assert (table.read_text(), ledger.notes(tmp_path / "there")) == (before, noted)
+    assert (tmp_path / "there" / "ras_lungs.nii.gz").is_file()
+
+
+def test_what_earlier_runs_left_is_put_aside_or_named(mixed, tmp_path, monkeypatch):
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    out, src = tmp_path / "out", [mixed[0] / "ras.nii.gz", mixed[0] / "plain.mha"]
+    lungs(*src, "--out", out, "--pictures")
+    assert "\nearlier" not in lungs(*src, "--out", out).stdout
+    mask = (out / "ras_lungs.nii.gz").read_bytes()
+    (out / "earlier").mkdir()
+    (out / "earlier" / "ras_lungs.png").write_text("somebody's")
+    for _ in "ab":
+        monkeypatch.setattr(hand_out.shutil, "copyfile", full)
+        told = lungs(src[0], "--out", out, status=1).stdout
+        assert list(rows_of(out)) == ["ras"]
+        assert (
+            "2 files of these scans, of an earlier run and no longer so, put into earlier/" in told
+        )
+        assert "2 files of other scans, of earlier runs, as they were; lungs.csv tells of" in told
+        assert "this run alone: plain_lungs.nii.gz, plain_lungs.png" in told
+        assert not (out / "ras_lungs.nii.gz").exists()
+        assert (out / "plain_lungs.nii.gz").is_file()
+        # What was put aside before is written over, and what somebody put there is not.
+        assert sorted(path.name for path in (out / "earlier").iterdir()) == [
+            "2-ras_lungs.png", "ras_lungs.nii.gz", "ras_lungs.png",
+        ]  # fmt: skip
+        assert (out / "earlier" / "ras_lungs.nii.gz").read_bytes() == mask
+        monkeypatch.undo()
+        lungs(src[0], "--out", out)
+    told = json.loads(lungs(out, src[0], "--out", out, "--format", "mha", "--json").stdout)
+    # What was put aside is no scan, wherever the folder lies; somebody's picture is none either.
+    assert (told["expected"], told["done"], told["skipped"]) == (2, 1, 1)
+    assert told["earlier"] == {
+        "put_aside": ["ras_lungs.nii.gz"],
+        "not_listed": ["plain_lungs.nii.gz", "plain_lungs.png"],
+    }
 
 
 def test_a_folder_that_cannot_be_made_is_a_usage_error(mixed, tmp_path):
@@ -333,9 +390,17 @@ def test_a_folder_that_cannot_be_made_is_a_usage_error(mixed, tmp_path):
 
 
 def test_a_dry_run_says_what_would_be_done(mixed, tmp_path):
-    told = lungs(mixed[0] / "ras.nii.gz", "--out", tmp_path, "--dry-run")
+    out = tmp_path / "out"
+    told = lungs(mixed[0] / "ras.nii.gz", "--out", out, "--dry-run")
     assert "write-lungs       run          1  ingest runs" in told.stdout
-    assert not (tmp_path / "lungs.csv").exists()
+    assert not out.exists()
+    lungs(mixed[0] / "ras.nii.gz", "--out", out)
+    before = {path: path.stat().st_mtime_ns for path in out.rglob("*")}
+    told = lungs(mixed[0], "--out", out, "--dry-run", "--format", "mha")
+    assert "write-lungs       run          4" in told.stdout
+    cache = out / hand_out.WORK / "headers.cache"
+    after = {path: path.stat().st_mtime_ns for path in out.rglob("*")}
+    assert {path for path in after if after[path] != before.get(path)} <= {cache, cache.parent}
 
 
 def test_the_text_names_what_is_good_suspect_failed_and_where_to_look(mixed, tmp_path):
@@ -358,6 +423,33 @@ def test_status_takes_the_folder_that_was_handed_out(done, mixed, tmp_path):
     told = CliRunner().invoke(main, ["status", "--work", str(tmp_path / "out")])
     assert told.exit_code == 2
     assert "was made with --work; name that work folder" in " ".join(told.output.split())
+
+
+@pytest.mark.parametrize("at", ["", hand_out.WORK])
+def test_every_command_that_looks_takes_the_folder_that_was_handed_out(done, tmp_path, at):
+    def told(*words):
+        here = [*words, "--work", done[0] / at, "--json"]
+        run = CliRunner().invoke(main, [str(word) for word in here])
+        assert run.exit_code == 0, run.output
+        return run.stdout
+
+    assert json.loads(told("verify"))["outputs"] > 10
+    assert json.loads(told("prune"))["outputs"] == []
+    assert "write-lungs.pictures = True" in told("params", "--why")
+    out = tmp_path / "lungs.nii.gz"
+    told("export", "--scan", "ras", "--what", "lungs", "--out", out)
+    np.testing.assert_array_equal(
+        array_of(read_image(out)), array_of(read_image(done[0] / "ras_lungs.nii.gz"))
+    )
+    # What is told now counts before how the folder was made.
+    changed = json.loads(told("status", "--set", "resample.spacing_mm=3"))["scans"][0]["stages"]
+    assert (changed["ingest"]["do"], changed["resample"]["do"]) == ("reuse", "run")
+
+
+def test_no_stage_is_run_in_the_folder_that_was_handed_out(done):
+    run = CliRunner().invoke(main, ["run", "ingest", "--work", str(done[0])])
+    assert run.exit_code == 2
+    assert f"its work folder is {done[0] / hand_out.WORK}" in " ".join(run.output.split())
 
 
 def test_status_shows_what_is_handed_out_only_where_it_is_done(mixed, tmp_path):

@@ -297,7 +297,7 @@ def test_the_command_says_where_to_look(session, tmp_path):
 def test_with_a_viewer_there_is_a_report_too():
     options = dict.fromkeys(
         ("memory_limit", "time_limit", "scheduler", "tls_ca_file", "tls_cert", "tls_key")
-    ) | {"jobs": 1, "quiet": True, "as_json": False, "dry_run": False}
+    ) | {"jobs": 1, "quiet": True, "as_json": False, "dry_run": False, "memory_limit": "auto"}
     asked = [
         {}, {"with_report": True, "viewer": False}, {"with_report": False, "viewer": True},
     ]  # fmt: skip
