@@ -367,6 +367,16 @@ def test_a_file_that_is_there_is_not_overwritten_unless_told(done, tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["a.nii.gz"]
 
 
+def test_a_folder_that_is_not_to_be_written_to_is_named_with_the_file(done, tmp_path, monkeypatch):
+    def refuse(_volume, path):
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr("lungseg.io.volumes.formats.write_volume", refuse)
+    out = tmp_path / "a.nii.gz"
+    where = ["export", "--scan", "three", "--what", "ct", "--out", out, "--work", done]
+    assert f"{out}: Permission denied; name another folder" in refused(*where)
+
+
 @pytest.mark.parametrize(
     ("more", "message"),
     [

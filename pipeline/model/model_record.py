@@ -17,6 +17,7 @@ from lungseg.core.errors import DataError
 from lungseg.core.json_file import json_text, write_text
 from lungseg.core.limits import as_size, check_memory
 from lungseg.io.sources.pseudonyms import comparable, other_marks, pseudonym
+from lungseg.io.sources.scan_ids import series_of
 from lungseg.model.samples import InputSpec
 
 FILE = "model.json"
@@ -41,6 +42,11 @@ def _has(names: list[str], patient: str, key: bytes | None) -> bool:
 @lru_cache(maxsize=8)
 def _hashed(names: tuple[str, ...], key: bytes) -> frozenset[str]:
     return frozenset(pseudonym(name, key) for name in names)
+
+
+@lru_cache(maxsize=8)
+def _series(scans: tuple[str, ...]) -> frozenset[str]:
+    return frozenset(map(series_of, scans))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -126,14 +132,15 @@ class ModelRecord:
     def part_of(self, patient: str, scan: str = "", key: bytes | None = None) -> str:
         """What the net knows of a patient or a scan: ``train``, ``validation`` or ``test``.
 
+        A scan of which it has seen a part, slices around a nodule perhaps, it has seen.
         With the `key` of pseudonyms, a patient's name and pseudonym are one. Where the net knows
         patients by pseudonyms of another key, those of whom it does not know the scan are
         ``unknown``: they may be among them.
         """
-        if _has(self.train_patients, patient, key) or scan in self.train_scans:
+        train, validation = _series(tuple(self.train_scans)), _series(tuple(self.validation_scans))
+        if _has(self.train_patients, patient, key) or series_of(scan) in train:
             return "train"
-        seen = _has(self.validation_patients, patient, key) or scan in self.validation_scans
-        if seen:
+        if _has(self.validation_patients, patient, key) or series_of(scan) in validation:
             return "validation"
         known = (*self.train_patients, *self.validation_patients)
         return "test" if comparable(patient, known, key) else UNKNOWN

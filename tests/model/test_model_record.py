@@ -115,3 +115,21 @@ def test_who_cannot_be_compared_is_unknown_and_never_unseen(known, patient, key,
         assert told == expected
     seen = replace(RECORD, train_patients=known, train_scans=["9.9"])
     assert seen.part_of(patient, "9.9", key) == "train", "a scan is known by its own id"
+
+
+@pytest.mark.parametrize(
+    ("known", "scan", "part"),
+    [
+        ("9.9#1", "9.9", "train"),
+        ("9.9#1", "9.9_a2", "train"),
+        ("9.9_a2", "9.9", "train"),
+        ("9.9#1", "9.91", "test"),
+        ("case#1", "case", "test"),
+    ],
+)
+def test_a_scan_of_which_the_net_has_seen_a_part_is_seen(known, scan, part):
+    """Slices around a nodule, or one acquisition of a series."""
+    nobody = replace(RECORD, train_patients=[], validation_patients=[])
+    assert replace(nobody, train_scans=[known]).part_of("", scan) == part
+    other = {"train": "validation"}.get(part, part)
+    assert replace(nobody, validation_scans=[known]).part_of("", scan) == other

@@ -12,6 +12,7 @@ from lungseg.core.json_file import json_text
 from lungseg.io.csv_file import CsvFile
 from lungseg.io.sources.index import find_scans
 from lungseg.io.sources.pseudonyms import KEY_FILE, is_pseudonym, key_above
+from lungseg.io.sources.scan_ids import series_of
 from lungseg.model.model_record import UNKNOWN, ModelRecord, read_model_record
 from lungseg.model.nets import NET, current_net, find_net, shipped_nets
 from lungseg.model.shipping.card import read_card
@@ -97,6 +98,7 @@ def card(name: str, *, as_json: bool) -> str:
     }
     if as_json:
         return json_text(known | {"card": beside})
+    measured = bool(beside) and beside["scores"]["measured"]
     lines = [
         f"{file}",
         f"  {known['bytes']} bytes, sha256 {known['sha256']}",
@@ -107,7 +109,7 @@ def card(name: str, *, as_json: bool) -> str:
         f"table      {record.table_fingerprint[:16]}, split {record.split_hash[:16]}",
         f"input      {_input(record)}",
         f"best epoch {record.best_epoch}",
-        f"scores     {_told(record.scores)}",
+        *([f"scores     {_told(record.scores)}"] if record.scores or not measured else []),
         f"settings   {_told(record.params)}",
         f"packages   {_told(record.packages)}",
     ]
@@ -138,10 +140,13 @@ def _input(record: ModelRecord) -> str:
 
 
 def _people(patients: Sequence[str], scans: Sequence[str]) -> str:
-    of_scans = f", {len(scans)} scans" if scans else ""
+    # Slices around a nodule are an entry of their own.
+    n = len({series_of(scan) for scan in scans})
+    of_scans = f", {n} scan{'' if n == 1 else 's'}" if scans else ""
     more = f" and {len(patients) - _SHOWN} more" if len(patients) > _SHOWN else ""
     names = ", ".join(sorted(patients)[:_SHOWN])
-    return f"{len(patients)} patients{of_scans}" + (f": {names}{more}" if names else "")
+    of = f"{len(patients)} patient{'' if len(patients) == 1 else 's'}"
+    return f"{of}{of_scans}" + (f": {names}{more}" if names else "")
 
 
 def _told(values: Mapping[str, Any]) -> str:

@@ -1,5 +1,6 @@
 """Lungs: the lung masks of any scans, and a table of what they measure."""
 
+import functools
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -16,8 +17,12 @@ from lungseg.commands.own_scans.report import (
     without_dicom,
 )
 from lungseg.flow import HANDED_OUT
+from lungseg.io.sources.pseudonyms import key_in
 from lungseg.io.standards.objects import SEG
 from lungseg.io.volumes.formats import FORMATS
+from lungseg.model.lung_net.opinion import SHIPPED
+from lungseg.model.model_record import read_model_record
+from lungseg.session.work_folder import Session
 
 TABLE = "lungs.csv"
 FIGURES = (
@@ -33,6 +38,7 @@ COLUMNS = (
     "verdict",
     "reasons",
     "seconds",
+    "net_seen",
     "file",
     "segmentation",
 )
@@ -72,15 +78,25 @@ def lungs(roots: Sequence[Path], options: Mapping[str, Any]) -> int:
         dicom="write-lungs.dicom",
     )
     session = opened(asked.place, roots, asked.options, dry=asked.how.dry_run)
-    report = Report(_tables, _as_text, _as_json)
+    report = Report(functools.partial(_tables, session), _as_text, _as_json)
     return run_and_report(HandOut(LUNGS, asked.place, session), asked.how, report)
 
 
-def _tables(outcomes: Sequence[Outcome]) -> Mapping[str, Table]:
-    return {TABLE: Table(COLUMNS, [_row(one) for one in outcomes])}
+def _tables(session: Session, outcomes: Sequence[Outcome]) -> Mapping[str, Table]:
+    return {TABLE: Table(COLUMNS, [_row(one, _seen(one, session)) for one in outcomes])}
 
 
-def _row(one: Outcome) -> Row:
+def _seen(one: Outcome, session: Session) -> str:
+    """What the lung net has seen of a scan that it was asked about: empty if it was not."""
+    if "net_against_ml" not in one.facts.get("segment-lungs", {}):
+        return ""
+    params: Any = session.settings["segment-lungs"]
+    record = read_model_record(Path(params.lung_net) if params.lung_net else SHIPPED)
+    part = record.part_of(one.patient, one.scan, key_in(session.work))
+    return "no" if part == "test" else part
+
+
+def _row(one: Outcome, seen: str) -> Row:
     facts = one.facts.get(LUNGS.stage, {}) if one.state == "done" else {}
     masks = [name for ending, name in one.files.items() if ending not in {_PICTURE, _SEG}]
     return {
@@ -91,6 +107,7 @@ def _row(one: Outcome) -> Row:
         "verdict": facts.get("verdict", one.state),
         "reasons": one.reason or facts.get("reasons", ""),
         "seconds": one.seconds,
+        "net_seen": seen,
         "file": masks[0] if masks else "",
         "segmentation": one.files.get(_SEG, ""),
     }
@@ -110,6 +127,12 @@ def _as_text(end: End) -> Iterator[str]:
     for row in done:
         if row["verdict"] == "suspect":
             yield f"suspect  {row['patient']} {row['file']}\n         {row['reasons']}"
+    for row in done:
+        if row["net_seen"] in {"train", "validation"}:
+            yield (
+                f"seen     {row['patient']} {row['scan']}: the lung net has seen it "
+                f"({row['net_seen']}); what it says of this scan, it may remember"
+            )
     yield from trouble(end.outcomes)
     yield from notes(end.outcomes)
     yield from without_dicom(end.outcomes, LUNGS.stage)

@@ -11,7 +11,6 @@ from lungseg.core.errors import LungsegError
 from lungseg.core.plan import FAILED, REUSE, SKIPPED, Action
 from lungseg.core.record import Record
 from lungseg.core.stage import ScanStage
-from lungseg.io.annotations.nodule_list import LEAST_IN_LUNGS
 from lungseg.io.results.candidate_list import NAME as CANDIDATES
 from lungseg.io.results.candidate_list import Detection, read_detections
 from lungseg.io.results.plain_names import patients_names, plain_names, uid_end
@@ -311,10 +310,9 @@ def _remarks(one: ScanEntry) -> Iterator[Remark]:
             one.name,
         )  # fmt: skip
     truth = one.facts("annotate-nodules")
-    share = truth.get("share_in_lungs")
-    if isinstance(share, float) and share < LEAST_IN_LUNGS:
+    if truth.get("verdict") == "suspect":
         yield Remark(
-            "suspect", whose, f"only {share:.0%} of a drawn nodule lies inside the lungs",
+            "suspect", whose, f"drawn nodules: {truth['reasons']}",
             "see on its page whether the lung mask leaves it out", one.name,
         )  # fmt: skip
 

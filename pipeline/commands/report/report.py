@@ -13,6 +13,7 @@ from lungseg.commands.report.scan_page import write_scan_page
 from lungseg.core.errors import LungsegError
 from lungseg.core.fingerprint import digest_of
 from lungseg.core.json_file import write_json
+from lungseg.core.plan import SKIPPED
 from lungseg.report.pages import INDEX, OURS, SCANS, claim, notes_of, remove_pages, write_assets
 from lungseg.report.scripts import TABLES, VIEWER
 from lungseg.session.work_folder import Session
@@ -142,7 +143,8 @@ def _write(
         write_json(after, out / OURS)
     write_overview(around, candidates, out, context)
     kept = len(after) - made
-    remarks = sum(remark.count for remark in remarks_of(around))
+    # What was left out on purpose is told on the page, and is nothing to look at first.
+    remarks = sum(one.count for one in remarks_of(around) if one.kind != SKIPPED)
     return Written(
         out / INDEX, len(around.scans), made, kept, without, remarks, time.perf_counter() - start
     )

@@ -117,12 +117,22 @@ def _write(exports: Exports, scan: str, out: Path) -> str:
 
 
 def _whole(out: Path, write: Callable[[Path], T]) -> T:
-    """What `write` gives, after it wrote a file that is then at `out`, whole or not at all."""
+    """What `write` gives, after it wrote a file that is then at `out`, whole or not at all.
+
+    Raises
+    ------
+    OSError
+        If it cannot be written; it names `out`, and no file that the user does not know of.
+    """
     out.parent.mkdir(parents=True, exist_ok=True)
     partial = out.with_name(f".{uuid.uuid4().hex[:8]}-{out.name[-100:]}")
     try:
         told = write(partial)
         partial.replace(out)
+    except OSError as error:
+        if error.errno is None or str(error.filename) != str(partial):
+            raise
+        raise OSError(error.errno, error.strerror, str(out)) from error
     finally:
         partial.unlink(missing_ok=True)
     return told

@@ -1,5 +1,6 @@
 """MetaImage, NIfTI and NRRD: read here to the byte, written by SimpleITK."""
 
+import errno
 import re
 import shutil
 import tempfile
@@ -102,6 +103,8 @@ def write_volume(volume: AnyVolume, path: Path) -> None:
     ------
     ConfigError
         If the suffix names no format.
+    OSError
+        If the file system does not take it.
     """
     # In lower case: ITK does not write a.NII, and writes a.MHD under another name.
     if not path.name.endswith(tuple(SUFFIXES)):
@@ -127,7 +130,14 @@ def _write_by_itk(volume: AnyVolume, path: Path) -> None:
     image.SetSpacing(volume.spacing_mm[::-1])
     image.SetOrigin(volume.geometry.origin_xyz_mm)
     image.SetDirection(volume.geometry.direction_xyz)
-    sitk.WriteImage(image, str(path), useCompression=True)
+    # ITK says of no fault what it is: the file system is asked first, in its own words.
+    with path.open("ab"):
+        pass
+    try:
+        sitk.WriteImage(image, str(path), useCompression=True)
+    except RuntimeError as error:
+        path.unlink(missing_ok=True)
+        raise OSError(errno.EIO, "it could not be written whole", str(path)) from error
 
 
 def _check_memory(header: VolumeHeader, bytes_each: int) -> None:

@@ -88,8 +88,8 @@ def test_a_card_tells_what_made_the_net_and_its_file(shipped):
     assert f"sha256 {digest_of_file(shipped)}" in told
     for line in (
         "finds      nodules in ct",
-        "trained on 1 patients, 1 scans: taught",
-        "validated  1 patients, 1 scans: chosen-on",
+        "trained on 1 patient, 1 scan: taught",
+        "validated  1 patient, 1 scan: chosen-on",
         "input      96 x 96 pixels, voxels of 4 x 4 x 4 mm (z, y, x), 1 slices at once, "
         "-1000 to 400, lungs alone",
         "scores     dice 0.5",
@@ -103,9 +103,13 @@ def test_a_card_tells_what_made_the_net_and_its_file(shipped):
 
 
 def test_a_card_names_twenty_patients_and_counts_the_others(tmp_path):
-    net = write_net(tmp_path / "many", train_patients=[f"P{k:03d}" for k in range(30)])
+    people = [f"P{k:03d}" for k in range(30)]
+    # Slices around nodules are entries of their own, and no scans.
+    scans = ["1.2.1#1", "1.2.1#2", "1.2.2", "1.2.2_a1", "case#1", "case#2"]
+    net = write_net(tmp_path / "many", train_patients=people, train_scans=scans)
     told = models("show", net)
-    assert "trained on 30 patients, 1 scans: P000, P001" in told
+    assert "trained on 30 patients, 4 scans: P000, P001" in told
+    assert "validated  1 patient, 1 scan: " in told
     assert "P019 and 10 more" in told
 
 

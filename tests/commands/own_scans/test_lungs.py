@@ -11,12 +11,14 @@ from click.testing import CliRunner
 
 from lungseg.cli import main
 from lungseg.commands.own_scans import hand_out, ledger
-from lungseg.commands.own_scans.lungs import COLUMNS
+from lungseg.commands.own_scans.hand_out import Outcome
+from lungseg.commands.own_scans.lungs import COLUMNS, _tables
 from lungseg.core import worker
 from lungseg.core.errors import ConfigError
 from lungseg.io.volumes.formats import read_volume, write_volume
 from lungseg.phantom.small_chest import chest
-from lungseg.session.work_folder import Session
+from lungseg.session.settings import CommandOptions
+from lungseg.session.work_folder import Session, open_session
 from tests.io.standards.dicom_objects import points_in, points_of
 from tests.test_flow import write_scan
 
@@ -146,6 +148,19 @@ def test_the_table_measures_what_the_mask_and_the_source_say(done, mixed):
     assert spacing == pytest.approx(STEP, abs=1e-5)
     assert (row["verdict"], row["reasons"]) == ("good", "")
     assert float(row["seconds"]) > 0
+
+
+@pytest.mark.parametrize(
+    ("patient", "asked", "seen"),
+    [("LIDC-IDRI-0001", True, "train"), ("LIDC-IDRI-0001", False, ""), ("new", True, "no")],
+)
+def test_the_table_tells_what_the_lung_net_has_seen_where_it_was_asked(
+    tmp_path, patient, asked, seen
+):
+    session = open_session(tmp_path, CommandOptions())
+    facts = {"segment-lungs": {"verdict": "good"} | ({"net_against_ml": 0.0} if asked else {})}
+    one = Outcome("1.2.3", patient, "", "done", facts=facts)
+    assert _tables(session, [one])["lungs.csv"].rows[0]["net_seen"] == seen
 
 
 def test_every_scan_and_everything_else_has_its_row(done, mixed):

@@ -22,10 +22,12 @@ from tests.commands.report.work_folder import (
     FAILED,
     GOOD,
     HOSTILE,
+    LEFT_OUT,
     NAME,
     PATIENTS,
     REMEDY,
     WAITING,
+    MadeUp,
     write_work,
 )
 
@@ -275,6 +277,23 @@ def test_a_folder_of_failures_alone_has_a_report(tmp_path):
     assert "0 of 1" in Page(written.index).text
 
 
+def test_each_drawn_nodule_outside_the_lungs_is_told_as_the_terminal_tells_it(tmp_path):
+    """Most of what was drawn lies inside, and one small nodule does not."""
+    told = "nodule 2 (5 mm, 3 annotators) at (1, 2, 3) mm: only 36 % of it lies inside the lungs"
+    facts = {"truth": "contours", "nodules": 2, "share_in_lungs": 0.97}
+
+    def some(stage, scan):
+        if stage in {"predict", "build-tables"}:
+            return None
+        more = facts | {"verdict": "suspect", "reasons": told}
+        return MadeUp(more if stage == "annotate-nodules" else {"verdict": "good"})
+
+    session = write_work(tmp_path / "work", {GOOD: "A"}, some, left_out=LEFT_OUT[:1], net=False)
+    written = write_report(session, Wanted(tmp_path / "report", pages=False))
+    assert told in Page(written.index).text
+    assert written.remarks == 1  # the scout that was left out is nothing to look at
+
+
 def test_a_folder_with_other_things_is_left_alone(session, tmp_path):
     (tmp_path / "mine.txt").write_text("mine")
     with pytest.raises(ConfigError, match="is not empty and holds no report; name another folder"):
@@ -291,7 +310,7 @@ def test_the_command_says_where_to_look(session, tmp_path):
     assert done.exit_code == 0, done.output
     assert f"{out / 'index.html'} (4 scans" in done.output
     told = json.loads(CliRunner().invoke(main, [*arguments, "--json"]).stdout)
-    assert (told["report"], told["to_look_at"]) == (str(out / "index.html"), 4)
+    assert (told["report"], told["to_look_at"]) == (str(out / "index.html"), 3)
 
 
 def test_with_a_viewer_there_is_a_report_too():

@@ -1,6 +1,7 @@
 """MetaImage, NIfTI and NRRD: there and back, against other readers, and refused when unsound."""
 
 import contextlib
+import errno
 import gzip
 import os
 
@@ -68,6 +69,22 @@ def test_a_name_of_any_bytes_is_written_and_read(tmp_path, suffix):
     path = written(folder / os.fsdecode(b"caf\xe9\n" + suffix.encode()))
     np.testing.assert_array_equal(read_hu_file(path).volume.array, HU)
     assert len(list(folder.iterdir())) == (2 if suffix in {".mhd", ".nhdr"} else 1)
+
+
+def test_what_the_file_system_does_not_take_is_its_own_error(tmp_path, monkeypatch):
+    """ITK tells it as a fault without a number, which looks like one of ours."""
+    volume = Volume(HU, GEOMETRY)
+    with pytest.raises(FileNotFoundError, match=r"none/a\.nrrd"):
+        write_volume(volume, tmp_path / "none" / "a.nrrd")
+
+    def full(*_, **__):
+        raise RuntimeError("Exception thrown in SimpleITK ImageFileWriter_Execute")
+
+    monkeypatch.setattr("SimpleITK.WriteImage", full)
+    with pytest.raises(OSError, match="it could not be written whole") as raised:
+        write_volume(volume, tmp_path / "a.nrrd")
+    assert raised.value.errno == errno.EIO
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_mask_is_written_as_bytes(tmp_path):
