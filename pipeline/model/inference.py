@@ -18,7 +18,7 @@ from lungseg.model.devices import (
 )
 from lungseg.model.model_record import check_archive
 from lungseg.model.networks import foreground
-from lungseg.model.networks.folding import folded
+from lungseg.model.networks.folding import bare_config, folded
 from lungseg.model.training_heads import SLICE
 
 Floats = npt.NDArray[np.float32]
@@ -108,7 +108,11 @@ def of_any_size(net: Any) -> Any:
     if any(getattr(layer, "interpolation", "nearest") != "nearest" for layer in net.layers):
         return None
     image = keras.Input((None, None, net.inputs[0].shape[-1]), name=net.inputs[0].name)
-    free = keras.models.clone_model(net, input_tensors=image)
+
+    def copied(layer: Any) -> Any:
+        return layer.__class__.from_config(bare_config(layer))
+
+    free = keras.models.clone_model(net, input_tensors=image, clone_function=copied)
     free.set_weights(net.get_weights())
     return free
 
@@ -136,10 +140,8 @@ def _cast(net: Any, policy: str) -> Any:
     import keras
 
     def cast(layer: Any) -> Any:
-        config = layer.get_config()
-        if not isinstance(layer, keras.layers.Activation):
-            config["dtype"] = policy
-        return layer.__class__.from_config(config)
+        kind = {} if isinstance(layer, keras.layers.Activation) else {"dtype": policy}
+        return layer.__class__.from_config(bare_config(layer) | kind)
 
     lower = keras.models.clone_model(net, clone_function=cast)
     lower.set_weights(net.get_weights())

@@ -17,7 +17,9 @@ import os
 os.environ["XLA_FLAGS"] = "--xla_force_host_platform_device_count=2"
 from lungseg.model.devices import backend, loss_of_each, quiet_keras, seeded, spread_over
 quiet_keras()
-import keras, numpy as np
+import sys
+assert "keras" in sys.modules and not {"sklearn", "matplotlib"} & set(sys.modules)
+import keras, matplotlib, numpy as np
 if backend() == "tensorflow":
     import tensorflow as tf
     both = [tf.config.LogicalDeviceConfiguration()] * 2

@@ -67,7 +67,7 @@ def folded(net: Any) -> Any:
     dropped = set(pairs.values())
 
     def copied(layer: Any) -> Any:
-        config = layer.get_config()
+        config = bare_config(layer)
         if layer.name in pairs:
             config["use_bias"] = True
         return layer.__class__.from_config(config)
@@ -82,6 +82,12 @@ def folded(net: Any) -> Any:
         after = pairs.get(layer.name)
         layer.set_weights(_joined(own, net.get_layer(after)) if after else own.get_weights())
     return clone
+
+
+def bare_config(layer: Any) -> dict[str, Any]:
+    """Configuration of a layer's copy that is given its weights: to draw them would be in vain."""
+    config: dict[str, Any] = layer.get_config()
+    return config | {name: "zeros" for name in config if name.endswith("_initializer")}
 
 
 def _pairs(net: Any) -> dict[str, str]:
