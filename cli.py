@@ -195,10 +195,11 @@ def status(**options: Any) -> None:
 
     --work may also name a folder that `lungs` or `detect` wrote to.
     """
-    from lungseg.commands.own_scans.again import session_at
+    from lungseg.commands.own_scans.again import session_at, stages_at
     from lungseg.commands.run_stages import status as told
 
-    click.echo(told(session_at(options), as_json=options["as_json"]))
+    session, stages = session_at(options), stages_at(options)
+    click.echo(told(session, as_json=options["as_json"], stages=stages))
 
 
 @main.command()

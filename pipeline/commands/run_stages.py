@@ -4,7 +4,7 @@ import json
 import logging
 import os
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -163,9 +163,12 @@ def preprocess(session: Session, roots: Sequence[Path], how: HowToRun, *, pictur
     return run_stages(session, "preprocess", how, pictures=pictures)
 
 
-def status(session: Session, *, as_json: bool) -> str:
-    """What is done, what is not and why, with which settings and net, and where results lie."""
-    actions = session.state()
+def status(session: Session, *, as_json: bool, stages: Container[str] | None = None) -> str:
+    """What is done, what is not and why, with which settings and net, and where results lie.
+
+    With `stages`, of these alone.
+    """
+    actions = [one for one in session.state() if stages is None or one.stage in stages]
     if as_json:
         return messages.status_json(session.sources, session.left_out, actions)
     lines = [messages.status_text(session.sources, session.left_out, actions)]

@@ -10,7 +10,6 @@ Grey values and HU become the net's input by `lungseg.model.samples.scaled`, the
 training uses.
 """
 
-import logging
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -33,9 +32,6 @@ from lungseg.ops.hu.padding import AIR_HU
 from lungseg.ops.overlay import Outline, Picture, outlined, windowed
 from lungseg.ops.samples.context import neighbours
 from lungseg.volume import F32, MaskArray
-
-log = logging.getLogger(__name__)
-
 
 CPU_ADVICE = "; set the environment variable CUDA_VISIBLE_DEVICES=-1 to run on the CPU"
 FIT = ("auto", "resize", "tiles")
@@ -135,7 +131,6 @@ def segment_images(
             ms = 1000 * (time.perf_counter() - begin)
         except DataError as error:
             message = f"{error}{CPU_ADVICE if isinstance(error, DeviceMemoryError) else ''}"
-            log.warning("%s: %s", path, message)
             done.append(Segmented(image=path, error=message))
             continue
         mask = probability >= threshold

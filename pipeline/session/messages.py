@@ -19,8 +19,12 @@ from lungseg.session.settings import Difference
 from lungseg.session.tally import FAILED, Tally, Trouble, lines_of, notes_on_files, state_of
 from lungseg.session.work_folder import NO_SCANS, Session
 
-# What `status` tells of a scan; nodules are those of the truth.
-_OF_SCAN = {"slices", "lung_ml", "verdict", "truth", "nodules", "candidates"}
+# What `status` tells of a scan, and whose fact it is: others have facts of the same name.
+_OF_SCAN = (
+    ("ingest", "slices"), ("segment-lungs", "lung_ml"), ("segment-lungs", "verdict"),
+    ("annotate-nodules", "truth"), ("annotate-nodules", "nodules"),
+    ("reduce-false-positives", "candidates"),
+)  # fmt: skip
 _STATES = ("ran", "reused", "failed", "blocked", "skipped")
 
 
@@ -267,17 +271,16 @@ def status_text(
     by_scan = _by_scan(actions)
     for scan, source in sources.items():
         mine = {action.stage: action for action in by_scan[scan]}
+        records = {stage: action.record for stage, action in mine.items() if action.record}
         facts = {
-            name: value
-            for a in mine.values()
-            if a.record
-            for name, value in a.record.facts.items()
-            if name in _OF_SCAN and (name != "nodules" or a.stage == "annotate-nodules")
+            name: records[stage].facts[name]
+            for stage, name in _OF_SCAN
+            if stage in records and name in records[stage].facts
         }
         done = sum(a.do == "reuse" for a in mine.values())
         told = "  ".join(f"{name} {value}" for name, value in facts.items())
         lines.append(
-            f"{source.patient:<15} ...{scan[-20:]:<20} {done} of {len(mine)} stages  {told}"
+            f"{source.patient:<15} ...{scan[-20:]:<20} {done} of its {len(mine)} stages  {told}"
         )
     lines += [f"left out        {item.path}: {item.reason}" for item in left_out]
     return "\n".join(lines)

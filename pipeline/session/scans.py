@@ -16,7 +16,7 @@ from lungseg.core.store import folder_name
 from lungseg.io.sources.index import LeftOut, Source, find_scans, read_source, write_source
 from lungseg.io.sources.pseudonyms import key_in, make_key, mark_of
 from lungseg.io.sources.series import SourceRules
-from lungseg.io.sources.walk import WORK_FOLDER
+from lungseg.io.sources.walk import WORK_FOLDER, root_path
 
 _FILE = "sources.json"
 _LISTED = 12
@@ -42,7 +42,7 @@ class Looked:
         if guest or not (self.sources or self.left_out):
             return
         listing = {
-            "roots": [path_as_text(str(root.resolve())) for root in self.roots],
+            "roots": [path_as_text(root_path(root)) for root in self.roots],
             "scans": [source.scan for source in self.sources],
             "left_out": [asdict(item) for item in self.left_out],
             "rules": self.rules.told,
@@ -242,7 +242,7 @@ def _check_there(root: Path, before: _Listing) -> None:
     """
     if not os.path.exists(root):  # noqa: PTH110 - of any length
         raise ConfigError(f"--src {root}: there is no such file or folder")
-    if not (before.scans and path_as_text(str(root.resolve())) in before.roots and root.is_dir()):
+    if not (before.scans and path_as_text(root_path(root)) in before.roots and root.is_dir()):
         return
     with contextlib.suppress(PermissionError):
         if not any(root.iterdir()):

@@ -461,5 +461,15 @@ def test_a_folder_stands_for_the_images_in_it(tmp_path, caplog):
     found = find_images([single, tmp_path])
     assert found == [single, *(tmp_path / name for name in ("IM0001", "a.JPG", "b.png"))]
     assert "3 that are no images are left out: .hidden.png, inner, notes.txt" in caplog.text
-    with pytest.raises(DataError, match="no image in"):
+    with pytest.raises(ConfigError, match="no image in"):
         find_images([tmp_path / "inner"])
+    with pytest.raises(ConfigError, match=r"gone\.png: there is no such file or folder"):
+        find_images([single, tmp_path / "gone.png"])
+
+
+def test_an_image_that_is_not_there_is_a_usage_error_and_nothing_is_made(tmp_path):
+    words = ["segment", tmp_path / "film.png", "--out", tmp_path / "out"]
+    done = CliRunner().invoke(main, [str(word) for word in words])
+    assert done.exit_code == 2
+    assert done.output.count("there is no such file or folder") == 1
+    assert list(tmp_path.iterdir()) == []

@@ -4,6 +4,7 @@ import pytest
 from click.testing import CliRunner
 
 from lungseg.cli import main
+from lungseg.core.plan import Action
 from lungseg.core.record import Record
 from lungseg.core.runner import Summary
 from lungseg.core.worker import FAILED, RAN, Result
@@ -70,3 +71,29 @@ def test_a_gpu_where_there_is_none_ends_a_command_before_it_begins(command, tmp_
     assert done.exit_code == 2
     assert "device gpu: tensorflow sees no such GPU" in " ".join(done.output.split())
     assert not list(tmp_path.iterdir())
+
+
+def test_status_tells_each_fact_of_a_scan_by_the_stage_whose_it_is():
+    """Others have facts of the same name: slices that the net saw, a verdict on nodules."""
+    facts = {
+        "ingest": {"slices": 133},
+        "segment-lungs": {"lung_ml": 4000.5, "verdict": "good"},
+        "annotate-nodules": {"nodules": 2, "truth": "contours", "verdict": "suspect"},
+        "predict": {"slices": 258},
+        "reduce-false-positives": {"candidates": 90, "nodules": 7},
+        "write-lungs": {"lung_ml": 4001.0},
+    }
+    actions = [
+        Action(stage, "1.2.3", "reuse", "", "f", {}, ran(stage, "1.2.3", **told).record)
+        for stage, told in facts.items()
+    ]
+    text = messages.status_text({"1.2.3": SOURCES["1.2.3"]}, [], actions)
+    assert (
+        text.splitlines()[-1]
+        .split("  ", 1)[1]
+        .strip()
+        .endswith(
+            "6 of its 6 stages  slices 133  lung_ml 4000.5  verdict good  truth contours  nodules 2  "
+            "candidates 90"
+        )
+    )

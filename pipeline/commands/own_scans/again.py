@@ -9,6 +9,7 @@ from lungseg.commands.own_scans import ledger
 from lungseg.commands.own_scans.hand_out import WORK, HandOut, with_params
 from lungseg.commands.run_stages import command_options, session_of
 from lungseg.core.errors import ConfigError
+from lungseg.core.plan import stages_for
 from lungseg.core.stage import as_dict
 from lungseg.flow import FLOW
 from lungseg.model.nets import named_net
@@ -86,6 +87,15 @@ def sessions_of_others(options: Mapping[str, Any]) -> Iterator[Session]:
     for stage, made in noted.get(_BY_STAGE, {}).items():
         if hand_out and stage != noted[_MADE]["stage"] and not made["guest"]:
             yield opened_again(hand_out, made, CommandOptions())
+
+
+def stages_at(options: Mapping[str, Any]) -> list[str] | None:
+    """The stages of the commands whose hand-out click's `options` name; None if it is none."""
+    hand_out = hand_out_at(Path(options["work"]))
+    if hand_out is None:
+        return None
+    noted = ledger.notes(hand_out)
+    return [stage.name for stage in stages_for(FLOW, noted.get(_BY_STAGE, {noted[_MADE]["stage"]}))]
 
 
 def opened_again(out: Path, made: Mapping[str, Any], options: CommandOptions) -> Session:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from lungseg.core.errors import DataError, ScanError
+from lungseg.core.errors import ConfigError, DataError, ScanError
 from lungseg.io.pictures.pairs import ENDINGS, MASK_SUFFIX, is_trace
 from lungseg.io.pictures.reading import read_grey
 from lungseg.ops.grid.picture_size import Grey
@@ -44,17 +44,19 @@ def find_images(places: Iterable[Path]) -> list[Path]:
 
     Raises
     ------
-    DataError
-        If a folder holds no image.
+    ConfigError
+        If there is no such file or folder, or a folder holds no image.
     """
     found: list[Path] = []
     for place in places:
+        if not place.exists():
+            raise ConfigError(f"{place}: there is no such file or folder")
         if not place.is_dir():
             found.append(place)
             continue
         inside = [file for file in sorted(place.iterdir()) if _is_image(file)]
         if not inside:
-            raise DataError(
+            raise ConfigError(
                 f"there is no image in {place}; {', '.join(ENDINGS)} and DICOM files are read"
             )
         left = [

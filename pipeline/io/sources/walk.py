@@ -72,7 +72,7 @@ def walk(roots: Sequence[Path], passed_over: Set[str]) -> Iterator[Entry | Unsee
     seen: set[tuple[int, int]] = set()
     files: set[str] = set()
     for root in roots:
-        top = os.path.realpath(root)
+        top = root_path(root)
         folders: list[tuple[str, str]] = []
         found = [_file_or_folder(top, "", folders)]
         while True:
@@ -85,6 +85,17 @@ def walk(roots: Sequence[Path], passed_over: Set[str]) -> Iterator[Entry | Unsee
                 break
             folder, hidden = folders.pop()
             found = list(_entries(folder, hidden, folders, seen, passed_over))
+
+
+def root_path(root: Path) -> str:
+    """Absolute path of a root; a file keeps the name it was given by, even if it is a link.
+
+    In an annex, or a data lake, a link's own name says what it is, and its target's is a digest.
+    """
+    folder, name = os.path.split(os.fspath(root))
+    if os.path.isdir(root) or name in {"", ".", ".."}:  # noqa: PTH112 - of any length
+        return os.path.realpath(root)
+    return os.path.join(os.path.realpath(folder or "."), name)  # noqa: PTH118
 
 
 def unreadable(error: OSError) -> str:

@@ -432,6 +432,9 @@ def test_status_takes_the_folder_that_was_handed_out(done, mixed, tmp_path):
     assert told.exit_code == 0, told.output
     (line,) = [line for line in told.stdout.splitlines() if line.startswith("write-lungs ")]
     assert line.split()[1:3] == ["reuse", "4"]
+    # Of what the command has to do with, and no more.
+    listed = [line.split()[0] for line in told.stdout.split("\n\n")[0].splitlines()]
+    assert list(dict.fromkeys(listed)) == ["ingest", "resample", "segment-lungs", "write-lungs"]
     assert "resample.spacing_mm=4" in told.stdout
     elsewhere = ["--work", tmp_path / "w", "--out", tmp_path / "out"]
     lungs(mixed[0] / "ras.nii.gz", *elsewhere)

@@ -26,3 +26,17 @@ def test_a_sheet_holds_every_panel_and_words(tmp_path):
     for value, area in ((200, 40 * 60), (90, 30 * 20), (150, 10 * 50)):
         assert np.count_nonzero(picture == value) >= area
     assert (picture[:40] > 220).any()  # the title
+
+
+def test_a_title_that_is_wider_than_the_panels_goes_on_in_the_next_line(tmp_path):
+    """Nothing of it is drawn beyond the right edge, so that every word is there to be read."""
+    panel = Panel(np.zeros((20, 200, 3), np.uint8), "")
+    shapes = []
+    for title in ("short", "about 510 ml of the right lower chest hold no air", "x" * 90):
+        write_sheet([[panel]], title, tmp_path / "sheet.png")
+        shapes.append(read_rgb(tmp_path / "sheet.png").shape[:2])
+        if title[0] == "a":
+            assert not (read_rgb(tmp_path / "sheet.png")[:, -4:] > 100).any()
+    (one, width), (two, same), (single, _) = shapes
+    assert (two - one, width) == (18, same)
+    assert single == one, "a word cannot be broken"

@@ -129,6 +129,20 @@ def test_hidden_folders_are_entered(tree, look):
     assert list(told) == [".git", "cut.dcm"]
 
 
+def test_a_link_that_is_named_itself_keeps_its_name_as_below_a_folder(tree, tmp_path):
+    """As in an annex of git, where a file's own name is its digest."""
+    kept = tmp_path / "annex" / "MD5E-s12--0a1b.nii.gz"
+    volume(kept)
+    (tree / "sub-01").mkdir(parents=True)
+    link = tree / "sub-01" / "ct.nii.gz"
+    link.symlink_to(kept)
+    by_name, by_folder, both = (
+        find_scans(roots, None)[0] for roots in ([link], [tree], [tree, link])
+    )
+    assert [(one.scan, one.files) for one in by_name] == [("ct", (str(link),))]
+    assert by_name == by_folder == both
+
+
 def test_only_what_a_mac_leaves_is_passed_over_in_silence(tree, look):
     series(tree, "1.2.1")
     for name in ("._000.dcm", ".DS_Store", ".notes"):
