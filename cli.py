@@ -166,6 +166,7 @@ def stages(as_json: bool) -> None:
 def params(reset: str | None, why: bool, **options: Any) -> None:
     """Print all parameters, as they now stand, as commented TOML; with --set, keep them so."""
     from lungseg.commands.own_scans.again import session_at, work_named
+    from lungseg.commands.run_stages import bring_up_to_date
     from lungseg.core.config import to_toml
     from lungseg.core.stage import as_dict
     from lungseg.flow import FLOW
@@ -177,9 +178,12 @@ def params(reset: str | None, why: bool, **options: Any) -> None:
     if reset is not None:
         reset_kept(work, reset)
         click.echo(f"forgotten: {reset or 'everything that was set'}", err=True)
+        bring_up_to_date(session_at(options))
         return
     session = session_at(options) if work.is_dir() else _session(options)
     session.keep()
+    if told:
+        bring_up_to_date(session)
     if why:
         click.echo(messages.differences_text(session.differences()))
     elif options["as_json"]:

@@ -149,6 +149,13 @@ def test_what_the_settings_no_longer_lead_to_is_taken_out_and_comes_back(work):
     assert (work / "results" / "scores.json").is_file()
 
 
+def test_results_follow_a_setting_that_is_told_or_forgotten_without_a_run(work):
+    lungseg("params", "--work", work, *CHANGE)
+    assert not (work / "results" / "scores.json").exists()
+    lungseg("params", "--work", work, "--reset", CHANGE[1].partition("=")[0])
+    assert all((work / "results" / name).is_file() for name in results.FILES)
+
+
 def test_the_end_of_every_command_says_where_to_look(work):
     told = lungseg("postprocess", "--work", work, "--quiet", "--jobs", 1).splitlines()[-1]
     assert told == f"look in  {work / 'results'}: {', '.join(results.FILES)}"

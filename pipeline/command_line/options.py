@@ -195,8 +195,11 @@ def with_pairs(options: dict[str, Any]) -> dict[str, Any]:
     pairs = {name: options.pop(name) for name in ("images", "masks")}
     if sum(path is not None for path in pairs.values()) == 1:
         raise ConfigError("--images and --masks go together; for one folder of both name it twice")
-    extra = [f"build-tables.{name}={path}" for name, path in pairs.items() if path]
+    extra = {
+        f"build-tables.{name}={path}": f"--{name} {path}" for name, path in pairs.items() if path
+    }
     options["assignments"] = (*options["assignments"], *extra)
+    options["typed"] = extra
     return options
 
 

@@ -11,16 +11,18 @@ from typing import Any
 
 import click
 
-from lungseg.commands.results import look_in, update_results, write_pictures
+from lungseg.commands.results import FOLDER, look_in, update_results, write_pictures
 from lungseg.core.engine.running_cluster import Cluster
 from lungseg.core.errors import ConfigError
 from lungseg.core.executor import EngineOptions
 from lungseg.core.fingerprint import digest_of
 from lungseg.core.json_file import write_json
+from lungseg.core.shown import shown
 from lungseg.flow import COMMANDS
 from lungseg.io.annotations.coordinates import read_coordinates, unknown_scans
 from lungseg.io.sources.scan_ids import series_of
 from lungseg.session import messages
+from lungseg.session.scans import changed_since
 from lungseg.session.settings import CommandOptions
 from lungseg.session.work_folder import Session, open_session
 
@@ -53,6 +55,7 @@ def command_options(options: Mapping[str, Any]) -> CommandOptions:
         force=tuple(options.get("force", ())),
         retry=options.get("retry", False),
         model=options.get("model", ""),
+        typed=options.get("typed", {}),
     )
 
 
@@ -119,13 +122,20 @@ def run_stages(session: Session, command: str, how: HowToRun, *, pictures: bool 
     for line in notes:
         click.echo(f"results  {line}", err=how.as_json)
     if not how.as_json:
-        for line in messages.after_run(session, targets, not_run):
+        for line in (*_changed(session), *messages.after_run(session, targets, not_run)):
             click.echo(line)
         for line in look_in(session.work):
             click.echo(line)
     if how.report:
         tell_report(session, session.work, how)
     return 1 if summary.failed or summary.dataset_failed else 0
+
+
+def bring_up_to_date(session: Session) -> None:
+    """Let the results, if there are any, be those of the present settings; say what is not so."""
+    if (session.work / FOLDER).is_dir():
+        for line in update_results(session):
+            click.echo(f"results  {line}", err=True)
 
 
 def may_take_report(out: Path) -> None:
@@ -173,6 +183,7 @@ def status(session: Session, *, as_json: bool, stages: Container[str] | None = N
         return messages.status_json(session.sources, session.left_out, actions)
     lines = [messages.status_text(session.sources, session.left_out, actions)]
     lines += _notes(session, told_once=False, keep=False)
+    lines += _changed(session)
     lines += [f"net      {line}" for line in session.net_notes()]
     lines += [line for line in [messages.settings_line(session)] if line]
     return "\n".join([*lines, *look_in(session.work)])
@@ -189,6 +200,15 @@ def _notes(session: Session, *, told_once: bool, keep: bool) -> Iterator[str]:
         yield f"note     ... and {len(new) - _NOTES_SHOWN} more of the kind"
     if keep and sorted(notes) != before:
         write_json(sorted(notes), file)
+
+
+def _changed(session: Session) -> Iterator[str]:
+    """A line for every folder of scans that may hold others than those known here."""
+    for root in changed_since(session.work):
+        yield (
+            f"note     {shown(root)} was changed since it was looked at; new scans in it are not "
+            "used before `lungseg-cli preprocess` looks again"
+        )
 
 
 def _about_no_scan(session: Session) -> list[str]:

@@ -79,8 +79,12 @@ def read_toml(path: Path) -> dict[str, Any]:
         raise ConfigError(f"{path} is not valid TOML: {why}") from error
 
 
-def from_assignments(assignments: Iterable[str]) -> list[Override]:
+def from_assignments(
+    assignments: Iterable[str], typed: Mapping[str, str] | None = None
+) -> list[Override]:
     """Overrides of ``--set stage.name=value``.
+
+    Those that another option stands for are in `typed`, with what the user typed for them.
 
     Raises
     ------
@@ -96,7 +100,7 @@ def from_assignments(assignments: Iterable[str]) -> list[Override]:
                 f"--set {shown(text, quotes=False)}: expected stage.name=value, e.g. "
                 "resample.spacing_mm=2"
             )
-        origin = f"--set {shown(text, quotes=False)}"
+        origin = shown((typed or {}).get(text, f"--set {text}"), quotes=False)
         found.append(Override(stage, name, _Text(value.strip()), origin))
     return found
 

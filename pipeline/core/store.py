@@ -8,6 +8,7 @@ here is first compared with its record, by `lungseg.core.disk.trust`.
 
 import contextlib
 import dataclasses
+import errno
 import fcntl
 import hashlib
 import os
@@ -17,6 +18,7 @@ import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TextIO
 
 from lungseg.core import record as records
 from lungseg.core.disk import trust, whole_file
@@ -29,6 +31,7 @@ _PARTIAL = ".partial"
 _NOT_DONE = ".json"
 _LOCK = ".lock"
 _TRACEBACK = ".traceback.txt"
+_READ_ONLY = {errno.EACCES, errno.EPERM, errno.EROFS}
 _SAFE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,79}")
 
 
@@ -213,10 +216,24 @@ class Store:
         with self._locked(fcntl.LOCK_EX, what):
             yield
 
+    def _open_lock(self, kind: int) -> contextlib.AbstractContextManager[TextIO | None]:
+        """The file that is locked; None where nobody could make one, and nothing is removed."""
+        path = self.work / _LOCK
+        try:
+            return path.open("a+", encoding="utf-8")
+        except OSError as error:
+            if kind == fcntl.LOCK_EX or error.errno not in _READ_ONLY:
+                raise
+        # Who may only look locks as well as they can.
+        return path.open(encoding="utf-8") if path.is_file() else contextlib.nullcontext()
+
     @contextlib.contextmanager
     def _locked(self, kind: int, what: str) -> Iterator[None]:
         self.work.mkdir(parents=True, exist_ok=True)
-        with (self.work / _LOCK).open("a+", encoding="utf-8") as held:
+        with self._open_lock(kind) as held:
+            if held is None:
+                yield
+                return
             try:
                 fcntl.flock(held, kind | fcntl.LOCK_NB)
             except BlockingIOError as error:
@@ -226,10 +243,11 @@ class Store:
                     f"{what} may remove what it uses, or it what {what} uses; try again when it "
                     "has ended"
                 ) from error
-            held.seek(0)
-            held.truncate()
-            held.write(f"{what} (process {os.getpid()})")
-            held.flush()
+            if held.writable():
+                held.seek(0)
+                held.truncate()
+                held.write(f"{what} (process {os.getpid()})")
+                held.flush()
             yield
 
     def sweep(self) -> int:

@@ -120,10 +120,11 @@ def summary_text(
         for (stage, scan), result in summary.results.items()
         if result.state == FAILED
     )
-    known = len({scan for (_, scan), r in summary.results.items() if r.known})
+    # What was skipped on purpose is skipped again, and told below.
+    known = len({s for (_, s), r in summary.results.items() if r.known and r.state == FAILED})
     if known:
         scans = "scan" if known == 1 else "scans"
-        lines.append(f"known    of {known} {scans} already, and not tried again without --retry")
+        lines.append(f"known    failure of {known} {scans}, not tried again without --retry")
     for (stage, scan), fault in summary.damaged.items():
         whose = named(scan, sources[scan].patient) if scan else "the data set"
         again = "was" if summary.results[stage, scan].state == "ran" else "could not be"

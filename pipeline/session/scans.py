@@ -101,6 +101,21 @@ def remembered_roots(work: Path) -> list[Path]:
     return [Path(path_of_text(root)) for root in _listing(work).roots]
 
 
+def changed_since(work: Path) -> list[Path]:
+    """Remembered folders into which something was put, or out of which, since the last look.
+
+    Their own time of change tells it, which is free to ask; what changed further below does not
+    show.
+    """
+    listing = work / _FILE
+    if not listing.is_file():
+        return []
+    then = listing.stat().st_mtime_ns
+    return [
+        root for root in remembered_roots(work) if root.is_dir() and root.stat().st_mtime_ns > then
+    ]
+
+
 def rules_of(work: Path, params: Mapping[str, Params], *, dry: bool = False) -> SourceRules:
     """What the settings take for one scan; the key of pseudonyms is made if there is none.
 

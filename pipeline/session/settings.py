@@ -5,7 +5,7 @@ that runs stages is told is kept in the work folder and holds for every later on
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,7 +24,10 @@ CONFIG_NAME = "lungseg.toml"
 
 @dataclass(frozen=True)
 class CommandOptions:
-    """What a command line says beside its stages: where settings come from, and which scans."""
+    """What a command line says beside its stages: where settings come from, and which scans.
+
+    `typed` has, of the assignments that other options stand for, what the user typed for them.
+    """
 
     config: Path | None = None
     preset: str = ""
@@ -33,6 +36,7 @@ class CommandOptions:
     force: tuple[str, ...] = ()
     retry: bool = False
     model: str = ""
+    typed: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -73,7 +77,7 @@ def settle(flow: Sequence[Stage], work: Path, options: CommandOptions) -> Settle
         If a name, a value or a file is wrong; then nothing of it will be kept.
     """
     before = read_kept(work)
-    now = config.from_assignments(options.assignments)
+    now = config.from_assignments(options.assignments, options.typed)
     preset, file = options.preset or before.preset, _file(work, options, before)
     layers = _preset(preset, work, kept=not options.preset)
     layers += config.from_toml(file) if file else []

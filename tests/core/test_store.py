@@ -1,6 +1,7 @@
 """The store: complete or absent, whatever happens."""
 
 import fcntl
+from pathlib import Path
 
 import pytest
 
@@ -194,3 +195,26 @@ def test_a_folder_counts_by_names_sizes_and_times(tmp_path):
     assert identity_of_path(tmp_path) == before
     (tmp_path / "b.xml").write_text("1")
     assert identity_of_path(tmp_path) != before
+
+
+@pytest.mark.parametrize("there", [True, False])
+def test_where_nothing_may_be_written_one_reads_and_does_not_remove(tmp_path, monkeypatch, there):
+    store = Store(tmp_path)
+    if there:
+        (tmp_path / ".lock").touch()
+    real = Path.open
+
+    def refused(path, mode="r", **more):
+        if mode != "r":
+            raise PermissionError(13, "Permission denied", str(path))
+        return real(path, mode, **more)
+
+    monkeypatch.setattr(Path, "open", refused)
+    with store.in_use("a report"):
+        if there:  # who may write does not remove it meanwhile
+            monkeypatch.undo()
+            with pytest.raises(ConfigError, match="is at work in"), store.alone("prune"):
+                pass
+            monkeypatch.setattr(Path, "open", refused)
+    with pytest.raises(PermissionError, match="Permission denied"), store.alone("prune"):
+        pass

@@ -1,12 +1,14 @@
 """What is under ``--src``: the work folder itself is left out, in a line."""
 
+import os
+
 import pytest
 from click.testing import CliRunner
 
 from lungseg.cli import main
 from lungseg.core.errors import ConfigError
 from lungseg.io.sources.series import SourceRules
-from lungseg.session.scans import remembered, remembered_roots
+from lungseg.session.scans import changed_since, remembered, remembered_roots
 from lungseg.session.settings import CommandOptions
 from lungseg.session.work_folder import open_session
 from tests.io.sources.trees import series
@@ -51,6 +53,21 @@ def test_a_dry_run_leaves_the_work_folder_as_it_was(tmp_path):
     ]  # fmt: skip
     assert [path.name for path in (work / "sources").iterdir()] == ["1.2.1.json"]
     assert not (tmp_path / "new").exists()
+
+
+def test_a_folder_that_was_changed_since_it_was_looked_at_is_told(tmp_path):
+    series(tmp_path / "src", "1.2.1")
+    work = tmp_path / "work"
+    open_session(work, CommandOptions(), [tmp_path / "src"]).keep()
+    assert changed_since(tmp_path / "none") == changed_since(work) == []
+    then = (work / "sources.json").stat().st_mtime_ns + 10**9
+    series(tmp_path / "src" / "new", "1.2.2")
+    os.utime(tmp_path / "src", ns=(then, then))
+    assert changed_since(work) == [tmp_path / "src"]
+    told = CliRunner().invoke(main, ["status", "--work", str(work)]).stdout
+    assert (
+        f"note     {tmp_path / 'src'} was changed since it was looked at; new scans in it" in told
+    )
 
 
 def test_names_of_patients_do_not_stay_in_the_headers_that_were_kept(tmp_path):

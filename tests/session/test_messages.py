@@ -93,7 +93,20 @@ def test_status_tells_each_fact_of_a_scan_by_the_stage_whose_it_is():
         .split("  ", 1)[1]
         .strip()
         .endswith(
-            "6 of its 6 stages  slices 133  lung_ml 4000.5  verdict good  truth contours  nodules 2  "
-            "candidates 90"
+            "6 of its 6 stages  slices 133  lung_ml 4000.5  verdict good  truth contours  "
+            "nodules 2  candidates 90"
         )
     )
+
+
+def test_what_retry_can_help_is_told_and_what_was_skipped_on_purpose_is_not():
+    skipped = Result("find-nodules", "1.2.3", "skipped", "f", "part is test", known=True)
+    failed = Result("ingest", "case7", FAILED, "f", "broken", known=True)
+
+    def told(*results):
+        by_place = {(result.stage, result.scan): result for result in results}
+        return messages.summary_text(Summary(by_place, 2, 0, 1, 1), SOURCES, [], 3.0)
+
+    assert "known " not in told(skipped)
+    assert "skipped  1 scans: part is test" in told(skipped)
+    assert "known    failure of 1 scan, not tried again without --retry" in told(skipped, failed)

@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from lungseg.commands.own_scans import ledger
-from lungseg.commands.own_scans.hand_out import WORK, HandOut, with_params
+from lungseg.commands.own_scans.hand_out import HandOut, with_params
+from lungseg.commands.own_scans.place import WORK
 from lungseg.commands.run_stages import command_options, session_of
 from lungseg.core.errors import ConfigError
 from lungseg.core.plan import stages_for

@@ -12,10 +12,10 @@ from lungseg.commands.own_scans.hand_out import (
     Product,
     Row,
     asked_of,
-    opened,
     with_params,
 )
 from lungseg.commands.own_scans.lungs import LUNGS
+from lungseg.commands.own_scans.place import opened
 from lungseg.commands.own_scans.report import (
     End,
     Report,
@@ -193,7 +193,7 @@ def _candidate_rows(one: Outcome) -> Iterator[Row]:
 
 
 def _found(candidates: Sequence[Mapping[str, Any]], most: object) -> str:
-    """How many candidates, and how likely the first is: by its calibration where there is one."""
+    """How many candidates, the first one's score, and what its calibration makes of it."""
     kept = ", as many as are kept" if len(candidates) == most else ""
     if not candidates:
         return "0 candidates"
@@ -202,9 +202,10 @@ def _found(candidates: Sequence[Mapping[str, Any]], most: object) -> str:
     if first["calibrated"] == "":
         return f"{n}{kept}; the likeliest {first['probability']:.3f}"
     likely = sum(one["calibrated"] >= 0.5 for one in candidates)
+    more = f"; {likely} likelier to be a nodule than not" if likely else ""
     return (
-        f"{n}{kept}; {likely} likelier to be a nodule than not, "
-        f"the first by {100 * first['calibrated']:.0f} %"
+        f"{n}{kept}; the first scores {first['probability']:.3f}, "
+        f"and {100 * first['calibrated']:.0f} % of such are nodules{more}"
     )
 
 

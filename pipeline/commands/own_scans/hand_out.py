@@ -4,17 +4,17 @@ What `lungs` and `detect` share: the folder they write to, its work folder, name
 every scan and of everything that was found beside them.
 """
 
-import contextlib
 import functools
 import os
 import shutil
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from lungseg.commands.own_scans import ledger
-from lungseg.commands.run_stages import REPORT, HowToRun, command_options, how_to_run, log_to_stderr
+from lungseg.commands.own_scans.place import Before, Place
+from lungseg.commands.run_stages import HowToRun, command_options, how_to_run, log_to_stderr
 from lungseg.core.errors import ConfigError
 from lungseg.core.runner import Watch
 from lungseg.core.shown import shown
@@ -26,9 +26,7 @@ from lungseg.io.volumes.headers import suffix_of
 from lungseg.session import messages
 from lungseg.session.settings import CommandOptions
 from lungseg.session.tally import NOT_DONE, state_of
-from lungseg.session.work_folder import Session, open_for
-
-WORK = "lungseg-work"
+from lungseg.session.work_folder import Session
 
 Row = dict[str, Scalar]
 
@@ -61,49 +59,6 @@ class Product:
 
 
 @dataclass(frozen=True)
-class Before:
-    """What was there when a command began: folder, work folder, and what was noted in `out`."""
-
-    out: bool = True
-    work: bool = True
-    notes: Mapping[str, Any] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class Place:
-    """Where a command writes.
-
-    Attributes
-    ----------
-    out
-        The folder for what is handed out.
-    work
-        The work folder; None: one within `out`.
-    no_cache
-        Remove that one in the end.
-    before
-        What was there when the command began.
-    """
-
-    out: Path
-    work: Path | None = None
-    no_cache: bool = False
-    before: Before = field(default_factory=Before)
-
-    def __post_init__(self) -> None:
-        if self.no_cache and self.work:
-            raise ConfigError(
-                f"--no-cache removes the work folder within --out; {self.work}, which --work "
-                "names, is yours: leave one of the two out"
-            )
-
-    @property
-    def work_folder(self) -> Path:
-        """The work folder, whichever it is."""
-        return self.work or self.out / WORK
-
-
-@dataclass(frozen=True)
 class Asked:
     """What a command line asks for: where to write, with which settings, how to run."""
 
@@ -115,11 +70,19 @@ class Asked:
 def asked_of(options: Mapping[str, Any], **settings: str) -> Asked:
     """What click's `options` ask for; those named in `settings` stand for a ``stage.name``."""
     log_to_stderr(verbose=options["verbose"])
-    told = [f"{at}={options[name]}" for name, at in settings.items() if options[name] is not None]
-    all_told = {**options, "assignments": (*options["assignments"], *told)}
+    told = {
+        f"{at}={value}": f"--{name.replace('_', '-')} {_as_typed(value)}"
+        for name, at in settings.items()
+        if (value := options[name]) is not None
+    }
+    all_told = {**options, "assignments": (*options["assignments"], *told), "typed": told}
     place = Place(options["out"], options["work"], options["no_cache"])
     before = Before(place.out.exists(), place.work_folder.exists(), ledger.notes(place.out))
     return Asked(replace(place, before=before), command_options(all_told), how_to_run(options))
+
+
+def _as_typed(value: object) -> str:
+    return f"{value:g}" if isinstance(value, float) else str(value)
 
 
 @dataclass(frozen=True)
@@ -278,73 +241,6 @@ def place_of(source: Source) -> str:
     return shown(os.path.commonpath(folders))
 
 
-def opened(
-    place: Place, roots: Sequence[Path], options: CommandOptions, *, dry: bool = False
-) -> Session:
-    """The work folder for the scans under `roots`, without what was handed out before.
-
-    Where it is `dry`, nothing will be run, and no folder is made.
-
-    Raises
-    ------
-    ConfigError
-        If a root does not exist, or there is nothing in them, or `out` cannot be made.
-    """
-    for root in roots:
-        if not os.path.exists(root):  # noqa: PTH110 - of any length
-            raise ConfigError(f"{root}: there is no such file or folder")
-    out = place.out
-    with nothing_if_refused(place):
-        if not dry:
-            _make(out)
-        ours = {out.resolve() / name for name in ledger.written(out)}
-        own = (WORK, REPORT, ledger.OURS, ledger.JOURNAL)
-        session = open_for(
-            place.work_folder,
-            options,
-            roots,
-            {*(out.resolve() / name for name in own), *ours},
-            guest=place.work is not None,
-            dry=dry,
-        )
-        if not session.sources and not session.left_out:
-            where = " and ".join(str(root) for root in roots)
-            raise ConfigError(f"there are no scans in {where}: name folders or files of chest CT")
-    return session
-
-
-def _make(out: Path) -> None:
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise ConfigError(
-            f"--out {out} cannot be made ({error.strerror or error}); name a folder that you may "
-            "write to"
-        ) from error
-
-
-@contextlib.contextmanager
-def nothing_if_refused(
-    place: Place, is_begun: Callable[[], bool] = lambda: False
-) -> Iterator[None]:
-    """A command that is refused before it ran anything leaves its folders as they were."""
-    try:
-        yield
-    except ConfigError:
-        if is_begun():
-            raise
-        out, work = place.out, place.work_folder
-        # Another command may have begun to work there meanwhile.
-        if place.before.work is False and not (work / "scans").exists():
-            shutil.rmtree(work, ignore_errors=True)
-        if out.is_dir():
-            ledger.note_again(out, place.before.notes)
-        if place.before.out is False:
-            with contextlib.suppress(OSError):
-                out.rmdir()
-        raise
-
-
 def claim(handing: HandOut) -> None:
     """Make `out`, and sure that no file of anyone else's will be written over.
 
@@ -373,17 +269,6 @@ def claim(handing: HandOut) -> None:
     # What --no-cache may remove is what was made here.
     made = {"work": True} if not handing.place.work and not handing.place.before.work else {}
     ledger.note(out, **made)
-
-
-def remove_cache(place: Place) -> str:
-    """Remove the work folder within `out`, if these commands made it; say so if not."""
-    work = place.work_folder
-    if not ledger.notes(place.out).get("work"):
-        return f"{work} stays: it was there before"
-    if (work / "dataset").is_dir():
-        return f"{work} stays: more was made in it than scans (tables, nets)"
-    shutil.rmtree(work, ignore_errors=True)
-    return f"{work} is removed (--no-cache)"
 
 
 def with_params(session: Session, stage: str, **values: Any) -> Session:

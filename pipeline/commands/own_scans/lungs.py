@@ -5,7 +5,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from lungseg.commands.own_scans.hand_out import HandOut, Outcome, Product, Row, asked_of, opened
+from lungseg.commands.own_scans.hand_out import HandOut, Outcome, Product, Row, asked_of
+from lungseg.commands.own_scans.place import opened
 from lungseg.commands.own_scans.report import (
     End,
     Report,
@@ -117,8 +118,10 @@ def _as_text(end: End) -> Iterator[str]:
     rows = zip(end.outcomes, end.tables[TABLE].rows, strict=True)
     done = [row for one, row in rows if one.state == "done"]
     for row in done[:_SHOWN]:
+        # A name without a Latin letter is a digest in the file's.
+        whose = "" if str(row["patient"]).isascii() else f"{row['patient']} "
         yield (
-            f"{row['verdict']:<8} {row['file']}  right {row['right_ml']:.0f} ml, left "
+            f"{row['verdict']:<8} {whose}{row['file']}  right {row['right_ml']:.0f} ml, left "
             f"{row['left_ml']:.0f} ml, mean {row['mean_hu']:.0f} HU, "
             f"{row['share_below_950']:.1%} below -950 HU"
         )

@@ -17,12 +17,10 @@ from lungseg.commands.own_scans.earlier import Earlier, set_apart
 from lungseg.commands.own_scans.hand_out import (
     HandOut,
     Outcome,
-    Place,
     Row,
     claim,
-    nothing_if_refused,
-    remove_cache,
 )
+from lungseg.commands.own_scans.place import Place, nothing_if_refused, remove_cache
 from lungseg.commands.run_stages import HowToRun, may_take_report, tell_report
 from lungseg.core.errors import ConfigError
 from lungseg.core.json_file import json_text, write_text

@@ -326,4 +326,10 @@ def _left_out(items: Sequence[LeftOut], hide: Paths) -> Iterator[Remark]:
     for (kind, text), count in counts.items():
         reason, remedy = reason_and_remedy(text)
         what = "one file or folder" if count == 1 else f"{count} files or folders"
-        yield Remark(kind, what, reason, remedy or "`lungseg-cli status` names them", count=count)
+        yield Remark(
+            kind,
+            what,
+            reason,
+            remedy or "`lungseg-cli status` of this folder names them",
+            count=count,
+        )

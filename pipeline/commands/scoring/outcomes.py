@@ -71,6 +71,9 @@ def read_results(places: Sequence[Path], scored_by: ScoredBy) -> list[Result]:
         raise ConfigError(f"{len(places)} result is given; a comparison needs two or more")
     truth: Truth | None = None
     results = []
+    for place in places:
+        if not (place.is_dir() or place.is_file()):
+            raise ConfigError(f"{place}: there is no such file or folder")
     for name, place in zip(_names(places), places, strict=True):
         if place.is_dir() or place.suffix.lower() == ".json":
             results.append(_scored(name, place))
@@ -100,8 +103,9 @@ def _scored(name: str, place: Path) -> Result:
     files = [place / part for part in PLACES] if is_folder else [place]
     file = next((file for file in files if file.is_file()), None)
     if file is None:
-        told = f"no {SCORES}; `lungseg-cli postprocess --work {place}` makes it"
-        raise ConfigError(f"{place} has {told}" if is_folder else f"{place} is not a file")
+        raise ConfigError(
+            f"{place} has no {SCORES}; `lungseg-cli postprocess --work {place}` makes it"
+        )
     try:
         document: dict[str, Any] = json.loads(file.read_text("utf-8"))
         scans = {scan: _scan(told) for scan, told in document["outcomes"].items()}

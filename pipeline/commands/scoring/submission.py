@@ -98,12 +98,20 @@ def score_submission(results: Path, truth: Truth, max_marks: int) -> ScoredSubmi
     ConfigError
         If the file is absent.
     DataError
-        If it cannot be used, or none of its rows is of a scan that counts.
+        If it cannot be used, or none of its rows is of a scan that counts or has a nodule.
     """
     given = read_submission(results)
     scans = truth.scans
     if scans is None:
         scans = sorted(truth.nodules.keys() | given.keys())
+        if given and not truth.nodules.keys() & given.keys():
+            first, with_nodule = next(iter(given)), next(iter(truth.nodules))
+            raise DataError(
+                f"none of the {len(given)} scans in {results.name} (such as {first}) is one of the "
+                f"{len(truth.nodules)} that have nodules (such as {with_nodule}); the ids must be "
+                "the same in both. If none of these scans has a nodule, name those that count with "
+                "--seriesuids"
+            )
     counted = set(scans)
     unknown = [scan for scan in given if scan not in counted]
     if given and len(unknown) == len(given):

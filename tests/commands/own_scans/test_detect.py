@@ -333,8 +333,14 @@ def test_as_many_close_ups_are_handed_out_as_the_stage_may_write():
         (
             [(0.997, 0.994), (0.98, 0.51), (0.9, 0.01)],
             3,
-            "3 candidates, as many as are kept; 2 likelier to be a nodule than not, "
-            "the first by 99 %",
+            "3 candidates, as many as are kept; the first scores 0.997, and 99 % of such are "
+            "nodules; 2 likelier to be a nodule than not",
+        ),
+        # A high score of which few are nodules: neither is hidden by the other.
+        (
+            [(0.976, 0.13), (0.5, 0.01)],
+            100,
+            "2 candidates; the first scores 0.976, and 13 % of such are nodules",
         ),
     ],
 )

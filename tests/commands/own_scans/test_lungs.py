@@ -13,6 +13,7 @@ from lungseg.cli import main
 from lungseg.commands.own_scans import hand_out, ledger
 from lungseg.commands.own_scans.hand_out import Outcome
 from lungseg.commands.own_scans.lungs import COLUMNS, _tables
+from lungseg.commands.own_scans.place import WORK
 from lungseg.core import worker
 from lungseg.core.errors import ConfigError
 from lungseg.io.volumes.formats import read_volume, write_volume
@@ -277,10 +278,10 @@ def test_no_cache_removes_the_work_folder_that_was_made_and_the_files_stay(mixed
 
 def test_no_cache_leaves_a_work_folder_in_which_more_was_made(mixed, tmp_path):
     lungs(mixed[0] / "ras.nii.gz", "--out", tmp_path)
-    (tmp_path / hand_out.WORK / "dataset").mkdir()
+    (tmp_path / WORK / "dataset").mkdir()
     told = lungs(mixed[0] / "ras.nii.gz", "--out", tmp_path, "--no-cache")
     assert "stays: more was made in it than scans" in told.stderr
-    (tmp_path / "other" / hand_out.WORK).mkdir(parents=True)
+    (tmp_path / "other" / WORK).mkdir(parents=True)
     told = lungs(mixed[0] / "ras.nii.gz", "--out", tmp_path / "other", "--no-cache")
     assert "stays: it was there before" in told.stderr
 
@@ -302,7 +303,7 @@ def test_a_work_folder_that_is_named_keeps_its_own_scans_and_settings(mixed, tmp
     shutil.copytree(mixed[0] / "a", tmp_path / "copy")
     lungs(mixed[0] / "ras.nii.gz", tmp_path / "copy", "--out", tmp_path / "out", "--work", work)
     assert [path.read_text() for path in own] == before
-    assert not (tmp_path / "out" / hand_out.WORK).exists()
+    assert not (tmp_path / "out" / WORK).exists()
     assert len(list(work.glob("scans/1.2.826.31/segment-lungs/*/lungs.h5"))) == 1
 
 
@@ -330,7 +331,10 @@ def test_a_file_that_cannot_be_copied_out_is_a_failure_of_its_scan(mixed, tmp_pa
     [
         (["/nowhere"], "/nowhere: there is no such file or folder"),
         (["SRC", "--memory-limit", "lots"], "--memory-limit lots: expected a size such as 4GB"),
-        (["SRC", "--format", "png"], "format must be one of nii.gz, nrrd, mha; not 'png'"),
+        (
+            ["SRC", "--format", "png"],
+            "--format png: write-lungs: format must be one of nii.gz, nrrd, mha; not 'png'",
+        ),
         (["EMPTY"], "there are no scans in"),
         ([], "Missing argument 'SRC...'"),
     ],
@@ -398,6 +402,14 @@ def test_what_earlier_runs_left_is_put_aside_or_named(mixed, tmp_path, monkeypat
     }
 
 
+def test_a_scan_whose_name_has_no_latin_letter_is_told_by_its_name(mixed, tmp_path):
+    (tmp_path / "src").mkdir()
+    shutil.copy(mixed[0] / "ras.nii.gz", tmp_path / "src" / "日本.nii.gz")
+    told = lungs(tmp_path / "src", "--out", tmp_path / "out").stdout
+    (name,) = [row["file"] for row in rows_of(tmp_path / "out").values()]
+    assert f"good     日本 {name}  right " in told
+
+
 def test_a_folder_that_cannot_be_made_is_a_usage_error(mixed, tmp_path):
     (tmp_path / "file").touch()
     told = lungs(mixed[0] / "ras.nii.gz", "--out", tmp_path / "file" / "out", status=2)
@@ -413,7 +425,7 @@ def test_a_dry_run_says_what_would_be_done(mixed, tmp_path):
     before = {path: path.stat().st_mtime_ns for path in out.rglob("*")}
     told = lungs(mixed[0], "--out", out, "--dry-run", "--format", "mha")
     assert "write-lungs       run          4" in told.stdout
-    cache = out / hand_out.WORK / "headers.cache"
+    cache = out / WORK / "headers.cache"
     after = {path: path.stat().st_mtime_ns for path in out.rglob("*")}
     assert {path for path in after if after[path] != before.get(path)} <= {cache, cache.parent}
 
@@ -443,7 +455,7 @@ def test_status_takes_the_folder_that_was_handed_out(done, mixed, tmp_path):
     assert "was made with --work; name that work folder" in " ".join(told.output.split())
 
 
-@pytest.mark.parametrize("at", ["", hand_out.WORK])
+@pytest.mark.parametrize("at", ["", WORK])
 def test_every_command_that_looks_takes_the_folder_that_was_handed_out(done, tmp_path, at):
     def told(*words):
         here = [*words, "--work", done[0] / at, "--json"]
@@ -467,7 +479,7 @@ def test_every_command_that_looks_takes_the_folder_that_was_handed_out(done, tmp
 def test_no_stage_is_run_in_the_folder_that_was_handed_out(done):
     run = CliRunner().invoke(main, ["run", "ingest", "--work", str(done[0])])
     assert run.exit_code == 2
-    assert f"its work folder is {done[0] / hand_out.WORK}" in " ".join(run.output.split())
+    assert f"its work folder is {done[0] / WORK}" in " ".join(run.output.split())
 
 
 def test_status_shows_what_is_handed_out_only_where_it_is_done(mixed, tmp_path):
@@ -476,9 +488,7 @@ def test_status_shows_what_is_handed_out_only_where_it_is_done(mixed, tmp_path):
         return [line for line in done.stdout.splitlines() if line.startswith("write-")]
 
     lungs(mixed[0] / "ras.nii.gz", "--out", tmp_path)
-    assert [line.split()[:3] for line in status(tmp_path / hand_out.WORK)] == [
-        ["write-lungs", "reuse", "1"]
-    ]
+    assert [line.split()[:3] for line in status(tmp_path / WORK)] == [["write-lungs", "reuse", "1"]]
     src, work = mixed[0] / "ras.nii.gz", tmp_path / "other"
     words = ["run", "ingest", "--src", src, "--work", work, "--jobs", 1, "--quiet"]
     CliRunner().invoke(main, [str(word) for word in words])

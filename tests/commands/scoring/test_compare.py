@@ -201,7 +201,8 @@ def test_what_cannot_be_compared_is_refused_by_name(submissions, tmp_path):
     assert "name the nodules that it is scored by with --annotations" in done.stderr
     (tmp_path / "empty").mkdir()
     for place, message in (("empty", "has no scores.json; `lungseg-cli postprocess"),
-                           ("gone.json", "gone.json is not a file")):  # fmt: skip
+                           ("gone.json", "gone.json: there is no such file or folder"),
+                           ("gone", "gone: there is no such file or folder")):  # fmt: skip
         done = told_by(folder / place, folder / "B.csv")
         assert (done.exit_code, message in done.stderr) == (2, True), done.stderr
     for text in ("{}", "[1]", "no", '{"outcomes": {"a": {"nodules": 3}}}'):

@@ -9,6 +9,7 @@ from click.testing import CliRunner
 
 from lungseg.cli import main
 from lungseg.commands.scoring.froc import froc
+from lungseg.core.errors import DataError
 from tests.commands.scoring.slow_luna16 import RATES, slow_scores
 from tests.commands.scoring.submissions import make_submission, write
 from tests.io.pictures.picture_files import read_rgb
@@ -75,6 +76,15 @@ def test_what_is_not_given_is_said(by_hand):
     scans, excluded = told["notes"]
     assert scans.startswith("without --seriesuids the 2 scans that a file names count")
     assert "counts as a false positive" in excluded
+
+
+def test_results_of_other_scans_than_the_annotated_ones_have_no_score(by_hand):
+    """Zero hits and every nodule missed would look like a bad net."""
+    text = (by_hand / "R.csv").read_text()
+    (by_hand / "R.csv").write_text(text.replace("\na,", "\nx,").replace("\nb,", "\ny,"))
+    message = r"none of the 2 scans in R\.csv \(such as x\) is one of the 2 that .* --seriesuids"
+    with pytest.raises(DataError, match=message):
+        score(by_hand, seriesuids=None)
 
 
 def test_of_too_many_candidates_those_above_the_first_that_is_too_many_count(by_hand):
