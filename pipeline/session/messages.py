@@ -12,7 +12,7 @@ from lungseg.core.json_file import json_text
 from lungseg.core.plan import Action
 from lungseg.core.runner import Summary, Watch, scan_state
 from lungseg.core.stage import Scalar
-from lungseg.core.worker import Result
+from lungseg.core.worker import RAN, Result
 from lungseg.flow import FLOW
 from lungseg.io.sources.index import LeftOut, Source
 from lungseg.session.settings import Difference
@@ -25,6 +25,8 @@ _OF_SCAN = (
     ("annotate-nodules", "truth"), ("annotate-nodules", "nodules"),
     ("reduce-false-positives", "candidates"),
 )  # fmt: skip
+# Scans whose doubts were told before that are named.
+_NAMED = 3
 _STATES = ("ran", "reused", "failed", "blocked", "skipped")
 
 
@@ -160,12 +162,25 @@ def _told(value: Scalar) -> str:
 
 
 def _suspects(summary: Summary, sources: Mapping[str, Source]) -> list[str]:
-    return [
-        f"suspect  {named(scan, sources[scan].patient)}\n"
-        f"         {stage}: {result.record.facts.get('reasons', '')}"
-        for (stage, scan), result in summary.results.items()
+    """In full what this run found; by name what an earlier command told, where this did more."""
+    doubts = {
+        place: str(result.record.facts.get("reasons", ""))
+        for place, result in summary.results.items()
         if result.record and result.record.facts.get("verdict") == "suspect"
+    }
+    ran = {place for place, result in summary.results.items() if result.state == RAN}
+    new = [place for place in doubts if place in ran or not ran]
+    lines = [
+        f"suspect  {named(scan, sources[scan].patient)}\n         {stage}: {doubts[stage, scan]}"
+        for stage, scan in new
     ]
+    old = list(dict.fromkeys(scan for stage, scan in doubts if (stage, scan) not in new))
+    if old:
+        names = ", ".join(named(scan, sources[scan].patient) for scan in old[:_NAMED])
+        more = f" and {len(old) - _NAMED} more" if len(old) > _NAMED else ""
+        scans = "1 scan" if len(old) == 1 else f"{len(old)} scans"
+        lines.append(f"suspect  {scans}, as an earlier command told: {names}{more}")
+    return lines
 
 
 def stage_table(results: Mapping[tuple[str, str], Result]) -> str:

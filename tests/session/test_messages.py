@@ -1,5 +1,7 @@
 """What a command says of scans: their patients beside their ids, and what nets run on."""
 
+from dataclasses import replace
+
 import pytest
 from click.testing import CliRunner
 
@@ -110,3 +112,27 @@ def test_what_retry_can_help_is_told_and_what_was_skipped_on_purpose_is_not():
     assert "known " not in told(skipped)
     assert "skipped  1 scans: part is test" in told(skipped)
     assert "known    failure of 1 scan, not tried again without --retry" in told(skipped, failed)
+
+
+def test_doubts_that_an_earlier_command_told_are_named_and_not_told_in_full_again():
+    ids = [f"1.2.{k}" for k in range(5)]
+    sources = {scan: Source(scan, f"P{scan[-1]}", "dicom", (), "x") for scan in ids}
+    before = {
+        ("segment-lungs", scan): replace(
+            ran("segment-lungs", scan, verdict="suspect", reasons="cut"), state="reused"
+        )
+        for scan in ids
+    }
+
+    def told(results):
+        return messages.summary_text(Summary(results, 5, 5, 0, 0), sources, [], 3.0)
+
+    assert told(before).count("segment-lungs: cut") == 5  # nothing ran: what there is
+    new = ("annotate-nodules", "1.2.0")
+    more = before | {new: ran(*new, verdict="suspect", reasons="nodule 2 outside")}
+    text = told(more)
+    assert "suspect  P0 1.2.0\n         annotate-nodules: nodule 2 outside" in text
+    assert "segment-lungs: cut" not in text
+    assert (
+        "suspect  5 scans, as an earlier command told: P0 1.2.0, P1 1.2.1, P2 1.2.2 and 2 more"
+    ) in text
