@@ -28,8 +28,8 @@ class Earlier:
         """The same for a person; `tables` are the names of this run's tables."""
         if self.put_aside:
             yield (
-                f"earlier  {_counted(self.put_aside)} of these scans, of an earlier run and no "
-                f"longer so, put into {FOLDER}/: {_named(self.put_aside)}"
+                f"earlier  {_counted(self.put_aside)} of these scans, of an earlier run and not "
+                f"written again, put into {FOLDER}/: {_named(self.put_aside)}"
             )
         if self.not_listed:
             yield (

@@ -380,7 +380,8 @@ def test_what_earlier_runs_left_is_put_aside_or_named(mixed, tmp_path, monkeypat
         told = lungs(src[0], "--out", out, status=1).stdout
         assert list(rows_of(out)) == ["ras"]
         assert (
-            "2 files of these scans, of an earlier run and no longer so, put into earlier/" in told
+            "2 files of these scans, of an earlier run and not written again, put into earlier/"
+            in told
         )
         assert "2 files of other scans, of earlier runs, as they were; lungs.csv tells of" in told
         assert "this run alone: plain_lungs.nii.gz, plain_lungs.png" in told
