@@ -60,6 +60,6 @@ def test_scans_with_such_names_go_through_all_stages(tree, tmp_path):
 
 def test_a_work_folder_whose_name_is_no_utf8_is_refused(tmp_path):
     work = tmp_path / os.fsdecode(b"\xfe work")
-    told = CliRunner().invoke(main, ["status", "--work", str(work)])
+    told = CliRunner().invoke(main, ["train", "--work", str(work)])
     assert told.exit_code == 2
     assert r"\xfe work: its name is no UTF-8, and HDF5 writes no file there" in told.stderr
