@@ -186,8 +186,7 @@ def vessel_nodules(
             continue
         piece = dilate_mm(seed[near], KNOT_MM + next_mm, spacing_mm) & added[near]
         inside = np.argwhere(seed).mean(axis=0)
-        reach_mm = REACH * ball_radius_mm(piece, spacing_mm) + SLACK_MM
-        seen = sights(part, inside, reach_mm, spacing_mm)
+        seen = sights(part, piece, inside, spacing_mm)
         away = np.linalg.norm(bronchi - inside * spacing_mm, axis=1).min(initial=np.inf)
         enclosed = seen.sum() >= KNOT_SEEN and bool((seen | seen[::-1]).all())
         dark = float(np.median(ct[box][near][piece])) < BRIGHT_HU
@@ -196,42 +195,35 @@ def vessel_nodules(
     return found
 
 
-def ball_radius_mm(piece: MaskArray, spacing_mm: Triple) -> float:
-    """Radius of the ball of the same volume, mm.
-
-    Examples
-    --------
-    >>> round(ball_radius_mm(np.ones((2, 2, 2), bool), (1.0, 1.0, 1.0)), 2)
-    1.24
-    """
-    return float(np.cbrt(0.75 / np.pi * np.count_nonzero(piece) * np.prod(spacing_mm)))
-
-
-def sights(lung: MaskArray, at: FloatArray, reach_mm: float, spacing_mm: Triple) -> MaskArray:
-    """Whether each of 26 lines of sight from `at` meets `lung`; opposite ones end to end.
+def sights(lung: MaskArray, piece: MaskArray, at: FloatArray, spacing_mm: Triple) -> MaskArray:
+    """Whether each of 26 lines of sight meets `lung`; they are as long as `piece` is thick.
 
     Parameters
     ----------
     lung : (z, y, x) bool
+    piece : bool
+        A piece of any box, from whose inside it is looked.
     at
-        Where they begin, in voxels.
-    reach_mm
-        How long they are.
+        Where the lines begin, in voxels of `lung`.
     spacing_mm
 
     Returns
     -------
     (26,) bool
-        The first 9 run down, toward the feet, 8 in the slice, the last 9 up.
+        The first 9 run down, toward the feet, 8 in the slice, the last 9 up; opposite ones stand
+        end to end.
 
     Examples
     --------
-    >>> lung = np.zeros((5, 5, 5), bool)
+    >>> lung, piece = np.zeros((5, 5, 5), bool), np.ones((1, 1, 1), bool)
     >>> lung[4] = True
-    >>> seen = sights(lung, np.array([2.0, 2.0, 2.0]), 4.0, (1.0, 1.0, 1.0))
+    >>> seen = sights(lung, piece, np.array([2.0, 2.0, 2.0]), (1.0, 1.0, 1.0))
     >>> int(seen[:17].sum()), int(seen[17:].sum())
     (0, 9)
     """
+    # Of the ball of the same volume.
+    radius_mm = float(np.cbrt(0.75 / np.pi * np.count_nonzero(piece) * np.prod(spacing_mm)))
+    reach_mm = REACH * radius_mm + SLACK_MM
     ways = np.array([way for way in product((-1, 0, 1), repeat=3) if any(way)])
     unit = ways / np.linalg.norm(ways * np.array(spacing_mm), axis=1)[:, None]
     steps = np.arange(0, reach_mm, min(spacing_mm) / 2)

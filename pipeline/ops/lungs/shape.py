@@ -9,7 +9,7 @@ from lungseg.ops.grid.blocks import Zoom, block_factors, block_most, block_spaci
 from lungseg.ops.grid.boxes import bounding_box, widened
 from lungseg.ops.grid.morphology import close_mm, components, dilate_mm, erode_mm, fill, sizes
 from lungseg.ops.lungs.left_right import LEFT, RIGHT, Sides
-from lungseg.ops.lungs.masses import REACH, SLACK_MM, ball_radius_mm, sights
+from lungseg.ops.lungs.masses import sights
 from lungseg.volume import FloatArray, HuArray, IndexArray, MaskArray, Triple
 
 # What bulges less than this into the lung is a rib, not a nodule, mm.
@@ -231,8 +231,7 @@ def _on_diaphragm(
         if z > len(lung) // 2 or aside_mm < STANDS_ASIDE_MM:
             continue
         piece = dilate_mm(seed, reach_mm, spacing_mm) & added[box]
-        sight_mm = REACH * ball_radius_mm(piece, spacing_mm) + SLACK_MM
-        seen = sights(lung, middle, sight_mm, spacing_mm)
+        seen = sights(lung, piece, middle, spacing_mm)
         below, level, above = seen[:9], seen[9:17], seen[17:]
         # A fold of the diaphragm is open along itself.
         ends = bool((level | level[::-1]).all())
