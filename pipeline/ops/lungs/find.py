@@ -19,8 +19,9 @@ from lungseg.ops.grid.morphology import Components, components, erode_mm
 from lungseg.ops.lungs.airways import Airways, find_airways
 from lungseg.ops.lungs.bowel_gas import bowel_gas
 from lungseg.ops.lungs.dense_lung import dense_lung
+from lungseg.ops.lungs.enclosed.masses import enclosed_masses
+from lungseg.ops.lungs.enclosed.vessel_nodules import vessel_nodules
 from lungseg.ops.lungs.left_right import LEFT, RIGHT, Sides, separate_sides
-from lungseg.ops.lungs.masses import enclosed_masses, vessel_nodules
 from lungseg.ops.lungs.outline import CoarseLungs, outlined
 from lungseg.ops.lungs.outside_air import separate_body_air
 from lungseg.ops.lungs.shape import filled_lung, search_region, wall_bulges

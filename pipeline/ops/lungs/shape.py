@@ -8,8 +8,8 @@ import numpy as np
 from lungseg.ops.grid.blocks import Zoom, block_factors, block_most, block_spacing
 from lungseg.ops.grid.boxes import bounding_box, widened
 from lungseg.ops.grid.morphology import close_mm, components, dilate_mm, erode_mm, fill, sizes
+from lungseg.ops.lungs.enclosed.sight import sights
 from lungseg.ops.lungs.left_right import LEFT, RIGHT, Sides
-from lungseg.ops.lungs.masses import sights
 from lungseg.volume import FloatArray, HuArray, IndexArray, MaskArray, Triple
 
 # What bulges less than this into the lung is a rib, not a nodule, mm.

@@ -13,13 +13,13 @@ from lungseg.ops.lungs import (
     find,
     in_blocks,
     left_right,
-    masses,
     outline,
     outside_air,
     shape,
     verdict,
 )
 from lungseg.ops.lungs.airless import mirror, missing
+from lungseg.ops.lungs.enclosed import far_sides, masses, sight, vessel_nodules
 from lungseg.ops.lungs.opinion import added
 
 PAGE = Path(__file__).parents[3] / "docs" / "lung-constants.md"
@@ -31,7 +31,10 @@ MODULES = (
     dense_lung,
     left_right,
     shape,
+    sight,
     masses,
+    far_sides,
+    vessel_nodules,
     outline,
     verdict,
     doubts,

@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 
+from lungseg.ops.lungs.enclosed.masses import enclosed_masses
+from lungseg.ops.lungs.enclosed.vessel_nodules import vessel_nodules
 from lungseg.ops.lungs.find import find_lungs
-from lungseg.ops.lungs.masses import enclosed_masses, vessel_nodules
 from lungseg.phantom.cases import case, organ
 
 MM = (2.0, 2.0, 2.0)
@@ -55,9 +56,24 @@ def share_found(body, *, hu=40, lumen=None):
 
 
 def test_less_is_asked_of_a_mass_on_the_wall_than_of_one_on_the_mediastinum():
-    wall, mediastinum = ball((35, 35, 5), 10), ball((35, 35, 54), 10)
+    # Somewhat less than half of a ball of 40 mm.
+    wall, mediastinum = ball((35, 35, 1), 10), ball((35, 35, 58), 10)
     assert share_found(wall) > 0.8
     assert share_found(mediastinum) == 0
+
+
+@pytest.mark.parametrize("radius", [4, 5, 8, 12])
+@pytest.mark.parametrize("share_outside", [0.0, 0.25])
+def test_a_ball_on_the_mediastinum_is_a_mass_with_the_side_that_lies_in_it(radius, share_outside):
+    body = ball((35, 35, 55 - radius * (1 - 2 * share_outside)), radius)
+    assert share_found(body) > 0.75
+
+
+@pytest.mark.parametrize("radius", [5, 6, 8])
+def test_an_aorta_is_no_mass_because_it_is_open_along_itself(radius):
+    z, y, x = np.ogrid[:70, :70, :60]
+    aorta = ((y - 35) ** 2 + (x - 55) ** 2 < radius**2) & (z >= 0)
+    assert share_found(aorta) < 0.02
 
 
 def test_a_vessel_is_no_mass_because_it_is_thin():
@@ -78,7 +94,7 @@ def test_the_hilum_around_a_bronchus_is_no_mass():
 
 
 def test_without_the_middle_of_the_chest_a_mass_on_the_wall_is_judged_as_all_others():
-    lung, _, ct, _ = chest_with(ball((35, 35, 5), 10))
+    lung, _, ct, _ = chest_with(ball((35, 35, 1), 10))
     assert not enclosed_masses(lung, ~lung, ct, np.zeros_like(lung), None, MM).any()
 
 

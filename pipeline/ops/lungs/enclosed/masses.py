@@ -1,0 +1,172 @@
+"""Tumours and other compact masses that one lung encloses, of any size, are lung.
+
+A mass is what is thick and yet has lung around it: from inside, most lines of sight in three
+dimensions meet the same lung, no farther away than the mass is thick. The length of sight grows
+with the thickness, so that one rule holds for 15 and for 70 mm. Heart, liver, spine and chest wall
+are thick too, but from inside them lung is seen on one side only; vessels are thinner, and those of
+the hilum lie around the main bronchi. All this is seen on blocks of 4 mm, which takes a tenth of a
+second a lung.
+"""
+
+import numpy as np
+
+from lungseg.ops.grid.blocks import (
+    Zoom,
+    block_any,
+    block_factors,
+    block_mean,
+    block_most,
+    block_spacing,
+)
+from lungseg.ops.grid.boxes import bounding_box
+from lungseg.ops.grid.morphology import close_mm, dilate_mm
+from lungseg.ops.lungs.enclosed.far_sides import far_sides
+from lungseg.ops.lungs.enclosed.sight import Sight, reach
+from lungseg.volume import F32, FloatArray, HuArray, MaskArray, Triple
+
+# Edge of the blocks, mm.
+MASS_BLOCK_MM = 4.0
+# Half of the thickness of a mass lies between these, mm. What is thinner, closing adds.
+HALF_MM = (5.5, 42.0)
+# So many of the 26 lines of sight meet lung. The first where what is open faces the chest wall or
+# the top, where nothing but ribs bulges into a lung; the second where it faces down, which is the
+# diaphragm; the third elsewhere, which is the mediastinum.
+SEEN = (13, 16, 18)
+# Where no line is open both ways, as along a vessel and the aorta, and what is seen is thinner than
+# twice COMPACT_MM, as heart and liver are not, fewer are enough; the first where it is thinner than
+# twice LARGE_MM, the second elsewhere.
+COMPACT_SEEN = (16, 15)
+COMPACT_MM = 22.0
+# Where a mass is at least twice LARGE_MM thick, no vessel is: it may be longer than wide, and wider
+# where it sits, if LARGE_NEAR_SEEN of the shorter lines meet lung.
+LARGE_MM = 10.0
+LARGE_REACH = 2.0
+LARGE_SEEN = (12, 18, 20)
+LARGE_NEAR_SEEN = 13
+# Nearer than this to the middle of the chest, mm, heart and vessels lie behind the wall.
+MEDIAN_MM = 40.0
+# A mass whose ball comes so near to a main bronchus, mm, is the hilum, unless half of it is thicker
+# than HILUM_MM, or HILUM_SEEN lines of sight meet lung.
+BRONCHUS_MM = 12.0
+HILUM_MM = 20.0
+HILUM_SEEN = 22
+# Brighter than this, HU, it is bone, or a vessel with contrast medium.
+BRIGHT_HU = 150
+# Where a mass bends, and at its base, a ball of this radius closes it, mm.
+BEND_MM = 8.0
+# So far beyond what is found its far side is rounded, mm.
+FAR_SIDE_MM = 6.0
+
+
+def enclosed_masses(  # noqa: PLR0913, PLR0917 - a lung, and what cannot be a mass
+    lung: MaskArray,
+    free: MaskArray,
+    ct: HuArray,
+    lumen: MaskArray,
+    middle_yx: FloatArray | None,
+    spacing_mm: Triple,
+) -> MaskArray:
+    """Compact masses that `lung` encloses in most directions.
+
+    Parameters
+    ----------
+    lung, free : (z, y, x) bool
+        One lung with its vessels, and what may become part of it.
+    ct : (z, y, x) int16
+    lumen : (z, y, x) bool
+        Trachea and main bronchi.
+    middle_yx : (z, 2), or None
+        Row and column of the middle of the chest, by slice, where both lungs tell it.
+    spacing_mm
+
+    Examples
+    --------
+    A mass of 32 mm at the outer wall of a lung, joined to it, and a heart as large as the lung:
+
+    >>> z, y, x = np.ogrid[:60, :60, :50]
+    >>> lung = np.zeros((60, 60, 50), bool)
+    >>> lung[5:55, 5:55, 5:45] = True
+    >>> ball = (z - 30) ** 2 + (y - 30) ** 2 + (x - 11) ** 2 < 64
+    >>> heart = ((z - 30) / 24) ** 2 + ((y - 30) / 20) ** 2 + ((x - 50) / 26) ** 2 < 1
+    >>> ct, none = np.where(lung, np.int16(-850), np.int16(40)), np.zeros_like(lung)
+    >>> middle_yx = np.tile([30.0, 60.0], (60, 1))
+    >>> for body in (ball, heart):
+    ...     left = lung & ~body
+    ...     found = enclosed_masses(left, ~left, ct, none, middle_yx, (2.0, 2.0, 2.0))
+    ...     print(bool(found[lung & body].mean() > 0.85))
+    True
+    False
+    """
+    found = np.zeros_like(lung)
+    box = bounding_box(lung, [int(MASS_BLOCK_MM / step) + 1 for step in spacing_mm])
+    if box is None:
+        return found
+    factors = block_factors(spacing_mm, MASS_BLOCK_MM)
+    block_mm = block_spacing(spacing_mm, factors)
+    blocks = block_most(lung[box], factors)
+    half_mm = _half_thickness(blocks, block_mm)
+    centres = (half_mm >= HALF_MM[0]) & (half_mm <= HALF_MM[1])
+    centres &= block_mean(np.ascontiguousarray(ct[box]), factors) < BRIGHT_HU
+    bronchi = block_any(lumen[box], factors)
+    if middle_yx is None:
+        outward = np.zeros((2, *blocks.shape), np.float32)
+    else:
+        middle = (middle_yx[box[0]][:: factors[0]] - [s.start for s in box[1:]]) / factors[1:]
+        outward = _outward(blocks.shape, middle, block_mm)
+    centres &= _enclosed(blocks, half_mm, _half_thickness(bronchi, block_mm), outward, block_mm)
+    if not centres.any():
+        return found
+    mass = _balls(centres, half_mm, block_mm) & ~blocks
+    bent = close_mm(mass | blocks, BEND_MM, block_mm, border="repeat") & ~blocks
+    mass |= bent & dilate_mm(mass, BEND_MM, block_mm)
+    mass |= far_sides(mass, blocks, FAR_SIDE_MM, block_mm)
+    found[box] = Zoom(lung[box].shape, factors).whole(mass) & free[box] & ~lung[box]
+    return found
+
+
+def _half_thickness(mask: MaskArray, spacing_mm: Triple) -> F32:
+    """Distance to `mask`, mm."""
+    from scipy import ndimage
+
+    if not mask.any():
+        return np.full(mask.shape, np.inf, np.float32)
+    distance: F32 = ndimage.distance_transform_edt(~mask, sampling=spacing_mm).astype(np.float32)
+    return distance
+
+
+def _outward(shape: tuple[int, ...], middle_yx: FloatArray, spacing_mm: Triple) -> F32:
+    """Way to the chest wall, ``(2, z, y, x)``: along y and x, of length 1; 0 near the middle."""
+    y = np.arange(shape[1])[None, :, None] - middle_yx[:, 0, None, None]
+    x = np.arange(shape[2])[None, None, :] - middle_yx[:, 1, None, None]
+    way = np.stack(np.broadcast_arrays(y * spacing_mm[1], x * spacing_mm[2])).astype(np.float32)
+    unit: F32 = way / np.maximum(np.sqrt((way**2).sum(axis=0)), np.float32(1e-3))
+    unit[:, np.abs(way[1]) < MEDIAN_MM] = 0
+    return unit
+
+
+def _enclosed(
+    lung: MaskArray, half_mm: F32, bronchus_mm: F32, outward: F32, spacing_mm: Triple
+) -> MaskArray:
+    """Blocks from which lung is seen as from inside a mass."""
+    near = Sight(lung, reach(half_mm), spacing_mm)
+    # What is no thicker may be an artery of the hilum; that is open along itself.
+    enclosed = near.meets(SEEN, outward) & ((half_mm >= LARGE_MM) | (near.open_axes == 0))
+    least = np.where(half_mm < LARGE_MM, np.uint8(COMPACT_SEEN[0]), np.uint8(COMPACT_SEEN[1]))
+    enclosed |= (near.seen >= least) & (near.open_axes == 0) & (half_mm < COMPACT_MM)
+    far = Sight(lung, reach(half_mm, LARGE_REACH), spacing_mm)
+    enclosed |= (
+        far.meets(LARGE_SEEN, outward) & (half_mm >= LARGE_MM) & (near.seen >= LARGE_NEAR_SEEN)
+    )
+    hilum = (bronchus_mm < half_mm + BRONCHUS_MM) & (half_mm < HILUM_MM) & (near.seen < HILUM_SEEN)
+    masses: MaskArray = enclosed & ~hilum
+    return masses
+
+
+def _balls(centres: MaskArray, radius_mm: F32, spacing_mm: Triple) -> MaskArray:
+    """Union of the balls around `centres`, each as large as fits; in steps of half a block."""
+    step = min(spacing_mm) / 2
+    radius = np.floor(radius_mm / step) * step
+    union = np.zeros_like(centres)
+    for one in np.unique(radius[centres]):
+        union |= dilate_mm(centres & (radius == one), float(one), spacing_mm)
+    return union
