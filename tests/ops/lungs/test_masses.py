@@ -62,7 +62,7 @@ def test_less_is_asked_of_a_mass_on_the_wall_than_of_one_on_the_mediastinum():
     assert share_found(mediastinum) == 0
 
 
-@pytest.mark.parametrize("radius", [4, 5, 8, 12])
+@pytest.mark.parametrize("radius", [5, 8, 12])
 @pytest.mark.parametrize("share_outside", [0.0, 0.25])
 def test_a_ball_on_the_mediastinum_is_a_mass_with_the_side_that_lies_in_it(radius, share_outside):
     body = ball((35, 35, 55 - radius * (1 - 2 * share_outside)), radius)

@@ -27,14 +27,14 @@ from lungseg.volume import F32, FloatArray, HuArray, MaskArray, Triple
 # Edge of the blocks, mm.
 MASS_BLOCK_MM = 4.0
 # Half of the thickness of a mass lies between these, mm. What is thinner, closing adds.
-HALF_MM = (5.5, 42.0)
+HALF_MM = (6.5, 42.0)
 # So many of the 26 lines of sight meet lung. The first where what is open faces the chest wall or
 # the top, where nothing but ribs bulges into a lung; the second where it faces down, which is the
 # diaphragm; the third elsewhere, which is the mediastinum.
 SEEN = (13, 16, 18)
-# Where no line is open both ways, as along a vessel and the aorta, and what is seen is thinner than
+# Where no axis is open both ways, as along a vessel and the aorta, and what is seen is thinner than
 # twice COMPACT_MM, as heart and liver are not, fewer are enough; the first where it is thinner than
-# twice LARGE_MM, the second elsewhere.
+# twice LARGE_MM, the second elsewhere, and one more there if an axis is open.
 COMPACT_SEEN = (16, 15)
 COMPACT_MM = 22.0
 # Where a mass is at least twice LARGE_MM thick, no vessel is: it may be longer than wide, and wider
@@ -150,13 +150,12 @@ def _enclosed(
     """Blocks from which lung is seen as from inside a mass."""
     near = Sight(lung, reach(half_mm), spacing_mm)
     # What is no thicker may be an artery of the hilum; that is open along itself.
-    enclosed = near.meets(SEEN, outward) & ((half_mm >= LARGE_MM) | (near.open_axes == 0))
-    least = np.where(half_mm < LARGE_MM, np.uint8(COMPACT_SEEN[0]), np.uint8(COMPACT_SEEN[1]))
-    enclosed |= (near.seen >= least) & (near.open_axes == 0) & (half_mm < COMPACT_MM)
+    large = half_mm >= LARGE_MM
+    enclosed = near.meets(SEEN, outward) & (large | (near.open_axes == 0))
+    least = np.where(large, np.uint8(COMPACT_SEEN[1]), np.uint8(COMPACT_SEEN[0])) + near.open_axes
+    enclosed |= (near.seen >= least) & (near.open_axes <= large) & (half_mm < COMPACT_MM)
     far = Sight(lung, reach(half_mm, LARGE_REACH), spacing_mm)
-    enclosed |= (
-        far.meets(LARGE_SEEN, outward) & (half_mm >= LARGE_MM) & (near.seen >= LARGE_NEAR_SEEN)
-    )
+    enclosed |= far.meets(LARGE_SEEN, outward) & large & (near.seen >= LARGE_NEAR_SEEN)
     hilum = (bronchus_mm < half_mm + BRONCHUS_MM) & (half_mm < HILUM_MM) & (near.seen < HILUM_SEEN)
     masses: MaskArray = enclosed & ~hilum
     return masses
