@@ -69,6 +69,20 @@ def test_a_ball_on_the_mediastinum_is_a_mass_with_the_side_that_lies_in_it(radiu
     assert share_found(body) > 0.75
 
 
+def test_a_mass_on_the_wall_ends_within_a_block_or_two_of_the_lung_beside_it():
+    z, y, x = np.ogrid[:70, :70, :80]
+    body = (z - 35) ** 2 + (y - 35) ** 2 + (x - 22) ** 2 < 100
+    # The lung is wider above the mass, so that what is computed reaches beyond the wall.
+    lung = np.zeros((70, 70, 80), bool)
+    lung[5:60, 5:65, 20:70] = lung[60:65, 5:65, 10:70] = True
+    middle_yx = np.tile([35.0, 90.0], (70, 1))
+    left = lung & ~body
+    ct = np.where(left, np.int16(-850), np.int16(40))
+    found = enclosed_masses(left, ~left, ct, np.zeros_like(lung), middle_yx, MM)
+    assert found[lung & body].mean() > 0.85
+    assert not found[:, :, :16].any()
+
+
 @pytest.mark.parametrize("radius", [5, 6, 8])
 def test_an_aorta_is_no_mass_because_it_is_open_along_itself(radius):
     z, y, x = np.ogrid[:70, :70, :60]

@@ -54,6 +54,9 @@ HILUM_SEEN = 22
 BRIGHT_HU = 150
 # Where a mass bends, and at its base, a ball of this radius closes it, mm.
 BEND_MM = 8.0
+# Where less than this share of a slice through masses lies outside of the lung's convex hull, that
+# is chest wall.
+MOST_OUTSIDE = 0.5
 # So far beyond what is found its far side is rounded, mm.
 FAR_SIDE_MM = 6.0
 
@@ -120,6 +123,7 @@ def enclosed_masses(  # noqa: PLR0913, PLR0917 - a lung, and what cannot be a ma
     bent = close_mm(mass | blocks, BEND_MM, block_mm, border="repeat") & ~blocks
     mass |= bent & dilate_mm(mass, BEND_MM, block_mm)
     mass |= far_sides(mass, blocks, FAR_SIDE_MM, block_mm)
+    mass &= ~_in_the_wall(mass, blocks)
     found[box] = Zoom(lung[box].shape, factors).whole(mass) & free[box] & ~lung[box]
     return found
 
@@ -159,6 +163,24 @@ def _enclosed(
     hilum = (bronchus_mm < half_mm + BRONCHUS_MM) & (half_mm < HILUM_MM) & (near.seen < HILUM_SEEN)
     masses: MaskArray = enclosed & ~hilum
     return masses
+
+
+def _in_the_wall(mass: MaskArray, lung: MaskArray) -> MaskArray:
+    """What of masses lies a block and more outside of the lung's convex hull, slice by slice.
+
+    In slices of which a mass fills so much that hardly any lung is left, as in the apex, the hull
+    tells nothing.
+    """
+    from scipy import ndimage
+    from skimage.morphology import convex_hull_image
+
+    beyond = np.zeros_like(mass)
+    for z in np.flatnonzero(mass.any(axis=(1, 2)) & lung.any(axis=(1, 2))):
+        hull = ndimage.binary_dilation(convex_hull_image(lung[z]))
+        outside = mass[z] & ~hull
+        if np.count_nonzero(outside) < MOST_OUTSIDE * np.count_nonzero(mass[z]):
+            beyond[z] = outside
+    return beyond
 
 
 def _balls(centres: MaskArray, radius_mm: F32, spacing_mm: Triple) -> MaskArray:
