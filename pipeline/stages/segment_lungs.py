@@ -176,8 +176,8 @@ def _by_net(ct: Volume[HU], found: Lungs, params: SegmentLungs) -> tuple[Lungs, 
     if seen_ml < params.smallest_lung_ml:
         raise ScanError(
             f"no lungs found: the lung net sees {seen_ml:.0f} ml of lung, against at least "
-            f"{params.smallest_lung_ml:g} ml; it knows whole chests; without it",
-            setting="method=volume3d",
+            f"{params.smallest_lung_ml:g} ml; it knows whole chests",
+            setting="method=volume3d to do without it",
         )
     return _judged_again(ct, found, labels, replace(opinion, alone=True))
 

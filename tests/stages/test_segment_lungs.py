@@ -160,14 +160,17 @@ TISSUE = np.random.default_rng(0).normal(40, 20, (8, 40, 40)).astype(np.int16)
     ],
 )
 def test_a_scan_without_lungs_names_the_likely_causes(hu, found):
-    with pytest.raises(ScanError, match=found):
+    with pytest.raises(ScanError, match=found) as refused:
         segment(Volume(hu, Geometry((3.0, 3.0, 3.0))), None, PARAMS)
+    # No setting helps where there is nothing.
+    assert not refused.value.settings
 
 
 def test_an_abdomen_with_gas_and_lung_bases_has_no_lungs():
     phantom = chest(z_range_mm=(-300.0, -128.0), nodules=())
-    with pytest.raises(ScanError, match=r"no lungs found: \d+ ml of lung-like air"):
+    with pytest.raises(ScanError, match=r"no lungs found: \d+ ml of lung-like air") as refused:
         segment(phantom.ct, None, replace(PARAMS, smallest_lung_ml=600.0))
+    assert "smallest_lung_ml=" in refused.value.settings[0]
 
 
 def test_slice2d_is_another_mask_and_knows_no_lungs_in_tissue():

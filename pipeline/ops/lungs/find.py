@@ -283,7 +283,9 @@ def _lungs_of(
             f"no lungs found: {found_ml:.0f} ml of lung-like air inside the body below the air "
             f"threshold, against at least {smallest_lung_ml:g} ml; is this a chest CT, in "
             "Hounsfield units?",
-            setting=f"smallest_lung_ml={max(1, int(found_ml))} for small or short ones",
+            setting=f"smallest_lung_ml={int(found_ml)} for small or short ones"
+            if found_ml >= 1
+            else (),
         )
     return kept[parts.labels], (parts.large & ~kept)[parts.labels]
 
