@@ -111,9 +111,13 @@ def changed_since(work: Path) -> list[Path]:
     if not listing.is_file():
         return []
     then = listing.stat().st_mtime_ns
-    return [
-        root for root in remembered_roots(work) if root.is_dir() and root.stat().st_mtime_ns > then
-    ]
+    changed = []
+    for root in remembered_roots(work):
+        # One that is gone, or closed to who asks, tells nothing.
+        with contextlib.suppress(OSError):
+            if root.is_dir() and root.stat().st_mtime_ns > then:
+                changed.append(root)
+    return changed
 
 
 def rules_of(work: Path, params: Mapping[str, Params], *, dry: bool = False) -> SourceRules:

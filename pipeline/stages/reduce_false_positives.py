@@ -99,7 +99,8 @@ def relabelled(labels: Volume[Any], order: npt.NDArray[np.intp]) -> Volume[Any]:
     """Masks whose label ``order[k] + 1`` becomes ``k + 1``."""
     new = np.zeros(len(order) + 1, labels.array.dtype)
     new[order + 1] = np.arange(1, len(order) + 1)
-    changed = np.zeros_like(labels.array)
+    # In rows as `ravel` goes, whatever the order of the given array.
+    changed = np.zeros(labels.shape, labels.array.dtype)
     where = np.flatnonzero(labels.array)
     changed.ravel()[where] = new[labels.array.ravel()[where]]
     return labels.like(changed)

@@ -1,6 +1,7 @@
 """What is under ``--src``: the work folder itself is left out, in a line."""
 
 import os
+from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
@@ -68,6 +69,21 @@ def test_a_folder_that_was_changed_since_it_was_looked_at_is_told(tmp_path):
     assert (
         f"note     {tmp_path / 'src'} was changed since it was looked at; new scans in it" in told
     )
+
+
+def test_a_folder_that_may_not_be_looked_into_is_not_said_to_be_changed(tmp_path, monkeypatch):
+    series(tmp_path / "src", "1.2.1")
+    work = tmp_path / "work"
+    open_session(work, CommandOptions(), [tmp_path / "src"]).keep()
+    real = Path.stat
+
+    def closed(path, **more):
+        if path == tmp_path / "src":
+            raise PermissionError(13, "Permission denied", str(path))
+        return real(path, **more)
+
+    monkeypatch.setattr(Path, "stat", closed)
+    assert changed_since(work) == []
 
 
 def test_names_of_patients_do_not_stay_in_the_headers_that_were_kept(tmp_path):

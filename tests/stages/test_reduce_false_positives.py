@@ -13,7 +13,7 @@ from lungseg.model.reducer.member import attach
 from lungseg.ops.scores.calibration import Calibration, kept
 from lungseg.stages.find_nodules import STAGE as FIND
 from lungseg.stages.find_nodules import FindNodules
-from lungseg.stages.reduce_false_positives import STAGE, ReduceFalsePositives
+from lungseg.stages.reduce_false_positives import STAGE, ReduceFalsePositives, relabelled
 from lungseg.volume import Geometry, Volume
 from tests.commands.bright_net import write_bright_net
 from tests.model.reducer.hand_made import TOLD, by_hand, scene
@@ -147,3 +147,11 @@ def test_a_scan_without_candidates_has_none_after(scan, net, tmp_path):
     facts, after, _ = run(folders, with_reducer(net, tmp_path), tmp_path)
     assert after == []
     assert (facts["candidates"], facts["best_score"]) == (0, 0.0)
+
+
+@pytest.mark.parametrize("order", ["C", "F"])
+def test_masks_get_their_new_labels_in_whatever_order_the_array_is_kept(order):
+    labels = np.zeros((2, 3, 4), np.uint8, order=order)
+    labels[0, 1, 2], labels[1, 2, 3] = 1, 2
+    new = relabelled(Volume(labels, GRID), np.array([1, 0])).array
+    assert (new[0, 1, 2], new[1, 2, 3], np.count_nonzero(new)) == (2, 1, 2)

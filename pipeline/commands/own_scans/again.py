@@ -36,10 +36,12 @@ def note_how(handing: HandOut) -> None:
 
 def hand_out_at(folder: Path) -> Path | None:
     """The hand-out that `folder`, or the work folder within it, is; None if it is none."""
-    for place in (folder, folder.parent if folder.name == WORK else folder):
-        if _MADE in ledger.notes(place):
-            return place
-    return None
+    if _MADE in ledger.notes(folder):
+        return folder
+    noted = ledger.notes(folder.parent) if folder.name == WORK else {}
+    # Where all was made with --work, a work folder of that name was there of its own.
+    own = _MADE in noted and not all(made["guest"] for made in _by_stage(noted).values())
+    return folder.parent if own else None
 
 
 def work_named(options: Mapping[str, Any]) -> Path:
@@ -84,9 +86,11 @@ def session_at(options: Mapping[str, Any]) -> Session:
 def sessions_of_others(options: Mapping[str, Any]) -> Iterator[Session]:
     """The sessions of the other commands whose hand-out click's `options` name, if any."""
     hand_out = hand_out_at(Path(options["work"]))
-    noted = ledger.notes(hand_out) if hand_out else {}
-    for stage, made in noted.get(_BY_STAGE, {}).items():
-        if hand_out and stage != noted[_MADE]["stage"] and not made["guest"]:
+    if hand_out is None:
+        return
+    noted = ledger.notes(hand_out)
+    for stage, made in _by_stage(noted).items():
+        if stage != noted[_MADE]["stage"] and not made["guest"]:
             yield opened_again(hand_out, made, CommandOptions())
 
 
@@ -95,8 +99,7 @@ def stages_at(options: Mapping[str, Any]) -> list[str] | None:
     hand_out = hand_out_at(Path(options["work"]))
     if hand_out is None:
         return None
-    noted = ledger.notes(hand_out)
-    return [stage.name for stage in stages_for(FLOW, noted.get(_BY_STAGE, {noted[_MADE]["stage"]}))]
+    return [stage.name for stage in stages_for(FLOW, _by_stage(ledger.notes(hand_out)))]
 
 
 def opened_again(out: Path, made: Mapping[str, Any], options: CommandOptions) -> Session:
@@ -140,6 +143,14 @@ def check_no_hand_out(work: Path) -> None:
             f"--work {work}: `lungs` or `detect` wrote to that folder; its work folder is "
             f"{work / WORK}"
         )
+
+
+def _by_stage(noted: Mapping[str, Any]) -> Mapping[str, Mapping[str, Any]]:
+    """How each command's last stage was made; of the last command alone where no more is noted."""
+    made: Mapping[str, Mapping[str, Any]] = noted.get(
+        _BY_STAGE, {noted[_MADE]["stage"]: noted[_MADE]}
+    )
+    return made
 
 
 def _own_work(out: Path, made: Mapping[str, Any]) -> Path:

@@ -117,12 +117,13 @@ def nothing_if_refused(
             raise
         out, work = place.out, place.work_folder
         # Another command may have begun to work there meanwhile.
-        if place.before.work is False and not (work / "scans").exists():
+        if not place.before.work and not (work / "scans").exists():
             shutil.rmtree(work, ignore_errors=True)
-        if out.is_dir():
-            ledger.note_again(out, place.before.notes)
-        if place.before.out is False:
-            with contextlib.suppress(OSError):
+        # Where nothing may be written nothing was: why it is refused is what the user is told.
+        with contextlib.suppress(OSError):
+            if out.is_dir():
+                ledger.note_again(out, place.before.notes)
+            if not place.before.out:
                 out.rmdir()
         raise
 

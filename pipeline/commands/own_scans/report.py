@@ -131,10 +131,10 @@ def _handed_out(handing: HandOut, how: HowToRun, report: Report) -> Ended:
 
 def _ended(handing: HandOut, report: Report) -> Ended:
     out, outcomes = handing.place.out, handing.outcomes()
-    earlier = set_apart(handing)
     tables = report.tables(outcomes)
     write = {n: functools.partial(write_table, t.columns, t.rows) for n, t in tables.items()}
     ledger.place_files(out, write)
+    earlier = set_apart(handing)
     ledger.note(out)
     return outcomes, tables, earlier
 

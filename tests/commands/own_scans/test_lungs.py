@@ -365,6 +365,26 @@ def test_a_run_that_is_refused_late_leaves_the_folders_as_they_were(mixed, tmp_p
     assert (tmp_path / "there" / "ras_lungs.nii.gz").is_file()
 
 
+def test_a_refusal_is_told_where_nothing_may_be_written(tmp_path, monkeypatch):
+    def closed(*_):
+        raise PermissionError(13, "Permission denied")
+
+    for name in ("empty", "out"):
+        (tmp_path / name).mkdir()
+    ledger.note(tmp_path / "out", work=True)
+    monkeypatch.setattr(ledger, "write_json", closed)
+    told = lungs(tmp_path / "empty", "--out", tmp_path / "out", "--dry-run", status=2)
+    assert "there are no scans in" in told.output
+
+
+def test_the_table_is_written_even_if_nothing_can_be_put_aside(mixed, tmp_path):
+    lungs(mixed[0] / "ras.nii.gz", "--out", tmp_path)
+    (tmp_path / "earlier").write_text("somebody's")
+    told = lungs(mixed[0] / "ras.nii.gz", "--out", tmp_path, "--format", "mha", status=2)
+    assert f"{tmp_path / 'earlier'}: File exists" in " ".join(told.output.split())
+    assert rows_of(tmp_path)["ras"]["file"] == "ras_lungs.mha"
+
+
 def test_what_earlier_runs_left_is_put_aside_or_named(mixed, tmp_path, monkeypatch):
     def full(*_):
         raise OSError(28, "No space left on device")
@@ -481,6 +501,18 @@ def test_no_stage_is_run_in_the_folder_that_was_handed_out(done):
     run = CliRunner().invoke(main, ["run", "ingest", "--work", str(done[0])])
     assert run.exit_code == 2
     assert f"its work folder is {done[0] / WORK}" in " ".join(run.output.split())
+
+
+def test_a_work_folder_beside_what_was_handed_out_stands_for_itself(mixed, tmp_path):
+    """Its name is that of a hand-out's own, and it was there before, with scans of its own."""
+    work = tmp_path / WORK
+    open_session(work, CommandOptions(), [mixed[0] / "plain.mha"]).keep()
+    lungs(mixed[0] / "ras.nii.gz", "--out", tmp_path, "--work", work)
+    for command in ("status", "verify", "params", "prune"):
+        told = CliRunner().invoke(main, [command, "--json", "--work", str(work)])
+        assert told.exit_code == 0, told.output
+        if command == "status":
+            assert [one["id"] for one in json.loads(told.stdout)["scans"]] == ["plain"]
 
 
 def test_status_shows_what_is_handed_out_only_where_it_is_done(mixed, tmp_path):
