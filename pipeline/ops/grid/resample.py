@@ -351,6 +351,9 @@ def _bounding_boxes(labels: npt.NDArray[Any]) -> list[tuple[int, Box, int]]:
     within = bounding_box(labels != 0)
     if within is None:
         return []
+    if int(labels[within].max()) >= labels[within].size:
+        # cc3d takes no label that is larger than the number of voxels.
+        within = widened(within, labels.shape, labels.shape)
     found = cc3d.statistics(labels[within])
     counts, boxes = found["voxel_counts"], found["bounding_boxes"]
     present = [k for k in range(1, len(counts)) if counts[k]]

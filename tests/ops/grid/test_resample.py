@@ -243,6 +243,17 @@ def test_a_label_smaller_than_a_voxel_does_not_vanish():
     assert moved.array.sum() == 1
 
 
+@pytest.mark.parametrize("label", [1, 2, 255])
+def test_a_label_may_be_larger_than_the_number_of_its_voxels(label):
+    """As where the candidates before it are too faint for a mask."""
+    labels = np.zeros((9, 9, 9), np.uint8)
+    labels[4, 4, 4:6] = label
+    moved = labels_to_grid(
+        Volume(labels, Geometry((1.0, 1.0, 1.0))), (9, 9, 9), Geometry((1.0,) * 3)
+    )
+    assert np.array_equal(moved.array, labels)
+
+
 def test_a_mask_cut_by_the_ends_reaches_the_ends():
     # The last slice lies 0.6 mm beyond the working grid's last voxel.
     source = Geometry((2.6, 0.9, 0.9))
