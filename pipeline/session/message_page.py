@@ -190,8 +190,7 @@ def _said(
                 kind = "row"
             if kind:
                 setting = next((k.value for k in node.keywords if k.arg == "setting"), None)
-                parts = getattr(setting, "elts", [setting] if setting else [])
-                advice = " or ".join(say.of(part) for part in parts)
+                advice = " or ".join(say.of(part) for part in _advised(setting))
                 yield from _worded(node.args[0], kind, say, advice)
             elif name in CARRIERS and len(node.args) > 1 and where.startswith("io/"):
                 yield from _worded(node.args[1], CARRIERS[name], say, "")
@@ -238,6 +237,13 @@ def _elements(node: ast.expr | None) -> list[ast.expr]:
     if isinstance(node, ast.IfExp):
         return _elements(node.body) + _elements(node.orelse)
     return list(node.elts) if isinstance(node, ast.List | ast.Tuple) else []
+
+
+def _advised(setting: ast.expr | None) -> list[ast.expr]:
+    """Each setting that is advised, also under a condition: `setting="..." if ... else ()`."""
+    if isinstance(setting, ast.IfExp) and not getattr(setting.orelse, "elts", True):
+        setting = setting.body
+    return list(getattr(setting, "elts", [setting] if setting else []))
 
 
 def _worded(
