@@ -31,7 +31,7 @@ HALF_MM = (6.5, 42.0)
 # So many of the 26 lines of sight meet lung. The first where what is open faces the chest wall or
 # the top, where nothing but ribs bulges into a lung; the second where it faces down, which is the
 # diaphragm; the third elsewhere, which is the mediastinum.
-SEEN = (13, 16, 18)
+SEEN = (13, 16, 20)
 # Where no axis is open both ways, as along a vessel and the aorta, and what is seen is thinner than
 # twice COMPACT_MM, as heart and liver are not, fewer are enough; the first where it is thinner than
 # twice LARGE_MM, the second elsewhere, and one more there if an axis is open.
