@@ -17,7 +17,7 @@ import numpy as np
 from scipy import ndimage
 
 from bench.on_working_grid import working_scans
-from lungseg.stages.segment_lungs import SegmentLungs, segment
+from lungseg.stages.segment_lungs import SegmentLungs, lungs_and_region, segment
 from lungseg.volume import HU, FloatArray, HuArray, MaskArray, Volume
 
 DIAMETERS_MM = (15.0, 20.0, 30.0, 40.0, 55.0, 70.0)
@@ -32,13 +32,14 @@ MEDIAL_MM = 60.0
 
 @dataclass(frozen=True)
 class Painted:
-    """A tumour: where it sits, and the share of it that the mask holds."""
+    """A tumour: where it sits, and the shares of it in the mask and in the search region."""
 
     scan: str
     place: str
     diameter_mm: float
     ml: float
     share: float
+    in_region: float
     reasons: tuple[str, ...]
 
 
@@ -57,7 +58,8 @@ def main() -> None:
         for row in painted(name, ct, view, params, rng, options.each):
             rows.append(row)
             print(f"{row.scan:24} {row.place:8} {row.diameter_mm:3.0f} mm {row.ml:6.1f} ml "
-                  f"{row.share:.2f}  {'; '.join(row.reasons)[:80]}", flush=True)  # fmt: skip
+                  f"{row.share:.2f} {row.in_region:.2f}  {'; '.join(row.reasons)[:80]}",
+                  flush=True)  # fmt: skip
     _tell(rows)
 
 
@@ -72,7 +74,8 @@ def _tell(rows: list[Painted]) -> None:
         told = sum(bool(row.reasons) for row in lost)
         print(f"{group:8} {len(those):3}: {shares.mean():.2f} inside, "
               f"{(shares >= 0.95).mean():.2f} of them by 0.95 and more; "
-              f"of {len(lost)} below 0.9 {told} are suspect")  # fmt: skip
+              f"of {len(lost)} below 0.9 {told} are suspect; "
+              f"{np.mean([row.in_region for row in those]):.2f} in the search region")  # fmt: skip
 
 
 def painted(  # noqa: PLR0913, PLR0917 - a scan, how it is segmented, and what chance gives it
@@ -100,14 +103,15 @@ def painted(  # noqa: PLR0913, PLR0917 - a scan, how it is segmented, and what c
         if tumour.sum() < LEAST_SHARE * 4 / 3 * np.pi * np.prod(radii):
             continue
         count -= 1
-        found, verdict = segment(ct.like(ill), view, params)
+        found, verdict = lungs_and_region(ct.like(ill), view, params)
         new = tuple(reason for reason in verdict.reasons if reason not in before.reasons)
         yield Painted(
             name,
             _place(point, inward, middle_x),
             diameter,
             float(tumour.sum()) * ct.voxel_ml,
-            float((found.array[tumour] > 0).mean()),
+            float((found.labels.array[tumour] > 0).mean()),
+            float(found.region.array[tumour].mean()),
             new,
         )
 
