@@ -8,7 +8,6 @@ stages leave out the start of processes and what the command does itself; `all` 
 
 import argparse
 import json
-import os
 import resource
 import tempfile
 import time
@@ -16,8 +15,7 @@ from collections import defaultdict
 from pathlib import Path
 
 from bench import lungseg
-
-DATA = Path(os.environ.get("LUNGSEG_TEST_DATA", Path(__file__).parents[2] / "shared" / "data"))
+from bench.lungs import DATA
 
 
 def main() -> None:

@@ -8,13 +8,13 @@ and 18 mm, 0.02 and 0.05 CPU-s to close, against 1.4 and 1.7 by scipy's distance
 (`bench.masks`).
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import numpy.typing as npt
 
 from lungseg.ops.grid.boxes import bounding_box, widened
-from lungseg.volume import IntArray, MaskArray
+from lungseg.volume import Box, IntArray, MaskArray
 
 # Labels 1..n of connected parts, 0 elsewhere.
 Components = npt.NDArray[np.uint32]
@@ -123,6 +123,26 @@ def regions_with(mask: MaskArray, some: MaskArray) -> MaskArray:
     held[labels[some]] = True
     held[0] = False
     return held[labels]
+
+
+def regions(mask: MaskArray, margin: Sequence[int] = (0, 0, 0)) -> Iterator[tuple[Box, MaskArray]]:
+    """Each 26-connected region of `mask`: its box, `margin` voxels wider, and the region in it.
+
+    Examples
+    --------
+    >>> mask = np.array([[[True, False, True, True]]])
+    >>> for box, region in regions(mask, (0, 0, 1)):
+    ...     print(box[2], region.tolist())
+    slice(0, 2, None) [[[True, False]]]
+    slice(1, 4, None) [[[False, True, True]]]
+    """
+    import cc3d
+
+    labels, count = components(mask, connectivity=26)
+    boxes = cc3d.statistics(labels)["bounding_boxes"] if count else []
+    for label in range(1, count + 1):
+        box = widened(boxes[label], margin, mask.shape)
+        yield box, labels[box] == label
 
 
 def fill(mask: MaskArray) -> MaskArray:

@@ -6,8 +6,16 @@ And, more generously, the region in which nodules are looked for.
 import numpy as np
 
 from lungseg.ops.grid.blocks import Zoom, block_factors, block_most, block_spacing
-from lungseg.ops.grid.boxes import bounding_box, widened
-from lungseg.ops.grid.morphology import close_mm, components, dilate_mm, erode_mm, fill, sizes
+from lungseg.ops.grid.boxes import bounding_box
+from lungseg.ops.grid.morphology import (
+    close_mm,
+    components,
+    dilate_mm,
+    erode_mm,
+    fill,
+    regions,
+    sizes,
+)
 from lungseg.ops.lungs.enclosed.sight import sights
 from lungseg.ops.lungs.left_right import LEFT, RIGHT, Sides
 from lungseg.volume import FloatArray, HuArray, IndexArray, MaskArray, Triple
@@ -215,16 +223,10 @@ def _on_diaphragm(
     deep: MaskArray, added: MaskArray, lung: MaskArray, middle_yx: FloatArray, spacing_mm: Triple
 ) -> MaskArray:
     """Parts of `added` that stand on the diaphragm: `lung` is seen around and above them."""
-    import cc3d
-
     found = np.zeros_like(added)
-    labels, count = components(deep, connectivity=26)
-    boxes = cc3d.statistics(labels)["bounding_boxes"] if count else []
     reach_mm = BULGE_MM + max(spacing_mm)
     margin = [int(reach_mm / step) + 1 for step in spacing_mm]
-    for label in range(1, count + 1):
-        box = widened(boxes[label], margin, lung.shape)
-        seed = labels[box] == label
+    for box, seed in regions(deep, margin):
         middle = np.argwhere(seed).mean(axis=0) + [s.start for s in box]
         z = round(middle[0])
         aside_mm = abs(middle[2] - middle_yx[z, 1]) * spacing_mm[2]

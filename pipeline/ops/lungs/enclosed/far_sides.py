@@ -2,8 +2,7 @@
 
 import numpy as np
 
-from lungseg.ops.grid.boxes import bounding_box
-from lungseg.ops.grid.morphology import components, dilate_mm
+from lungseg.ops.grid.morphology import dilate_mm, regions
 from lungseg.volume import FloatArray, MaskArray, Triple
 
 # The surface of a ball lies within MISFIT of its radius from half of a mass's surface and more.
@@ -37,13 +36,9 @@ def far_sides(mass: MaskArray, lung: MaskArray, within_mm: float, spacing_mm: Tr
     (1.0, 0)
     """
     added = np.zeros_like(mass)
-    labels, count = components(mass, connectivity=26)
     margin = [int(within_mm / step) + 1 for step in spacing_mm]
-    for label in range(1, count + 1):
-        box = bounding_box(labels == label, margin)
-        if box is None:
-            continue
-        body, near = labels[box] == label, lung[box]
+    for box, body in regions(mass, margin):
+        near = lung[box]
         surface = _faces(body, near) * spacing_mm
         if len(surface) < LEAST_SURFACE:
             continue

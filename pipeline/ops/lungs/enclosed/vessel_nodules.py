@@ -3,7 +3,7 @@
 import numpy as np
 
 from lungseg.ops.grid.boxes import bounding_box
-from lungseg.ops.grid.morphology import close_mm, components, dilate_mm, erode_mm
+from lungseg.ops.grid.morphology import close_mm, dilate_mm, erode_mm, regions
 from lungseg.ops.lungs.enclosed.sight import sights
 from lungseg.volume import HuArray, MaskArray, Triple
 
@@ -56,17 +56,12 @@ def vessel_nodules(
     part = lung[box]
     added = close_mm(part, KNOT_CLOSE_MM, spacing_mm, border="repeat") & ~part & free[box]
     core = erode_mm(added, KNOT_MM, spacing_mm, border=False)
-    labels, count = components(core, connectivity=26)
     bronchi = np.argwhere(lumen[box])[::4] * np.array(spacing_mm)
     next_mm = 1.01 * max(spacing_mm)
     margin = [int((KNOT_MM + next_mm) / step) + 1 for step in spacing_mm]
-    for label in range(1, count + 1):
-        seed = labels == label
-        near = bounding_box(seed, margin)
-        if near is None:
-            continue
-        piece = dilate_mm(seed[near], KNOT_MM + next_mm, spacing_mm) & added[near]
-        inside = np.argwhere(seed).mean(axis=0)
+    for near, seed in regions(core, margin):
+        piece = dilate_mm(seed, KNOT_MM + next_mm, spacing_mm) & added[near]
+        inside = np.argwhere(seed).mean(axis=0) + [s.start for s in near]
         seen = sights(part, piece, inside, spacing_mm)
         away = np.linalg.norm(bronchi - inside * spacing_mm, axis=1).min(initial=np.inf)
         enclosed = seen.sum() >= KNOT_SEEN and bool((seen | seen[::-1]).all())
