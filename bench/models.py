@@ -102,7 +102,7 @@ def _ct_lungs(options: argparse.Namespace, more: list[str]) -> Iterator[list[str
     alone = "--set=segment-lungs.second_opinion=never"
     yield ["preprocess", *sources, alone, f"--work={work}", *more]
     net, jobs = options.out / "ct-lungs.keras", f"--jobs={options.jobs}"
-    how = ["--epochs=28", "--precision=mixed_bfloat16", f"--leave-out={LEFT_OUT}", jobs]
+    how = ["--epochs=40", "--precision=mixed_bfloat16", f"--leave-out={LEFT_OUT}", jobs]
     yield ["models", "teach-lungs", f"--work={work}", f"--out={net}", *how]
 
 

@@ -1,6 +1,6 @@
 """How much of tumours put into sound scans the lungs hold, anywhere at the lungs' surface.
 
-    python -m bench.painted_tumours SCAN... [--each 12] [--seed 0] [--opinion doubt] [--net FILE]
+    python -m bench.painted_tumours SCAN... [--each 12] [--seed 0] [--opinion always] [--net FILE]
 
 A point of a lung's surface, a size and a depth are drawn by chance; what of the ball lies in that
 lung turns solid. Many a place is none that a tumour would choose, and beside heart and great
@@ -48,7 +48,7 @@ def main() -> None:
     arguments.add_argument("scans", nargs="*", type=Path)
     arguments.add_argument("--each", type=int, default=12, help="tumours a scan")
     arguments.add_argument("--seed", type=int, default=0)
-    arguments.add_argument("--opinion", default="doubt", choices=("doubt", "always", "never"))
+    arguments.add_argument("--opinion", default="always", choices=("always", "doubt", "never"))
     arguments.add_argument("--net", default="", help="default: the one that comes with the package")
     options = arguments.parse_args()
     params = SegmentLungs(second_opinion=options.opinion, lung_net=options.net)

@@ -13,9 +13,9 @@ of pure air with no lung below and little around; bullae have lung on more sides
 separated along the path of least lung from front to back. Closing with a small ball adds vessels,
 with a large one nodules on the chest wall; tumours that the lung encloses in most directions are
 added at any size. All this is done on blocks of 2 mm; the outline is then found voxel by voxel.
-The region is the lungs closed by a ball that fills hilum and wall: a nodule left out of the lungs
-lies in it. Lung without air is nothing that a threshold finds: where the mask seems to lack some, a
-net is asked, and what it adds is told.
+The region is the lungs closed by a ball that fills hilum and wall, and what is nearly enclosed: a
+nodule left out of the lungs lies in it. Lung without air is nothing that a threshold finds, and
+what is nearly enclosed may be heart: a net is asked, and much that it adds is told.
 """
 
 import math
@@ -29,15 +29,23 @@ from lungseg.core.errors import ConfigError, ScanError
 from lungseg.core.limits import check_memory
 from lungseg.core.stage import Facts, Params, ScanStage, param
 from lungseg.io.volumes import volume_file
-from lungseg.model.lung_net.opinion import SHIPPED, ask
+from lungseg.model.lung_net.opinion import SHIPPED, ask, ask_of_the_image
+from lungseg.ops.grid.blocks import block_spacing
 from lungseg.ops.lungs.find import Lungs, LungSettings, air_and_tissue, find_lungs
-from lungseg.ops.lungs.in_blocks import in_blocks
+from lungseg.ops.lungs.in_blocks import in_blocks, mask_in_blocks, zoom_of
 from lungseg.ops.lungs.left_right import separate_sides
 from lungseg.ops.lungs.opinion.added import Opinion, as_seen, joined, opinion_of
 from lungseg.ops.lungs.shape import search_region
 from lungseg.ops.lungs.slice2d import lungs_slice_by_slice
 from lungseg.ops.lungs.verdict import Verdict, judge
-from lungseg.volume import F32, HU, MaskArray, Volume
+from lungseg.volume import HU, MaskArray, Volume
+
+# Where so much may be a tumour and is not taken for one, the lung net is asked in doubt, ml.
+ASKED_ML = 3.0
+# The lung net knows whole chests in blocks of 4 mm, a third more or less: it is not asked of a scan
+# that is shorter, mm, nor of one whose blocks have other edges, mm.
+LEAST_HEIGHT_MM = 160.0
+KNOWN_EDGES_MM = (2.6, 5.3)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,10 +59,11 @@ class SegmentLungs(Params):
         choices=("volume3d", "slice2d", "net"),
     )
     second_opinion: str = param(
-        "doubt",
-        "when the lung net is asked for lung without air, which the mask then takes: where the "
-        "mask seems to lack some, for every scan (1.2 GB of memory for each worker), or never",
-        choices=("doubt", "always", "never"),
+        "always",
+        "when the lung net is asked for lung without air and large tumours, which the mask then "
+        "takes: for every scan of 160 mm and more (half a CPU second), only where lung seems to be "
+        "missing or something may be a large tumour, or never",
+        choices=("always", "doubt", "never"),
     )
     lung_net: str = param(
         "",
@@ -151,17 +160,29 @@ def lungs_and_region(
     if params.method == "net":
         return _by_net(ct, found, params)
     verdict = judge(ct, found.labels, found.threshold_hu, found.airways_ml)
-    doubted = params.second_opinion == "doubt" and verdict.lung_missing
-    if doubted or params.second_opinion == "always":
+    if _is_asked(ct, found, verdict, params.second_opinion):
         return _with_opinion(ct, found, verdict, params)
     return found, verdict
+
+
+def _is_asked(ct: Volume[HU], found: Lungs, verdict: Verdict, when: str) -> bool:
+    edges_mm = block_spacing(ct.spacing_mm, zoom_of(ct).factors)
+    known = KNOWN_EDGES_MM[0] <= min(edges_mm) and max(edges_mm) <= KNOWN_EDGES_MM[1]
+    if when == "never" or not known or ct.shape[0] * ct.spacing_mm[0] < LEAST_HEIGHT_MM:
+        return False
+    return when == "always" or verdict.lung_missing or found.nearly_ml >= ASKED_ML
 
 
 def _with_opinion(
     ct: Volume[HU], found: Lungs, verdict: Verdict, params: SegmentLungs
 ) -> tuple[Lungs, Verdict]:
     """What was found and what the lung net adds to it."""
-    likely, opinion = _asked(ct, found, params)
+    seen, net = in_blocks(ct, found.labels), _net_of(params)
+    likely = ask(seen, net)
+    # A lobe without air may lie anywhere, but must be seen in the mirror image, too; a tumour lies
+    # where nodules are looked for.
+    image = ask_of_the_image(seen, net) if verdict.lung_missing else None
+    opinion = opinion_of(seen, likely, mask_in_blocks(found.region), image)
     if not opinion.added_ml:
         return found, opinion.told(verdict)
     labels = joined(ct, found.labels, likely, opinion)
@@ -170,7 +191,9 @@ def _with_opinion(
 
 def _by_net(ct: Volume[HU], found: Lungs, params: SegmentLungs) -> tuple[Lungs, Verdict]:
     """What the lung net sees alone; where it differs from what was found is told."""
-    likely, opinion = _asked(ct, found, params)
+    seen = in_blocks(ct, found.labels)
+    likely = ask(seen, _net_of(params))
+    opinion = opinion_of(seen, likely)
     labels = as_seen(ct, likely)
     seen_ml = float(np.count_nonzero(labels.array)) * ct.voxel_ml
     if seen_ml < params.smallest_lung_ml:
@@ -182,17 +205,18 @@ def _by_net(ct: Volume[HU], found: Lungs, params: SegmentLungs) -> tuple[Lungs, 
     return _judged_again(ct, found, labels, replace(opinion, alone=True))
 
 
-def _asked(ct: Volume[HU], found: Lungs, params: SegmentLungs) -> tuple[F32, Opinion]:
-    """What the lung net says of each block, and what that means for the mask found."""
-    seen = in_blocks(ct, found.labels)
-    likely = ask(seen, Path(params.lung_net) if params.lung_net else SHIPPED)
-    return likely, opinion_of(seen, likely)
+def _net_of(params: SegmentLungs) -> Path:
+    return Path(params.lung_net) if params.lung_net else SHIPPED
 
 
 def _judged_again(
     ct: Volume[HU], found: Lungs, labels: Volume[np.uint8], opinion: Opinion
 ) -> tuple[Lungs, Verdict]:
-    whole = ct.like(found.region.array | (labels.array > 0))
+    # In blocks, which the margin hides, and in place: whole arrays are most of what a scan needs.
+    seen, region = in_blocks(ct, labels), found.region.array
+    region |= zoom_of(ct).whole(search_region(seen.labels, seen.spacing_mm))
+    region |= labels.array > 0
+    whole = ct.like(region)
     # That what was added holds no air is known, and no reason to doubt the rest.
     aired = found.labels.array > 0
     verdict = judge(ct, labels, found.threshold_hu, found.airways_ml, aired)

@@ -4,10 +4,13 @@ import numpy as np
 import pytest
 
 from lungseg.core.errors import DataError, ScanError
+from lungseg.ops.lungs.find import find_lungs
 from lungseg.ops.lungs.in_blocks import in_blocks
-from lungseg.phantom.cases import case
+from lungseg.ops.lungs.opinion.added import opinion_of
+from lungseg.phantom.cases import case, organ
 from lungseg.stages import segment_lungs
 from lungseg.stages.segment_lungs import SegmentLungs, lungs_and_region
+from lungseg.volume import Geometry, Volume
 from tests.commands.bright_net import write_bright_net
 
 ILL = "consolidation-right-lower"
@@ -16,7 +19,7 @@ ILL = "consolidation-right-lower"
 @pytest.fixture
 def asked(monkeypatch):
     """Scans that a net is asked about which knows the phantom's lungs."""
-    scans = []
+    scans, images = [], []
 
     def of(phantom):
         truth = in_blocks(phantom.ct, phantom.lungs).labels
@@ -26,8 +29,13 @@ def asked(monkeypatch):
             scans.append(file)
             return likely
 
+        def ask_of_the_image(seen, file):
+            images.append(file)
+            return likely
+
         monkeypatch.setattr(segment_lungs, "ask", ask)
-        return scans
+        monkeypatch.setattr(segment_lungs, "ask_of_the_image", ask_of_the_image)
+        return scans, images
 
     return of
 
@@ -41,9 +49,10 @@ def asked(monkeypatch):
 )  # fmt: skip
 def test_the_net_is_asked_where_lung_seems_to_be_missing_or_as_one_says(asked, name, when, times):
     phantom = case(name)
-    scans = asked(phantom)
+    scans, images = asked(phantom)
     found, verdict = lungs_and_region(phantom.ct, None, SegmentLungs(second_opinion=when))
     assert len(scans) == times
+    assert len(images) == (times if name == ILL else 0)
     assert ("net_added_right_ml" in verdict.facts) == (times == 1)
     if name == "sound":
         assert verdict.reasons == ()
@@ -52,6 +61,92 @@ def test_the_net_is_asked_where_lung_seems_to_be_missing_or_as_one_says(asked, n
     inside = (found.labels.array[lobe] == 1).mean()
     assert inside > 0.95 if times else inside < 0.1
     assert (found.region.array >= (found.labels.array > 0)).all()
+
+
+def with_a_tumour_on_the_heart(phantom):
+    """A ball of 68 mm, half of it in the right lung and half in the mediastinum; 80 ml of lung."""
+    right = phantom.lungs.array == 1
+    z = int(np.median(np.nonzero(right)[0])) + 20
+    y = int(np.median(np.nonzero(right[z])[0]))
+    x = np.flatnonzero(right[z, y]).max()
+    steps = np.ogrid[tuple(slice(0, n) for n in right.shape)]
+    from_centre = sum((step - at) ** 2 for step, at in zip(steps, (z, y, x), strict=True))
+    tumour = (from_centre < 17**2) & right
+    return phantom.ct.like(np.where(tumour, np.int16(40), phantom.ct.array)), tumour
+
+
+def test_the_net_is_asked_where_something_may_be_a_tumour_and_is_not_taken_for_one(asked):
+    phantom = case("sound")
+    assert find_lungs(phantom.ct).nearly_ml == 0
+    ct, tumour = with_a_tumour_on_the_heart(phantom)
+    scans, images = asked(phantom)
+    before, _ = lungs_and_region(ct, None, SegmentLungs(second_opinion="never"))
+    assert before.nearly_ml > 20
+    assert not scans
+    assert before.region.array[tumour].mean() > 0.99
+    found, _ = lungs_and_region(ct, None, SegmentLungs(second_opinion="doubt"))
+    assert len(scans) == 1
+    assert not images
+    assert (found.labels.array[tumour] == 1).mean() > 0.97
+
+
+def test_a_lobe_that_is_not_seen_in_the_mirror_image_is_not_added(asked, monkeypatch):
+    phantom = case(ILL)
+    asked(phantom)
+    monkeypatch.setattr(
+        segment_lungs,
+        "ask_of_the_image",
+        lambda seen, _: np.zeros((2, *seen.hu.shape), np.float32),
+    )
+    _, verdict = lungs_and_region(phantom.ct, None, SegmentLungs())
+    assert verdict.facts["net_added_right_ml"] == 0
+    # By method net nothing else is asked.
+    _, verdict = lungs_and_region(phantom.ct, None, SegmentLungs(method="net"))
+    assert verdict.facts["net_added_right_ml"] > 500
+
+
+def test_where_no_lung_is_missing_nothing_is_added_outside_of_the_search_region(monkeypatch):
+    phantom = case("sound")
+    seen = in_blocks(phantom.ct, phantom.lungs)
+    heart = in_blocks(phantom.ct, phantom.lungs.like(organ(phantom, "heart").view(np.uint8))).labels
+    likely = np.stack([seen.labels == 1, (seen.labels == 2) | (heart > 0)]).astype(np.float32)
+    assert opinion_of(seen, likely).left_ml > 200
+    monkeypatch.setattr(segment_lungs, "ask", lambda *_: likely)
+    _, verdict = lungs_and_region(phantom.ct, None, SegmentLungs())
+    assert (verdict.facts["net_added_left_ml"], verdict.reasons) == (0, ())
+
+
+def test_a_net_that_knows_blocks_of_4_mm_is_not_asked_of_others(monkeypatch):
+    shown = []
+
+    def ask(seen, file):
+        shown.append(seen.spacing_mm)
+        return np.zeros((2, *seen.hu.shape), np.float32)
+
+    monkeypatch.setattr(segment_lungs, "ask", ask)
+    ct = case("sound").ct
+    for step_mm in (1.5, 2.5, 5.5):
+        other = Volume(ct.array, Geometry((step_mm, step_mm, step_mm)))
+        lungs_and_region(other, None, SegmentLungs(smallest_lung_ml=50))
+    assert shown == [(4.5, 4.5, 4.5), (5.0, 5.0, 5.0)]
+
+
+@pytest.mark.parametrize(("slices", "times"), [(80, 1), (79, 0)])
+def test_a_scan_of_less_than_160_mm_is_not_shown_to_a_net_that_knows_whole_chests(
+    monkeypatch, slices, times
+):
+    ct = case("sound").ct
+    assert ct.spacing_mm[0] == 2
+    shown = []
+
+    def ask(seen, file):
+        shown.append(file)
+        return np.zeros((2, *seen.hu.shape), np.float32)
+
+    monkeypatch.setattr(segment_lungs, "ask", ask)
+    part = ct.crop((slice(50, 50 + slices), *(slice(0, n) for n in ct.shape[1:])))
+    lungs_and_region(part, None, SegmentLungs())
+    assert len(shown) == times
 
 
 def test_what_was_added_is_told_and_the_lobe_no_longer_missing(asked):
@@ -69,7 +164,7 @@ def test_what_was_added_is_told_and_the_lobe_no_longer_missing(asked):
 
 def test_method_net_is_the_net_alone(asked):
     phantom = case("sound")
-    scans = asked(phantom)
+    scans, _ = asked(phantom)
     found, verdict = lungs_and_region(phantom.ct, None, SegmentLungs(method="net"))
     assert len(scans) == 1
     own, truth = found.labels.array > 0, phantom.lungs.array > 0
@@ -94,14 +189,15 @@ def test_method_net_finds_no_lungs_where_the_net_sees_too_little(monkeypatch):
     blocks = in_blocks(phantom.ct, phantom.lungs).labels
     likely = np.zeros((2, *blocks.shape), np.float32)
     likely[0, 20:30, 20:30, 20:30] = 1.0
-    monkeypatch.setattr(segment_lungs, "ask", lambda *_: likely)
+    for name in ("ask", "ask_of_the_image"):
+        monkeypatch.setattr(segment_lungs, name, lambda *_: likely)
     with pytest.raises(ScanError, match=r"lung net sees 6\d ml of lung, against at least 150"):
         lungs_and_region(phantom.ct, None, SegmentLungs(method="net"))
 
 
 def test_a_net_of_ones_own_is_named_and_another_refused(asked, tmp_path):
     phantom = case("sound")
-    scans = asked(phantom)
+    scans, _ = asked(phantom)
     mine = tmp_path / "mine.keras"
     params = SegmentLungs(second_opinion="always", lung_net=str(mine))
     lungs_and_region(phantom.ct, None, params)

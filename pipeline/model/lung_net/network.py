@@ -1,4 +1,4 @@
-"""The lung net's network, and what it says of a chest.
+"""The lung net's network.
 
 A U-Net in three dimensions (Çiçek et al. 2016) on blocks of 4 mm: whether soft tissue is lung
 without air, heart or liver is told by the whole chest around it, and that is 100 blocks wide.
@@ -6,15 +6,8 @@ without air, heart or liver is told by the whole chest around it, and that is 10
 
 from typing import Any
 
-import numpy as np
-
-from lungseg.ops.lungs.opinion.examples import BRIGHTEST_HU, DARKEST_HU, channels
-from lungseg.volume import F32, HuArray
-
 WIDTHS = (12, 24, 32, 48, 48)
 """Filters of each level."""
-
-MULTIPLE = 2 ** (len(WIDTHS) - 1)
 
 
 def build(widths: tuple[int, ...] = WIDTHS, precision: str = "float32") -> Any:
@@ -47,20 +40,3 @@ def build(widths: tuple[int, ...] = WIDTHS, precision: str = "float32") -> Any:
         x = convolved(layers.Concatenate(dtype=precision)([x, beside]), filters)
     answer = layers.Conv3D(2, 1, activation="sigmoid", dtype="float32", name="lungs")(x)
     return keras.Model(image, answer, name="lung_net")
-
-
-def likely_lungs(net: Any, hu: HuArray) -> F32:
-    """Probability of right and of left lung, ``(2, z, y, x)``, in each block of a chest.
-
-    Parameters
-    ----------
-    net
-        As `build` makes it.
-    hu : (z, y, x) int16
-        Blocks of about 4 mm; to the head, the back and the patient's left.
-    """
-    known = np.clip(hu, DARKEST_HU, BRIGHTEST_HU)
-    padded = np.pad(known, [(0, -n % MULTIPLE) for n in hu.shape], constant_values=DARKEST_HU)
-    answer = np.asarray(net.predict_on_batch(channels(padded)[np.newaxis]))[0]
-    z, y, x = hu.shape
-    return np.ascontiguousarray(np.moveaxis(answer[:z, :y, :x], -1, 0), np.float32)

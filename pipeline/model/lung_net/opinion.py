@@ -1,22 +1,32 @@
 """Asking a lung net about a scan: which net, and what it says."""
 
+import math
 from pathlib import Path
+
+import numpy as np
 
 from lungseg.core.errors import DataError
 from lungseg.core.limits import check_memory
-from lungseg.model.inference import load_net
-from lungseg.model.lung_net.network import likely_lungs
+from lungseg.model.lung_net.weights import read_weights
 from lungseg.model.model_record import read_model_record
 from lungseg.model.nets import SUFFIX, TRAINED
+from lungseg.ops.grid.boxes import bounding_box
 from lungseg.ops.lungs.in_blocks import Blocks
-from lungseg.volume import F32
+from lungseg.ops.lungs.opinion.examples import BRIGHTEST_HU, DARKEST_HU, channels
+from lungseg.ops.lungs.opinion.forward import UNet, answer
+from lungseg.volume import F32, Box, HuArray
 
 TARGET = "lungs without air"
 """What a lung net's record says that it finds."""
 
 SHIPPED = TRAINED / f"ct-lungs{SUFFIX}"
-# Keras with its backend, and the answers of all levels.
-NEEDED_BYTES = 1.2e9
+# What is held at once for each block: the answers of all levels.
+BLOCK_BYTES = 170.0
+# What is shown reaches so much farther than the lungs found, above and below, and than the body,
+# on all sides, mm.
+ABOVE_MM, AROUND_MM = 40.0, 16.0
+# Blocks brighter than this are of the body, the couch or a blanket.
+BODY_HU = -300
 
 
 def ask(seen: Blocks, file: Path = SHIPPED) -> F32:
@@ -25,7 +35,7 @@ def ask(seen: Blocks, file: Path = SHIPPED) -> F32:
     Parameters
     ----------
     seen
-        The scan; its mask does not matter.
+        The scan; of its mask, only from where to where it reaches.
     file
         The lung net.
 
@@ -42,5 +52,48 @@ def ask(seen: Blocks, file: Path = SHIPPED) -> F32:
             f"{file} finds {record.target} in {record.kind}; expected a lung net, or none, for the "
             "one that comes with the package"
         )
-    check_memory(NEEDED_BYTES, "asking the lung net")
-    return likely_lungs(load_net(file), seen.hu)
+    window, net = _window(seen), read_weights(file)
+    blocks = math.prod(n + -n % net.multiple for n in seen.hu[window].shape)
+    check_memory(BLOCK_BYTES * blocks, "asking the lung net", setting="second_opinion=never")
+    likely = np.zeros((2, *seen.hu.shape), np.float32)
+    likely[:, *window] = likely_lungs(net, seen.hu[window])
+    return likely
+
+
+def ask_of_the_image(seen: Blocks, file: Path = SHIPPED) -> F32:
+    """As `ask`, but what the net says of the scan's mirror image, laid back on the scan."""
+    image = Blocks(
+        np.ascontiguousarray(seen.hu[:, :, ::-1]),
+        np.ascontiguousarray(seen.labels[:, :, ::-1]),
+        seen.spacing_mm,
+    )
+    return np.ascontiguousarray(ask(image, file)[::-1, :, :, ::-1])
+
+
+def _window(seen: Blocks) -> Box:
+    """Blocks that a chest may lie in; air around a body costs as much time."""
+    above, *around = (
+        round(mm / step)
+        for mm, step in zip((ABOVE_MM, AROUND_MM, AROUND_MM), seen.spacing_mm, strict=True)
+    )
+    everything = tuple(slice(0, n) for n in seen.hu.shape)
+    height = (bounding_box(seen.labels > 0, [above, 0, 0]) or everything)[0]
+    there = (seen.hu[height] > BODY_HU) | (seen.labels[height] > 0)
+    body = bounding_box(there, [0, *around]) or everything
+    return height, body[1], body[2]
+
+
+def likely_lungs(net: UNet, hu: HuArray) -> F32:
+    """Probability of right and of left lung, ``(2, z, y, x)``, in each block of a chest.
+
+    Parameters
+    ----------
+    net
+        The lung net.
+    hu : (z, y, x) int16
+        Blocks of about 4 mm; to the head, the back and the patient's left.
+    """
+    known = np.clip(hu, DARKEST_HU, BRIGHTEST_HU)
+    padded = np.pad(known, [(0, -n % net.multiple) for n in hu.shape], constant_values=DARKEST_HU)
+    z, y, x = hu.shape
+    return np.ascontiguousarray(np.moveaxis(answer(net, channels(padded))[:z, :y, :x], -1, 0))

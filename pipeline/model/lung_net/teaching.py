@@ -111,7 +111,7 @@ def loss(truth: Any, said: Any) -> Any:
     Parameters
     ----------
     truth : (n, z, y, x, 3)
-        Share of right and of left lung, and 0 where it does not count.
+        Share of right and of left lung, and how much each block counts.
     said : (n, z, y, x, 2)
         Probabilities.
     """

@@ -73,12 +73,15 @@ class Lungs:
         Voxels darker than this are air.
     airways_ml
         Volume of trachea and main bronchi.
+    nearly_ml
+        Volume of what may be a tumour and was not taken for lung in the first place.
     """
 
     labels: Volume[np.uint8]
     region: Volume[Mask]
     threshold_hu: float
     airways_ml: float
+    nearly_ml: float = 0.0
 
 
 def air_and_tissue(
@@ -156,12 +159,14 @@ def find_lungs(
         settings.rim_mm,
         ct.spacing_mm,
     )
-    wide = search_region(found.lungs.closed, block_spacing(ct.spacing_mm, factors))
+    wide = search_region(found.lungs.closed, block_spacing(ct.spacing_mm, factors), found.nearly)
     region = np.zeros(ct.shape, bool)
     within = region[fine]
     np.greater(labels[fine], 0, out=within)
     within |= zoom.enlarged(wide.view(np.uint8), found.box).view(np.bool_)
-    return Lungs(ct.like(labels), ct.like(region), threshold, found.airways_ml)
+    block_ml = ct.voxel_ml * float(np.prod(factors))
+    nearly_ml = float(np.count_nonzero(found.nearly)) * block_ml
+    return Lungs(ct.like(labels), ct.like(region), threshold, found.airways_ml, nearly_ml)
 
 
 @dataclass(frozen=True, eq=False)
@@ -170,12 +175,15 @@ class _Found:
 
     Attributes
     ----------
+    nearly
+        Blocks that may be a tumour and are no lung.
     edge_hu
         HU half-way between lung and tissue.
     """
 
     box: Box
     lungs: CoarseLungs
+    nearly: MaskArray
     edge_hu: float
     airways_ml: float
 
@@ -209,11 +217,11 @@ def _found_in_blocks(  # noqa: PLR0913, PLR0917 - a scan, its HU, and how coarse
     not_lung = Airways(airways.lumen | gas, airways.wall | gas)
     edge_hu = max(threshold, (float(np.median(coarse[dark])) + tissue_hu) / 2)
     dark |= dense_lung(coarse, dark, not_lung.wall, spacing_mm)
-    closed = _closed(
+    closed, nearly = _closed(
         coarse, separate_sides(coarse, dark, spacing_mm), not_lung, spacing_mm, settings
     )
     lungs = CoarseLungs(dark=dark, closed=closed, airways=not_lung.lumen)
-    return _Found(box, lungs, edge_hu, airways_ml)
+    return _Found(box, lungs, nearly, edge_hu, airways_ml)
 
 
 @dataclass(frozen=True)
@@ -307,23 +315,24 @@ def _closed(
     airways: Airways,
     spacing_mm: Triple,
     settings: LungSettings,
-) -> Sides:
-    """`sides` with vessels, wall nodules and holes given back to each lung."""
+) -> tuple[Sides, MaskArray]:
+    """`sides` with vessels, wall nodules and holes given back, and what else may be lung."""
     middle = _middle_yx(sides > 0)
-    closed = sides.copy()
+    closed, nearly = sides.copy(), np.zeros(sides.shape, bool)
     both = bool((sides == RIGHT).any() and (sides == LEFT).any())
     for side in (RIGHT, LEFT):
         lung = sides == side
         free = ~airways.wall & (closed != 3 - side)
         whole = filled_lung(lung, free, settings.vessel_mm, spacing_mm)
         known = middle if both else None
-        mass = enclosed_masses(whole, free, ct, airways.lumen, known, spacing_mm)
-        mass |= vessel_nodules(whole, free, ct, airways.lumen, spacing_mm)
+        masses = enclosed_masses(whole, free, ct, airways.lumen, known, spacing_mm)
+        nearly |= masses.nearly
+        mass = masses.found | vessel_nodules(whole, free, ct, airways.lumen, spacing_mm)
         if mass.any():
             whole = filled_lung(whole | mass, free, settings.vessel_mm, spacing_mm)
         whole |= wall_bulges(whole, free, ct, middle, settings.wall_mm, spacing_mm)
         closed[whole & (closed == 0)] = side
-    return closed
+    return closed, nearly & (closed == 0)
 
 
 def _middle_yx(lungs: MaskArray) -> FloatArray:

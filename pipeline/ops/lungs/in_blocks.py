@@ -4,9 +4,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from lungseg.ops.grid.blocks import Zoom, block_factors, block_mean, block_spacing
+from lungseg.ops.grid.blocks import Factors, Zoom, block_factors, block_mean, block_spacing
 from lungseg.ops.lungs.left_right import Sides
-from lungseg.volume import HU, HuArray, MaskArray, Triple, Volume
+from lungseg.volume import HU, HuArray, IndexArray, Mask, MaskArray, Shape, Triple, Volume
 
 # What is asked of a mask is where tens of ml are; the trachea is four blocks wide.
 BLOCK_MM = 4.0
@@ -69,9 +69,29 @@ def in_blocks(ct: Volume[HU], labels: Volume[np.uint8]) -> Blocks:
     """
     factors = block_factors(ct.spacing_mm, BLOCK_MM)
     hu = block_mean(ct.array, factors)
-    middle = [
-        np.minimum(np.arange(m) * f + f // 2, n - 1)
-        for m, f, n in zip(hu.shape, factors, ct.shape, strict=True)
-    ]
-    at_middle = np.ascontiguousarray(labels.array[np.ix_(*middle)])
+    middles = _middles(ct.shape, factors)
+    at_middle = np.ascontiguousarray(labels.array[middles])
     return Blocks(hu, at_middle, block_spacing(ct.spacing_mm, factors))
+
+
+def mask_in_blocks(mask: Volume[Mask]) -> MaskArray:
+    """The mask at each block's middle, on the blocks of `in_blocks`.
+
+    Examples
+    --------
+    >>> from lungseg.volume import Geometry
+    >>> mask = Volume(np.array([[[True, False, False, True]]]), Geometry((4.0, 4.0, 2.0)))
+    >>> mask_in_blocks(mask).tolist()
+    [[[False, True]]]
+    """
+    factors = block_factors(mask.spacing_mm, BLOCK_MM)
+    return np.ascontiguousarray(mask.array[_middles(mask.shape, factors)])
+
+
+def _middles(shape: Shape, factors: Factors) -> tuple[IndexArray, ...]:
+    """What takes each block's middle voxel out of an array."""
+    middles = (
+        np.minimum(np.arange(-(-n // f)) * f + f // 2, n - 1)
+        for n, f in zip(shape, factors, strict=True)
+    )
+    return np.ix_(*middles)

@@ -145,10 +145,11 @@ def wall_bulges(  # noqa: PLR0913, PLR0917 - three masks, and where the chest's 
     return found
 
 
-def search_region(sides: Sides, spacing_mm: Triple) -> MaskArray:
+def search_region(sides: Sides, spacing_mm: Triple, maybe: MaskArray | None = None) -> MaskArray:
     """The lungs `sides` (1, 2), each closed by a large ball, and a margin, ``(z, y, x)`` bool.
 
-    A tumour that is not told from wall, hilum or diaphragm lies in it all the same.
+    A tumour that is not told from wall, hilum or diaphragm lies in it all the same; and so does
+    what is `maybe` one.
 
     Examples
     --------
@@ -176,6 +177,8 @@ def search_region(sides: Sides, spacing_mm: Triple) -> MaskArray:
         blocks = block_most(lung, factors)
         closed = close_mm(blocks, REGION_CLOSE_MM, block_mm, border="repeat")
         within |= lung | zoom.whole(closed)
+    if maybe is not None:
+        within |= maybe[box]
     region[box] = dilate_mm(within, REGION_MARGIN_MM, spacing_mm)
     return region
 

@@ -26,7 +26,6 @@ def taught(monkeypatch):
         return network.build((4, 4, 4))
 
     monkeypatch.setattr(teaching, "teach", teach)
-    monkeypatch.setattr(network, "MULTIPLE", 4)
     return seen
 
 

@@ -51,7 +51,7 @@ def share_found(body, *, hu=40, lumen=None):
     lung, inside, ct, middle_yx = chest_with(body)
     ct = np.where(body, np.int16(hu), ct)
     lumen = np.zeros_like(lung) if lumen is None else lumen
-    found = enclosed_masses(lung, ~lung, ct, lumen, middle_yx, MM)
+    found = enclosed_masses(lung, ~lung, ct, lumen, middle_yx, MM).found
     return found[inside].mean()
 
 
@@ -69,6 +69,27 @@ def test_a_ball_on_the_mediastinum_is_a_mass_with_the_side_that_lies_in_it(radiu
     assert share_found(body) > 0.75
 
 
+@pytest.mark.parametrize(("radius", "nearly"), [(20, True), (24, False)])
+def test_a_ball_of_80_mm_deep_in_the_mediastinum_is_nearly_a_mass_and_a_larger_one_heart(
+    radius, nearly
+):
+    body = ball((35, 35, 55 - 0.3 * radius), radius)
+    lung, inside, ct, middle_yx = chest_with(body)
+    masses = enclosed_masses(lung, ~lung, ct, np.zeros_like(lung), middle_yx, MM)
+    assert masses.found[inside].mean() == 0
+    share = masses.nearly[inside].mean()
+    assert share > 0.9 if nearly else share == 0
+
+
+def test_what_is_nearly_a_mass_is_none_that_was_found():
+    body = ball((35, 35, 49.6), 18)
+    lung, inside, ct, middle_yx = chest_with(body)
+    masses = enclosed_masses(lung, ~lung, ct, np.zeros_like(lung), middle_yx, MM)
+    assert masses.found[inside].mean() > 0.75
+    assert not (masses.found & masses.nearly).any()
+    assert not (masses.nearly & lung).any()
+
+
 def test_a_mass_on_the_wall_ends_within_a_block_or_two_of_the_lung_beside_it():
     z, y, x = np.ogrid[:70, :70, :80]
     body = (z - 35) ** 2 + (y - 35) ** 2 + (x - 22) ** 2 < 100
@@ -78,7 +99,7 @@ def test_a_mass_on_the_wall_ends_within_a_block_or_two_of_the_lung_beside_it():
     middle_yx = np.tile([35.0, 90.0], (70, 1))
     left = lung & ~body
     ct = np.where(left, np.int16(-850), np.int16(40))
-    found = enclosed_masses(left, ~left, ct, np.zeros_like(lung), middle_yx, MM)
+    found = enclosed_masses(left, ~left, ct, np.zeros_like(lung), middle_yx, MM).found
     assert found[lung & body].mean() > 0.85
     assert not found[:, :, :16].any()
 
@@ -109,12 +130,12 @@ def test_the_hilum_around_a_bronchus_is_no_mass():
 
 def test_without_the_middle_of_the_chest_a_mass_on_the_wall_is_judged_as_all_others():
     lung, _, ct, _ = chest_with(ball((35, 35, 1), 10))
-    assert not enclosed_masses(lung, ~lung, ct, np.zeros_like(lung), None, MM).any()
+    assert not enclosed_masses(lung, ~lung, ct, np.zeros_like(lung), None, MM).found.any()
 
 
 def test_no_lung_has_no_masses():
     none = np.zeros((9, 9, 9), bool)
-    assert not enclosed_masses(none, ~none, none.astype(np.int16), none, None, MM).any()
+    assert not enclosed_masses(none, ~none, none.astype(np.int16), none, None, MM).found.any()
 
 
 def nodule_on_vessels(lumen=None, *, hu=40, branches=1):

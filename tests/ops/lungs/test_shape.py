@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from lungseg.ops.lungs.shape import filled_lung, wall_bulges
+from lungseg.ops.lungs.left_right import RIGHT
+from lungseg.ops.lungs.shape import filled_lung, search_region, wall_bulges
 from tests.ops.lungs.lung_shapes import SPACING, ellipsoid, torso
 
 GRID = (2.0, 2.0, 2.0)
@@ -126,3 +127,15 @@ def test_a_band_between_diaphragm_and_wall_is_lung():
 def test_heart_and_diaphragm_themselves_do_not(centre, radii, most):
     share, _ = on_the_dome(ellipsoid((60, 70, 80), centre, radii))
     assert share < most
+
+
+def test_what_may_be_a_mass_lies_in_the_region_with_a_margin():
+    sides = np.zeros((40, 40, 60), np.uint8)
+    sides[5:35, 5:35, 5:25] = RIGHT
+    maybe = np.zeros(sides.shape, bool)
+    maybe[15:25, 15:25, 30:40] = True
+    alone, both = (search_region(sides, (2.0, 2.0, 2.0), also) for also in (None, maybe))
+    assert not alone[20, 20, 32:].any()
+    assert both[15:25, 15:25, 28:42].all()
+    assert not both[:, :, 43:].any()
+    assert (both >= alone).all()

@@ -8,6 +8,8 @@ the hilum lie around the main bronchi. All this is seen on blocks of 4 mm, which
 second a lung.
 """
 
+from dataclasses import dataclass
+
 import numpy as np
 
 from lungseg.ops.grid.blocks import (
@@ -19,7 +21,7 @@ from lungseg.ops.grid.blocks import (
     block_spacing,
 )
 from lungseg.ops.grid.boxes import bounding_box
-from lungseg.ops.grid.morphology import close_mm, dilate_mm
+from lungseg.ops.grid.morphology import close_mm, components, dilate_mm, sizes
 from lungseg.ops.lungs.enclosed.far_sides import far_sides
 from lungseg.ops.lungs.enclosed.sight import Sight, reach
 from lungseg.volume import F32, FloatArray, HuArray, MaskArray, Triple
@@ -43,6 +45,8 @@ LARGE_MM = 10.0
 LARGE_REACH = 2.0
 LARGE_SEEN = (12, 18, 20)
 LARGE_NEAR_SEEN = 13
+# As SEEN, of what is large and nearly a mass.
+NEARLY_SEEN = (10, 14, 17)
 # Nearer than this to the middle of the chest, mm, heart and vessels lie behind the wall.
 MEDIAN_MM = 40.0
 # A mass whose ball comes so near to a main bronchus, mm, is the hilum, unless half of it is thicker
@@ -61,6 +65,22 @@ MOST_OUTSIDE = 0.5
 FAR_SIDE_MM = 6.0
 
 
+@dataclass(frozen=True, eq=False)
+class Masses:
+    """What one lung encloses, and what it nearly does.
+
+    Attributes
+    ----------
+    found : (z, y, x) bool
+        Masses.
+    nearly : (z, y, x) bool
+        What may be masses or heart, great vessels and diaphragm: none of it is in `found`.
+    """
+
+    found: MaskArray
+    nearly: MaskArray
+
+
 def enclosed_masses(  # noqa: PLR0913, PLR0917 - a lung, and what cannot be a mass
     lung: MaskArray,
     free: MaskArray,
@@ -68,7 +88,7 @@ def enclosed_masses(  # noqa: PLR0913, PLR0917 - a lung, and what cannot be a ma
     lumen: MaskArray,
     middle_yx: FloatArray | None,
     spacing_mm: Triple,
-) -> MaskArray:
+) -> Masses:
     """Compact masses that `lung` encloses in most directions.
 
     Parameters
@@ -84,7 +104,8 @@ def enclosed_masses(  # noqa: PLR0913, PLR0917 - a lung, and what cannot be a ma
 
     Examples
     --------
-    A mass of 32 mm at the outer wall of a lung, joined to it, and a heart as large as the lung:
+    A mass of 32 mm at the outer wall of a lung, joined to it, and a heart as large as the lung,
+    of which the tip is nearly one:
 
     >>> z, y, x = np.ogrid[:60, :60, :50]
     >>> lung = np.zeros((60, 60, 50), bool)
@@ -95,15 +116,15 @@ def enclosed_masses(  # noqa: PLR0913, PLR0917 - a lung, and what cannot be a ma
     >>> middle_yx = np.tile([30.0, 60.0], (60, 1))
     >>> for body in (ball, heart):
     ...     left = lung & ~body
-    ...     found = enclosed_masses(left, ~left, ct, none, middle_yx, (2.0, 2.0, 2.0))
-    ...     print(bool(found[lung & body].mean() > 0.85))
-    True
-    False
+    ...     masses = enclosed_masses(left, ~left, ct, none, middle_yx, (2.0, 2.0, 2.0))
+    ...     print(bool(masses.found[lung & body].mean() > 0.85), bool(masses.nearly.any()))
+    True False
+    False True
     """
-    found = np.zeros_like(lung)
+    masses = Masses(np.zeros_like(lung), np.zeros_like(lung))
     box = bounding_box(lung, [int(MASS_BLOCK_MM / step) + 1 for step in spacing_mm])
     if box is None:
-        return found
+        return masses
     factors = block_factors(spacing_mm, MASS_BLOCK_MM)
     block_mm = block_spacing(spacing_mm, factors)
     blocks = block_most(lung[box], factors)
@@ -116,16 +137,37 @@ def enclosed_masses(  # noqa: PLR0913, PLR0917 - a lung, and what cannot be a ma
     else:
         middle = (middle_yx[box[0]][:: factors[0]] - [s.start for s in box[1:]]) / factors[1:]
         outward = _outward(blocks.shape, middle, block_mm)
-    centres &= _enclosed(blocks, half_mm, _half_thickness(bronchi, block_mm), outward, block_mm)
+    enclosed, nearly = _enclosed(
+        blocks, half_mm, _half_thickness(bronchi, block_mm), outward, block_mm
+    )
+    zoom, takes = Zoom(lung[box].shape, factors), free[box] & ~lung[box]
+    mass = _masses_around(centres & enclosed, blocks, half_mm, block_mm)
+    masses.found[box] = zoom.whole(mass) & takes
+    maybe = _not_too_large(_balls(centres & nearly, half_mm, block_mm) & ~blocks, block_mm)
+    masses.nearly[box] = zoom.whole(maybe) & takes & ~masses.found[box]
+    return masses
+
+
+def _masses_around(
+    centres: MaskArray, lung: MaskArray, half_mm: F32, block_mm: Triple
+) -> MaskArray:
+    """The balls around `centres`, rounded where they bend and on their far sides."""
     if not centres.any():
-        return found
-    mass = _balls(centres, half_mm, block_mm) & ~blocks
-    bent = close_mm(mass | blocks, BEND_MM, block_mm, border="repeat") & ~blocks
+        return centres
+    mass = _balls(centres, half_mm, block_mm) & ~lung
+    bent = close_mm(mass | lung, BEND_MM, block_mm, border="repeat") & ~lung
     mass |= bent & dilate_mm(mass, BEND_MM, block_mm)
-    mass |= far_sides(mass, blocks, FAR_SIDE_MM, block_mm)
-    mass &= ~_in_the_wall(mass, blocks)
-    found[box] = Zoom(lung[box].shape, factors).whole(mass) & free[box] & ~lung[box]
-    return found
+    mass |= far_sides(mass, lung, FAR_SIDE_MM, block_mm)
+    return mass & ~_in_the_wall(mass, lung)
+
+
+def _not_too_large(maybe: MaskArray, spacing_mm: Triple) -> MaskArray:
+    """Without what is larger than the largest mass: heart and liver."""
+    parts, count = components(maybe, connectivity=6)
+    largest = 4 / 3 * np.pi * HALF_MM[1] ** 3 / float(np.prod(spacing_mm))
+    kept = sizes(parts, count) <= largest
+    kept[0] = False
+    return kept[parts]
 
 
 def _half_thickness(mask: MaskArray, spacing_mm: Triple) -> F32:
@@ -150,19 +192,19 @@ def _outward(shape: tuple[int, ...], middle_yx: FloatArray, spacing_mm: Triple) 
 
 def _enclosed(
     lung: MaskArray, half_mm: F32, bronchus_mm: F32, outward: F32, spacing_mm: Triple
-) -> MaskArray:
-    """Blocks from which lung is seen as from inside a mass."""
+) -> tuple[MaskArray, MaskArray]:
+    """Blocks from which lung is seen as from inside a mass, and as nearly so."""
     near = Sight(lung, reach(half_mm), spacing_mm)
+    far = Sight(lung, reach(half_mm, LARGE_REACH), spacing_mm)
     # What is no thicker may be an artery of the hilum; that is open along itself.
     large = half_mm >= LARGE_MM
     enclosed = near.meets(SEEN, outward) & (large | (near.open_axes == 0))
     least = np.where(large, np.uint8(COMPACT_SEEN[1]), np.uint8(COMPACT_SEEN[0])) + near.open_axes
     enclosed |= (near.seen >= least) & (near.open_axes <= large) & (half_mm < COMPACT_MM)
-    far = Sight(lung, reach(half_mm, LARGE_REACH), spacing_mm)
     enclosed |= far.meets(LARGE_SEEN, outward) & large & (near.seen >= LARGE_NEAR_SEEN)
+    nearly = near.meets(NEARLY_SEEN, outward) & large & ~enclosed
     hilum = (bronchus_mm < half_mm + BRONCHUS_MM) & (half_mm < HILUM_MM) & (near.seen < HILUM_SEEN)
-    masses: MaskArray = enclosed & ~hilum
-    return masses
+    return enclosed & ~hilum, nearly & ~hilum
 
 
 def _in_the_wall(mass: MaskArray, lung: MaskArray) -> MaskArray:

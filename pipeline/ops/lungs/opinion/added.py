@@ -20,7 +20,19 @@ from lungseg.ops.lungs.verdict import Verdict
 from lungseg.volume import F32, HU, Box, HuArray, MaskArray, Volume
 
 # Blocks and voxels of at least this probability are lung to the net: rather less lung than heart.
-LIKELY = 0.55
+LIKELY = 0.7
+# The same of tumours, where no lung seems to be missing, and by method net alone.
+LIKELY_MASS = 0.55
+# Thick parts of the mask less likely than this are no lung to the net.
+UNLIKELY = 0.5
+# What is added holds LEAST_ML and more of this probability: where the net wavers, it is a vessel.
+SURE = 0.9
+# Where no lung seems to be missing, so much of a part lies in the search region, as of tumours that
+# a lung surrounds; else it is the heart or a shoulder of a chest unlike those that the net knows.
+IN_REGION = 0.5
+# So much of a part the net sees in the scan's mirror image, too: a heart on the right side passes
+# for lung without air in one of them alone.
+IN_IMAGE = 0.5
 # Blocks and voxels darker than this hold air, which the mask knows better.
 AIR_HU = -400
 # Fluid is as dense as water or a little more, and even: mean and standard deviation, HU, of the
@@ -28,8 +40,8 @@ AIR_HU = -400
 FLUID_HU, EVEN_HU = (-10.0, 20.0), 12.0
 # A side of which the mask holds less than this may have been taken out: nothing is added there, ml.
 LEAST_LUNG_ML = 50.0
-# Smaller parts are not added, ml: a ball of 11 mm.
-LEAST_ML = 0.7
+# Smaller parts are not added, ml: a ball of 18 mm, whose shape blocks of 4 mm still show.
+LEAST_ML = 3.0
 # More than this is told as a reason to look, ml: added, and called no lung.
 MUCH_ADDED_ML, MUCH_AGAINST_ML = 20.0, 80.0
 # Loose parts of what the net alone sees that are smaller are no lungs, ml.
@@ -57,6 +69,8 @@ class Opinion:
         Volume of the mask's thick parts that the net calls no lung.
     against
         Where these lie.
+    edge
+        Probability from which on a voxel is lung to the net.
     alone
         The mask is the net's alone, so that nothing is added to it.
     """
@@ -66,6 +80,7 @@ class Opinion:
     left_ml: float
     against_ml: float
     against: str
+    edge: float = LIKELY
     alone: bool = False
 
     @property
@@ -108,7 +123,9 @@ class Opinion:
         )
 
 
-def opinion_of(seen: Blocks, likely: F32) -> Opinion:
+def opinion_of(
+    seen: Blocks, likely: F32, region: MaskArray | None = None, image: F32 | None = None
+) -> Opinion:
     """What the net adds to a mask, and what of it the net calls no lung: thick parts alone.
 
     Parameters
@@ -117,6 +134,11 @@ def opinion_of(seen: Blocks, likely: F32) -> Opinion:
         The scan and its mask.
     likely : (2, z, y, x) float32
         Probability of right and of left lung, on the blocks.
+    region : (z, y, x) bool, optional
+        The search region, on the blocks: parts of which less than half lies in it are not believed.
+    image : (2, z, y, x) float32, optional
+        As `likely`, but of the mirror image, laid back: parts of which half is seen there are
+        believed wherever they lie.
 
     Examples
     --------
@@ -133,7 +155,8 @@ def opinion_of(seen: Blocks, likely: F32) -> Opinion:
     (269, 0.0, 0.0)
     """
     most, side = likely.max(axis=0), (likely.argmax(axis=0) + 1).astype(np.uint8)
-    extra = (most >= LIKELY) & (seen.labels == 0) & (seen.hu > AIR_HU) & ~_fluid(seen.hu)
+    edge = LIKELY_MASS if image is None else LIKELY
+    extra = (most >= edge) & (seen.labels == 0) & (seen.hu > AIR_HU) & ~_fluid(seen.hu)
     for label in (RIGHT, LEFT):
         if seen.ml(seen.labels == label) < LEAST_LUNG_ML:
             extra &= side != label
@@ -141,16 +164,25 @@ def opinion_of(seen: Blocks, likely: F32) -> Opinion:
     beside = ndimage.binary_dilation(seen.labels > 0, _CUBE)
     thick = regions_with(_thick(extra, 1), beside)
     parts, count = components(thick, connectivity=26)
-    large = sizes(parts, count) * seen.ml(np.ones(1, bool)) >= LEAST_ML
-    large[0] = False
-    blocks = np.where(large[parts], side, 0).astype(np.uint8)
-    against = _thick((most < LIKELY) & (seen.labels > 0), 2)
+    sure = np.bincount(parts[most >= SURE], minlength=count + 1) * seen.ml(np.ones(1, bool))
+    believed = sure >= LEAST_ML
+    voxels = sizes(parts, count)
+    if region is not None:
+        placed = np.bincount(parts[region], minlength=count + 1) >= IN_REGION * voxels
+        if image is not None:
+            twice = image.max(axis=0) >= edge
+            placed |= np.bincount(parts[twice], minlength=count + 1) >= IN_IMAGE * voxels
+        believed &= placed
+    believed[0] = False
+    blocks = np.where(believed[parts], side, 0).astype(np.uint8)
+    against = _thick((most < UNLIKELY) & (seen.labels > 0), 2)
     return Opinion(
         blocks,
         seen.ml(blocks == RIGHT),
         seen.ml(blocks == LEFT),
         seen.ml(against),
         _place(against, seen.labels),
+        edge,
     )
 
 
@@ -202,13 +234,13 @@ def as_seen(ct: Volume[HU], likely: F32) -> Volume[np.uint8]:
     zoom = zoom_of(ct)
     labels = np.zeros(ct.shape, np.uint8)
     block_ml = ct.voxel_ml * float(np.prod(zoom.factors))
-    parts, count = components(likely.max(axis=0) >= LIKELY, connectivity=26)
+    parts, count = components(likely.max(axis=0) >= LIKELY_MASS, connectivity=26)
     loose = (sizes(parts, count) * block_ml < LOOSE_ML)[parts] & (parts > 0)
     likely = np.where(ndimage.binary_dilation(loose, _CUBE), np.float32(0), likely)
     for k, likely_slab in _slabs(likely, zoom):
         right, left = likely_slab
         slab = np.where(right >= left, np.uint8(RIGHT), np.uint8(LEFT))
-        labels[k] = np.where(np.maximum(right, left) >= LIKELY, slab, 0)
+        labels[k] = np.where(np.maximum(right, left) >= LIKELY_MASS, slab, 0)
     return ct.like(labels)
 
 
@@ -256,7 +288,7 @@ def joined(
             continue
         fine = zoom.fine_box(box)
         near = ndimage.binary_dilation(opinion.blocks[box] == label, _CUBE)
-        lung = smoothly(likely[label - 1], zoom, fine) >= LIKELY
+        lung = smoothly(likely[label - 1], zoom, fine) >= opinion.edge
         lung &= zoom.enlarged(near.view(np.uint8), box).view(np.bool_)
         part = whole[fine]
         lung &= (ct.array[fine] > AIR_HU) & (part == 0)

@@ -61,7 +61,7 @@ class Example:
     lungs : (z, y, x, 2) float32
         Share of each block in the right and in the left lung.
     counts : (z, y, x, 1) float32
-        0 where it does not matter what the net says.
+        How much each block counts; 0 where it does not matter what the net says.
     """
 
     image: F32

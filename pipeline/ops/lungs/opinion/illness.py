@@ -13,15 +13,17 @@ from scipy import ndimage
 
 from lungseg.ops.grid.boxes import shares_along
 from lungseg.ops.lungs.in_blocks import BLOCK_MM
-from lungseg.volume import F32, FloatArray, MaskArray
+from lungseg.volume import F32, Box, FloatArray, MaskArray
 
 # A lung of fewer blocks is too small a part of one to be made ill: 64 ml.
 LEAST_BLOCKS = 1000
 # How many chests have a lobe without air, fluid, tumours, gas; and of these, each lung.
-SOLID, WET, MASSES, GAS = 0.5, 0.22, 0.55, 0.12
+SOLID, WET, MASSES, GAS = 0.45, 0.2, 0.8, 0.12
 SOLID_LUNG, WET_LUNG = 0.65, 0.6
 SOLID_HU, FLUID_HU, PRESSED_HU, MASS_HU = (10, 65), (-8, 24), (30, 70), (10, 60)
-MASS_MM = (10.0, 80.0)
+MASS_MM = (12.0, 80.0)
+# A lobe without air is learnt a hundred times as large as a tumour, which counts more in exchange.
+MASS_COUNTS = 2.0
 AIR_HU, GAS_HU = -950.0, -1000.0
 
 
@@ -35,7 +37,7 @@ class IllChest:
     lungs : (2, z, y, x) float32
         Share of each block in the right and in the left lung.
     counts : (z, y, x) float32
-        0 where nobody knows what is lung.
+        How much each block counts: 0 where nobody knows what is lung, more in tumours.
     """
 
     hu: F32
@@ -173,29 +175,41 @@ def _away(shape: tuple[int, ...], centre: FloatArray, axes: FloatArray) -> Float
     return np.asarray(np.sqrt(sum(squares)))
 
 
-def _with_masses(ill: IllChest, lung: F32, rng: np.random.Generator) -> IllChest:
-    """One to three tumours, mostly at the lungs' surface; where they leave it, nothing counts."""
-    hu, counts, shape = ill.hu, ill.counts.copy(), ill.hu.shape
-    inside = lung > 0.5
+def _with_masses(ill: IllChest, lungs: F32, rng: np.random.Generator) -> IllChest:
+    """One to four tumours, mostly at the lungs' surface; where they leave it, nothing counts."""
+    hu, counts = ill.hu.copy(), ill.counts.copy()
+    inside = lungs > 0.5
     depth = ndimage.distance_transform_edt(inside)
-    for _ in range(int(rng.integers(1, 4))):
+    still_lung = ill.lungs.sum(axis=0) > 0.5
+    for _ in range(int(rng.integers(1, 5))):
         radius = float(np.exp(rng.uniform(*np.log(MASS_MM)))) / BLOCK_MM / 2
-        near = inside & (depth < max(1.5, rng.uniform(0.3, 1.2) * radius))
-        places = np.argwhere(near if rng.random() < 0.75 else inside)
+        near = inside & (depth < max(1.5, rng.uniform(0.1, 1.2) * radius))
+        places = np.argwhere(near if rng.random() < 0.85 else inside)
         if not len(places):
             continue
         centre = places[rng.integers(len(places))] + rng.uniform(-0.5, 0.5, 3)
-        axes = np.exp(rng.normal(0, 0.15, 3))
-        away = _away(shape, centre, axes) + 0.12 * radius * _texture(rng, shape, 15)
+        box = _box_around(centre, 1.8 * radius + 2, hu.shape)
+        shape = hu[box].shape
+        away = _away(shape, centre - [part.start for part in box], np.exp(rng.normal(0, 0.2, 3)))
+        away = away + 0.12 * radius * _texture(rng, shape, 15)
         ball = np.clip(radius - away + 0.5, 0, 1).astype(np.float32)
         # What is tissue already stays as it is.
-        fills = ball * np.where(hu < -200, 1, lung)
-        hu = _filled(hu, fills, rng.uniform(*MASS_HU) + 8 * _texture(rng, shape, 10))
-        counts[(ball > 0.5) & (ill.lungs.sum(axis=0) < 0.5)] = 0
+        fills = ball * np.where(hu[box] < -200, 1, lungs[box])
+        hu[box] = _filled(hu[box], fills, rng.uniform(*MASS_HU) + 8 * _texture(rng, shape, 10))
+        known = counts[box] > 0
+        counts[box][(ball > 0.5) & known] = MASS_COUNTS
+        counts[box][(ball > 0.5) & ~still_lung[box]] = 0
         if rng.random() < 0.1:
             cavity = np.clip(radius * rng.uniform(0.2, 0.5) - away + 0.5, 0, 1)
-            hu = _filled(hu, (cavity * lung).astype(np.float32), AIR_HU)
+            hu[box] = _filled(hu[box], (cavity * lungs[box]).astype(np.float32), AIR_HU)
     return replace(ill, hu=hu, counts=counts)
+
+
+def _box_around(centre: FloatArray, half: float, shape: tuple[int, ...]) -> Box:
+    low = np.maximum(np.floor(centre - half), 0).astype(int)
+    high = np.minimum(np.ceil(centre + half) + 1, shape).astype(int)
+    z, y, x = (slice(int(a), int(b)) for a, b in zip(low, high, strict=True))
+    return z, y, x
 
 
 def _with_gas(ill: IllChest, lung: F32, rng: np.random.Generator) -> IllChest:

@@ -57,16 +57,56 @@ def test_a_rim_a_crumb_and_air_are_not_added():
     assert opinion.told(Verdict({}, ())).reasons == ()
 
 
-def test_a_part_that_tissue_parts_from_the_lungs_is_not_added():
+def a_lung_and_no_opinion():
     ct = Volume(np.full((60, 40, 40), 40, HU), Geometry((4.0, 4.0, 4.0)))
     labels = ct.like(np.zeros(ct.shape, np.uint8))
     labels.array[30:50, 10:30, 10:30] = RIGHT
-    likely = np.zeros((2, *ct.shape), np.float32)
+    return in_blocks(ct, labels), np.zeros((2, *ct.shape), np.float32)
+
+
+def test_a_part_that_tissue_parts_from_the_lungs_is_not_added():
+    seen, likely = a_lung_and_no_opinion()
     likely[0, 20:30, 10:30, 10:30] = likely[0, 5:15, 10:30, 10:30] = 0.9
-    seen = in_blocks(ct, labels)
     opinion = opinion_of(seen, likely)
     assert np.flatnonzero((opinion.blocks > 0).any(axis=(1, 2))).tolist() == list(range(20, 30))
     assert opinion.right_ml == pytest.approx(10 * 20 * 20 * 0.064)
+
+
+def test_a_part_of_which_the_net_is_nowhere_sure_is_not_added():
+    seen, likely = a_lung_and_no_opinion()
+    likely[0, 20:30, 10:30, 10:30] = 0.85
+    assert opinion_of(seen, likely).right_ml == 0
+    # 47 blocks of 0.064 ml are 3 ml, 46 less.
+    likely[0, 24:27, 12:16, 12:16] = 0.95
+    assert opinion_of(seen, likely).right_ml == pytest.approx(10 * 20 * 20 * 0.064)
+    likely[0, 24, 12, 12] = 0.85
+    assert opinion_of(seen, likely).right_ml > 200
+    likely[0, 24, 12, 13] = 0.85
+    assert opinion_of(seen, likely).right_ml == 0
+
+
+def test_outside_of_the_region_half_of_a_part_is_seen_in_the_mirror_image():
+    seen, likely = a_lung_and_no_opinion()
+    likely[0, 20:30, 10:30, 10:30] = 0.95
+    image = np.zeros_like(likely)
+    for first, ml in ((26, 0), (25, 10 * 20 * 20 * 0.064)):
+        # The image's left is the scan's right, and as good.
+        image[1, first:30, 10:30, 10:30] = 0.75
+        nowhere = np.zeros(seen.hu.shape, bool)
+        assert opinion_of(seen, likely, nowhere, image).right_ml == pytest.approx(ml)
+    assert opinion_of(seen, likely, nowhere).right_ml == 0
+    image[:] = 0
+    everywhere = ~nowhere
+    assert opinion_of(seen, likely, everywhere, image).right_ml > 200
+
+
+def test_where_a_region_is_told_half_of_a_part_lies_in_it():
+    seen, likely = a_lung_and_no_opinion()
+    likely[0, 20:30, 10:30, 10:30] = 0.95
+    region = seen.labels > 0
+    for first, ml in ((26, 0), (25, 10 * 20 * 20 * 0.064)):
+        region[first:30, 10:30, 10:30] = True
+        assert opinion_of(seen, likely, region).right_ml == pytest.approx(ml)
 
 
 def test_what_the_net_calls_no_lung_is_told_with_its_place():
