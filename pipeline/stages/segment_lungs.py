@@ -30,9 +30,8 @@ from lungseg.core.limits import check_memory
 from lungseg.core.stage import Facts, Params, ScanStage, param
 from lungseg.io.volumes import volume_file
 from lungseg.model.lung_net.opinion import SHIPPED, ask, ask_of_the_image
-from lungseg.ops.grid.blocks import block_spacing
 from lungseg.ops.lungs.find import Lungs, LungSettings, air_and_tissue, find_lungs
-from lungseg.ops.lungs.in_blocks import in_blocks, mask_in_blocks, zoom_of
+from lungseg.ops.lungs.in_blocks import at_middles, edges_mm, in_blocks, zoom_of
 from lungseg.ops.lungs.left_right import separate_sides
 from lungseg.ops.lungs.opinion.added import Opinion, as_seen, joined, opinion_of
 from lungseg.ops.lungs.shape import search_region
@@ -166,8 +165,7 @@ def lungs_and_region(
 
 
 def _is_asked(ct: Volume[HU], found: Lungs, verdict: Verdict, when: str) -> bool:
-    edges_mm = block_spacing(ct.spacing_mm, zoom_of(ct).factors)
-    known = KNOWN_EDGES_MM[0] <= min(edges_mm) and max(edges_mm) <= KNOWN_EDGES_MM[1]
+    known = all(KNOWN_EDGES_MM[0] <= edge <= KNOWN_EDGES_MM[1] for edge in edges_mm(ct))
     if when == "never" or not known or ct.shape[0] * ct.spacing_mm[0] < LEAST_HEIGHT_MM:
         return False
     return when == "always" or verdict.lung_missing or found.nearly_ml >= ASKED_ML
@@ -182,7 +180,7 @@ def _with_opinion(
     # A lobe without air may lie anywhere, but must be seen in the mirror image, too; a tumour lies
     # where nodules are looked for.
     image = ask_of_the_image(seen, net) if verdict.lung_missing else None
-    opinion = opinion_of(seen, likely, mask_in_blocks(found.region), image)
+    opinion = opinion_of(seen, likely, at_middles(found.region), image)
     if not opinion.added_ml:
         return found, opinion.told(verdict)
     labels = joined(ct, found.labels, likely, opinion)
@@ -213,8 +211,8 @@ def _judged_again(
     ct: Volume[HU], found: Lungs, labels: Volume[np.uint8], opinion: Opinion
 ) -> tuple[Lungs, Verdict]:
     # In blocks, which the margin hides, and in place: whole arrays are most of what a scan needs.
-    seen, region = in_blocks(ct, labels), found.region.array
-    region |= zoom_of(ct).whole(search_region(seen.labels, seen.spacing_mm))
+    region = found.region.array
+    region |= zoom_of(ct).whole(search_region(at_middles(labels), edges_mm(ct)))
     region |= labels.array > 0
     whole = ct.like(region)
     # That what was added holds no air is known, and no reason to doubt the rest.

@@ -116,14 +116,20 @@ def test_where_no_lung_is_missing_nothing_is_added_outside_of_the_search_region(
     assert (verdict.facts["net_added_left_ml"], verdict.reasons) == (0, ())
 
 
-def test_a_net_that_knows_blocks_of_4_mm_is_not_asked_of_others(monkeypatch):
-    shown = []
+@pytest.fixture
+def shown(monkeypatch):
+    """Edges of the blocks of each scan that is shown to a net, which sees no lung."""
+    edges = []
 
     def ask(seen, file):
-        shown.append(seen.spacing_mm)
+        edges.append(seen.spacing_mm)
         return np.zeros((2, *seen.hu.shape), np.float32)
 
     monkeypatch.setattr(segment_lungs, "ask", ask)
+    return edges
+
+
+def test_a_net_that_knows_blocks_of_4_mm_is_not_asked_of_others(shown):
     ct = case("sound").ct
     for step_mm in (1.5, 2.5, 5.5):
         other = Volume(ct.array, Geometry((step_mm, step_mm, step_mm)))
@@ -133,17 +139,10 @@ def test_a_net_that_knows_blocks_of_4_mm_is_not_asked_of_others(monkeypatch):
 
 @pytest.mark.parametrize(("slices", "times"), [(80, 1), (79, 0)])
 def test_a_scan_of_less_than_160_mm_is_not_shown_to_a_net_that_knows_whole_chests(
-    monkeypatch, slices, times
+    shown, slices, times
 ):
     ct = case("sound").ct
     assert ct.spacing_mm[0] == 2
-    shown = []
-
-    def ask(seen, file):
-        shown.append(file)
-        return np.zeros((2, *seen.hu.shape), np.float32)
-
-    monkeypatch.setattr(segment_lungs, "ask", ask)
     part = ct.crop((slice(50, 50 + slices), *(slice(0, n) for n in ct.shape[1:])))
     lungs_and_region(part, None, SegmentLungs())
     assert len(shown) == times
@@ -189,8 +188,7 @@ def test_method_net_finds_no_lungs_where_the_net_sees_too_little(monkeypatch):
     blocks = in_blocks(phantom.ct, phantom.lungs).labels
     likely = np.zeros((2, *blocks.shape), np.float32)
     likely[0, 20:30, 20:30, 20:30] = 1.0
-    for name in ("ask", "ask_of_the_image"):
-        monkeypatch.setattr(segment_lungs, name, lambda *_: likely)
+    monkeypatch.setattr(segment_lungs, "ask", lambda *_: likely)
     with pytest.raises(ScanError, match=r"lung net sees 6\d ml of lung, against at least 150"):
         lungs_and_region(phantom.ct, None, SegmentLungs(method="net"))
 

@@ -3,12 +3,12 @@
 import io
 import zipfile
 import zlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from functools import cache
 from lzma import LZMAError
 from pathlib import Path
+from typing import Any
 
-import h5py
 import numpy as np
 
 from lungseg.core.errors import DataError
@@ -37,6 +37,8 @@ def read_weights(file: Path) -> UNet:
 
 @cache
 def _read(file: str, _: int) -> UNet:
+    import h5py
+
     try:
         with zipfile.ZipFile(file) as archive:
             stored = archive.read(WEIGHTS)
@@ -49,7 +51,8 @@ def _read(file: str, _: int) -> UNet:
         ) from cause
 
 
-def _net_of(layers: h5py.Group) -> UNet:
+def _net_of(layers: Mapping[str, Any]) -> UNet:
+    """The net of the layers in HDF5: each a group with its weights, by number, in ``vars``."""
     convolutions = [_variables(layers[name]) for name in _in_order(layers, "conv3d")]
     scales = [_variables(layers[name]) for name in _in_order(layers, "batch_normalization")]
     folded = [
@@ -68,7 +71,7 @@ def _in_order(names: Iterable[str], kind: str) -> list[str]:
     return sorted(found, key=lambda name: int(name.removeprefix(kind).lstrip("_") or 0))
 
 
-def _variables(layer: h5py.Group) -> list[F32]:
+def _variables(layer: Mapping[str, Any]) -> list[F32]:
     kept = layer["vars"]
     return [np.asarray(kept[str(k)], np.float32) for k in range(len(kept))]
 

@@ -3,10 +3,11 @@
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 
-from lungseg.ops.grid.blocks import Factors, Zoom, block_factors, block_mean, block_spacing
+from lungseg.ops.grid.blocks import Zoom, block_factors, block_mean, block_spacing
 from lungseg.ops.lungs.left_right import Sides
-from lungseg.volume import HU, HuArray, IndexArray, Mask, MaskArray, Shape, Triple, Volume
+from lungseg.volume import HU, AnyVolume, HuArray, MaskArray, T, Triple, Volume
 
 # What is asked of a mask is where tens of ml are; the trachea is four blocks wide.
 BLOCK_MM = 4.0
@@ -43,7 +44,7 @@ class Blocks:
         return float(np.count_nonzero(mask)) * float(np.prod(self.spacing_mm)) / 1000
 
 
-def zoom_of(ct: Volume[HU]) -> Zoom:
+def zoom_of(ct: AnyVolume) -> Zoom:
     """How the blocks of `in_blocks` lie on the scan's grid.
 
     Examples
@@ -67,31 +68,34 @@ def in_blocks(ct: Volume[HU], labels: Volume[np.uint8]) -> Blocks:
     >>> seen.hu.tolist(), seen.labels.tolist(), seen.spacing_mm
     ([[[-800, 50]]], [[[1, 0]]], (4.0, 4.0, 4.0))
     """
-    factors = block_factors(ct.spacing_mm, BLOCK_MM)
-    hu = block_mean(ct.array, factors)
-    middles = _middles(ct.shape, factors)
-    at_middle = np.ascontiguousarray(labels.array[middles])
-    return Blocks(hu, at_middle, block_spacing(ct.spacing_mm, factors))
+    hu = block_mean(ct.array, zoom_of(ct).factors)
+    return Blocks(hu, at_middles(labels), edges_mm(ct))
 
 
-def mask_in_blocks(mask: Volume[Mask]) -> MaskArray:
-    """The mask at each block's middle, on the blocks of `in_blocks`.
+def at_middles(volume: Volume[T]) -> npt.NDArray[T]:
+    """The voxel in the middle of each block of `in_blocks`.
 
     Examples
     --------
     >>> from lungseg.volume import Geometry
     >>> mask = Volume(np.array([[[True, False, False, True]]]), Geometry((4.0, 4.0, 2.0)))
-    >>> mask_in_blocks(mask).tolist()
+    >>> at_middles(mask).tolist()
     [[[False, True]]]
     """
-    factors = block_factors(mask.spacing_mm, BLOCK_MM)
-    return np.ascontiguousarray(mask.array[_middles(mask.shape, factors)])
-
-
-def _middles(shape: Shape, factors: Factors) -> tuple[IndexArray, ...]:
-    """What takes each block's middle voxel out of an array."""
     middles = (
         np.minimum(np.arange(-(-n // f)) * f + f // 2, n - 1)
-        for n, f in zip(shape, factors, strict=True)
+        for n, f in zip(volume.shape, zoom_of(volume).factors, strict=True)
     )
-    return np.ix_(*middles)
+    return np.ascontiguousarray(volume.array[np.ix_(*middles)])
+
+
+def edges_mm(volume: AnyVolume) -> Triple:
+    """Edges of the blocks of `in_blocks` along (z, y, x), mm.
+
+    Examples
+    --------
+    >>> from lungseg.volume import Geometry
+    >>> edges_mm(Volume(np.zeros((3, 5, 5), HU), Geometry((5.0, 2.0, 1.5))))
+    (5.0, 4.0, 4.5)
+    """
+    return block_spacing(volume.spacing_mm, zoom_of(volume).factors)

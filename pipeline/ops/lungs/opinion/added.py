@@ -13,11 +13,11 @@ from scipy import ndimage
 
 from lungseg.ops.grid.blocks import Zoom
 from lungseg.ops.grid.boxes import bounding_box, shares_along
-from lungseg.ops.grid.morphology import components, regions_with, sizes
+from lungseg.ops.grid.morphology import Components, components, regions_with, sizes
 from lungseg.ops.lungs.in_blocks import Blocks, zoom_of
 from lungseg.ops.lungs.left_right import LEFT, RIGHT, Sides
 from lungseg.ops.lungs.verdict import Verdict
-from lungseg.volume import F32, HU, Box, HuArray, MaskArray, Volume
+from lungseg.volume import F32, HU, Box, FloatArray, HuArray, MaskArray, Volume
 
 # Blocks and voxels of at least this probability are lung to the net: rather less lung than heart.
 LIKELY = 0.7
@@ -166,12 +166,10 @@ def opinion_of(
     parts, count = components(thick, connectivity=26)
     sure = np.bincount(parts[most >= SURE], minlength=count + 1) * seen.ml(np.ones(1, bool))
     believed = sure >= LEAST_ML
-    voxels = sizes(parts, count)
     if region is not None:
-        placed = np.bincount(parts[region], minlength=count + 1) >= IN_REGION * voxels
+        placed = _shares(parts, count, region) >= IN_REGION
         if image is not None:
-            twice = image.max(axis=0) >= edge
-            placed |= np.bincount(parts[twice], minlength=count + 1) >= IN_IMAGE * voxels
+            placed |= _shares(parts, count, image.max(axis=0) >= edge) >= IN_IMAGE
         believed &= placed
     believed[0] = False
     blocks = np.where(believed[parts], side, 0).astype(np.uint8)
@@ -184,6 +182,12 @@ def opinion_of(
         _place(against, seen.labels),
         edge,
     )
+
+
+def _shares(parts: Components, count: int, mask: MaskArray) -> FloatArray:
+    """How much of each part lies in a mask."""
+    inside = np.bincount(parts[mask], minlength=count + 1)
+    return np.asarray(inside / np.maximum(sizes(parts, count), 1))
 
 
 def _fluid(hu: HuArray) -> MaskArray:
