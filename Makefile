@@ -53,7 +53,7 @@ bench: .venv/ready  ## measure the README's figures
 	$(BIN)/python -m bench
 
 models: .venv/ready  ## train the nets that are shipped, from $$LUNGSEG_TEST_DATA and $$LUNGSEG_PUBLIC_SCANS (hours)
-	$(BIN)/python -m bench.models --jobs $(JOBS)
+	$(BIN)/python -m bench.models --jobs $(JOBS) $(if $(GPU),--gpu)
 
 .venv-backends/ready: .venv/ready
 	$(PYTHON) -m venv .venv-backends

@@ -1,16 +1,19 @@
 """Train the nets that come with the package, from the data alone: hours on two cores.
 
     make models
-    python -m bench.models --data DATA --scans SCANS --out models-work --only nodules
+    python -m bench.models --data DATA --scans SCANS --out models-work --only nodules --gpu
 
 `DATA` ($LUNGSEG_TEST_DATA) holds `nodules` (slices around LIDC nodules with each annotator's mask),
 `LIDC-IDRI/LIDC-IDRI-0314` (a whole scan) and `xray` (films with lung masks); `SCANS`
 ($LUNGSEG_PUBLIC_SCANS) holds whole LIDC scans, for negatives. Everything is seeded. A run that was
-broken off goes on; one that is complete does nothing. `nodules` learns by the parts in
-`data_manifests/lidc_parts.csv` (84 patients are its test): windows first, then twice on from there
-with whole scans beside them, and the mean of the two is `OUT/nodules.keras`; `bench.reducer` gives
-it a reducer. `xray-lungs` learns from the films but for a fifth, on which `bench.xray` scores it,
-and then, a fifth as long, from nearly all of them: `OUT/xray-lungs/results/model.keras`. `ct-lungs`
+broken off goes on; one that is complete does nothing.
+
+`nodules` learns by the parts in `data_manifests/lidc_parts.csv` (84 patients are its test): windows
+first, then on from there with whole scans beside them. With `--gpu`, by the presets that made what
+is shipped, that net is it: `OUT/nodules-scans/results/model.keras`. Without, a second net goes on
+from the windows, and the mean of the two is `OUT/nodules.keras`. `bench.reducer` gives it a
+reducer. `xray-lungs` learns from the films but for a fifth, on which `bench.xray` scores it, and
+then, a fifth as long, from nearly all of them: `OUT/xray-lungs/results/model.keras`. `ct-lungs`
 learns from the sound masks of whole scans but those of `data_manifests/ct_lungs_left_out.csv`, on
 which `bench.lung_net` scores it: `OUT/ct-lungs.keras`. `lungseg-cli models pack` packs them.
 """
@@ -24,8 +27,8 @@ from bench import lungseg
 
 WHOLE = "LIDC-IDRI/LIDC-IDRI-0314"
 NETS = ("nodules", "xray-lungs", "ct-lungs")
-# What the second of the two is shown: nodules between 0.6 and 1.6 times their size, half as long
-# again.
+# What the second of two is shown on a CPU: nodules between 0.6 and 1.6 times their size, half as
+# long again.
 OF_SIZES = ("--set=train.zoom=0.6", "--set=train.epochs=6")
 OF_ALL_FILMS = (
     "--set=split-patients.test_share=0",
@@ -53,6 +56,7 @@ def _parser() -> argparse.ArgumentParser:
     arguments.add_argument("--only", action="append", choices=NETS)
     arguments.add_argument("--parts", type=Path, default=PARTS, help="patients and their parts")
     arguments.add_argument("--jobs", type=int, default=2)
+    arguments.add_argument("--gpu", action="store_true", help="nodules: by the presets for a GPU")
     arguments.add_argument("--set", action="append", default=[], metavar="STAGE.NAME=VALUE")
     return arguments
 
@@ -75,7 +79,8 @@ def _xray_lungs(options: argparse.Namespace, more: list[str]) -> Iterator[list[s
 
 
 def _nodules(options: argparse.Namespace, more: list[str]) -> Iterator[list[str]]:
-    """Windows alone first; then whole scans beside them, twice on from that net; their mean."""
+    """Windows alone first; then whole scans beside them; on a CPU twice, and the mean of both."""
+    preset = "lidc-gpu" if options.gpu else "lidc-cpu"
     first, second, third = (
         options.out / name for name in ("nodules-windows", "nodules-scans", "nodules-sizes")
     )
@@ -83,13 +88,16 @@ def _nodules(options: argparse.Namespace, more: list[str]) -> Iterator[list[str]
         f"--set=build-tables.nodule_slices={options.data / 'nodules'}",
         f"--set=split-patients.file={options.parts}",
     ]
-    yield ["train", "--preset=lidc-cpu", *data, f"--work={first}", *more]
+    yield ["train", f"--preset={preset}", *data, f"--work={first}", *more]
     scans = [*sorted(options.scans.glob("LIDC-IDRI-*")), options.data / WHOLE]
     start = f"--set=train.start_from={_net_in(first)}"
-    for work, changed in ((second, ()), (third, OF_SIZES)):
+    on = ((second, ()),) if options.gpu else ((second, ()), (third, OF_SIZES))
+    for work, changed in on:
         how = [*data, start, *changed, f"--work={work}", *more]
         yield ["preprocess", *(f"--src={scan}" for scan in scans), f"--work={work}", *more]
-        yield ["train", "--preset=lidc-cpu-scans", *how]
+        yield ["train", f"--preset={preset}-scans", *how]
+    if options.gpu:
+        return
     mean = options.out / "nodules.keras"
     yield ["models", "average", str(_net_in(third)), str(_net_in(second)), f"--out={mean}"]
 

@@ -56,7 +56,8 @@ def test_every_command_has_help(command):
         (["run", "lower"], "no stage is named 'lower'; there are ingest, resample"),
         (
             ["train", "--preset", "huge"],
-            "there is no preset 'huge'; there are small, lidc-cpu, lidc-cpu-scans, lidc, xray",
+            "there is no preset 'huge'; there are small, lidc-cpu, lidc-cpu-scans, lidc-gpu, "
+            "lidc-gpu-scans, lidc, xray",
         ),
         (["train", "--set", "tran.epochs=1"], "there is no stage 'tran'; did you mean train?"),
         (["train", "--set", "train.epoch=1"], "no parameter 'epoch'; did you mean epochs?"),

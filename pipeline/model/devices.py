@@ -236,16 +236,14 @@ def policy_of(precision: str) -> str:
 def policy_to_predict(precision: str) -> str:
     """Keras's policy for one of `PRECISIONS` when a net predicts.
 
-    ``auto`` is bfloat16 where it is faster by far and what it changes has been measured: on
-    accelerators as in training, and on a CPU that has AMX, with TensorFlow. It is never float16,
-    whose largest number a net of others may pass.
+    ``auto`` is bfloat16 where it is faster by far and what it changes has been measured: on a CPU
+    that has AMX, with TensorFlow. On a GPU (an H200, with PyTorch) it changed more and gained
+    nothing, and float16, whose largest number a net of others may pass, was never it.
     """
     if precision != "auto":
         return policy_of(precision)
-    if _capability() is None:
-        return "mixed_bfloat16" if backend() == "tensorflow" and has_amx() else "float32"
-    fastest = policy_of(precision)
-    return "float32" if fastest == "mixed_float16" else fastest
+    fast = _capability() is None and backend() == "tensorflow" and has_amx()
+    return "mixed_bfloat16" if fast else "float32"
 
 
 def has_amx() -> bool:

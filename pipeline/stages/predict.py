@@ -94,7 +94,7 @@ class Predict(Params):
     mixed_precision: str = param(
         "auto",
         "float type of the layers' arithmetic: auto: bfloat16 where it is much faster (processors "
-        "with AMX, recent GPUs), and changes probabilities by up to 0.03, else single precision; "
+        "with AMX), and changes probabilities by up to 0.03, else single precision; "
         "none: single precision, and the same probabilities on any machine to the last places",
         choices=("none", "auto", "bfloat16"),
     )

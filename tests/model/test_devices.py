@@ -100,8 +100,8 @@ def test_the_capability_is_asked_of_the_backend(monkeypatch):
         ("auto", None, False, "float32"),
         ("auto", 6.1, True, "float32"),
         ("auto", 7.5, True, "float32"),
-        ("auto", 8.0, False, "mixed_bfloat16"),
-        ("auto", float("inf"), False, "mixed_bfloat16"),
+        ("auto", 9.0, True, "float32"),
+        ("auto", float("inf"), False, "float32"),
     ],
 )
 def test_auto_predicts_in_bfloat16_where_that_is_fast(
