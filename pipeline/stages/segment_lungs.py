@@ -212,13 +212,11 @@ def _judged_again(
 ) -> tuple[Lungs, Verdict]:
     # In blocks, which the margin hides, and in place: whole arrays are most of what a scan needs.
     region = found.region.array
-    region |= zoom_of(ct).whole(search_region(at_middles(labels), edges_mm(ct)))
-    region |= labels.array > 0
-    whole = ct.like(region)
+    zoom_of(ct).put(search_region(at_middles(labels), edges_mm(ct)), region)
+    np.logical_or(region, labels.array, out=region)
     # That what was added holds no air is known, and no reason to doubt the rest.
-    aired = found.labels.array > 0
-    verdict = judge(ct, labels, found.threshold_hu, found.airways_ml, aired)
-    return replace(found, labels=labels, region=whole), opinion.told(verdict)
+    verdict = judge(ct, labels, found.threshold_hu, found.airways_ml, found.labels.array)
+    return replace(found, labels=labels), opinion.told(verdict)
 
 
 def _slice_by_slice(ct: Volume[HU], field_of_view: MaskArray | None, params: SegmentLungs) -> Lungs:

@@ -8,6 +8,8 @@ import numpy.typing as npt
 from lungseg.volume import HU, Box, HuArray, IntArray, MaskArray, Triple
 
 Factors = tuple[int, int, int]
+# Slices of blocks that are enlarged at once.
+SLAB = 16
 
 
 def block_factors(spacing_mm: Triple, coarse_mm: float) -> Factors:
@@ -170,6 +172,14 @@ class Zoom:
         box = self.fine_box(coarse)
         z, y, x = (s.stop - s.start for s in box)
         return fine[:z, :y, :x]
+
+    def put(self, blocks: MaskArray, onto: MaskArray) -> None:
+        """Add a mask of all blocks to one of the fine voxels, a few slices at a time."""
+        y, x = (slice(0, n) for n in blocks.shape[1:])
+        for first in range(0, len(blocks), SLAB):
+            box = (slice(first, min(first + SLAB, len(blocks))), y, x)
+            fine = self.enlarged(blocks[box].view(np.uint8), box)
+            onto[self.fine_box(box)] |= fine.view(np.bool_)
 
     def whole(self, blocks: MaskArray) -> MaskArray:
         """Fine voxels of a mask of all blocks."""

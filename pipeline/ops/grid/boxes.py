@@ -3,11 +3,14 @@
 from collections.abc import Sequence
 
 import numpy as np
+import numpy.typing as npt
 
 from lungseg.volume import Box, FloatArray, MaskArray
 
 
-def bounding_box(mask: MaskArray, margin: Sequence[int] = (0, 0, 0)) -> Box | None:
+def bounding_box(
+    mask: MaskArray | npt.NDArray[np.uint8], margin: Sequence[int] = (0, 0, 0)
+) -> Box | None:
     """Smallest box that holds `mask`, widened by `margin` voxels a side but inside the array.
 
     None if the mask is empty.

@@ -10,8 +10,8 @@ from lungseg.ops.lungs.airless.missing import airless_doubts
 from lungseg.ops.lungs.bowel_gas import gas_doubts
 from lungseg.ops.lungs.doubts import doubts
 from lungseg.ops.lungs.in_blocks import in_blocks
-from lungseg.ops.lungs.left_right import LEFT, RIGHT
-from lungseg.volume import HU, Box, MaskArray, Volume
+from lungseg.ops.lungs.left_right import LEFT, RIGHT, Sides
+from lungseg.volume import HU, Box, Volume
 
 Scalar = str | int | float | bool | None
 
@@ -65,11 +65,11 @@ def judge(
     labels: Volume[np.uint8],
     threshold_hu: float,
     trachea_ml: float,
-    aired: MaskArray | None = None,
+    aired: Sides | None = None,
 ) -> Verdict:
     """Facts about the mask `labels` (1 right, 2 left) of `ct`, and reasons to doubt it.
 
-    Density is judged by the voxels `aired` of the mask; by default, by all.
+    Density is judged by the voxels of the mask that are lung in `aired`, too; by default, by all.
 
     Examples
     --------
@@ -84,19 +84,20 @@ def judge(
     >>> verdict.as_facts()["verdict"]
     'suspect'
     """
-    box = bounding_box(labels.array > 0)
+    box = bounding_box(labels.array)
     if box is None:
         return Verdict({"lung_ml": 0.0}, ("the mask is empty",), lung_missing=True)
     part, hu = labels.array[box], ct.array[box]
-    mask = part > 0
-    voxels = int(np.count_nonzero(mask))
+    voxels = int(np.count_nonzero(part))
     right_ml, left_ml = (
         int(np.count_nonzero(part == side)) * labels.voxel_ml for side in (RIGHT, LEFT)
     )
     # Density is measured on every other slice: the same to the digits given, in half the time.
-    judged = mask if aired is None else mask & aired[box]
-    values = hu[::2][judged[::2]]
-    values = values if len(values) else hu[mask]
+    judged = part[::2] > 0
+    if aired is not None:
+        judged &= aired[box][::2] > 0
+    values = hu[::2][judged]
+    values = values if len(values) else hu[part > 0]
     soft = int(np.count_nonzero(values > threshold_hu)) / len(values)
     mean_hu = float(values.mean(dtype=np.float64))
     ratio = right_ml / left_ml if left_ml > 0 else None
