@@ -52,8 +52,8 @@ fix: .venv/ready  ## format, and apply the linter's fixes
 bench: .venv/ready  ## measure the README's figures
 	$(BIN)/python -m bench
 
-models: .venv/ready  ## train the nets that are shipped, from $$LUNGSEG_TEST_DATA and $$LUNGSEG_PUBLIC_SCANS (hours)
-	$(BIN)/python -m bench.models --jobs $(JOBS) $(if $(GPU),--gpu)
+models: .venv/ready  ## train nets as they are shipped, from $$LUNGSEG_TEST_DATA and $$LUNGSEG_PUBLIC_SCANS (hours); GPU=1: the nodule net on a GPU
+	$(BIN)/python -m bench.models --jobs $(JOBS) $(if $(filter 1,$(GPU)),--gpu)
 
 .venv-backends/ready: .venv/ready
 	$(PYTHON) -m venv .venv-backends

@@ -9,13 +9,14 @@
 broken off goes on; one that is complete does nothing.
 
 `nodules` learns by the parts in `data_manifests/lidc_parts.csv` (84 patients are its test): windows
-first, then on from there with whole scans beside them. With `--gpu`, by the presets that made what
-is shipped, that net is it: `OUT/nodules-scans/results/model.keras`. Without, a second net goes on
-from the windows, and the mean of the two is `OUT/nodules.keras`. `bench.reducer` gives it a
-reducer. `xray-lungs` learns from the films but for a fifth, on which `bench.xray` scores it, and
-then, a fifth as long, from nearly all of them: `OUT/xray-lungs/results/model.keras`. `ct-lungs`
-learns from the sound masks of whole scans but those of `data_manifests/ct_lungs_left_out.csv`, on
-which `bench.lung_net` scores it: `OUT/ct-lungs.keras`. `lungseg-cli models pack` packs them.
+first, then on from there with whole scans beside them. With `--gpu` the result is
+`OUT/nodules-scans/results/model.keras`, by the presets of the net that is shipped. Without, a
+second net goes on from the windows, and the mean of the two is `OUT/nodules.keras`.
+`bench.reducer` gives it a reducer. `xray-lungs` learns from the films but for a fifth, on which
+`bench.xray` scores it, and then, a fifth as long, from nearly all of them:
+`OUT/xray-lungs/results/model.keras`. `ct-lungs` learns from the sound masks of whole scans but
+those of `data_manifests/ct_lungs_left_out.csv`, on which `bench.lung_net` scores it:
+`OUT/ct-lungs.keras`. `lungseg-cli models pack` packs them.
 """
 
 import argparse
@@ -81,6 +82,8 @@ def _xray_lungs(options: argparse.Namespace, more: list[str]) -> Iterator[list[s
 def _nodules(options: argparse.Namespace, more: list[str]) -> Iterator[list[str]]:
     """Windows alone first; then whole scans beside them; on a CPU twice, and the mean of both."""
     preset = "lidc-gpu" if options.gpu else "lidc-cpu"
+    # Rather refused than begun on a CPU, where it would take a day.
+    device = ["--device=gpu"] if options.gpu else []
     first, second, third = (
         options.out / name for name in ("nodules-windows", "nodules-scans", "nodules-sizes")
     )
@@ -88,14 +91,14 @@ def _nodules(options: argparse.Namespace, more: list[str]) -> Iterator[list[str]
         f"--set=build-tables.nodule_slices={options.data / 'nodules'}",
         f"--set=split-patients.file={options.parts}",
     ]
-    yield ["train", f"--preset={preset}", *data, f"--work={first}", *more]
+    yield ["train", f"--preset={preset}", *device, *data, f"--work={first}", *more]
     scans = [*sorted(options.scans.glob("LIDC-IDRI-*")), options.data / WHOLE]
     start = f"--set=train.start_from={_net_in(first)}"
     on = ((second, ()),) if options.gpu else ((second, ()), (third, OF_SIZES))
     for work, changed in on:
         how = [*data, start, *changed, f"--work={work}", *more]
         yield ["preprocess", *(f"--src={scan}" for scan in scans), f"--work={work}", *more]
-        yield ["train", f"--preset={preset}-scans", *how]
+        yield ["train", f"--preset={preset}-scans", *device, *how]
     if options.gpu:
         return
     mean = options.out / "nodules.keras"

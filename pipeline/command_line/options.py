@@ -49,8 +49,9 @@ def _settings_options(command: Command) -> Command:
         click.option(
             "--preset",
             default="",
-            help="Named settings: small (minutes), lidc (the whole of LIDC, a GPU), xray (films). "
-            "Kept, as --set is, once stages have run with it.",
+            help="Named settings: small (minutes), lidc-cpu and lidc-gpu (nodules in windows; then "
+            "on with -scans), lidc (the whole of LIDC, a GPU), xray (films). Kept, as --set is, "
+            "once stages have run with it.",
         ),
         click.option(
             "--set",

@@ -237,8 +237,8 @@ def policy_to_predict(precision: str) -> str:
     """Keras's policy for one of `PRECISIONS` when a net predicts.
 
     ``auto`` is bfloat16 where it is faster by far and what it changes has been measured: on a CPU
-    that has AMX, with TensorFlow. On a GPU (an H200, with PyTorch) it changed more and gained
-    nothing, and float16, whose largest number a net of others may pass, was never it.
+    that has AMX, with TensorFlow. On a GPU (an H200, with PyTorch) it changed more and was no
+    faster. It is never float16, whose largest number a net of others may pass.
     """
     if precision != "auto":
         return policy_of(precision)

@@ -21,6 +21,7 @@ what is nearly enclosed may be heart: a net is asked, and much that it adds is t
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -179,8 +180,8 @@ def _with_opinion(
     likely = ask(seen, net)
     # A lobe without air may lie anywhere, but must be seen in the mirror image, too; a tumour lies
     # where nodules are looked for.
-    image = ask_of_the_image(seen, net) if verdict.lung_missing else None
-    opinion = opinion_of(seen, likely, at_middles(found.region), image)
+    of_the_image = partial(ask_of_the_image, seen, net) if verdict.lung_missing else None
+    opinion = opinion_of(seen, likely, at_middles(found.region), of_the_image)
     if not opinion.added_ml:
         return found, opinion.told(verdict)
     labels = joined(ct, found.labels, likely, opinion)

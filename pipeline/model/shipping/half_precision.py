@@ -25,8 +25,8 @@ OPTIMIZER = "optimizer"
 SMALL = 1 << 15
 # Edge of what a net of any size is shown, and rank of slices with their channels.
 ANY_EDGE, SLICE_RANK = 64, 3
-# Of float16's 11 significant bits, how many kernels of more than so many values do without; the
-# largest are those of a U-Net's deepest levels, 3 x 3 from 170 to 170 channels and more.
+# Of float16's 11 significant bits, how many kernels of more than so many values do without: 3 x 3
+# from 85, 170 and 241 channels to as many, the latter on a U-Net's deepest levels.
 Sparing = tuple[tuple[int, int], ...]
 NONE_SPARED: Sparing = ()
 SOME_SPARED: Sparing = ((1 << 16, 3), (1 << 18, 4), (1 << 19, 5))

@@ -174,7 +174,7 @@ class Zoom:
         return fine[:z, :y, :x]
 
     def put(self, blocks: MaskArray, onto: MaskArray) -> None:
-        """Add a mask of all blocks to one of the fine voxels, a few slices at a time."""
+        """Add a mask of all blocks to one of the fine voxels, in place, a few slices at a time."""
         y, x = (slice(0, n) for n in blocks.shape[1:])
         for first in range(0, len(blocks), SLAB):
             box = (slice(first, min(first + SLAB, len(blocks))), y, x)

@@ -69,7 +69,8 @@ def judge(
 ) -> Verdict:
     """Facts about the mask `labels` (1 right, 2 left) of `ct`, and reasons to doubt it.
 
-    Density is judged by the voxels of the mask that are lung in `aired`, too; by default, by all.
+    Density is measured on those voxels of the mask that are lung in `aired` too, labels
+    ``(z, y, x)`` on the same grid; by default on all.
 
     Examples
     --------

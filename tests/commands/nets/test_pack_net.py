@@ -12,6 +12,7 @@ from lungseg.commands.nets.pack_net import pack_net
 from lungseg.core.errors import ConfigError, DataError
 from lungseg.model.model_record import read_model_record
 from lungseg.model.shipping.card import read_card
+from lungseg.model.shipping.half_precision import MOST_SPARED, SOME_SPARED
 from tests.commands.bright_net import RECORD, write_bright_net
 from tests.model.shipping.test_card import SCORES, TOML
 
@@ -60,6 +61,20 @@ def test_a_net_that_half_precision_changes_is_not_packed(bright, asked, tmp_path
     with pytest.raises(DataError, match=r"changes a probability by 0\.0100, more than 0\.002"):
         list(pack_net(str(bright), **asked))
     assert {path.name for path in tmp_path.iterdir()} == {"bright.toml", "scores.json"}
+
+
+def test_as_many_bits_are_spared_as_the_net_bears(bright, asked, monkeypatch):
+    tried = []
+    monkeypatch.setattr(packing, "largest_difference", lambda *_: 0.01 if len(tried) < 2 else 0.001)
+    written = packing.write_half
+
+    def write(net, out, sparing):
+        tried.append(sparing)
+        written(net, out, sparing)
+
+    monkeypatch.setattr(packing, "write_half", write)
+    list(pack_net(str(bright), **asked))
+    assert tried == [MOST_SPARED, SOME_SPARED]
 
 
 def test_after_a_change_of_its_facts_a_net_is_packed_again_from_itself(bright, asked, tmp_path):

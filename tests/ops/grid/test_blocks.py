@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 
-from lungseg.ops.grid.blocks import Zoom, block_all, block_any, block_factors, block_mean
+from lungseg.ops.grid.blocks import SLAB, Zoom, block_all, block_any, block_factors, block_mean
 
 VOLUMES = arrays(
     np.int16,
@@ -40,6 +40,16 @@ def test_enlarged_voxels_have_the_value_of_their_block(ct, factors):
     expected = values.repeat(factors[0], 0).repeat(factors[1], 1).repeat(factors[2], 2)
     cut = expected[: ct.shape[0], : ct.shape[1], : ct.shape[2]]
     np.testing.assert_array_equal(fine, cut[zoom.fine_box(box)])
+
+
+def test_a_mask_of_blocks_is_put_onto_one_of_voxels_a_few_slices_at_a_time():
+    zoom = Zoom((2 * SLAB + 5, 7, 5), (2, 3, 2))
+    chance = np.random.default_rng(1)
+    blocks = chance.random((SLAB + 3, 3, 3)) < 0.3
+    before = chance.random(zoom.shape) < 0.3
+    onto = before.copy()
+    zoom.put(blocks, onto)
+    np.testing.assert_array_equal(onto, before | zoom.whole(blocks))
 
 
 @pytest.mark.parametrize(

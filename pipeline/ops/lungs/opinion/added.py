@@ -5,7 +5,7 @@ ribs, diaphragm, heart and the other lung. It sees blocks of 4 mm, so that its o
 good as the mask's: only what is thick and not air is taken from it, and the mask stays as it is.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -124,7 +124,10 @@ class Opinion:
 
 
 def opinion_of(
-    seen: Blocks, likely: F32, region: MaskArray | None = None, image: F32 | None = None
+    seen: Blocks,
+    likely: F32,
+    region: MaskArray | None = None,
+    of_the_image: Callable[[], F32] | None = None,
 ) -> Opinion:
     """What the net adds to a mask, and what of it the net calls no lung: thick parts alone.
 
@@ -136,9 +139,10 @@ def opinion_of(
         Probability of right and of left lung, on the blocks.
     region : (z, y, x) bool, optional
         The search region, on the blocks: parts of which less than half lies in it are not believed.
-    image : (2, z, y, x) float32, optional
-        As `likely`, but of the mirror image, laid back: parts of which half is seen there are
-        believed wherever they lie.
+    of_the_image : () -> (2, z, y, x) float32, optional
+        Returns `likely` of the mirror image, laid back on the scan: parts of which half is lung
+        there are believed wherever they lie. It is called only if less than half of a part lies in
+        `region`; where it is given, `LIKELY` counts, not `LIKELY_MASS`.
 
     Examples
     --------
@@ -155,7 +159,7 @@ def opinion_of(
     (269, 0.0, 0.0)
     """
     most, side = likely.max(axis=0), (likely.argmax(axis=0) + 1).astype(np.uint8)
-    edge = LIKELY_MASS if image is None else LIKELY
+    edge = LIKELY_MASS if of_the_image is None else LIKELY
     extra = (most >= edge) & (seen.labels == 0) & (seen.hu > AIR_HU) & ~_fluid(seen.hu)
     for label in (RIGHT, LEFT):
         if seen.ml(seen.labels == label) < LEAST_LUNG_ML:
@@ -166,12 +170,12 @@ def opinion_of(
     parts, count = components(thick, connectivity=26)
     sure = np.bincount(parts[most >= SURE], minlength=count + 1) * seen.ml(np.ones(1, bool))
     believed = sure >= LEAST_ML
+    believed[0] = False
     if region is not None:
         placed = _shares(parts, count, region) >= IN_REGION
-        if image is not None:
-            placed |= _shares(parts, count, image.max(axis=0) >= edge) >= IN_IMAGE
+        if of_the_image is not None and (believed & ~placed).any():
+            placed |= _shares(parts, count, of_the_image().max(axis=0) >= edge) >= IN_IMAGE
         believed &= placed
-    believed[0] = False
     blocks = np.where(believed[parts], side, 0).astype(np.uint8)
     against = _thick((most < UNLIKELY) & (seen.labels > 0), 2)
     return Opinion(

@@ -93,11 +93,13 @@ def test_outside_of_the_region_half_of_a_part_is_seen_in_the_mirror_image():
         # The image's left is the scan's right, and as good.
         image[1, first:30, 10:30, 10:30] = 0.75
         nowhere = np.zeros(seen.hu.shape, bool)
-        assert opinion_of(seen, likely, nowhere, image).right_ml == pytest.approx(ml)
+        assert opinion_of(seen, likely, nowhere, image.copy).right_ml == pytest.approx(ml)
     assert opinion_of(seen, likely, nowhere).right_ml == 0
-    image[:] = 0
+    asked = []
     everywhere = ~nowhere
-    assert opinion_of(seen, likely, everywhere, image).right_ml > 200
+    # Nobody asks of the image where all lies in the region.
+    assert opinion_of(seen, likely, everywhere, lambda: asked.append(1)).right_ml > 200
+    assert not asked
 
 
 def test_where_a_region_is_told_half_of_a_part_lies_in_it():
