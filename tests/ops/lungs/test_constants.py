@@ -20,7 +20,7 @@ from lungseg.ops.lungs import (
 )
 from lungseg.ops.lungs.airless import mirror, missing
 from lungseg.ops.lungs.enclosed import far_sides, masses, sight, vessel_nodules
-from lungseg.ops.lungs.opinion import added
+from lungseg.ops.lungs.opinion import added, completed
 
 PAGE = Path(__file__).parents[3] / "docs" / "lung-constants.md"
 MODULES = (
@@ -42,6 +42,7 @@ MODULES = (
     mirror,
     missing,
     added,
+    completed,
 )
 # Labels, lengths in blocks that follow from the grid, what defines HU, what is held at once.
 NO_ANATOMY = {"RIGHT", "LEFT", "FACES", "EDGES", "UNIT", "PURE_AIR_HU", "FAR", "SLAB"}

@@ -16,6 +16,7 @@ from lungseg.ops.grid.boxes import bounding_box, shares_along
 from lungseg.ops.grid.morphology import Components, components, regions_with, sizes
 from lungseg.ops.lungs.in_blocks import Blocks, zoom_of
 from lungseg.ops.lungs.left_right import LEFT, RIGHT, Sides
+from lungseg.ops.lungs.opinion.completed import completed
 from lungseg.ops.lungs.verdict import Verdict
 from lungseg.volume import F32, HU, Box, FloatArray, HuArray, MaskArray, Volume
 
@@ -138,7 +139,8 @@ def opinion_of(
     likely : (2, z, y, x) float32
         Probability of right and of left lung, on the blocks.
     region : (z, y, x) bool, optional
-        The search region, on the blocks: parts of which less than half lies in it are not believed.
+        The search region, on the blocks: parts of which less than half lies in it are not believed,
+        and those that are get their unsure edge (`completed`), unless lung is missing.
     of_the_image : () -> (2, z, y, x) float32, optional
         Returns `likely` of the mirror image, laid back on the scan: parts of which half is lung
         there are believed wherever they lie. It is called only if less than half of a part lies in
@@ -160,7 +162,8 @@ def opinion_of(
     """
     most, side = likely.max(axis=0), (likely.argmax(axis=0) + 1).astype(np.uint8)
     edge = LIKELY_MASS if of_the_image is None else LIKELY
-    extra = (most >= edge) & (seen.labels == 0) & (seen.hu > AIR_HU) & ~_fluid(seen.hu)
+    tissue = (seen.labels == 0) & (seen.hu > AIR_HU) & ~_fluid(seen.hu)
+    extra = (most >= edge) & tissue
     for label in (RIGHT, LEFT):
         if seen.ml(seen.labels == label) < LEAST_LUNG_ML:
             extra &= side != label
@@ -177,6 +180,9 @@ def opinion_of(
             placed |= _shares(parts, count, of_the_image().max(axis=0) >= edge) >= IN_IMAGE
         believed &= placed
     blocks = np.where(believed[parts], side, 0).astype(np.uint8)
+    if region is not None and of_the_image is None:
+        # Where lung is missing there is fluid, too, thin layers of which look like a tumour's edge.
+        blocks = completed(blocks, seen, most, tissue & region)
     against = _thick((most < UNLIKELY) & (seen.labels > 0), 2)
     return Opinion(
         blocks,
@@ -295,8 +301,12 @@ def joined(
         if box is None:
             continue
         fine = zoom.fine_box(box)
-        near = ndimage.binary_dilation(opinion.blocks[box] == label, _CUBE)
-        lung = smoothly(likely[label - 1], zoom, fine) >= opinion.edge
+        blocks = opinion.blocks[box] == label
+        near = ndimage.binary_dilation(blocks, _CUBE)
+        # What belongs to a part less likely than it must be: up to the edge of its blocks.
+        lung_of_blocks = likely[label - 1].copy()
+        lung_of_blocks[box][blocks & (lung_of_blocks[box] < opinion.edge)] = 1
+        lung = smoothly(lung_of_blocks, zoom, fine) >= opinion.edge
         lung &= zoom.enlarged(near.view(np.uint8), box).view(np.bool_)
         part = whole[fine]
         lung &= (ct.array[fine] > AIR_HU) & (part == 0)

@@ -111,6 +111,26 @@ def test_where_a_region_is_told_half_of_a_part_lies_in_it():
         assert opinion_of(seen, likely, region).right_ml == pytest.approx(ml)
 
 
+def test_a_tumours_unsure_edge_is_in_the_mask_where_no_lung_is_missing():
+    ct = Volume(np.full((40, 40, 80), 40, HU), Geometry((2.0, 2.0, 2.0)))
+    labels = ct.like(np.zeros(ct.shape, np.uint8))
+    labels.array[:, :, :30] = RIGHT
+    ct.array[labels.array > 0] = -850
+    likely = np.zeros((2, 20, 20, 40), np.float32)
+    likely[0, :, :, :20], likely[0, :, :, 20:30] = 0.95, 0.3
+    seen, everywhere = in_blocks(ct, labels), np.ones((20, 20, 40), bool)
+    opinion = opinion_of(seen, likely, everywhere)
+    # Of 10 blocks of 0.3 the first two, to their edge; without them the mask ends between the
+    # middles of the last block of 0.95 and the first of 0.3.
+    assert np.flatnonzero(opinion.blocks[10, 10]).tolist() == list(range(15, 22))
+    whole = joined(ct, labels, likely, opinion).array
+    assert np.flatnonzero(whole[20, 20])[-1] == 43
+    nowhere_else = everywhere.copy()
+    nowhere_else[:, :, 20:] = False
+    for told in ((nowhere_else,), (everywhere, lambda: likely)):
+        assert opinion_of(seen, likely, *told).blocks[10, 10].nonzero()[0][-1] == 19
+
+
 def test_what_the_net_calls_no_lung_is_told_with_its_place():
     _, seen, likely = known(case("sound"))
     likely[1, : likely.shape[1] // 3] = 0
