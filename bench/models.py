@@ -21,6 +21,7 @@ those of `data_manifests/ct_lungs_left_out.csv`, on which `bench.lung_net` score
 
 import argparse
 import os
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -43,7 +44,11 @@ LEFT_OUT = Path("data_manifests/ct_lungs_left_out.csv")
 def main() -> None:
     for command in commands(_parser().parse_args()):
         print("lungseg-cli", *command, flush=True)
-        print("\n".join(lungseg(*command)), flush=True)
+        try:
+            print("\n".join(lungseg(*command)), flush=True)
+        except subprocess.CalledProcessError as failed:
+            # What is wrong the command has said itself.
+            raise SystemExit(failed.returncode) from None
 
 
 def _parser() -> argparse.ArgumentParser:
