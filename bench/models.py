@@ -93,17 +93,18 @@ def _nodules(options: argparse.Namespace, more: list[str]) -> Iterator[list[str]
         options.out / name for name in ("nodules-windows", "nodules-scans", "nodules-sizes")
     )
     data = [
+        *device,
         f"--set=build-tables.nodule_slices={options.data / 'nodules'}",
         f"--set=split-patients.file={options.parts}",
     ]
-    yield ["train", f"--preset={preset}", *device, *data, f"--work={first}", *more]
+    yield ["train", f"--preset={preset}", *data, f"--work={first}", *more]
     scans = [*sorted(options.scans.glob("LIDC-IDRI-*")), options.data / WHOLE]
     start = f"--set=train.start_from={_net_in(first)}"
     on = ((second, ()),) if options.gpu else ((second, ()), (third, OF_SIZES))
     for work, changed in on:
         how = [*data, start, *changed, f"--work={work}", *more]
         yield ["preprocess", *(f"--src={scan}" for scan in scans), f"--work={work}", *more]
-        yield ["train", f"--preset={preset}-scans", *device, *how]
+        yield ["train", f"--preset={preset}-scans", *how]
     if options.gpu:
         return
     mean = options.out / "nodules.keras"

@@ -8,6 +8,8 @@ from typing import Any
 
 WIDTHS = (12, 24, 32, 48, 48)
 """Filters of each level."""
+EPSILON = 1e-3
+"""What batch normalisation adds to a variance before it divides by its root."""
 
 
 def build(widths: tuple[int, ...] = WIDTHS, precision: str = "float32") -> Any:
@@ -25,7 +27,7 @@ def build(widths: tuple[int, ...] = WIDTHS, precision: str = "float32") -> Any:
 
     def convolved(x: Any, filters: int) -> Any:
         x = layers.Conv3D(filters, 3, padding="same", use_bias=False, dtype=precision)(x)
-        x = layers.BatchNormalization(momentum=0.95, dtype=precision)(x)
+        x = layers.BatchNormalization(momentum=0.95, epsilon=EPSILON, dtype=precision)(x)
         return layers.ReLU(dtype=precision)(x)
 
     image = keras.Input((None, None, None, 3), name="chest")

@@ -77,7 +77,7 @@ def _window(seen: Blocks) -> Box:
         for mm, step in zip((ABOVE_MM, AROUND_MM, AROUND_MM), seen.spacing_mm, strict=True)
     )
     everything = tuple(slice(0, n) for n in seen.hu.shape)
-    height = (bounding_box(seen.labels > 0, [above, 0, 0]) or everything)[0]
+    height = (bounding_box(seen.labels, [above, 0, 0]) or everything)[0]
     there = (seen.hu[height] > BODY_HU) | (seen.labels[height] > 0)
     body = bounding_box(there, [0, *around]) or everything
     return height, body[1], body[2]

@@ -12,12 +12,11 @@ from typing import Any
 import numpy as np
 
 from lungseg.core.errors import DataError
+from lungseg.model.lung_net.network import EPSILON
 from lungseg.model.shipping.half_precision import WEIGHTS
 from lungseg.ops.lungs.opinion.forward import Convolution, UNet
 from lungseg.volume import F32
 
-# What Keras adds to a variance before it divides by its root.
-EPSILON = 1e-3
 # What a file raises that is broken, or holds another net.
 _UNREADABLE = (
     OSError, EOFError, LookupError, ValueError, zipfile.BadZipFile, zlib.error, LZMAError,

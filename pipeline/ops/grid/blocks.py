@@ -181,7 +181,7 @@ class Zoom:
             fine = self.enlarged(blocks[box].view(np.uint8), box)
             onto[self.fine_box(box)] |= fine.view(np.bool_)
 
-    def whole(self, blocks: MaskArray) -> MaskArray:
-        """Fine voxels of a mask of all blocks."""
-        z, y, x = (slice(0, n) for n in blocks.shape)
+    def whole(self, blocks: MaskArray, coarse: Box | None = None) -> MaskArray:
+        """Fine voxels of a mask of all blocks, or of those in the box `coarse`."""
+        z, y, x = coarse or (slice(0, n) for n in blocks.shape)
         return self.enlarged(blocks.view(np.uint8), (z, y, x)).view(np.bool_)

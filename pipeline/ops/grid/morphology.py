@@ -14,10 +14,13 @@ import numpy as np
 import numpy.typing as npt
 
 from lungseg.ops.grid.boxes import bounding_box, widened
-from lungseg.volume import Box, IntArray, MaskArray
+from lungseg.volume import Box, FloatArray, IntArray, MaskArray
 
 # Labels 1..n of connected parts, 0 elsewhere.
 Components = npt.NDArray[np.uint32]
+
+# A voxel and its 26 neighbours.
+CUBE = np.ones((3, 3, 3), bool)
 
 # Squared radius in integer steps on a grid that is not isotropic: the rounding is 1 in 20,000.
 STEPS = 20_000
@@ -90,6 +93,21 @@ def sizes(labels: Components, count: int) -> IntArray:
     # Most are background, and are counted as the rest.
     voxels[0] = flat.size - int(voxels.sum())
     return voxels
+
+
+def shares_in(labels: Components, voxels: IntArray, mask: MaskArray) -> FloatArray:
+    """Share of each label's `voxels`, as `sizes` counts them, that lies in `mask`.
+
+    A mask of fewer axes picks whole lines, or slices.
+
+    Examples
+    --------
+    >>> labels, count = components(np.array([[[True, True, False, True]]]))
+    >>> shares_in(labels, sizes(labels, count), np.array([[[True, False, True, True]]])).tolist()
+    [1.0, 0.5, 1.0]
+    """
+    inside = np.bincount(labels[mask].ravel(), minlength=len(voxels))
+    return np.asarray(inside / np.maximum(voxels, 1))
 
 
 def largest(mask: MaskArray, connectivity: int = 26) -> MaskArray:

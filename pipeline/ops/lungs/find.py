@@ -15,7 +15,7 @@ from lungseg.ops.grid.blocks import (
 )
 from lungseg.ops.grid.boxes import bounding_box
 from lungseg.ops.grid.histogram import hu_counts, two_means
-from lungseg.ops.grid.morphology import Components, components, erode_mm
+from lungseg.ops.grid.morphology import Components, components, erode_mm, shares_in, sizes
 from lungseg.ops.lungs.airways import Airways, find_airways
 from lungseg.ops.lungs.bowel_gas import bowel_gas
 from lungseg.ops.lungs.dense_lung import dense_lung
@@ -163,7 +163,7 @@ def find_lungs(
     region = np.zeros(ct.shape, bool)
     within = region[fine]
     np.greater(labels[fine], 0, out=within)
-    within |= zoom.enlarged(wide.view(np.uint8), found.box).view(np.bool_)
+    within |= zoom.whole(wide, found.box)
     block_ml = ct.voxel_ml * float(np.prod(factors))
     nearly_ml = float(np.count_nonzero(found.nearly)) * block_ml
     return Lungs(ct.like(labels), ct.like(region), threshold, found.airways_ml, nearly_ml)
@@ -304,9 +304,7 @@ def _share_behind(labels: Components, main: int, rows: float) -> FloatArray:
     n = lines.shape[1]
     last = np.where(lines.any(axis=1), n - 1 - lines[:, ::-1].argmax(axis=1), n)
     behind = np.arange(n) > last[:, None] + rows
-    count = int(labels.max()) + 1
-    some = np.bincount(labels[behind].ravel(), minlength=count)
-    return np.asarray(some / np.maximum(np.bincount(labels.ravel(), minlength=count), 1))
+    return shares_in(labels, sizes(labels, int(labels.max())), behind)
 
 
 def _closed(

@@ -4,7 +4,7 @@ import numpy as np
 import numpy.typing as npt
 
 from lungseg.ops.grid.boxes import bounding_box
-from lungseg.ops.grid.morphology import components, sizes
+from lungseg.ops.grid.morphology import components, shares_in, sizes
 from lungseg.volume import F32, HuArray, IntArray, MaskArray, Triple
 
 # Labels of a lung mask, and the mask: 0 where there is no lung.
@@ -59,7 +59,7 @@ def separate_sides(ct: HuArray, lungs: MaskArray, spacing_mm: Triple) -> Sides:
     right_of_line = np.arange(part.shape[2]) < line[:, :, None]
     labels, count = components(part, connectivity=6)
     voxels = sizes(labels, count)
-    right = np.bincount(labels[right_of_line & part], minlength=count + 1) / np.maximum(voxels, 1)
+    right = shares_in(labels, voxels, right_of_line & part)
     if _is_single(part, right_of_line, voxels):
         whole = np.full(count + 1, _side_of_single(part), np.uint8)
     else:

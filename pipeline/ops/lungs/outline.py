@@ -69,7 +69,7 @@ def outlined(  # noqa: PLR0913, PLR0917 - two grids, and what an edge is
     True
     """
     labels = np.zeros(ct.shape, np.uint8)
-    box = bounding_box(lungs.closed > 0, (2, 2, 2))
+    box = bounding_box(lungs.closed, (2, 2, 2))
     if box is None:
         return labels
     closed, dark, airways = lungs.closed[box], lungs.dark[box], lungs.airways[box]

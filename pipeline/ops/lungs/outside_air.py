@@ -3,12 +3,11 @@
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
 from lungseg.ops.grid.blocks import Zoom, block_factors, block_mean, block_spacing
-from lungseg.ops.grid.morphology import Components, axial_components, largest, open_mm, sizes
+from lungseg.ops.grid.morphology import axial_components, largest, open_mm, shares_in, sizes
 from lungseg.ops.hu.hounsfield import PURE_AIR_HU
-from lungseg.volume import FloatArray, HuArray, MaskArray, Triple
+from lungseg.volume import HuArray, MaskArray, Triple
 
 # Table tops, tubes and blankets are thinner than twice this; limbs and chest walls are not; the
 # blocks in which this is seen, mm.
@@ -89,8 +88,9 @@ def separate_body_air(
     surrounded = _within_body(ct, threshold_hu, spacing_mm)
     pixel_mm2 = spacing_mm[1] * spacing_mm[2]
     pieces, n_pieces = axial_components(air)
-    area_mm2 = sizes(pieces, n_pieces) * pixel_mm2
-    enclosed = _share(pieces, area_mm2 / pixel_mm2, surrounded & air) > 0.5
+    pixels = sizes(pieces, n_pieces)
+    area_mm2 = pixels * pixel_mm2
+    enclosed = shares_in(pieces, pixels, surrounded & air) > 0.5
     at_frame = np.zeros(n_pieces + 1, bool)
     at_frame[pieces[framed & air]] = True
     enclosed &= ~at_frame | (area_mm2 >= SMALLEST_CUT_MM2)
@@ -119,7 +119,9 @@ def _behind_necks(
     core = binary_erosion(core, FOUR_SIDES, iterations=steps, border_value=1) & rest
     cores, count = axial_components(core)
     voxels = sizes(cores, count)
-    lost = (_share(cores, voxels, around & core) > 0.8) & (voxels * pixel_mm2 > SMALLEST_POCKET_MM2)
+    lost = (shares_in(cores, voxels, around & core) > 0.8) & (
+        voxels * pixel_mm2 > SMALLEST_POCKET_MM2
+    )
     regained: MaskArray = binary_dilation(lost[cores] & core, FOUR_SIDES, iterations=steps)
     found[slices] = regained & rest
     return found
@@ -146,14 +148,6 @@ def _surrounded(body: MaskArray) -> MaskArray:
         sides += place > np.expand_dims(first, axis)
         sides += place < np.expand_dims(last, axis)
     return sides >= 3
-
-
-def _share(labels: Components, voxels: npt.NDArray[np.generic], where: MaskArray) -> FloatArray:
-    """Share of each label's `voxels` that lies in `where`; 0 for the background."""
-    inside = np.bincount(labels[where], minlength=len(voxels))
-    share = inside / np.maximum(voxels.astype(np.float64), 1.0)
-    share[0] = 0.0
-    return share
 
 
 def pure_air_hu(at_frame: HuArray) -> float:

@@ -164,7 +164,7 @@ def search_region(sides: Sides, spacing_mm: Triple, maybe: MaskArray | None = No
     """
     region = np.zeros(sides.shape, bool)
     reach = REGION_CLOSE_MM + REGION_MARGIN_MM
-    box = bounding_box(sides > 0, [int(reach / step) + 1 for step in spacing_mm])
+    box = bounding_box(sides, [int(reach / step) + 1 for step in spacing_mm])
     if box is None:
         return region
     part = sides[box]

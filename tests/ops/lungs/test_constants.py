@@ -45,7 +45,7 @@ MODULES = (
     completed,
 )
 # Labels, lengths in blocks that follow from the grid, what defines HU, what is held at once.
-NO_ANATOMY = {"RIGHT", "LEFT", "FACES", "EDGES", "UNIT", "PURE_AIR_HU", "FAR", "SLAB"}
+NO_ANATOMY = {"RIGHT", "LEFT", "FACES", "CUBE", "EDGES", "UNIT", "PURE_AIR_HU", "FAR", "SLAB"}
 
 
 def named():

@@ -101,7 +101,7 @@ def missing_lung(seen: Blocks) -> tuple[Missing, ...]:
     """
     labels, spacing_mm = seen.labels, seen.spacing_mm
     margin = [int(mm / step) for mm, step in zip(ROOM_AROUND_MM, spacing_mm, strict=True)]
-    box = bounding_box(labels > 0, margin)
+    box = bounding_box(labels, margin)
     if box is None or (box[0].stop - box[0].start) * spacing_mm[0] < LEAST_HEIGHT_MM:
         return ()
     ct, labels = np.ascontiguousarray(seen.hu[box]), np.ascontiguousarray(labels[box])

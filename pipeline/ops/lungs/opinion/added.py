@@ -13,12 +13,12 @@ from scipy import ndimage
 
 from lungseg.ops.grid.blocks import Zoom
 from lungseg.ops.grid.boxes import bounding_box, shares_along
-from lungseg.ops.grid.morphology import Components, components, regions_with, sizes
+from lungseg.ops.grid.morphology import CUBE, components, regions_with, shares_in, sizes
 from lungseg.ops.lungs.in_blocks import Blocks, zoom_of
 from lungseg.ops.lungs.left_right import LEFT, RIGHT, Sides
 from lungseg.ops.lungs.opinion.completed import completed
 from lungseg.ops.lungs.verdict import Verdict
-from lungseg.volume import F32, HU, Box, FloatArray, HuArray, MaskArray, Volume
+from lungseg.volume import F32, HU, Box, HuArray, MaskArray, Volume
 
 # Blocks and voxels of at least this probability are lung to the net: rather less lung than heart.
 LIKELY = 0.7
@@ -51,9 +51,6 @@ LOOSE_ML = 15.0
 SLAB = 32
 # Closes the seam between the mask and what is added to it, voxels along each axis.
 SEAM = 2
-
-# A block and its 26 neighbours.
-_CUBE = np.ones((3, 3, 3), bool)
 
 
 @dataclass(frozen=True, eq=False)
@@ -168,16 +165,18 @@ def opinion_of(
         if seen.ml(seen.labels == label) < LEAST_LUNG_ML:
             extra &= side != label
     # Lung without air lies on lung: what has tissue between is heart, liver or spleen.
-    beside = ndimage.binary_dilation(seen.labels > 0, _CUBE)
+    beside = ndimage.binary_dilation(seen.labels > 0, CUBE)
     thick = regions_with(_thick(extra, 1), beside)
     parts, count = components(thick, connectivity=26)
+    blocks_of = sizes(parts, count)
     sure = np.bincount(parts[most >= SURE], minlength=count + 1) * seen.ml(np.ones(1, bool))
     believed = sure >= LEAST_ML
     believed[0] = False
     if region is not None:
-        placed = _shares(parts, count, region) >= IN_REGION
+        placed = shares_in(parts, blocks_of, region) >= IN_REGION
         if of_the_image is not None and (believed & ~placed).any():
-            placed |= _shares(parts, count, of_the_image().max(axis=0) >= edge) >= IN_IMAGE
+            in_image = of_the_image().max(axis=0) >= edge
+            placed |= shares_in(parts, blocks_of, in_image) >= IN_IMAGE
         believed &= placed
     blocks = np.where(believed[parts], side, 0).astype(np.uint8)
     if region is not None and of_the_image is None:
@@ -194,12 +193,6 @@ def opinion_of(
     )
 
 
-def _shares(parts: Components, count: int, mask: MaskArray) -> FloatArray:
-    """How much of each part lies in a mask."""
-    inside = np.bincount(parts[mask], minlength=count + 1)
-    return np.asarray(inside / np.maximum(sizes(parts, count), 1))
-
-
 def _fluid(hu: HuArray) -> MaskArray:
     """Blocks that are as dense as water and in even surroundings."""
     values = hu.astype(np.float32)
@@ -213,7 +206,7 @@ def _thick(mask: MaskArray, blocks: int) -> MaskArray:
     """Parts of a mask with so many blocks of it on all sides of some block, and these around it."""
     cross = ndimage.generate_binary_structure(3, 1)
     core = ndimage.binary_erosion(mask, cross, iterations=blocks)
-    grown = ndimage.binary_dilation(core, _CUBE, iterations=blocks)
+    grown = ndimage.binary_dilation(core, CUBE, iterations=blocks)
     return np.asarray(grown & mask)
 
 
@@ -250,7 +243,7 @@ def as_seen(ct: Volume[HU], likely: F32) -> Volume[np.uint8]:
     block_ml = ct.voxel_ml * float(np.prod(zoom.factors))
     parts, count = components(likely.max(axis=0) >= LIKELY_MASS, connectivity=26)
     loose = (sizes(parts, count) * block_ml < LOOSE_ML)[parts] & (parts > 0)
-    likely = np.where(ndimage.binary_dilation(loose, _CUBE), np.float32(0), likely)
+    likely = np.where(ndimage.binary_dilation(loose, CUBE), np.float32(0), likely)
     for k, likely_slab in _slabs(likely, zoom):
         right, left = likely_slab
         slab = np.where(right >= left, np.uint8(RIGHT), np.uint8(LEFT))
@@ -302,7 +295,7 @@ def joined(
             continue
         fine = zoom.fine_box(box)
         blocks = opinion.blocks[box] == label
-        near = ndimage.binary_dilation(blocks, _CUBE)
+        near = ndimage.binary_dilation(blocks, CUBE)
         # What belongs to a part less likely than it must be: up to the edge of its blocks.
         lung_of_blocks = likely[label - 1].copy()
         lung_of_blocks[box][blocks & (lung_of_blocks[box] < opinion.edge)] = 1
