@@ -16,7 +16,9 @@ second net goes on from the windows, and the mean of the two is `OUT/nodules.ker
 `bench.xray` scores it, and then, a fifth as long, from nearly all of them:
 `OUT/xray-lungs/results/model.keras`. `ct-lungs` learns from the sound masks of whole scans but
 those of `data_manifests/ct_lungs_left_out.csv`, on which `bench.lung_net` scores it:
-`OUT/ct-lungs.keras`. `lungseg-cli models pack` packs them.
+`OUT/ct-lungs.keras`; and so does `ct-tumours`, but for those of
+`data_manifests/ct_tumours_left_out.csv`, on some of which `bench.painted_tumours` scores it:
+`OUT/ct-tumours.keras`. `lungseg-cli models pack` packs them.
 """
 
 import argparse
@@ -28,7 +30,7 @@ from pathlib import Path
 from bench import lungseg
 
 WHOLE = "LIDC-IDRI/LIDC-IDRI-0314"
-NETS = ("nodules", "xray-lungs", "ct-lungs")
+NETS = ("nodules", "xray-lungs", "ct-lungs", "ct-tumours")
 # What the second of two is shown on a CPU: nodules between 0.6 and 1.6 times their size, half as
 # long again.
 OF_SIZES = ("--set=train.zoom=0.6", "--set=train.epochs=6")
@@ -39,6 +41,7 @@ OF_ALL_FILMS = (
 )
 PARTS = Path("data_manifests/lidc_parts.csv")
 LEFT_OUT = Path("data_manifests/ct_lungs_left_out.csv")
+WITHOUT_TUMOURS = Path("data_manifests/ct_tumours_left_out.csv")
 
 
 def main() -> None:
@@ -69,7 +72,10 @@ def _parser() -> argparse.ArgumentParser:
 
 def commands(options: argparse.Namespace) -> Iterator[list[str]]:
     """What is typed, one command after another."""
-    steps = {"nodules": _nodules, "xray-lungs": _xray_lungs, "ct-lungs": _ct_lungs}
+    steps = {
+        "nodules": _nodules, "xray-lungs": _xray_lungs,
+        "ct-lungs": _ct_lungs, "ct-tumours": _ct_tumours,
+    }  # fmt: skip
     more = [f"--jobs={options.jobs}", *(f"--set={value}" for value in options.set)]
     for name in options.only or NETS:
         yield from steps[name](options, more)
@@ -112,15 +118,26 @@ def _nodules(options: argparse.Namespace, more: list[str]) -> Iterator[list[str]
 
 
 def _ct_lungs(options: argparse.Namespace, more: list[str]) -> Iterator[list[str]]:
+    how = ["--epochs=40", "--precision=mixed_bfloat16", f"--leave-out={LEFT_OUT}"]
+    yield from _taught_by_masks(options, more, "ct-lungs", how)
+
+
+def _ct_tumours(options: argparse.Namespace, more: list[str]) -> Iterator[list[str]]:
+    how = ["--tumours", "--epochs=44", f"--leave-out={WITHOUT_TUMOURS}"]
+    yield from _taught_by_masks(options, more, "ct-tumours", how)
+
+
+def _taught_by_masks(
+    options: argparse.Namespace, more: list[str], name: str, how: list[str]
+) -> Iterator[list[str]]:
     """Masks without a second opinion, which the net is taught to give."""
     work = options.out / "ct-lungs-work"
     scans = [*sorted(options.scans.iterdir()), *sorted(options.data.glob("lungs/lctsc_*_ct.*"))]
     sources = [f"--src={scan}" for scan in (*scans, options.data / WHOLE)]
     alone = "--set=segment-lungs.second_opinion=never"
     yield ["preprocess", *sources, alone, f"--work={work}", *more]
-    net, jobs = options.out / "ct-lungs.keras", f"--jobs={options.jobs}"
-    how = ["--epochs=40", "--precision=mixed_bfloat16", f"--leave-out={LEFT_OUT}", jobs]
-    yield ["models", "teach-lungs", f"--work={work}", f"--out={net}", *how]
+    net, jobs = options.out / f"{name}.keras", f"--jobs={options.jobs}"
+    yield ["models", "teach-lungs", f"--work={work}", f"--out={net}", *how, jobs]
 
 
 def _net_in(work: Path) -> Path:

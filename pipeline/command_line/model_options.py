@@ -154,7 +154,7 @@ def teach_options(command: Command) -> Command:
 
 
 def teach_lungs_options(command: Command) -> Command:
-    """What a lung net learns from, and where it goes: `models teach-lungs`."""
+    """What a lung or tumour net learns from, and where it goes: `models teach-lungs`."""
     options = [
         click.option(
             "--work",
@@ -164,17 +164,22 @@ def teach_lungs_options(command: Command) -> Command:
         ),
         _new_file("File of the net."),
         click.option(
+            "--tumours", is_flag=True,
+            help="Teach the tumour net instead: close up, in blocks of 2 mm, tumours at the "
+            "lungs' surface.",
+        ),
+        click.option(
             "--leave-out",
             type=click.Path(exists=True, dir_okay=False, path_type=Path),
             help="CSV of patients or scans to leave out, one a line, to judge the net by them.",
         ),
         click.option(
-            "--phantoms", type=click.IntRange(min=0), default=60, show_default=True,
-            help="How many made-up chests are learnt from, too.",
+            "--phantoms", type=click.IntRange(min=0),
+            help="How many made-up chests are learnt from, too.  [default: 60; 3 with --tumours]",
         ),
         click.option(
             "--epochs", type=click.IntRange(min=1), default=30, show_default=True,
-            help="Times 50 batches of two chests.",
+            help="Times 50 batches, of two chests or four tumours.",
         ),
         _SEED,
         click.option(

@@ -116,7 +116,8 @@ def models_average(nets: tuple[str, ...], out: Path) -> None:
 def models_teach_lungs(**options: Any) -> None:
     """Teach a lung net, which knows lung without air: on the sound masks of a work folder.
 
-    `segment-lungs` asks it where lung seems to be missing.
+    `segment-lungs` asks it about every scan, and the tumour net, which `--tumours` teaches, about
+    those where no lung seems to be missing.
     """
     from lungseg.commands.nets.teach_lungs import teach_lungs
 

@@ -15,7 +15,8 @@ with a large one nodules on the chest wall; tumours that the lung encloses in mo
 added at any size. All this is done on blocks of 2 mm; the outline is then found voxel by voxel.
 The region is the lungs closed by a ball that fills hilum and wall, and what is nearly enclosed: a
 nodule left out of the lungs lies in it. Lung without air is nothing that a threshold finds, and
-what is nearly enclosed may be heart: a net is asked, and much that it adds is told.
+what is nearly enclosed may be heart: a net is asked, where no lung is missing a second one that
+looks for tumours closely, and much that they add is told.
 """
 
 import math
@@ -31,14 +32,18 @@ from lungseg.core.limits import check_memory
 from lungseg.core.stage import Facts, Params, ScanStage, param
 from lungseg.io.volumes import volume_file
 from lungseg.model.lung_net.opinion import SHIPPED, ask, ask_of_the_image
+from lungseg.model.lung_net.tumours import SHIPPED as SHIPPED_TUMOURS
+from lungseg.model.lung_net.tumours import ask as ask_of_tumours
 from lungseg.ops.lungs.find import Lungs, LungSettings, air_and_tissue, find_lungs
 from lungseg.ops.lungs.in_blocks import at_middles, edges_mm, in_blocks, zoom_of
-from lungseg.ops.lungs.left_right import separate_sides
+from lungseg.ops.lungs.left_right import LEFT, RIGHT, separate_sides
 from lungseg.ops.lungs.opinion.added import Opinion, as_seen, joined, opinion_of
+from lungseg.ops.lungs.opinion.close_up import CLOSE_MM, tumours
+from lungseg.ops.lungs.opinion.close_up import LIKELY as LIKELY_TUMOUR
 from lungseg.ops.lungs.shape import search_region
 from lungseg.ops.lungs.slice2d import lungs_slice_by_slice
 from lungseg.ops.lungs.verdict import Verdict, judge
-from lungseg.volume import HU, MaskArray, Volume
+from lungseg.volume import HU, Mask, MaskArray, Triple, Volume
 
 # Where so much may be a tumour and is not taken for one, the lung net is asked in doubt, ml.
 ASKED_ML = 3.0
@@ -46,6 +51,8 @@ ASKED_ML = 3.0
 # that is shorter, mm, nor of one whose blocks have other edges, mm.
 LEAST_HEIGHT_MM = 160.0
 KNOWN_EDGES_MM = (2.6, 5.3)
+# The same of the tumour net's blocks.
+KNOWN_CLOSE_MM = (1.3, 2.7)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,15 +67,21 @@ class SegmentLungs(Params):
     )
     second_opinion: str = param(
         "always",
-        "when the lung net is asked for lung without air and large tumours, which the mask then "
-        "takes: for every scan of 160 mm and more (half a CPU second), only where lung seems to be "
-        "missing or something may be a large tumour, or never",
+        "when the lung net is asked for lung without air, and the tumour net for tumours, which "
+        "the mask then takes: for every scan of 160 mm and more (a CPU second or two), only where "
+        "lung seems to be missing or something may be a large tumour, or never",
         choices=("always", "doubt", "never"),
     )
     lung_net: str = param(
         "",
         "file of the lung net, see `models teach-lungs`; empty: the one that comes with the "
         "package",
+        path=True,
+    )
+    tumour_net: str = param(
+        "",
+        "file of the net that is asked about tumours, see `models teach-lungs --tumours`; empty: "
+        "the one that comes with the package",
         path=True,
     )
     threshold_min_hu: float = param(
@@ -166,7 +179,7 @@ def lungs_and_region(
 
 
 def _is_asked(ct: Volume[HU], found: Lungs, verdict: Verdict, when: str) -> bool:
-    known = all(KNOWN_EDGES_MM[0] <= edge <= KNOWN_EDGES_MM[1] for edge in edges_mm(ct))
+    known = _within(edges_mm(ct), KNOWN_EDGES_MM)
     if when == "never" or not known or ct.shape[0] * ct.spacing_mm[0] < LEAST_HEIGHT_MM:
         return False
     return when == "always" or verdict.lung_missing or found.nearly_ml >= ASKED_ML
@@ -182,10 +195,42 @@ def _with_opinion(
     # where nodules are looked for.
     of_the_image = partial(ask_of_the_image, seen, net) if verdict.lung_missing else None
     opinion = opinion_of(seen, likely, at_middles(found.region), of_the_image)
+    labels = found.labels
+    if opinion.added_ml:
+        labels = joined(ct, labels, likely, opinion.blocks, opinion.edge, zoom_of(ct))
+    if not verdict.lung_missing:
+        labels, opinion = _with_tumours(ct, labels, found.region, opinion, params)
     if not opinion.added_ml:
         return found, opinion.told(verdict)
-    labels = joined(ct, found.labels, likely, opinion)
     return _judged_again(ct, found, labels, opinion)
+
+
+def _with_tumours(
+    ct: Volume[HU],
+    labels: Volume[np.uint8],
+    region: Volume[Mask],
+    opinion: Opinion,
+    params: SegmentLungs,
+) -> tuple[Volume[np.uint8], Opinion]:
+    """The mask and the opinion with what the tumour net adds to both."""
+    if not _within(edges_mm(ct, CLOSE_MM), KNOWN_CLOSE_MM):
+        return labels, opinion
+    seen, near = in_blocks(ct, labels, CLOSE_MM), at_middles(region, CLOSE_MM)
+    net = Path(params.tumour_net) if params.tumour_net else SHIPPED_TUMOURS
+    likely = ask_of_tumours(seen, near, net)
+    added = tumours(seen, likely, near)
+    if not added.any():
+        return labels, opinion
+    both = np.broadcast_to(likely, (2, *likely.shape))
+    labels = joined(ct, labels, both, added, LIKELY_TUMOUR, zoom_of(ct, CLOSE_MM))
+    right_ml, left_ml = (seen.ml(added == side) for side in (RIGHT, LEFT))
+    return labels, replace(
+        opinion, right_ml=opinion.right_ml + right_ml, left_ml=opinion.left_ml + left_ml
+    )
+
+
+def _within(edges: Triple, bounds: tuple[float, float]) -> bool:
+    return all(bounds[0] <= edge <= bounds[1] for edge in edges)
 
 
 def _by_net(ct: Volume[HU], found: Lungs, params: SegmentLungs) -> tuple[Lungs, Verdict]:

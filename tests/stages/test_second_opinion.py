@@ -63,15 +63,18 @@ def test_the_net_is_asked_where_lung_seems_to_be_missing_or_as_one_says(asked, n
     assert (found.region.array >= (found.labels.array > 0)).all()
 
 
-def with_a_tumour_on_the_heart(phantom):
-    """A ball of 68 mm, half of it in the right lung and half in the mediastinum; 80 ml of lung."""
+def with_a_tumour_on_the_heart(phantom, radius=17):
+    """A ball of 68 mm, half of it in the right lung and half in the mediastinum; 80 ml of lung.
+
+    With a radius of 8 voxels it is one of 32 mm; 9 ml of lung, which no rule takes for lung.
+    """
     right = phantom.lungs.array == 1
     z = int(np.median(np.nonzero(right)[0])) + 20
     y = int(np.median(np.nonzero(right[z])[0]))
     x = np.flatnonzero(right[z, y]).max()
     steps = np.ogrid[tuple(slice(0, n) for n in right.shape)]
     from_centre = sum((step - at) ** 2 for step, at in zip(steps, (z, y, x), strict=True))
-    tumour = (from_centre < 17**2) & right
+    tumour = (from_centre < radius**2) & right
     return phantom.ct.like(np.where(tumour, np.int16(40), phantom.ct.array)), tumour
 
 
@@ -88,6 +91,59 @@ def test_the_net_is_asked_where_something_may_be_a_tumour_and_is_not_taken_for_o
     assert len(scans) == 1
     assert not images
     assert (found.labels.array[tumour] == 1).mean() > 0.97
+
+
+@pytest.fixture
+def close_up(monkeypatch):
+    """Edges of the blocks of each scan that is shown to a tumour net, which sees `what`."""
+    edges, what = [], {}
+
+    def ask(seen, region, file):
+        edges.append(seen.spacing_mm)
+        return what.get("lung", np.zeros(seen.hu.shape)).astype(np.float32)
+
+    monkeypatch.setattr(segment_lungs, "ask_of_tumours", ask)
+    return edges, what
+
+
+def test_a_tumour_that_the_tumour_net_alone_sees_is_lung(close_up, monkeypatch):
+    phantom = case("sound")
+    ct, tumour = with_a_tumour_on_the_heart(phantom, radius=8)
+    edges, what = close_up
+    monkeypatch.setattr(
+        segment_lungs, "ask", lambda seen, _: np.zeros((2, *seen.hu.shape), np.float32)
+    )
+    without = lungs_and_region(ct, None, SegmentLungs())[0].labels.array
+    assert (without[tumour] > 0).mean() < 0.1
+    what["lung"] = phantom.lungs.array > 0
+    found, verdict = lungs_and_region(ct, None, SegmentLungs())
+    assert edges == [(2.0, 2.0, 2.0)] * 2
+    labels = found.labels.array
+    assert (labels[tumour] == 1).mean() > 0.97
+    assert np.array_equal(labels[without > 0], without[without > 0])
+    assert found.region.array[labels > 0].all()
+    ml = np.count_nonzero(tumour & (without == 0)) * ct.voxel_ml
+    # And what of the phantom's own lung the mask has not: some ml at the hilum.
+    assert ml * 0.95 < verdict.facts["net_added_right_ml"] < ml + 4
+    assert verdict.facts["net_added_left_ml"] < 4
+
+
+def test_the_tumour_net_is_not_asked_where_lung_is_missing_nor_of_other_blocks(asked, close_up):
+    phantom = case(ILL)
+    asked(phantom)
+    lungs_and_region(phantom.ct, None, SegmentLungs())
+    assert not close_up[0]
+    sound = case("sound")
+    asked(sound)
+    for when in ("never", "doubt"):
+        lungs_and_region(sound.ct, None, SegmentLungs(second_opinion=when))
+    assert not close_up[0]
+
+
+def test_a_tumour_net_of_ones_own_is_named_and_another_refused(tmp_path):
+    params = SegmentLungs(tumour_net=str(write_bright_net(tmp_path)))
+    with pytest.raises(DataError, match="expected a tumour net"):
+        lungs_and_region(case("sound").ct, None, params)
 
 
 def test_a_lobe_that_is_not_seen_in_the_mirror_image_is_not_added(asked, monkeypatch):
@@ -129,12 +185,14 @@ def shown(monkeypatch):
     return edges
 
 
-def test_a_net_that_knows_blocks_of_4_mm_is_not_asked_of_others(shown):
+def test_a_net_that_knows_blocks_of_4_mm_is_not_asked_of_others(shown, close_up):
     ct = case("sound").ct
     for step_mm in (1.5, 2.5, 5.5):
         other = Volume(ct.array, Geometry((step_mm, step_mm, step_mm)))
         lungs_and_region(other, None, SegmentLungs(smallest_lung_ml=50))
     assert shown == [(4.5, 4.5, 4.5), (5.0, 5.0, 5.0)]
+    # In blocks of 1.5 and 2.5 mm, not of 5.5.
+    assert close_up[0] == [(1.5, 1.5, 1.5), (2.5, 2.5, 2.5)]
 
 
 @pytest.mark.parametrize(("slices", "times"), [(80, 1), (79, 0)])

@@ -31,7 +31,7 @@ from lungseg.stages.segment_lungs import STAGE, SegmentLungs, segment
 NETS = shipped_nets()
 MOST_MB = 12
 # Each has learnt from so many at least; lungs are large and alike.
-PATIENTS = {"nodules": 300, "xray-lungs": 300, "ct-lungs": 10}
+PATIENTS = {"nodules": 300, "xray-lungs": 300, "ct-lungs": 10, "ct-tumours": 8}
 each_net = pytest.mark.parametrize("name", sorted(NETS))
 
 

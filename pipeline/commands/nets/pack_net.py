@@ -16,6 +16,7 @@ from lungseg.model.shipping.card import (
     write_card,
 )
 from lungseg.model.shipping.half_precision import (
+    FEW_SPARED,
     MOST_SPARED,
     NONE_SPARED,
     SOME_SPARED,
@@ -66,7 +67,7 @@ def pack_net(
     out.mkdir(parents=True, exist_ok=True)
     partial = target.with_suffix(f".partial{SUFFIX}")
     try:
-        for sparing in (MOST_SPARED, SOME_SPARED, NONE_SPARED):
+        for sparing in (MOST_SPARED, SOME_SPARED, FEW_SPARED, NONE_SPARED):
             write_half(source, partial, sparing)
             different = largest_difference(source, partial)
             if different <= MOST_DIFFERENT:

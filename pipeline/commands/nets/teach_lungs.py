@@ -1,4 +1,4 @@
-"""Teach a lung net: on the sound lung masks of a work folder, and on phantoms."""
+"""Teach a lung net or a tumour net: on the sound lung masks of a work folder, and on phantoms."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -13,18 +13,23 @@ from lungseg.core.record import read_record
 from lungseg.io.annotations.fold_file import read_asked
 from lungseg.io.volumes import volume_file
 from lungseg.model.devices import packages, quiet_keras
-from lungseg.model.lung_net.network import WIDTHS
+from lungseg.model.lung_net.network import TUMOUR_WIDTHS, WIDTHS
 from lungseg.model.lung_net.opinion import TARGET
-from lungseg.model.lung_net.teaching import STEPS, HowToTeach, teach
+from lungseg.model.lung_net.teaching import STEPS, HowToTeach, teach, teach_tumours
+from lungseg.model.lung_net.tumours import TARGET as OF_TUMOURS
 from lungseg.model.model_record import ModelRecord, save_with_record
 from lungseg.ops.grid.blocks import block_factors, block_mean, block_spacing
 from lungseg.ops.lungs.in_blocks import BLOCK_MM
 from lungseg.ops.lungs.left_right import LEFT, RIGHT
+from lungseg.ops.lungs.opinion.close_up import CLOSE_MM
 from lungseg.ops.lungs.opinion.examples import BRIGHTEST_HU, DARKEST_HU, EDGES, Chest
+from lungseg.ops.lungs.opinion.painted import EDGE
 from lungseg.phantom.by_chance.chests import chest_by_chance
 from lungseg.session.settings import CommandOptions
 from lungseg.volume import HU, Volume
 
+# Phantoms that a lung net and a tumour net learn from, if nothing is said.
+PHANTOMS, TUMOUR_PHANTOMS = 60, 3
 # A share as it is averaged over blocks, which are rounded down.
 WHOLE = HU(255)
 
@@ -42,8 +47,9 @@ def teach_lungs(  # noqa: PLR0913 - what it learns from, how, and where to
     work: Path,
     out: Path,
     *,
+    tumours: bool = False,
     leave_out: Path | None = None,
-    phantoms: int = 60,
+    phantoms: int | None = None,
     epochs: int = 30,
     seed: int = 1,
     precision: str = "float32",
@@ -58,10 +64,12 @@ def teach_lungs(  # noqa: PLR0913 - what it learns from, how, and where to
         settings stay as they are.
     out
         File of the net.
+    tumours
+        A tumour net, not a lung net.
     leave_out
         CSV of patients or scans to leave out, so that the net may be judged by them.
     phantoms
-        How many chests of chance are learnt from, too.
+        How many chests of chance are learnt from, too; `PHANTOMS` or `TUMOUR_PHANTOMS` if None.
     epochs, seed, precision
         See `lungseg.model.lung_net.teaching.HowToTeach`.
     jobs
@@ -75,38 +83,46 @@ def teach_lungs(  # noqa: PLR0913 - what it learns from, how, and where to
     quiet_keras()
     unwanted = read_asked(leave_out) if leave_out else set()
     scans = [one for one in _sound_scans(work, jobs) if not unwanted & {one.patient, one.scan}]
+    if phantoms is None:
+        phantoms = TUMOUR_PHANTOMS if tumours else PHANTOMS
     click.echo(f"teach    {len(scans)} scans and {phantoms} phantoms", err=True)
-    drawn = [_of_phantom(number) for number in range(phantoms)]
+    chests, drawn = [one.chest for one in scans], [_of_phantom(k) for k in range(phantoms)]
     out.parent.mkdir(parents=True, exist_ok=True)
-    net = teach(
-        [one.chest for one in scans], drawn,
-        HowToTeach(epochs, seed, precision),
-        out.with_name(f"{out.name}.unfinished"),
-        lambda epoch, loss: click.echo(f"epoch {epoch}/{epochs}  loss {loss:.3f}", err=True),
-    )  # fmt: skip
+    how, kept = HowToTeach(epochs, seed, precision), out.with_name(f"{out.name}.unfinished")
+
+    def tell(epoch: int, loss: float) -> None:
+        click.echo(f"epoch {epoch}/{epochs}  loss {loss:.3f}", err=True)
+
+    if tumours:
+        net = teach_tumours([*chests, *drawn], how, kept, tell)
+    else:
+        net = teach(chests, drawn, how, kept, tell)
     params: dict[str, int | str] = {
         "epochs": epochs, "steps": STEPS, "seed": seed, "phantoms": phantoms,
         "precision": precision,
     }  # fmt: skip
-    save_with_record(net, record_of(scans, params), out)
+    save_with_record(net, record_of(scans, params, tumours=tumours), out)
     patients = len({one.patient for one in scans})
-    return f"{out}  a lung net, taught on {len(scans)} scans of {patients} patients"
+    kind = "tumour" if tumours else "lung"
+    return f"{out}  a {kind} net, taught on {len(scans)} scans of {patients} patients"
 
 
-def record_of(scans: list[TaughtScan], params: Mapping[str, int | str]) -> ModelRecord:
-    """What the net's file says of it."""
+def record_of(
+    scans: list[TaughtScan], params: Mapping[str, int | str], *, tumours: bool = False
+) -> ModelRecord:
+    """What the file of a lung or a tumour net says of it."""
     patients = sorted({one.patient for one in scans})
     return ModelRecord(
-        target=TARGET,
-        classes=["right", "left"],
+        target=OF_TUMOURS if tumours else TARGET,
+        classes=["lung"] if tumours else ["right", "left"],
         kind="ct",
-        network={"network": "lung_net", "widths": list(WIDTHS)},
+        network={"network": "lung_net", "widths": list(TUMOUR_WIDTHS if tumours else WIDTHS)},
         context=0,
         low=float(DARKEST_HU),
         high=float(BRIGHTEST_HU),
         inside_lungs=False,
-        crop_px=EDGES[-1],
-        spacing_mm=[BLOCK_MM] * 3,
+        crop_px=EDGE if tumours else EDGES[-1],
+        spacing_mm=[CLOSE_MM if tumours else BLOCK_MM] * 3,
         table_fingerprint=digest_of([one.scan for one in scans]),
         split_hash=digest_of(patients),
         train_patients=patients,

@@ -1,1 +1,1 @@
-"""The lung net: a small net in three dimensions that knows where lungs are, with air or without."""
+"""The lung net and the tumour net: small, in three dimensions; lung with air or without."""

@@ -46,18 +46,29 @@ def ask(seen: Blocks, file: Path = SHIPPED) -> F32:
     LimitError
         If memory is too small.
     """
-    record = read_model_record(file)
-    if record.target != TARGET:
-        raise DataError(
-            f"{file} finds {record.target} in {record.kind}; expected a lung net, or none, for the "
-            "one that comes with the package"
-        )
-    window, net = _window(seen), read_weights(file)
+    window, net = _window(seen), checked_net(file, TARGET, "a lung net")
     blocks = math.prod(n + -n % net.multiple for n in seen.hu[window].shape)
     check_memory(BLOCK_BYTES * blocks, "asking the lung net", setting="second_opinion=never")
     likely = np.zeros((2, *seen.hu.shape), np.float32)
     likely[:, *window] = likely_lungs(net, seen.hu[window])
     return likely
+
+
+def checked_net(file: Path, target: str, expected: str) -> UNet:
+    """The net of a file whose record says that it finds `target`; `expected` says so to a person.
+
+    Raises
+    ------
+    DataError
+        If it finds something else.
+    """
+    record = read_model_record(file)
+    if record.target != target:
+        raise DataError(
+            f"{file} finds {record.target} in {record.kind}; expected {expected}, or none, for the "
+            "one that comes with the package"
+        )
+    return read_weights(file)
 
 
 def ask_of_the_image(seen: Blocks, file: Path = SHIPPED) -> F32:

@@ -23,6 +23,8 @@ CONFIG = "config.json"
 OPTIMIZER = "optimizer"
 # Values of a kernel that is small: 3 x 3 from 60 to 60 channels.
 SMALL = 1 << 15
+# The same of three dimensions, whose nets are narrow: 3 x 3 x 3 from 17 to 17 channels.
+SMALL_OF_3D, RANK_OF_3D = 1 << 13, 5
 # Edge of what a net of any size is shown, and rank of slices with their channels.
 ANY_EDGE, SLICE_RANK = 64, 3
 # Of float16's 11 significant bits, how many kernels of more than so many values do without: 3 x 3
@@ -30,7 +32,8 @@ ANY_EDGE, SLICE_RANK = 64, 3
 Sparing = tuple[tuple[int, int], ...]
 NONE_SPARED: Sparing = ()
 SOME_SPARED: Sparing = ((1 << 16, 3), (1 << 18, 4), (1 << 19, 5))
-MOST_SPARED: Sparing = ((1 << 16, 4), (1 << 18, 5))
+FEW_SPARED: Sparing = ((1 << 19, 3),)
+MOST_SPARED: Sparing = ((1 << 13, 2), (1 << 16, 4), (1 << 18, 5))
 
 
 def write_half(net: Path, out: Path, sparing: Sparing = NONE_SPARED, small: int = SMALL) -> None:
@@ -116,7 +119,8 @@ def _copy(source: Any, target: Any, sparing: Sparing, small: int) -> None:
             _copy(item, target.create_group(name), sparing, small)
             continue
         values = item[()]
-        if values.size > small and values.dtype.kind == "f":
+        least = min(small, SMALL_OF_3D) if values.ndim == RANK_OF_3D else small
+        if values.size > least and values.dtype.kind == "f":
             # High and low bytes by themselves: the former hardly differ, which compression sees.
             kept = target.create_dataset(
                 name, data=_short(values, sparing), chunks=values.shape, shuffle=True

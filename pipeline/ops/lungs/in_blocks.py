@@ -44,7 +44,7 @@ class Blocks:
         return float(np.count_nonzero(mask)) * float(np.prod(self.spacing_mm)) / 1000
 
 
-def zoom_of(ct: AnyVolume) -> Zoom:
+def zoom_of(ct: AnyVolume, edge_mm: float = BLOCK_MM) -> Zoom:
     """How the blocks of `in_blocks` lie on the scan's grid.
 
     Examples
@@ -53,11 +53,11 @@ def zoom_of(ct: AnyVolume) -> Zoom:
     >>> zoom_of(Volume(np.zeros((3, 5, 5), HU), Geometry((4.0, 2.0, 2.0)))).factors
     (1, 2, 2)
     """
-    return Zoom(ct.shape, block_factors(ct.spacing_mm, BLOCK_MM))
+    return Zoom(ct.shape, block_factors(ct.spacing_mm, edge_mm))
 
 
-def in_blocks(ct: Volume[HU], labels: Volume[np.uint8]) -> Blocks:
-    """`ct` and the mask `labels` in blocks of about 4 mm.
+def in_blocks(ct: Volume[HU], labels: Volume[np.uint8], edge_mm: float = BLOCK_MM) -> Blocks:
+    """`ct` and the mask `labels` in blocks of about `edge_mm`.
 
     Examples
     --------
@@ -68,11 +68,11 @@ def in_blocks(ct: Volume[HU], labels: Volume[np.uint8]) -> Blocks:
     >>> seen.hu.tolist(), seen.labels.tolist(), seen.spacing_mm
     ([[[-800, 50]]], [[[1, 0]]], (4.0, 4.0, 4.0))
     """
-    hu = block_mean(ct.array, zoom_of(ct).factors)
-    return Blocks(hu, at_middles(labels), edges_mm(ct))
+    hu = block_mean(ct.array, zoom_of(ct, edge_mm).factors)
+    return Blocks(hu, at_middles(labels, edge_mm), edges_mm(ct, edge_mm))
 
 
-def at_middles(volume: Volume[T]) -> npt.NDArray[T]:
+def at_middles(volume: Volume[T], edge_mm: float = BLOCK_MM) -> npt.NDArray[T]:
     """The voxel in the middle of each block of `in_blocks`.
 
     Examples
@@ -84,12 +84,12 @@ def at_middles(volume: Volume[T]) -> npt.NDArray[T]:
     """
     middles = (
         np.minimum(np.arange(-(-n // f)) * f + f // 2, n - 1)
-        for n, f in zip(volume.shape, zoom_of(volume).factors, strict=True)
+        for n, f in zip(volume.shape, zoom_of(volume, edge_mm).factors, strict=True)
     )
     return np.ascontiguousarray(volume.array[np.ix_(*middles)])
 
 
-def edges_mm(volume: AnyVolume) -> Triple:
+def edges_mm(volume: AnyVolume, edge_mm: float = BLOCK_MM) -> Triple:
     """Edges of the blocks of `in_blocks` along (z, y, x), mm.
 
     Examples
@@ -98,4 +98,4 @@ def edges_mm(volume: AnyVolume) -> Triple:
     >>> edges_mm(Volume(np.zeros((3, 5, 5), HU), Geometry((5.0, 2.0, 1.5))))
     (5.0, 4.0, 4.5)
     """
-    return block_spacing(volume.spacing_mm, zoom_of(volume).factors)
+    return block_spacing(volume.spacing_mm, zoom_of(volume, edge_mm).factors)

@@ -11,6 +11,7 @@ from lungseg.commands.nets import teach_lungs as teaching
 from lungseg.core.errors import DataError
 from lungseg.model.lung_net import network
 from lungseg.model.lung_net.opinion import ask
+from lungseg.model.lung_net.tumours import ask as ask_of_tumours
 from lungseg.model.model_record import read_model_record
 from lungseg.ops.lungs.in_blocks import Blocks
 
@@ -63,6 +64,33 @@ def test_sound_masks_are_learnt_from_and_the_net_knows_whose(preprocessed, tmp_p
     assert ask(seen, out).shape == (2, 5, 6, 7)
     shown = CliRunner().invoke(main, ["models", "show", str(out)])
     assert "lungs without air" in shown.stdout
+
+
+def test_a_tumour_net_learns_from_the_same_scans_and_says_what_it_is(
+    preprocessed, tmp_path, monkeypatch
+):
+    seen = []
+
+    def teach_tumours(chests, how, kept, tell):
+        seen.extend(chests)
+        tell(1, 0.5)
+        return network.build((4, 4), channels=24, answers=8)
+
+    monkeypatch.setattr(teaching, "teach_tumours", teach_tumours)
+    out = tmp_path / "tumours.keras"
+    done = typed(preprocessed, out, "--tumours")
+    assert done.exit_code == 0, done.output
+    record = read_model_record(out)
+    # One phantom, as `typed` says.
+    assert len(seen) == len(record.train_scans) + 1
+    assert f"a tumour net, taught on {len(record.train_scans)} scans" in done.stdout
+    assert (record.target, record.classes) == ("tumours beside lungs", ["lung"])
+    assert (record.spacing_mm, record.crop_px) == ([2.0] * 3, 80)
+    region = np.ones((8, 8, 8), bool)
+    blocks = Blocks(np.zeros((8, 8, 8), np.int16), np.zeros((8, 8, 8), np.uint8), (2.0, 2.0, 2.0))
+    assert ask_of_tumours(blocks, region, out).shape == (8, 8, 8)
+    with pytest.raises(DataError, match="expected a lung net"):
+        ask(blocks, out)
 
 
 def test_patients_that_are_named_are_left_out(preprocessed, tmp_path, taught):

@@ -6,8 +6,15 @@ import pytest
 from lungseg.core.errors import DataError
 from lungseg.model.lung_net import teaching
 from lungseg.model.lung_net.network import build
-from lungseg.model.lung_net.teaching import HowToTeach, loss, one_of, teach
-from lungseg.ops.lungs.opinion import examples
+from lungseg.model.lung_net.teaching import (
+    HowToTeach,
+    loss,
+    loss_of_tumours,
+    one_of,
+    teach,
+    teach_tumours,
+)
+from lungseg.ops.lungs.opinion import examples, painted
 from lungseg.ops.lungs.opinion.examples import Chest
 
 NARROW = (4, 4, 4)
@@ -49,6 +56,40 @@ def test_a_run_that_was_stopped_ends_as_an_unbroken_one(tmp_path, monkeypatch):
 def test_without_a_chest_nothing_is_taught(tmp_path):
     with pytest.raises(DataError, match="no chest to learn lungs from"):
         teach([], [], HowToTeach(1), tmp_path)
+
+
+def test_a_tumour_net_learns_and_the_same_chance_makes_the_same_net(tmp_path, monkeypatch):
+    monkeypatch.setattr(teaching, "STEPS", 4)
+    monkeypatch.setattr(teaching, "TUMOUR_WIDTHS", NARROW)
+    monkeypatch.setattr(painted, "EDGE", 24)
+    told = []
+    nets = [
+        teach_tumours(
+            [box_chest()],
+            HowToTeach(3, seed=3),
+            tmp_path / name,
+            lambda _, of: told.append(of),
+        )
+        for name in "ab"
+    ]
+    assert told[2] < told[0]
+    assert told[:3] == pytest.approx(told[3:], rel=1e-3)
+    assert nets[0].output_shape[-1] == 8
+    with pytest.raises(DataError, match="no chest to learn tumours from"):
+        teach_tumours([], HowToTeach(1), tmp_path)
+
+
+def test_the_loss_of_tumours_is_cross_entropy_and_dice_of_what_the_mask_has_not():
+    rng = np.random.default_rng(0)
+    share, counts, said = (rng.random((1, 4, 5, 6, 8)) for _ in range(3))
+    missing = (rng.random(share.shape) > 0.3) * 1.0
+    truth = np.concatenate([share, counts, missing], axis=-1).astype(np.float32)
+    entropy = -(share * np.log(said) + (1 - share) * np.log(1 - said))
+    weights = counts * missing
+    dice = (2 * (said * share * weights).sum() + 50) / (((said + share) * weights).sum() + 50)
+    expected = 4 * (entropy * counts).sum() / counts.sum() + 1 - dice
+    found = float(loss_of_tumours(truth, said.astype(np.float32)))
+    assert found == pytest.approx(expected, rel=1e-4)
 
 
 def test_the_loss_is_cross_entropy_and_dice_of_what_counts():

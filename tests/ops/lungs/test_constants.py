@@ -20,7 +20,7 @@ from lungseg.ops.lungs import (
 )
 from lungseg.ops.lungs.airless import mirror, missing
 from lungseg.ops.lungs.enclosed import far_sides, masses, sight, vessel_nodules
-from lungseg.ops.lungs.opinion import added, completed
+from lungseg.ops.lungs.opinion import added, close_up, completed
 
 PAGE = Path(__file__).parents[3] / "docs" / "lung-constants.md"
 MODULES = (
@@ -43,9 +43,22 @@ MODULES = (
     missing,
     added,
     completed,
+    close_up,
 )
 # Labels, lengths in blocks that follow from the grid, what defines HU, what is held at once.
-NO_ANATOMY = {"RIGHT", "LEFT", "FACES", "CUBE", "EDGES", "UNIT", "PURE_AIR_HU", "FAR", "SLAB"}
+NO_ANATOMY = {
+    "RIGHT",
+    "LEFT",
+    "FACES",
+    "CUBE",
+    "CHANNELS",
+    "ANSWERS",
+    "EDGES",
+    "UNIT",
+    "PURE_AIR_HU",
+    "FAR",
+    "SLAB",
+}
 
 
 def named():

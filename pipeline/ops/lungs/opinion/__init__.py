@@ -1,1 +1,1 @@
-"""A net's opinion on lungs: how chests are made ill to teach it, and what of it a mask takes."""
+"""Nets' opinion on lungs: chests made ill to teach them, and what of it a mask takes."""

@@ -260,10 +260,15 @@ def _slabs(likely: F32, zoom: Zoom) -> Iterator[tuple[slice, tuple[F32, F32]]]:
         yield z, (smoothly(likely[0], zoom, box), smoothly(likely[1], zoom, box))
 
 
-def joined(
-    ct: Volume[HU], labels: Volume[np.uint8], likely: F32, opinion: Opinion
+def joined(  # noqa: PLR0913, PLR0917 - a scan, its mask, and what is added how
+    ct: Volume[HU],
+    labels: Volume[np.uint8],
+    likely: F32,
+    blocks: Sides,
+    edge: float,
+    zoom: Zoom,
 ) -> Volume[np.uint8]:
-    """The mask with what the net adds to it, outlined voxel by voxel.
+    """The mask with what a net adds to it, outlined voxel by voxel.
 
     Parameters
     ----------
@@ -271,8 +276,12 @@ def joined(
         The scan and its mask, 1 right and 2 left.
     likely : (2, z, y, x) float32
         Probability of right and of left lung, on the blocks of `in_blocks`.
-    opinion
-        What `opinion_of` made of it.
+    blocks : (z, y, x) uint8
+        What of it is added, on the blocks, 1 right and 2 left.
+    edge
+        Probability from which on a voxel is lung to the net.
+    zoom
+        How the blocks lie on the scan's grid.
 
     Examples
     --------
@@ -283,23 +292,23 @@ def joined(
     >>> likely = np.zeros((2, 30, 30, 30), np.float32)
     >>> likely[0, 5:25, 5:25, 5:25] = 0.9
     >>> seen = Blocks(ct.array, labels.array, ct.spacing_mm)
-    >>> whole = joined(ct, labels, likely, opinion_of(seen, likely))
+    >>> opinion = opinion_of(seen, likely)
+    >>> whole = joined(ct, labels, likely, opinion.blocks, opinion.edge, zoom_of(ct))
     >>> int((whole.array == RIGHT).sum())
     8000
     """
     whole = labels.array.copy()
-    zoom = zoom_of(ct)
     for label in (RIGHT, LEFT):
-        box = bounding_box(opinion.blocks == label, (2, 2, 2))
+        box = bounding_box(blocks == label, (2, 2, 2))
         if box is None:
             continue
         fine = zoom.fine_box(box)
-        blocks = opinion.blocks[box] == label
-        near = ndimage.binary_dilation(blocks, CUBE)
+        inside = blocks[box] == label
+        near = ndimage.binary_dilation(inside, CUBE)
         # What belongs to a part less likely than it must be: up to the edge of its blocks.
         lung_of_blocks = likely[label - 1].copy()
-        lung_of_blocks[box][blocks & (lung_of_blocks[box] < opinion.edge)] = 1
-        lung = smoothly(lung_of_blocks, zoom, fine) >= opinion.edge
+        lung_of_blocks[box][inside & (lung_of_blocks[box] < edge)] = 1
+        lung = smoothly(lung_of_blocks, zoom, fine) >= edge
         lung &= zoom.enlarged(near.view(np.uint8), box).view(np.bool_)
         part = whole[fine]
         lung &= (ct.array[fine] > AIR_HU) & (part == 0)

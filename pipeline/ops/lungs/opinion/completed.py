@@ -37,6 +37,7 @@ def completed(parts: Sides, seen: Blocks, most: F32, tissue: MaskArray) -> Sides
     --------
     Of a tumour of ten blocks on a lung the net is sure of five, and unsure of two more:
 
+    >>> import numpy as np
     >>> labels = np.zeros((10, 10, 30), np.uint8)
     >>> labels[:, :, :8] = RIGHT
     >>> seen = Blocks(np.where(labels > 0, -850, 40).astype(np.int16), labels, (4.0, 4.0, 4.0))

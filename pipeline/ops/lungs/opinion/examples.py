@@ -118,7 +118,9 @@ def _placed(chest: Chest, rng: np.random.Generator) -> tuple[F32, F32]:
     """HU and lungs on the blocks of an example, turned and stretched about the lungs' middle."""
     box = bounding_box(chest.lungs.max(axis=0) > 0.5) or tuple(slice(0, n) for n in chest.hu.shape)
     middle = np.array([(s.start + s.stop - 1) / 2 for s in box])
-    matrix = _turn(rng) @ np.diag(np.exp(rng.normal(0, SIZE) + rng.normal(0, STRETCH, 3)))
+    matrix = turn(rng.normal(0, TURNS)) @ np.diag(
+        np.exp(rng.normal(0, SIZE) + rng.normal(0, STRETCH, 3))
+    )
     shear = np.eye(3)
     shear[2, 1], shear[1, 0] = rng.normal(0, SHEARS)
     matrix = np.diag(BLOCK_MM / np.array(chest.spacing_mm)) @ matrix @ shear
@@ -137,12 +139,19 @@ def _placed(chest: Chest, rng: np.random.Generator) -> tuple[F32, F32]:
     return seen(chest.hu, DARKEST_HU), lungs
 
 
-def _turn(rng: np.random.Generator) -> FloatArray:
+def turn(angles: FloatArray) -> FloatArray:
+    """Matrix ``(3, 3)`` that turns about z, y and x, one after another, by `angles` (radians).
+
+    Examples
+    --------
+    >>> turn(np.array([np.pi / 2, 0, 0])).round(3).tolist()
+    [[1.0, 0.0, 0.0], [0.0, 0.0, -1.0], [0.0, 1.0, 0.0]]
+    """
     matrix = np.eye(3)
-    for axis, angle in enumerate(rng.normal(0, TURNS)):
+    for axis, angle in enumerate(angles):
         i, j = (k for k in range(3) if k != axis)
-        turn = np.eye(3)
-        turn[i, i] = turn[j, j] = np.cos(angle)
-        turn[i, j], turn[j, i] = -np.sin(angle), np.sin(angle)
-        matrix = matrix @ turn
+        about = np.eye(3)
+        about[i, i] = about[j, j] = np.cos(angle)
+        about[i, j], about[j, i] = -np.sin(angle), np.sin(angle)
+        matrix = matrix @ about
     return matrix

@@ -75,9 +75,18 @@ def _filled(hu: F32, share: F32, with_hu: float | F32) -> F32:
     return np.asarray(hu * (1 - share) + share * with_hu, np.float32)
 
 
-def _texture(rng: np.random.Generator, shape: tuple[int, ...], mm: float) -> F32:
-    """Smooth noise of standard deviation 1 or less, that changes over `mm`."""
-    coarse = [max(2, int(n * BLOCK_MM / mm) + 2) for n in shape]
+def texture(
+    rng: np.random.Generator, shape: tuple[int, ...], mm: float, block_mm: float = BLOCK_MM
+) -> F32:
+    """Smooth noise of standard deviation 1 or less, that changes over `mm`.
+
+    Examples
+    --------
+    >>> noise = texture(np.random.default_rng(0), (20, 20, 20), 40.0)
+    >>> noise.shape, bool(abs(np.diff(noise, axis=0)).max() < noise.std())
+    ((20, 20, 20), True)
+    """
+    coarse = [max(2, int(n * block_mm / mm) + 2) for n in shape]
     noise = rng.normal(size=coarse)
     zoom = [n / m for n, m in zip(shape, coarse, strict=True)]
     found: F32 = ndimage.zoom(noise, zoom, order=1).astype(np.float32)
@@ -103,7 +112,7 @@ def _lobe(
     """About a lobe, a part of one, all behind an oblique plane, or a wedge as in collapse."""
     up, back, out = shares
     first, second, third, slope = rng.normal(0, 0.08, 4)
-    wavy = 0.08 * _texture(rng, shape, 40)
+    wavy = 0.08 * texture(rng, shape, 40)
     fissure = (0.8 + 3 * slope) * back + first + wavy
     kind = rng.random()
     if kind < 0.3:
@@ -136,14 +145,12 @@ def _solid(ill: IllChest, lungs: F32, rng: np.random.Generator) -> IllChest:
             continue
         lobe = _lobe(rng, shares, shape).astype(np.float32)
         part = ndimage.gaussian_filter(lobe, rng.uniform(0.3, 1.2)) * lung
-        texture = rng.uniform(0, 12) * _texture(rng, shape, 12)
+        uneven = rng.uniform(0, 12) * texture(rng, shape, 12)
         if rng.random() < 0.5:
-            bronchi = np.clip(
-                _texture(rng, shape, rng.uniform(8, 16)) - rng.uniform(1.2, 2.2), 0, 1
-            )
-            texture = texture - rng.uniform(100, 600) * bronchi
+            bronchi = np.clip(texture(rng, shape, rng.uniform(8, 16)) - rng.uniform(1.2, 2.2), 0, 1)
+            uneven = uneven - rng.uniform(100, 600) * bronchi
         strength = 1.0 if rng.random() < 0.8 else rng.uniform(0.5, 1)
-        hu = _filled(hu, part * strength, rng.uniform(*SOLID_HU) + texture)
+        hu = _filled(hu, part * strength, rng.uniform(*SOLID_HU) + uneven)
     return replace(ill, hu=hu)
 
 
@@ -153,7 +160,7 @@ def _wet(ill: IllChest, lungs: F32, rng: np.random.Generator) -> IllChest:
     for index, lung, (up, back, out) in _large_lungs(lungs):
         if rng.random() > WET_LUNG:
             continue
-        wavy = 0.03 * _texture(rng, shape, 40)
+        wavy = 0.03 * texture(rng, shape, 40)
         tilt = 0.15 * rng.random() * out * (rng.random() < 0.5) - 0.25 * rng.random() * up
         low = back + tilt + wavy > rng.uniform(0.3, 0.93)
         if rng.random() < 0.4:
@@ -162,8 +169,8 @@ def _wet(ill: IllChest, lungs: F32, rng: np.random.Generator) -> IllChest:
         if rng.random() < 0.6:
             near = ndimage.gaussian_filter(low.astype(np.float32), rng.uniform(1.5, 4))
             pressed = np.clip(2.2 * near, 0, 1) * lung
-            hu = _filled(hu, pressed, rng.uniform(*PRESSED_HU) + 6 * _texture(rng, shape, 12))
-        hu = _filled(hu, wet * lung, rng.uniform(*FLUID_HU) + 3 * _texture(rng, shape, 30))
+            hu = _filled(hu, pressed, rng.uniform(*PRESSED_HU) + 6 * texture(rng, shape, 12))
+        hu = _filled(hu, wet * lung, rng.uniform(*FLUID_HU) + 3 * texture(rng, shape, 30))
         left[index] *= 1 - wet
     return replace(ill, hu=hu, lungs=left)
 
@@ -188,14 +195,14 @@ def _with_masses(ill: IllChest, lungs: F32, rng: np.random.Generator) -> IllChes
         if not len(places):
             continue
         centre = places[rng.integers(len(places))] + rng.uniform(-0.5, 0.5, 3)
-        box = _box_around(centre, 1.8 * radius + 2, hu.shape)
+        box = box_around(centre, 1.8 * radius + 2, hu.shape)
         shape = hu[box].shape
         away = _away(shape, centre - [part.start for part in box], np.exp(rng.normal(0, 0.2, 3)))
-        away = away + 0.12 * radius * _texture(rng, shape, 15)
+        away = away + 0.12 * radius * texture(rng, shape, 15)
         ball = np.clip(radius - away + 0.5, 0, 1).astype(np.float32)
         # What is tissue already stays as it is.
         fills = ball * np.where(hu[box] < -200, 1, lungs[box])
-        hu[box] = _filled(hu[box], fills, rng.uniform(*MASS_HU) + 8 * _texture(rng, shape, 10))
+        hu[box] = _filled(hu[box], fills, rng.uniform(*MASS_HU) + 8 * texture(rng, shape, 10))
         known = counts[box] > 0
         counts[box][(ball > 0.5) & known] = MASS_COUNTS
         counts[box][(ball > 0.5) & ~still_lung[box]] = 0
@@ -205,7 +212,14 @@ def _with_masses(ill: IllChest, lungs: F32, rng: np.random.Generator) -> IllChes
     return replace(ill, hu=hu, counts=counts)
 
 
-def _box_around(centre: FloatArray, half: float, shape: tuple[int, ...]) -> Box:
+def box_around(centre: FloatArray, half: float, shape: tuple[int, ...]) -> Box:
+    """Box of the blocks nearer than `half` to a centre along each axis, within the array.
+
+    Examples
+    --------
+    >>> box_around(np.array([5.0, 0.5, 9.0]), 1.5, (10, 10, 10))
+    (slice(3, 8, None), slice(0, 3, None), slice(7, 10, None))
+    """
     low = np.maximum(np.floor(centre - half), 0).astype(int)
     high = np.minimum(np.ceil(centre + half) + 1, shape).astype(int)
     z, y, x = (slice(int(a), int(b)) for a, b in zip(low, high, strict=True))

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from lungseg.ops.lungs.in_blocks import in_blocks
+from lungseg.ops.lungs.in_blocks import in_blocks, zoom_of
 from lungseg.ops.lungs.left_right import LEFT, RIGHT
 from lungseg.ops.lungs.opinion.added import as_seen, joined, opinion_of
 from lungseg.ops.lungs.verdict import Verdict
@@ -32,7 +32,9 @@ def test_a_lobe_without_air_is_added_on_its_side_and_the_mask_stays(name, side):
     ml = np.count_nonzero(lobe & (labels.array == 0)) * phantom.ct.voxel_ml
     assert opinion.added_ml == pytest.approx(ml, rel=0.1)
     assert (opinion.right_ml == 0) == (side == LEFT)
-    whole = joined(phantom.ct, labels, likely, opinion).array
+    whole = joined(
+        phantom.ct, labels, likely, opinion.blocks, opinion.edge, zoom_of(phantom.ct)
+    ).array
     assert (whole[lobe] == side).mean() > 0.95
     before = labels.array > 0
     assert np.array_equal(whole[before], labels.array[before])
@@ -53,7 +55,9 @@ def test_a_rim_a_crumb_and_air_are_not_added():
     seen = in_blocks(ct, labels)
     opinion = opinion_of(seen, likely)
     assert (opinion.added_ml, opinion.against_ml) == (0, 0)
-    assert np.array_equal(joined(ct, labels, likely, opinion).array, labels.array)
+    assert np.array_equal(
+        joined(ct, labels, likely, opinion.blocks, opinion.edge, zoom_of(ct)).array, labels.array
+    )
     assert opinion.told(Verdict({}, ())).reasons == ()
 
 
@@ -123,7 +127,7 @@ def test_a_tumours_unsure_edge_is_in_the_mask_where_no_lung_is_missing():
     # Of 10 blocks of 0.3 the first two, to their edge; without them the mask ends between the
     # middles of the last block of 0.95 and the first of 0.3.
     assert np.flatnonzero(opinion.blocks[10, 10]).tolist() == list(range(15, 22))
-    whole = joined(ct, labels, likely, opinion).array
+    whole = joined(ct, labels, likely, opinion.blocks, opinion.edge, zoom_of(ct)).array
     assert np.flatnonzero(whole[20, 20])[-1] == 43
     nowhere_else = everywhere.copy()
     nowhere_else[:, :, 20:] = False
