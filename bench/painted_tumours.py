@@ -20,6 +20,7 @@ from scipy import ndimage
 
 from bench.on_working_grid import working_scans
 from lungseg.model.shipping.card import Score, Scores
+from lungseg.ops.scores.detection import interval
 from lungseg.stages.segment_lungs import SegmentLungs, lungs_and_region, segment
 from lungseg.volume import HU, FloatArray, HuArray, MaskArray, Volume
 
@@ -87,7 +88,7 @@ def _scores(rows: list[Painted]) -> Scores:
     for group, those in sorted(_grouped(rows).items()):
         shares = np.array([row.share for row in those])
         means = rng.choice(shares, (1000, len(shares))).mean(axis=1)
-        low, high = (float(np.round(np.quantile(means, q), 3)) for q in (0.025, 0.975))
+        low, high = (round(end, 3) for end in interval(means) or ())
         measured.append(
             Score(name=f"share inside: {group}", of=f"{len(those)} painted tumours",
                   value=float(np.round(shares.mean(), 3)), cases=len(those), low=low, high=high)

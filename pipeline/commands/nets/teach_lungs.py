@@ -28,10 +28,33 @@ from lungseg.phantom.by_chance.chests import chest_by_chance
 from lungseg.session.settings import CommandOptions
 from lungseg.volume import HU, Volume
 
-# Phantoms that a lung net and a tumour net learn from, if nothing is said.
-PHANTOMS, TUMOUR_PHANTOMS = 60, 3
 # A share as it is averaged over blocks, which are rounded down.
 WHOLE = HU(255)
+
+
+@dataclass(frozen=True)
+class _Kind:
+    """What a lung net and a tumour net differ in.
+
+    Attributes
+    ----------
+    edge
+        Blocks of an example along x, each of `block_mm`.
+    phantoms
+        How many it learns from, if nothing is said.
+    """
+
+    name: str
+    target: str
+    classes: tuple[str, ...]
+    widths: tuple[int, ...]
+    edge: int
+    block_mm: float
+    phantoms: int
+
+
+_LUNGS = _Kind("lung", TARGET, ("right", "left"), WIDTHS, EDGES[-1], BLOCK_MM, 60)
+_TUMOURS = _Kind("tumour", OF_TUMOURS, ("lung",), TUMOUR_WIDTHS, EDGE, CLOSE_MM, 3)
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,7 +92,7 @@ def teach_lungs(  # noqa: PLR0913 - what it learns from, how, and where to
     leave_out
         CSV of patients or scans to leave out, so that the net may be judged by them.
     phantoms
-        How many chests of chance are learnt from, too; `PHANTOMS` or `TUMOUR_PHANTOMS` if None.
+        How many chests of chance are learnt from, too; by default 60, or 3 by a tumour net.
     epochs, seed, precision
         See `lungseg.model.lung_net.teaching.HowToTeach`.
     jobs
@@ -81,10 +104,10 @@ def teach_lungs(  # noqa: PLR0913 - what it learns from, how, and where to
         If there is nothing to learn from.
     """
     quiet_keras()
+    kind = _TUMOURS if tumours else _LUNGS
     unwanted = read_asked(leave_out) if leave_out else set()
     scans = [one for one in _sound_scans(work, jobs) if not unwanted & {one.patient, one.scan}]
-    if phantoms is None:
-        phantoms = TUMOUR_PHANTOMS if tumours else PHANTOMS
+    phantoms = kind.phantoms if phantoms is None else phantoms
     click.echo(f"teach    {len(scans)} scans and {phantoms} phantoms", err=True)
     chests, drawn = [one.chest for one in scans], [_of_phantom(k) for k in range(phantoms)]
     out.parent.mkdir(parents=True, exist_ok=True)
@@ -101,28 +124,27 @@ def teach_lungs(  # noqa: PLR0913 - what it learns from, how, and where to
         "epochs": epochs, "steps": STEPS, "seed": seed, "phantoms": phantoms,
         "precision": precision,
     }  # fmt: skip
-    save_with_record(net, record_of(scans, params, tumours=tumours), out)
+    save_with_record(net, _record_of(scans, params, kind), out)
     patients = len({one.patient for one in scans})
-    kind = "tumour" if tumours else "lung"
-    return f"{out}  a {kind} net, taught on {len(scans)} scans of {patients} patients"
+    return f"{out}  a {kind.name} net, taught on {len(scans)} scans of {patients} patients"
 
 
-def record_of(
-    scans: list[TaughtScan], params: Mapping[str, int | str], *, tumours: bool = False
+def _record_of(
+    scans: list[TaughtScan], params: Mapping[str, int | str], kind: _Kind
 ) -> ModelRecord:
-    """What the file of a lung or a tumour net says of it."""
+    """What the net's file says of it."""
     patients = sorted({one.patient for one in scans})
     return ModelRecord(
-        target=OF_TUMOURS if tumours else TARGET,
-        classes=["lung"] if tumours else ["right", "left"],
+        target=kind.target,
+        classes=list(kind.classes),
         kind="ct",
-        network={"network": "lung_net", "widths": list(TUMOUR_WIDTHS if tumours else WIDTHS)},
+        network={"network": "lung_net", "widths": list(kind.widths)},
         context=0,
         low=float(DARKEST_HU),
         high=float(BRIGHTEST_HU),
         inside_lungs=False,
-        crop_px=EDGE if tumours else EDGES[-1],
-        spacing_mm=[CLOSE_MM if tumours else BLOCK_MM] * 3,
+        crop_px=kind.edge,
+        spacing_mm=[kind.block_mm] * 3,
         table_fingerprint=digest_of([one.scan for one in scans]),
         split_hash=digest_of(patients),
         train_patients=patients,

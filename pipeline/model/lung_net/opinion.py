@@ -104,7 +104,12 @@ def likely_lungs(net: UNet, hu: HuArray) -> F32:
     hu : (z, y, x) int16
         Blocks of about 4 mm; to the head, the back and the patient's left.
     """
-    known = np.clip(hu, DARKEST_HU, BRIGHTEST_HU)
-    padded = np.pad(known, [(0, -n % net.multiple) for n in hu.shape], constant_values=DARKEST_HU)
     z, y, x = hu.shape
-    return np.ascontiguousarray(np.moveaxis(answer(net, channels(padded))[:z, :y, :x], -1, 0))
+    likely = answer(net, channels(with_room(hu, net.multiple)))
+    return np.ascontiguousarray(np.moveaxis(likely[:z, :y, :x], -1, 0))
+
+
+def with_room(hu: HuArray, multiple: int) -> HuArray:
+    """HU as a net knows them, with air behind, so that all edges are multiples of `multiple`."""
+    known = np.clip(hu, DARKEST_HU, BRIGHTEST_HU)
+    return np.pad(known, [(0, -n % multiple) for n in hu.shape], constant_values=DARKEST_HU)

@@ -6,12 +6,11 @@ from pathlib import Path
 import numpy as np
 
 from lungseg.core.limits import check_memory
-from lungseg.model.lung_net.opinion import checked_net
+from lungseg.model.lung_net.opinion import checked_net, with_room
 from lungseg.model.nets import SUFFIX, TRAINED
 from lungseg.ops.grid.boxes import bounding_box
 from lungseg.ops.lungs.in_blocks import Blocks
 from lungseg.ops.lungs.opinion.close_up import channels, unfolded
-from lungseg.ops.lungs.opinion.examples import BRIGHTEST_HU, DARKEST_HU
 from lungseg.ops.lungs.opinion.forward import UNet, answer
 from lungseg.volume import F32, HuArray, MaskArray
 
@@ -66,8 +65,9 @@ def likely_lung(net: UNet, hu: HuArray, mask: MaskArray) -> F32:
     mask : (z, y, x) bool
         What is lung already.
     """
-    room = [(0, -n % (2 * net.multiple)) for n in hu.shape]
-    known = np.pad(np.clip(hu, DARKEST_HU, BRIGHTEST_HU), room, constant_values=DARKEST_HU)
     z, y, x = hu.shape
-    likely = unfolded(answer(net, channels(known, np.pad(mask, room))))
+    known = with_room(hu, 2 * net.multiple)
+    held = np.zeros(known.shape, bool)
+    held[:z, :y, :x] = mask
+    likely = unfolded(answer(net, channels(known, held)))
     return np.ascontiguousarray(likely[:z, :y, :x, 0])

@@ -204,7 +204,7 @@ def bowel_gas(ct: HuArray, lungs: MaskArray, air_hu: float, spacing_mm: Triple) 
     for pocket in found:
         if pocket.kind == BOWEL:
             fine = zoom.fine_box(pocket.box)
-            gas[fine] |= zoom.enlarged(pocket.mask.view(np.uint8), pocket.box).view(np.bool_)
+            gas[fine] |= zoom.whole(pocket.mask, pocket.box)
     box = bounding_box(gas, [int(3 * GAS_WALL_MM / step) + 1 for step in spacing_mm])
     if box is None:
         return gas

@@ -309,7 +309,7 @@ def joined(  # noqa: PLR0913, PLR0917 - a scan, its mask, and what is added how
         lung_of_blocks = likely[label - 1].copy()
         lung_of_blocks[box][inside & (lung_of_blocks[box] < edge)] = 1
         lung = smoothly(lung_of_blocks, zoom, fine) >= edge
-        lung &= zoom.enlarged(near.view(np.uint8), box).view(np.bool_)
+        lung &= zoom.whole(near, box)
         part = whole[fine]
         lung &= (ct.array[fine] > AIR_HU) & (part == 0)
         part[lung] = label

@@ -118,12 +118,7 @@ def _placed(chest: Chest, rng: np.random.Generator) -> tuple[F32, F32]:
     """HU and lungs on the blocks of an example, turned and stretched about the lungs' middle."""
     box = bounding_box(chest.lungs.max(axis=0) > 0.5) or tuple(slice(0, n) for n in chest.hu.shape)
     middle = np.array([(s.start + s.stop - 1) / 2 for s in box])
-    matrix = turn(rng.normal(0, TURNS)) @ np.diag(
-        np.exp(rng.normal(0, SIZE) + rng.normal(0, STRETCH, 3))
-    )
-    shear = np.eye(3)
-    shear[2, 1], shear[1, 0] = rng.normal(0, SHEARS)
-    matrix = np.diag(BLOCK_MM / np.array(chest.spacing_mm)) @ matrix @ shear
+    matrix = np.diag(BLOCK_MM / np.array(chest.spacing_mm)) @ crooked(rng, TURNS, STRETCH, SHEARS)
     centre = (np.array(EDGES) - 1) / 2 + rng.normal(0, SHIFTS)
     offset = middle - matrix @ centre
 
@@ -139,14 +134,31 @@ def _placed(chest: Chest, rng: np.random.Generator) -> tuple[F32, F32]:
     return seen(chest.hu, DARKEST_HU), lungs
 
 
-def turn(angles: FloatArray) -> FloatArray:
-    """Matrix ``(3, 3)`` that turns about z, y and x, one after another, by `angles` (radians).
+def crooked(
+    rng: np.random.Generator, turns: Triple, stretch: float, shears: tuple[float, float]
+) -> FloatArray:
+    """Matrix ``(3, 3)`` of a chest that lies, and is built, otherwise: turned, stretched, sheared.
+
+    Parameters
+    ----------
+    rng
+    turns, stretch, shears
+        Standard deviations: about z, y and x, in radians; of each axis beside the whole's `SIZE`;
+        of x along y and of y along z.
 
     Examples
     --------
-    >>> turn(np.array([np.pi / 2, 0, 0])).round(3).tolist()
-    [[1.0, 0.0, 0.0], [0.0, 0.0, -1.0], [0.0, 1.0, 0.0]]
+    >>> crooked(np.random.default_rng(0), (0, 0, 0), 0.0, (0, 0)).round(3).tolist()
+    [[1.011, 0.0, 0.0], [0.0, 1.011, 0.0], [0.0, 0.0, 1.011]]
     """
+    angles = rng.normal(0, turns)
+    sizes = np.exp(rng.normal(0, SIZE) + rng.normal(0, stretch, 3))
+    shear = np.eye(3)
+    shear[2, 1], shear[1, 0] = rng.normal(0, shears)
+    return np.asarray(_turn(angles) @ np.diag(sizes) @ shear)
+
+
+def _turn(angles: FloatArray) -> FloatArray:
     matrix = np.eye(3)
     for axis, angle in enumerate(angles):
         i, j = (k for k in range(3) if k != axis)

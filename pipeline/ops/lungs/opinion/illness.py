@@ -70,7 +70,14 @@ def made_ill(chest: IllChest, rng: np.random.Generator) -> IllChest:
     return ill
 
 
-def _filled(hu: F32, share: F32, with_hu: float | F32) -> F32:
+def filled(hu: F32, share: F32 | FloatArray, with_hu: float | F32 | FloatArray) -> F32:
+    """HU of blocks of which a share, cut at 0 and 1, is filled with other HU.
+
+    Examples
+    --------
+    >>> filled(np.float32([-850, -850]), np.float32([0.5, 2]), 50).tolist()
+    [-400.0, 50.0]
+    """
     share = np.clip(share, 0, 1).astype(np.float32)
     return np.asarray(hu * (1 - share) + share * with_hu, np.float32)
 
@@ -150,7 +157,7 @@ def _solid(ill: IllChest, lungs: F32, rng: np.random.Generator) -> IllChest:
             bronchi = np.clip(texture(rng, shape, rng.uniform(8, 16)) - rng.uniform(1.2, 2.2), 0, 1)
             uneven = uneven - rng.uniform(100, 600) * bronchi
         strength = 1.0 if rng.random() < 0.8 else rng.uniform(0.5, 1)
-        hu = _filled(hu, part * strength, rng.uniform(*SOLID_HU) + uneven)
+        hu = filled(hu, part * strength, rng.uniform(*SOLID_HU) + uneven)
     return replace(ill, hu=hu)
 
 
@@ -169,8 +176,8 @@ def _wet(ill: IllChest, lungs: F32, rng: np.random.Generator) -> IllChest:
         if rng.random() < 0.6:
             near = ndimage.gaussian_filter(low.astype(np.float32), rng.uniform(1.5, 4))
             pressed = np.clip(2.2 * near, 0, 1) * lung
-            hu = _filled(hu, pressed, rng.uniform(*PRESSED_HU) + 6 * texture(rng, shape, 12))
-        hu = _filled(hu, wet * lung, rng.uniform(*FLUID_HU) + 3 * texture(rng, shape, 30))
+            hu = filled(hu, pressed, rng.uniform(*PRESSED_HU) + 6 * texture(rng, shape, 12))
+        hu = filled(hu, wet * lung, rng.uniform(*FLUID_HU) + 3 * texture(rng, shape, 30))
         left[index] *= 1 - wet
     return replace(ill, hu=hu, lungs=left)
 
@@ -202,13 +209,13 @@ def _with_masses(ill: IllChest, lungs: F32, rng: np.random.Generator) -> IllChes
         ball = np.clip(radius - away + 0.5, 0, 1).astype(np.float32)
         # What is tissue already stays as it is.
         fills = ball * np.where(hu[box] < -200, 1, lungs[box])
-        hu[box] = _filled(hu[box], fills, rng.uniform(*MASS_HU) + 8 * texture(rng, shape, 10))
+        hu[box] = filled(hu[box], fills, rng.uniform(*MASS_HU) + 8 * texture(rng, shape, 10))
         known = counts[box] > 0
         counts[box][(ball > 0.5) & known] = MASS_COUNTS
         counts[box][(ball > 0.5) & ~still_lung[box]] = 0
         if rng.random() < 0.1:
             cavity = np.clip(radius * rng.uniform(0.2, 0.5) - away + 0.5, 0, 1)
-            hu[box] = _filled(hu[box], (cavity * lungs[box]).astype(np.float32), AIR_HU)
+            hu[box] = filled(hu[box], (cavity * lungs[box]).astype(np.float32), AIR_HU)
     return replace(ill, hu=hu, counts=counts)
 
 
@@ -238,5 +245,5 @@ def _with_gas(ill: IllChest, lung: F32, rng: np.random.Generator) -> IllChest:
         axes = rng.uniform(8, 40, 3) / BLOCK_MM
         away = _away(shape, centre, axes)
         bubble = np.clip((1 - away) * axes.min() + 0.5, 0, 1) * np.clip(1 - 1.2 * lung, 0, 1)
-        hu = _filled(hu, (bubble * below).astype(np.float32), GAS_HU)
+        hu = filled(hu, (bubble * below).astype(np.float32), GAS_HU)
     return replace(ill, hu=hu)

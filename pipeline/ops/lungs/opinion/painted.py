@@ -12,17 +12,15 @@ import numpy as np
 from scipy import ndimage
 
 from lungseg.ops.lungs.opinion.close_up import CLOSE_MM, channels, folded
-from lungseg.ops.lungs.opinion.examples import DARKEST_HU, Chest, turn
-from lungseg.ops.lungs.opinion.illness import AIR_HU, box_around, texture
+from lungseg.ops.lungs.opinion.examples import DARKEST_HU, STRETCH, Chest, crooked
+from lungseg.ops.lungs.opinion.illness import AIR_HU, box_around, filled, texture
 from lungseg.volume import F32, FloatArray, HuArray, IntArray, MaskArray
 
 EDGE = 80
 """Blocks of an example along each axis: 160 mm."""
 
-# How chests are turned (radians about z, y, x), stretched and sheared; standard deviations.
-TURNS = (0.08, 0.08, 0.08)
-SIZE, STRETCH = 0.1, 0.06
-SHEARS = (0.04, 0.06)
+# How crooked chests are, beside their size.
+TURNS, SHEARS = (0.08, 0.08, 0.08), (0.04, 0.06)
 # Room around the lungs, mm.
 ROOM_MM = 60.0
 # No tumour, one, or two to three; and of examples with one, how many lie anywhere at the surface,
@@ -106,10 +104,7 @@ def turned(chest: Chest, rng: np.random.Generator | None) -> TurnedChest:
     """
     matrix = np.diag(CLOSE_MM / np.array(chest.spacing_mm))
     if rng is not None:
-        angles, shear = rng.normal(0, TURNS), np.eye(3)
-        stretch = np.diag(np.exp(rng.normal(0, SIZE) + rng.normal(0, STRETCH, 3)))
-        shear[2, 1], shear[1, 0] = rng.normal(0, SHEARS)
-        matrix = matrix @ turn(angles) @ stretch @ shear
+        matrix = matrix @ crooked(rng, TURNS, STRETCH, SHEARS)
     inside = np.argwhere(chest.lungs.sum(axis=0) > 0.5)
     low, high = inside.min(axis=0), inside.max(axis=0)
     height, depth, width = (
@@ -173,18 +168,19 @@ def close_up(chest: TurnedChest, rng: np.random.Generator) -> CloseUp:
         # As a threshold leaves it: without the rim, where a tumour's edge is mixed with air.
         mask &= ~((tumours > 0.1) & ~held & (scene.hu > -350))
     counts, lung = np.ones(known.shape, np.float32), known.copy()
-    hu = scene.hu.astype(np.float64)
+    hu = scene.hu
     if rng.random() < WET:
-        wet = _fluid(known, rng) * np.where(tumour, 0, 1)
+        wet = np.where(tumour, np.float32(0), _fluid(known, rng))
         fluid_hu = rng.uniform(*FLUID_HU)
         noise = rng.normal(0, max(3, chest.noise_hu * 0.6), hu.shape)
-        hu = hu * (1 - wet) + wet * (fluid_hu + noise)
+        hu = filled(hu, wet, (fluid_hu + noise).astype(np.float32))
         lung *= 1 - (wet > 0.5)
         mask &= ~(wet > 0.3)
         counts[wet > 0.5] = WET_COUNTS
     if rng.random() < 0.5:
         hu = ndimage.gaussian_filter(hu, rng.uniform(0, BLUR, 3))
-    hu = hu + rng.normal(0, rng.uniform(0, NOISE_HU), hu.shape) + rng.normal(0, OFFSET_HU)
+    noise = rng.normal(0, rng.uniform(0, NOISE_HU), hu.shape) + rng.normal(0, OFFSET_HU)
+    hu = hu + noise.astype(np.float32)
     counts[tumour & ~mask & (lung > 0.5)] = MISSED_COUNTS
     counts[mask] = MASK_COUNTS
     counts[~_near(known > 0.5)] *= FAR_COUNTS
@@ -194,7 +190,7 @@ def close_up(chest: TurnedChest, rng: np.random.Generator) -> CloseUp:
     counts[~within] = 0
     missing = (~mask).astype(np.float32)
     eights = (folded(one[..., np.newaxis]) for one in (lung, counts, missing))
-    return CloseUp(channels(hu.astype(np.float32), mask), *eights)
+    return CloseUp(channels(hu, mask), *eights)
 
 
 def without_contrast(hu: F32) -> F32:
@@ -310,7 +306,7 @@ def _paint(  # noqa: PLR0913, PLR0917 - where, how large, in which lung, and the
         inside = inside - rng.uniform(20, 60) * np.clip((0.6 * radius - away) / 2, 0, 1)
     if rng.random() < 0.06:
         inside = np.where(away < radius * rng.uniform(0.2, 0.5), AIR_HU, inside)
-    scene.hu[box] = hu * (1 - fills) + fills * inside
+    scene.hu[box] = filled(hu, fills, inside)
     tumours[box] = np.maximum(tumours[box], ball * (where > 0.3))
 
 
