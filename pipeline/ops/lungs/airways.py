@@ -39,6 +39,9 @@ LUNG_ML = 150.0
 GROW_HU = (50, 75, 100, 125, 150, 175, 200)
 LEAK_ML = 15.0
 LEAK_RATIO = 1.5
+# So is growth by more than FAR_ML at once farther than FAR_MM from all tubes: dark lung around a
+# bronchus may hold less than the first rule asks for.
+FAR_MM, FAR_ML = 20.0, 12.0
 
 
 @dataclass(frozen=True)
@@ -83,7 +86,7 @@ def find_airways(ct: HuArray, inside: MaskArray, air_hu: float, spacing_mm: Trip
     seeds = _tubes(ct, within, air_hu, spacing_mm)
     lumen, wall = nothing, nothing.copy()
     if seeds.any():
-        grown = _grow(ct, within, seeds, air_hu, float(np.prod(spacing_mm)) / 1000)
+        grown = _grow(ct, within, seeds, air_hu, spacing_mm)
         lumen[box] = grown
         wall[box] = dilate_mm(grown, WALL_MM, spacing_mm)
     return Airways(lumen, wall)
@@ -180,9 +183,9 @@ def _middle(inside: MaskArray) -> float:
 
 
 def _grow(
-    ct: HuArray, inside: MaskArray, seeds: MaskArray, air_hu: float, voxel_ml: float
+    ct: HuArray, inside: MaskArray, seeds: MaskArray, air_hu: float, spacing_mm: Triple
 ) -> MaskArray:
-    grown = seeds
+    grown, voxel_ml = seeds, float(np.prod(spacing_mm)) / 1000
     volume_ml = float(seeds.sum()) * voxel_ml
     for rise in GROW_HU:
         labels, count = components((inside & (ct < air_hu + rise)) | seeds, connectivity=6)
@@ -192,5 +195,9 @@ def _grow(
         ml = float(np.count_nonzero(candidate)) * voxel_ml
         if ml > volume_ml * LEAK_RATIO + LEAK_ML:
             break
+        if ml > volume_ml + FAR_ML:
+            far = candidate & ~grown & ~dilate_mm(seeds, FAR_MM, spacing_mm)
+            if float(np.count_nonzero(far)) * voxel_ml > FAR_ML:
+                break
         grown, volume_ml = candidate, max(ml, volume_ml)
     return grown

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from lungseg.ops.lungs import airways
 from lungseg.ops.lungs.airways import find_airways
 from tests.ops.lungs.lung_shapes import SPACING, torso
 
@@ -37,6 +38,21 @@ def test_growth_stops_before_it_leaks_into_emphysema():
     found = find_airways(ct, inside, AIR, SPACING)
     assert found.lumen[lungs > 0].mean() < 0.01
     assert found.lumen[tube].mean() > 0.8
+
+
+def test_dark_lung_far_from_the_bronchi_is_no_airway_although_it_is_small(monkeypatch):
+    ct, lungs, tube, inside = chest()
+    dark = np.zeros(ct.shape, bool)
+    # 14 ml, and a way to it from the left main bronchus.
+    dark[14:22, 26:34, 68:76] = dark[16:20, 28:32, 50:68] = True
+    dark &= lungs > 0
+    ct[dark] = -870
+    found = find_airways(ct, inside, AIR, SPACING)
+    assert not found.lumen[dark].any()
+    assert found.lumen[tube].mean() > 0.95
+    # As a leak it is too small for the rule of the whole growth.
+    monkeypatch.setattr(airways, "FAR_ML", 1000.0)
+    assert find_airways(ct, inside, AIR, SPACING).lumen[dark].all()
 
 
 def test_without_a_trachea_nothing_is_found():

@@ -14,7 +14,7 @@ from lungseg.ops.grid.boxes import bounding_box
 from lungseg.ops.grid.morphology import CUBE, components, dilate_mm, shares_in, sizes
 from lungseg.ops.lungs.in_blocks import Blocks
 from lungseg.ops.lungs.left_right import LEFT, RIGHT, Sides
-from lungseg.volume import F32, HuArray, MaskArray
+from lungseg.volume import F32, FloatArray, HuArray, MaskArray
 
 # Edge of a block.
 CLOSE_MM = 2.0
@@ -28,6 +28,10 @@ TUMOUR_HU, AIR_HU = (-60, 130), -400
 THICK = 1
 # A part is believed with so much, ml, of this probability, and if so much of it lies in the region.
 SURE, LEAST_ML, IN_REGION = 0.97, 0.1, 0.5
+# Nearer than this to the middle between the lungs lie heart, great vessels and hernias, mm. There a
+# part is believed only if contrast medium tells vessels from it: if of what is as dense as tissue
+# or denser, in the front CHEST of the lungs' depth, ENHANCED is brighter than tumours.
+MEDIAL_MM, CHEST, DENSEST_HU, ENHANCED = 60.0, 0.6, 400, 0.15
 # How far beyond the region the rest of such a part may lie, mm.
 BEYOND_MM = 10.0
 CHANNELS, ANSWERS = 24, 8
@@ -96,10 +100,10 @@ def tumours(seen: Blocks, likely: F32, region: MaskArray) -> Sides:
     --------
     A ball of 16 mm at a lung's surface, and a vessel that the net takes for lung, too:
 
-    >>> z, y, x = np.ogrid[:30, :30, :40]
+    >>> z, y, x = np.ogrid[:30, :30, :120]
     >>> ball = (z - 15) ** 2 + (y - 15) ** 2 + (x - 22) ** 2 < 17
-    >>> labels = np.zeros((30, 30, 40), np.uint8)
-    >>> labels[:, :, :22] = RIGHT
+    >>> labels = np.zeros((30, 30, 120), np.uint8)
+    >>> labels[:, :, :22], labels[:, :, 100:] = RIGHT, LEFT
     >>> labels[ball] = 0
     >>> seen = Blocks(np.where(labels > 0, -850, 40).astype(np.int16), labels, (2.0, 2.0, 2.0))
     >>> likely = ball.astype(np.float32)
@@ -112,11 +116,11 @@ def tumours(seen: Blocks, likely: F32, region: MaskArray) -> Sides:
     box = bounding_box(region, [int(BEYOND_MM / edge) + 2 for edge in seen.spacing_mm])
     if box is not None:
         within = Blocks(seen.hu[box], seen.labels[box], seen.spacing_mm)
-        added[box] = _tumours(within, likely[box], region[box])
+        added[box] = _tumours(within, likely[box], region[box], _away_mm(seen)[box[2]])
     return added
 
 
-def _tumours(seen: Blocks, likely: F32, region: MaskArray) -> Sides:
+def _tumours(seen: Blocks, likely: F32, region: MaskArray, away_mm: FloatArray) -> Sides:
     tissue = (seen.labels == 0) & (seen.hu > AIR_HU)
     tissue &= dilate_mm(region, BEYOND_MM, seen.spacing_mm)
     solid = (seen.hu > TUMOUR_HU[0]) & (seen.hu < TUMOUR_HU[1])
@@ -127,6 +131,8 @@ def _tumours(seen: Blocks, likely: F32, region: MaskArray) -> Sides:
     sure = np.bincount(parts[likely >= SURE], minlength=count + 1) * seen.ml(np.ones(1, bool))
     believed = (sure >= LEAST_ML) & (shares_in(parts, sizes(parts, count), region) >= IN_REGION)
     believed[0] = False
+    away = np.broadcast_to(away_mm, parts.shape)
+    believed &= np.bincount(parts.ravel(), away.ravel()) >= MEDIAL_MM * sizes(parts, count)
     part = believed[parts]
     if not part.any():
         return np.zeros_like(seen.labels)
@@ -135,3 +141,54 @@ def _tumours(seen: Blocks, likely: F32, region: MaskArray) -> Sides:
     right, left = (ndimage.distance_transform_edt(seen.labels != k) for k in (RIGHT, LEFT))
     side = np.where(right <= left, np.uint8(RIGHT), np.uint8(LEFT))
     return np.where(part, side, np.uint8(0))
+
+
+def _away_mm(seen: Blocks) -> FloatArray:
+    """How far each column is from the middle, where vessels may be taken for tumours.
+
+    Infinitely far if contrast medium tells them apart; 0 if there is one lung only, whose heart may
+    lie anywhere.
+    """
+    columns = np.arange(seen.labels.shape[2])
+    lungs = [np.count_nonzero(seen.labels == side, axis=(0, 1)) for side in (RIGHT, LEFT)]
+    if not all(blocks.any() for blocks in lungs):
+        return np.zeros(len(columns))
+    middle = sum(float(np.average(columns, weights=blocks)) for blocks in lungs) / 2
+    if has_contrast(seen, middle):
+        return np.full(len(columns), np.inf)
+    return np.asarray(np.abs(columns - middle) * seen.spacing_mm[2])
+
+
+def has_contrast(seen: Blocks, middle: float) -> bool:
+    """Whether heart and great vessels are brighter than tumours, by contrast medium.
+
+    Parameters
+    ----------
+    seen
+        The scan and its mask in blocks of 2 mm.
+    middle
+        Column of blocks between the lungs.
+
+    Examples
+    --------
+    A heart of 40 HU between two lungs, and the same with contrast medium:
+
+    >>> labels = np.zeros((20, 60, 60), np.uint8)
+    >>> labels[:, 10:50, :20], labels[:, 10:50, 40:] = RIGHT, LEFT
+    >>> hu = np.where(labels > 0, -850, 40).astype(np.int16)
+    >>> has_contrast(Blocks(hu, labels, (2.0, 2.0, 2.0)), 29.5)
+    False
+    >>> hu[:, 15:30, 22:38] = 200
+    >>> has_contrast(Blocks(hu, labels, (2.0, 2.0, 2.0)), 29.5)
+    True
+    """
+    box = bounding_box(seen.labels)
+    if box is None:
+        return False
+    height, depth, _ = box
+    reach = MEDIAL_MM / seen.spacing_mm[2]
+    front = slice(depth.start, depth.start + int(CHEST * (depth.stop - depth.start)))
+    between = seen.hu[height, front, max(0, int(middle - reach)) : int(middle + reach)]
+    dense = (between > TUMOUR_HU[0]) & (between < DENSEST_HU)
+    bright = dense & (between >= TUMOUR_HU[1])
+    return bool(np.count_nonzero(bright) >= ENHANCED * max(1, int(np.count_nonzero(dense))))

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 from scipy import ndimage
 
 from lungseg.ops.lungs.opinion.close_up import CLOSE_MM, channels, folded
@@ -42,6 +43,8 @@ NEAR_MM = 24.0
 MISSED_COUNTS, WET_COUNTS, MASK_COUNTS, FAR_COUNTS = 4.0, 1.5, 0.1, 0.25
 # Blocks at an example's edge do not count.
 EDGE_BLIND = 4
+# Shares are kept in a byte each: every chest is there several times.
+_WHOLE, _HALF = 255, 127
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,8 +54,8 @@ class TurnedChest:
     Attributes
     ----------
     hu : (z, y, x) int16
-    lungs : (2, z, y, x) float32
-        Share of each block in the right and in the left lung.
+    lungs : (2, z, y, x) uint8
+        Share of each block in the right and in the left lung, 0 to 255.
     seen : (z, y, x) bool
         Where the scan has a picture.
     surface : (n, 3) int
@@ -62,7 +65,7 @@ class TurnedChest:
     """
 
     hu: HuArray
-    lungs: F32
+    lungs: npt.NDArray[np.uint8]
     seen: MaskArray
     surface: IntArray
     noise_hu: float
@@ -99,7 +102,7 @@ def turned(chest: Chest, rng: np.random.Generator | None) -> TurnedChest:
     >>> lungs[0, 10:30, 10:30, 5:18] = lungs[1, 10:30, 10:30, 22:35] = 1
     >>> hu = np.where(lungs.max(axis=0) > 0, -850, 40).astype(np.float32)
     >>> one = turned(Chest(hu, lungs, (2.0, 2.0, 2.0)), None)
-    >>> one.hu.shape, int((one.lungs > 0.5).sum()), one.noise_hu
+    >>> one.hu.shape, int((one.lungs > 127).sum()), one.noise_hu
     ((52, 52, 64), 10400, 0.0)
     """
     matrix = np.diag(CLOSE_MM / np.array(chest.spacing_mm))
@@ -121,8 +124,8 @@ def turned(chest: Chest, rng: np.random.Generator | None) -> TurnedChest:
         return found
 
     hu = seen(chest.hu, DARKEST_HU)
-    lungs = np.stack([seen(one, 0.0) for one in chest.lungs])
-    lung = lungs.sum(axis=0) > 0.5
+    lungs = np.stack([np.rint(_WHOLE * seen(one, 0.0)).astype(np.uint8) for one in chest.lungs])
+    lung = lungs.sum(axis=0, dtype=np.uint16) > _HALF
     return TurnedChest(
         hu.astype(np.int16),
         lungs,
@@ -236,7 +239,7 @@ def _place(chest: TurnedChest, rng: np.random.Generator) -> _Place:
         high = np.minimum(point + 11, shape).astype(int)
         near = chest.lungs[(slice(None), *map(slice, low, high))]
         side = int(near[1].sum() > near[0].sum())
-        way = np.argwhere(near[side] > 0.5).mean(axis=0) + low - point
+        way = np.argwhere(near[side] > _HALF).mean(axis=0) + low - point
         inward = way / max(float(np.linalg.norm(way)), 1e-3)
         medial = abs(point[2] - shape[2] / 2) * CLOSE_MM < MEDIAL_MM
         if medial or inward[0] > BASE or rng.random() < ANYWHERE:
@@ -254,7 +257,7 @@ def _scene(chest: TurnedChest, place: _Place) -> _Scene:
     lungs = np.zeros((2, *hu.shape), np.float32)
     seen = np.zeros(hu.shape, bool)
     hu[here] = chest.hu[of_chest]
-    lungs[(slice(None), *here)] = chest.lungs[(slice(None), *of_chest)]
+    lungs[(slice(None), *here)] = chest.lungs[(slice(None), *of_chest)] / np.float32(_WHOLE)
     seen[here] = chest.seen[of_chest]
     return _Scene(hu, lungs, seen)
 

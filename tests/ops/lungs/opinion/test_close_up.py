@@ -5,14 +5,14 @@ import pytest
 
 from lungseg.ops.lungs.in_blocks import Blocks
 from lungseg.ops.lungs.left_right import LEFT, RIGHT
-from lungseg.ops.lungs.opinion.close_up import channels, folded, tumours, unfolded
+from lungseg.ops.lungs.opinion.close_up import channels, folded, has_contrast, tumours, unfolded
 
 MM = (2.0, 2.0, 2.0)
 EVERYWHERE = np.ones((30, 30, 60), bool)
 
 
 def two_lungs(ball_at=(15, 15, 22), radius=4.5, hu=40):
-    """Two lungs with tissue between, and a ball at the surface of the right one."""
+    """Two lungs with a bright vessel between, and a ball at the surface of the right one."""
     z, y, x = np.ogrid[:30, :30, :60]
     away = (z - ball_at[0]) ** 2 + (y - ball_at[1]) ** 2 + (x - ball_at[2]) ** 2
     ball = away < radius**2
@@ -20,8 +20,45 @@ def two_lungs(ball_at=(15, 15, 22), radius=4.5, hu=40):
     labels[:, :, :22], labels[:, :, 38:] = RIGHT, LEFT
     labels[ball] = 0
     values = np.where(labels > 0, -850, 40).astype(np.int16)
+    values[17:, :10, 24:37] = 200
     values[ball] = hu
     return Blocks(values, labels, MM), ball
+
+
+def wide_chest(column):
+    """Lungs 120 mm from wall to middle, no contrast medium, a ball at the right one's surface."""
+    z, y, x = np.ogrid[:30, :30, :180]
+    ball = (z - 15) ** 2 + (y - 15) ** 2 + (x - column) ** 2 < 4.5**2
+    labels = np.zeros((30, 30, 180), np.uint8)
+    labels[:, :, 20:80], labels[:, :, 100:160] = RIGHT, LEFT
+    labels[ball] = 0
+    values = np.where(labels > 0, -850, 40).astype(np.int16)
+    return Blocks(values, labels, MM), ball
+
+
+@pytest.mark.parametrize(("column", "added"), [(19, True), (80, False), (100, False), (160, True)])
+def test_without_contrast_medium_nothing_is_believed_at_the_mediastinum(column, added):
+    seen, ball = wide_chest(column)
+    assert not has_contrast(seen, 89.5)
+    found = tumours(seen, ball.astype(np.float32), np.ones(ball.shape, bool))
+    assert np.array_equal(found > 0, ball & added)
+
+
+def test_bright_vessels_in_front_are_contrast_medium_and_a_spine_behind_is_not():
+    seen, ball = wide_chest(80)
+    seen.hu[:, 20:, 82:98] = 200
+    assert not has_contrast(seen, 89.5)
+    assert not tumours(seen, ball.astype(np.float32), np.ones(ball.shape, bool)).any()
+    seen.hu[:, 2:10, 84:96] = 200
+    assert has_contrast(seen, 89.5)
+    found = tumours(seen, ball.astype(np.float32), np.ones(ball.shape, bool))
+    assert np.array_equal(found > 0, ball)
+
+
+def test_beside_a_single_lung_the_mediastinum_is_anywhere():
+    seen, ball = wide_chest(19)
+    seen.labels[seen.labels == LEFT] = 0
+    assert not tumours(seen, ball.astype(np.float32), np.ones(ball.shape, bool)).any()
 
 
 @pytest.mark.parametrize(("column", "side"), [(22, RIGHT), (37, LEFT)])

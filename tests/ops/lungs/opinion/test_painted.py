@@ -31,18 +31,18 @@ def examples(still, count):
 
 def test_a_chest_is_as_large_after_it_was_turned_and_the_right_lung_stays_right(still):
     by_chance = [turned(chest(), np.random.default_rng(k)) for k in range(6)]
-    ml = [float(one.lungs.sum()) * 0.008 for one in (still, *by_chance)]
+    ml = [float(one.lungs.sum()) / 255 * 0.008 for one in (still, *by_chance)]
     assert ml[0] == pytest.approx(2 * 40 * 40 * 30 * 0.008)
     # A tenth in each length makes a third in volume.
     assert all(0.4 * ml[0] < one < 2.5 * ml[0] for one in ml)
     assert len({round(one) for one in ml}) > 4
     for k in range(3):
-        right, left = turned(chest(), np.random.default_rng(k)).lungs > 0.5
+        right, left = turned(chest(), np.random.default_rng(k)).lungs > 127
         assert np.argwhere(right)[:, 2].max() < np.argwhere(left)[:, 2].min()
 
 
 def test_blocks_of_the_surface_are_lung_with_tissue_beside(still):
-    lung = still.lungs.sum(axis=0) > 0.5
+    lung = still.lungs.sum(axis=0, dtype=int) > 127
     assert lung[tuple(still.surface.T)].all()
     assert len(still.surface) == 2 * (40 * 40 * 30 - 38 * 38 * 28)
 
