@@ -9,7 +9,7 @@ from lungseg.ops.lungs.in_blocks import in_blocks
 from lungseg.ops.lungs.opinion.added import opinion_of
 from lungseg.phantom.cases import case, organ
 from lungseg.stages import segment_lungs
-from lungseg.stages.segment_lungs import SegmentLungs, lungs_and_region
+from lungseg.stages.segment_lungs import SegmentLungs, lungs_and_region, segment
 from lungseg.volume import Geometry, Volume
 from tests.commands.bright_net import write_bright_net
 
@@ -108,7 +108,9 @@ def close_up(monkeypatch):
 
 def test_a_tumour_that_the_tumour_net_alone_sees_is_lung(close_up, monkeypatch):
     phantom = case("sound")
-    ct, tumour = with_a_tumour_on_the_heart(phantom, radius=8)
+    plain, tumour = with_a_tumour_on_the_heart(phantom, radius=8)
+    body = (plain.array > 0) & (phantom.lungs.array == 0)
+    ct = plain.like(np.where(body, plain.array + np.int16(150), plain.array))
     edges, what = close_up
     monkeypatch.setattr(
         segment_lungs, "ask", lambda seen, _: np.zeros((2, *seen.hu.shape), np.float32)
@@ -126,6 +128,9 @@ def test_a_tumour_that_the_tumour_net_alone_sees_is_lung(close_up, monkeypatch):
     # And what of the phantom's own lung the mask has not: some ml at the hilum.
     assert ml * 0.95 < verdict.facts["net_added_right_ml"] < ml + 4
     assert verdict.facts["net_added_left_ml"] < 4
+    # Without contrast medium it might as well be a vessel.
+    labels, _ = segment(plain, None, SegmentLungs())
+    assert (labels.array[tumour] > 0).mean() < 0.1
 
 
 def test_the_tumour_net_is_not_asked_where_lung_is_missing_nor_of_other_blocks(asked, close_up):
