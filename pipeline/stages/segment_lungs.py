@@ -40,6 +40,7 @@ from lungseg.ops.lungs.left_right import LEFT, RIGHT, separate_sides
 from lungseg.ops.lungs.opinion.added import Opinion, as_seen, joined, opinion_of
 from lungseg.ops.lungs.opinion.close_up import CLOSE_MM, tumours
 from lungseg.ops.lungs.opinion.close_up import LIKELY as LIKELY_TUMOUR
+from lungseg.ops.lungs.opinion.denied import without
 from lungseg.ops.lungs.shape import search_region
 from lungseg.ops.lungs.slice2d import lungs_slice_by_slice
 from lungseg.ops.lungs.verdict import Verdict, judge
@@ -188,7 +189,7 @@ def _is_asked(ct: Volume[HU], found: Lungs, verdict: Verdict, when: str) -> bool
 def _with_opinion(
     ct: Volume[HU], found: Lungs, verdict: Verdict, params: SegmentLungs
 ) -> tuple[Lungs, Verdict]:
-    """What was found and what the lung net adds to it."""
+    """What was found, what the nets add to it, and without what the lung net takes out of it."""
     seen, net = in_blocks(ct, found.labels), _net_of(params)
     likely = ask(seen, net)
     # A lobe without air may lie anywhere, but must be seen in the mirror image, too; a tumour lies
@@ -200,7 +201,9 @@ def _with_opinion(
         labels = joined(ct, labels, likely, opinion.blocks, opinion.edge, zoom_of(ct))
     if not verdict.lung_missing:
         labels, opinion = _with_tumours(ct, labels, found.region, opinion, params)
-    if not opinion.added_ml:
+    if opinion.denied is not None:
+        labels = without(ct, labels, likely.max(axis=0), opinion.denied)
+    if opinion.denied is None and not opinion.added_ml:
         return found, opinion.told(verdict)
     return _judged_again(ct, found, labels, opinion)
 
@@ -259,7 +262,9 @@ def _judged_again(
     # In blocks, which the margin hides, and in place: whole arrays are most of what a scan needs.
     region = found.region.array
     zoom_of(ct).put(search_region(at_middles(labels), edges_mm(ct)), region)
-    np.logical_or(region, labels.array, out=region)
+    # What was taken out of the mask may be a tumour all the same.
+    for mask in (labels.array, found.labels.array):
+        np.logical_or(region, mask, out=region)
     # That what was added holds no air is known, and no reason to doubt the rest.
     verdict = judge(ct, labels, found.threshold_hu, found.airways_ml, found.labels.array)
     return replace(found, labels=labels), opinion.told(verdict)

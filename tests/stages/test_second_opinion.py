@@ -1,5 +1,7 @@
 """When segment-lungs asks the lung net, what it does with the answer, and what it tells."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -131,6 +133,39 @@ def test_a_tumour_that_the_tumour_net_alone_sees_is_lung(close_up, monkeypatch):
     # Without contrast medium it might as well be a vessel.
     labels, _ = segment(plain, None, SegmentLungs())
     assert (labels.array[tumour] > 0).mean() < 0.1
+
+
+@pytest.mark.parametrize("known", [True, False])
+def test_much_that_lung_encloses_and_the_lung_net_denies_is_taken_out_and_told(
+    asked, close_up, known
+):
+    phantom = case("sound")
+    right = phantom.lungs.array == 1
+    middle = np.argwhere(right).mean(axis=0)
+    steps = np.ogrid[tuple(slice(0, n) for n in right.shape)]
+    away = sum((step - at) ** 2 for step, at in zip(steps, middle, strict=True))
+    dome = (away < 13**2) & right
+    ct = phantom.ct.like(np.where(dome, np.int16(50), phantom.ct.array))
+    lungs = phantom.lungs.array if known else np.where(dome, 0, phantom.lungs.array)
+    asked(replace(phantom, lungs=phantom.lungs.like(lungs)))
+    found, verdict = lungs_and_region(ct, None, SegmentLungs())
+    told = [reason for reason in verdict.reasons if "out of the mask" in reason]
+    ml = np.count_nonzero(dome) * ct.voxel_ml
+    if known:
+        assert (found.labels.array[dome] > 0).mean() > 0.97
+        assert (verdict.facts["net_taken_ml"], told) == (0, [])
+        return
+    # But for the rim, half a voxel all round, that any mask has: a tenth of a ball of 26 voxels.
+    assert (found.labels.array[dome] > 0).mean() < 0.08
+    assert verdict.facts["net_taken_ml"] == pytest.approx(ml, rel=0.1)
+    assert told == [
+        f"the lung net took about {round(verdict.facts['net_taken_ml'], -1):.0f} ml out of the "
+        "mask, mostly in the middle on the right, as liver, heart or bowel: look at it"
+    ]
+    # It may be a tumour all the same.
+    assert found.region.array[dome].all()
+    air = right & ~dome
+    assert (found.labels.array[air] == 1).mean() > 0.97
 
 
 def test_the_tumour_net_is_not_asked_where_lung_is_missing_nor_of_other_blocks(asked, close_up):

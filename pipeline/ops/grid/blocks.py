@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from lungseg.volume import HU, Box, HuArray, IntArray, MaskArray, Triple
+from lungseg.volume import F32, HU, Box, HuArray, IntArray, MaskArray, Triple
 
 Factors = tuple[int, int, int]
 # Slices of blocks that are enlarged at once.
@@ -185,3 +185,25 @@ class Zoom:
         """Fine voxels of a mask of all blocks, or of those in the box `coarse`."""
         z, y, x = coarse or (slice(0, n) for n in blocks.shape)
         return self.enlarged(blocks.view(np.uint8), (z, y, x)).view(np.bool_)
+
+    def smoothly(self, blocks: F32, fine: Box) -> F32:
+        """Values of all blocks at the voxels of the box `fine`, linear between their middles.
+
+        Examples
+        --------
+        >>> zoom = Zoom((1, 1, 4), (1, 1, 2))
+        >>> whole = (slice(0, 1), slice(0, 1), slice(0, 4))
+        >>> zoom.smoothly(np.array([[[0.0, 1.0]]], np.float32), whole)
+        array([[[0.  , 0.25, 0.75, 1.  ]]], dtype=float32)
+        """
+        values = blocks
+        for axis, (factor, voxels) in enumerate(zip(self.factors, fine, strict=True)):
+            last = blocks.shape[axis] - 1
+            at = np.clip((np.arange(voxels.start, voxels.stop) + 0.5) / factor - 0.5, 0, last)
+            low = at.astype(np.intp)
+            high = np.minimum(low + 1, last)
+            weight = (at - low).astype(np.float32)
+            weight = np.expand_dims(weight, tuple(k for k in range(3) if k != axis))
+            below, above = np.take(values, low, axis), np.take(values, high, axis)
+            values = below * (1 - weight) + above * weight
+        return values

@@ -163,6 +163,26 @@ def regions(mask: MaskArray, margin: Sequence[int] = (0, 0, 0)) -> Iterator[tupl
         yield box, labels[box] == label
 
 
+def thick(mask: MaskArray, voxels: int) -> MaskArray:
+    """Parts of a mask with so many voxels of it on all sides of some voxel, and these around it.
+
+    Examples
+    --------
+    A plate of one voxel, and a cube that lies on it:
+
+    >>> mask = np.zeros((5, 9, 9), bool)
+    >>> mask[0], mask[1:4, 3:6, 3:6] = True, True
+    >>> int(thick(mask, 1)[0].sum()), int(thick(mask, 1)[1:].sum())
+    (9, 27)
+    """
+    from scipy import ndimage
+
+    cross = ndimage.generate_binary_structure(3, 1)
+    core = ndimage.binary_erosion(mask, cross, iterations=voxels)
+    grown = ndimage.binary_dilation(core, CUBE, iterations=voxels)
+    return np.asarray(grown & mask)
+
+
 def fill(mask: MaskArray) -> MaskArray:
     """`mask` with its holes: what no path of face neighbours joins to the array's border.
 

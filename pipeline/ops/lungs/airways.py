@@ -15,6 +15,10 @@ SECTION_MM2 = (25.0, 800.0)
 SPREAD_MM2 = 1000.0
 # Farthest distance of a tube from the middle of the chest, mm; the long tubes below are exempt.
 MIDDLE_MM = 45.0
+# A tube in the front of the chest, this share of its depth, is the edge of a lung, but toward the
+# abdomen, where it may be bowel, and in the neck; shares of the chest's height from below.
+FRONT_SHARE = 0.2
+FRONT_HEIGHTS = (0.3, 0.95)
 # Shortest tube, mm, unless the scan itself is shorter.
 SHORTEST_MM = 12.0
 # A tube this long, mm, and this close to pure air, HU, is the trachea.
@@ -105,7 +109,9 @@ def _tubes(ct: HuArray, inside: MaskArray, air_hu: float, spacing_mm: Triple) ->
     import cc3d
 
     stats = cc3d.statistics(candidates)
-    middle = _middle(inside)
+    (foot, head), (front, back), (right, left) = (_ends(inside, axis) for axis in range(3))
+    heights = [foot + share * (head - foot) for share in FRONT_HEIGHTS]
+    front += FRONT_SHARE * (back - front)
     shortest = min(SHORTEST_MM, 0.6 * len(ct) * spacing_mm[0])
     rest, n_rest = components(lumen & ~fits[pieces], connectivity=6)
     large = sizes(rest, n_rest) * float(np.prod(spacing_mm)) / 1000 > LUNG_ML
@@ -114,7 +120,8 @@ def _tubes(ct: HuArray, inside: MaskArray, air_hu: float, spacing_mm: Triple) ->
     chosen = np.zeros(n + 1, bool)
     for label in range(1, n + 1):
         box = stats["bounding_boxes"][label]
-        off_mm = abs(stats["centroids"][label][2] - middle) * spacing_mm[2]
+        z, y, x = stats["centroids"][label]
+        off_mm = abs(x - (right + left) / 2) * spacing_mm[2]
         length_mm = (box[0].stop - box[0].start) * spacing_mm[0]
         tube = candidates[box] == label
         # The trachea is longer than any tip of lung, so less is asked of it: it may lie where a
@@ -123,7 +130,8 @@ def _tubes(ct: HuArray, inside: MaskArray, air_hu: float, spacing_mm: Triple) ->
         long = length_mm > LONG_MM and core_hu < PURE_HU
         # In emphysema, too, the trachea is a long tube; short ones there are holes in the lung.
         near = off_mm <= MIDDLE_MM and not doubted[box][tube].any()
-        if length_mm < shortest or not (long or near):
+        edge = y < front and heights[0] < z < heights[1]
+        if length_mm < shortest or not (long or near) or edge:
             continue
         chosen[label] = (
             core_hu < CORE_HU
@@ -175,11 +183,11 @@ def _shell_hu(ct: HuArray, tube: MaskArray, box: Box, spacing_mm: Triple) -> flo
     return float(ct[box[0], rows, columns][shell].mean()) if shell.any() else PURE_AIR_HU
 
 
-def _middle(inside: MaskArray) -> float:
-    """Column half-way between the outermost air of both sides."""
-    share = np.cumsum(inside.sum(axis=(0, 1)))
-    low, high = np.searchsorted(share, [0.01 * share[-1], 0.99 * share[-1]])
-    return float(low + high) / 2
+def _ends(inside: MaskArray, axis: int) -> tuple[float, float]:
+    """First and last index along an axis between which all air but a hundredth lies, each."""
+    along = np.cumsum(inside.sum(axis=tuple(k for k in range(3) if k != axis)))
+    low, high = np.searchsorted(along, [0.01 * along[-1], 0.99 * along[-1]])
+    return float(low), float(high)
 
 
 def _grow(

@@ -1,6 +1,7 @@
 """Trachea and bronchi, grown from tubes between the lungs."""
 
 import numpy as np
+import pytest
 
 from lungseg.ops.lungs import airways
 from lungseg.ops.lungs.airways import find_airways
@@ -95,3 +96,14 @@ def test_a_long_trachea_is_found_where_the_picture_of_one_lung_ends():
     found = find_airways(ct, ct < -450, AIR, SPACING).lumen
     assert found[:, 27:33, 82:88].all()
     assert found.sum() == 40 * 36
+
+
+@pytest.mark.parametrize(("rows", "tube"), [((9, 15), False), ((20, 26), True)])
+@pytest.mark.parametrize("first", [4, 18, 34])
+def test_a_tube_at_the_front_is_the_edge_of_a_lung_unless_it_lies_below_or_above(first, rows, tube):
+    ct, lungs = torso()
+    low = np.s_[first : first + 6, rows[0] : rows[1], 42:48]
+    ct[low] = -985
+    inside = (lungs > 0) | (ct == -985)
+    found = find_airways(ct, inside, AIR, SPACING).lumen
+    assert found[low].all() == (tube or first != 18)

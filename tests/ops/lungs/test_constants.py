@@ -20,7 +20,7 @@ from lungseg.ops.lungs import (
 )
 from lungseg.ops.lungs.airless import mirror, missing
 from lungseg.ops.lungs.enclosed import far_sides, masses, sight, vessel_nodules
-from lungseg.ops.lungs.opinion import added, close_up, completed
+from lungseg.ops.lungs.opinion import added, close_up, completed, denied
 
 PAGE = Path(__file__).parents[3] / "docs" / "lung-constants.md"
 MODULES = (
@@ -42,6 +42,7 @@ MODULES = (
     mirror,
     missing,
     added,
+    denied,
     completed,
     close_up,
 )

@@ -13,19 +13,25 @@ from scipy import ndimage
 
 from lungseg.ops.grid.blocks import Zoom
 from lungseg.ops.grid.boxes import bounding_box, shares_along
-from lungseg.ops.grid.morphology import CUBE, components, regions_with, shares_in, sizes
+from lungseg.ops.grid.morphology import (
+    CUBE,
+    components,
+    regions_with,
+    shares_in,
+    sizes,
+    thick,
+)
 from lungseg.ops.lungs.in_blocks import Blocks, zoom_of
 from lungseg.ops.lungs.left_right import LEFT, RIGHT, Sides
 from lungseg.ops.lungs.opinion.completed import completed
+from lungseg.ops.lungs.opinion.denied import AIR_HU, UNLIKELY, denied
 from lungseg.ops.lungs.verdict import Verdict
-from lungseg.volume import F32, HU, Box, HuArray, MaskArray, Volume
+from lungseg.volume import F32, HU, HuArray, MaskArray, Volume
 
 # Blocks and voxels of at least this probability are lung to the net: rather less lung than heart.
 LIKELY = 0.7
 # The same of tumours, where no lung seems to be missing, and by method net alone.
 LIKELY_MASS = 0.55
-# Thick parts of the mask less likely than this are no lung to the net.
-UNLIKELY = 0.5
 # What is added holds LEAST_ML and more of this probability: where the net wavers, it is a vessel.
 SURE = 0.9
 # Where no lung seems to be missing, so much of a part lies in the search region, as of tumours that
@@ -34,8 +40,6 @@ IN_REGION = 0.5
 # So much of a part the net sees in the scan's mirror image, too: a heart on the right side passes
 # for lung without air in one of them alone.
 IN_IMAGE = 0.5
-# Blocks and voxels darker than this hold air, which the mask knows better.
-AIR_HU = -400
 # Fluid is as dense as water or a little more, and even: mean and standard deviation, HU, of the
 # blocks around one. Lung without air is brighter, after contrast far more, or uneven.
 FLUID_HU, EVEN_HU = (-10.0, 20.0), 12.0
@@ -67,6 +71,10 @@ class Opinion:
         Volume of the mask's thick parts that the net calls no lung.
     against
         Where these lie.
+    denied : (z, y, x) bool, or None
+        What of the mask is taken out, if anything, on the grid of the blocks.
+    denied_ml, denied_at
+        Volume of it, and where it lies.
     edge
         Probability from which on a voxel is lung to the net.
     alone
@@ -80,6 +88,9 @@ class Opinion:
     against: str
     edge: float = LIKELY
     alone: bool = False
+    denied: MaskArray | None = None
+    denied_ml: float = 0.0
+    denied_at: str = ""
 
     @property
     def added_ml(self) -> float:
@@ -93,8 +104,8 @@ class Opinion:
         --------
         >>> none = np.zeros((1, 1, 1), np.uint8)
         >>> verdict = Opinion(none, 0.0, 410.0, 0.0, "").told(Verdict({}, ()))
-        >>> verdict.facts
-        {'net_added_right_ml': 0.0, 'net_added_left_ml': 410.0, 'net_against_ml': 0.0}
+        >>> verdict.facts["net_added_left_ml"], verdict.facts["net_taken_ml"]
+        (410.0, 0.0)
         >>> print(*verdict.reasons)
         the lung net added about 410 ml of left lung without air: look at it
         """
@@ -102,6 +113,7 @@ class Opinion:
             "net_added_right_ml": round(self.right_ml, 1),
             "net_added_left_ml": round(self.left_ml, 1),
             "net_against_ml": round(self.against_ml, 1),
+            "net_taken_ml": round(self.denied_ml, 1),
         }
         does = "alone sees" if self.alone else "added"
         reasons = [
@@ -110,6 +122,11 @@ class Opinion:
             for side, ml in (("right", self.right_ml), ("left", self.left_ml))
             if ml >= MUCH_ADDED_ML
         ]
+        if self.denied_ml:
+            reasons.append(
+                f"the lung net took about {round(self.denied_ml, -1):.0f} ml out of the mask, "
+                f"{self.denied_at}, as liver, heart or bowel: look at it"
+            )
         if self.against_ml >= MUCH_AGAINST_ML:
             of = "what a threshold finds" if self.alone else "the mask"
             reasons.append(
@@ -137,7 +154,8 @@ def opinion_of(
         Probability of right and of left lung, on the blocks.
     region : (z, y, x) bool, optional
         The search region, on the blocks: parts of which less than half lies in it are not believed,
-        and those that are get their unsure edge (`completed`), unless lung is missing.
+        and those that are get their unsure edge (`completed`), unless lung is missing. Without it,
+        by method net alone, nothing is taken out of the mask.
     of_the_image : () -> (2, z, y, x) float32, optional
         Returns `likely` of the mirror image, laid back on the scan: parts of which half is lung
         there are believed wherever they lie. It is called only if less than half of a part lies in
@@ -166,8 +184,7 @@ def opinion_of(
             extra &= side != label
     # Lung without air lies on lung: what has tissue between is heart, liver or spleen.
     beside = ndimage.binary_dilation(seen.labels > 0, CUBE)
-    thick = regions_with(_thick(extra, 1), beside)
-    parts, count = components(thick, connectivity=26)
+    parts, count = components(regions_with(thick(extra, 1), beside), connectivity=26)
     blocks_of = sizes(parts, count)
     sure = np.bincount(parts[most >= SURE], minlength=count + 1) * seen.ml(np.ones(1, bool))
     believed = sure >= LEAST_ML
@@ -182,7 +199,8 @@ def opinion_of(
     if region is not None and of_the_image is None:
         # Where lung is missing there is fluid, too, thin layers of which look like a tumour's edge.
         blocks = completed(blocks, seen, most, tissue & region)
-    against = _thick((most < UNLIKELY) & (seen.labels > 0), 2)
+    out = np.zeros_like(tissue) if region is None else denied(seen, most)
+    against = thick((most < UNLIKELY) & (seen.labels > 0) & ~out, 2)
     return Opinion(
         blocks,
         seen.ml(blocks == RIGHT),
@@ -190,6 +208,9 @@ def opinion_of(
         seen.ml(against),
         _place(against, seen.labels),
         edge,
+        denied=out if out.any() else None,
+        denied_ml=seen.ml(out),
+        denied_at=_place(out, seen.labels),
     )
 
 
@@ -200,14 +221,6 @@ def _fluid(hu: HuArray) -> MaskArray:
     squares = ndimage.uniform_filter(values * values, 3, mode="nearest")
     spread = np.sqrt(np.maximum(squares - mean * mean, 0))
     return np.asarray((mean > FLUID_HU[0]) & (mean < FLUID_HU[1]) & (spread < EVEN_HU))
-
-
-def _thick(mask: MaskArray, blocks: int) -> MaskArray:
-    """Parts of a mask with so many blocks of it on all sides of some block, and these around it."""
-    cross = ndimage.generate_binary_structure(3, 1)
-    core = ndimage.binary_erosion(mask, cross, iterations=blocks)
-    grown = ndimage.binary_dilation(core, CUBE, iterations=blocks)
-    return np.asarray(grown & mask)
 
 
 def _place(part: MaskArray, labels: Sides) -> str:
@@ -257,7 +270,7 @@ def _slabs(likely: F32, zoom: Zoom) -> Iterator[tuple[slice, tuple[F32, F32]]]:
     for start in range(0, n_z, SLAB):
         z = slice(start, min(start + SLAB, n_z))
         box = (z, slice(0, n_y), slice(0, n_x))
-        yield z, (smoothly(likely[0], zoom, box), smoothly(likely[1], zoom, box))
+        yield z, (zoom.smoothly(likely[0], box), zoom.smoothly(likely[1], box))
 
 
 def joined(  # noqa: PLR0913, PLR0917 - a scan, its mask, and what is added how
@@ -308,7 +321,7 @@ def joined(  # noqa: PLR0913, PLR0917 - a scan, its mask, and what is added how
         # What belongs to a part less likely than it must be: up to the edge of its blocks.
         lung_of_blocks = likely[label - 1].copy()
         lung_of_blocks[box][inside & (lung_of_blocks[box] < edge)] = 1
-        lung = smoothly(lung_of_blocks, zoom, fine) >= edge
+        lung = zoom.smoothly(lung_of_blocks, fine) >= edge
         lung &= zoom.whole(near, box)
         part = whole[fine]
         lung &= (ct.array[fine] > AIR_HU) & (part == 0)
@@ -316,25 +329,3 @@ def joined(  # noqa: PLR0913, PLR0917 - a scan, its mask, and what is added how
         seam = ndimage.binary_closing(part == label, iterations=SEAM) & (part == 0)
         part[seam & ndimage.binary_dilation(lung, iterations=SEAM)] = label
     return labels.like(whole)
-
-
-def smoothly(blocks: F32, zoom: Zoom, fine: Box) -> F32:
-    """Values of blocks at the voxels of the box `fine`, linear between the blocks' middles.
-
-    Examples
-    --------
-    >>> zoom = Zoom((1, 1, 4), (1, 1, 2))
-    >>> whole = (slice(0, 1), slice(0, 1), slice(0, 4))
-    >>> smoothly(np.array([[[0.0, 1.0]]], np.float32), zoom, whole)
-    array([[[0.  , 0.25, 0.75, 1.  ]]], dtype=float32)
-    """
-    values = blocks
-    for axis, (factor, voxels) in enumerate(zip(zoom.factors, fine, strict=True)):
-        last = blocks.shape[axis] - 1
-        at = np.clip((np.arange(voxels.start, voxels.stop) + 0.5) / factor - 0.5, 0, last)
-        low = at.astype(np.intp)
-        high = np.minimum(low + 1, last)
-        weight = (at - low).astype(np.float32)
-        weight = np.expand_dims(weight, tuple(k for k in range(3) if k != axis))
-        values = np.take(values, low, axis) * (1 - weight) + np.take(values, high, axis) * weight
-    return values
