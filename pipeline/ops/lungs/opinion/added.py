@@ -34,6 +34,9 @@ LIKELY = 0.7
 LIKELY_MASS = 0.55
 # What is added holds LEAST_ML and more of this probability: where the net wavers, it is a vessel.
 SURE = 0.9
+# The net wavers over a part of which less than this is SURE: an aorta without contrast medium. The
+# first for LIKELY_MASS; parts from LIKELY on have more of what is sure.
+SURE_SHARE = (0.3, 0.42)
 # Where no lung seems to be missing, so much of a part lies in the search region, as of tumours that
 # a lung surrounds; else it is the heart or a shoulder of a chest unlike those that the net knows.
 IN_REGION = 0.5
@@ -176,7 +179,7 @@ def opinion_of(
     (269, 0.0, 0.0)
     """
     most, side = likely.max(axis=0), (likely.argmax(axis=0) + 1).astype(np.uint8)
-    edge = LIKELY_MASS if of_the_image is None else LIKELY
+    edge, share = (LIKELY_MASS, SURE_SHARE[0]) if of_the_image is None else (LIKELY, SURE_SHARE[1])
     tissue = (seen.labels == 0) & (seen.hu > AIR_HU) & ~_fluid(seen.hu)
     extra = (most >= edge) & tissue
     for label in (RIGHT, LEFT):
@@ -186,8 +189,9 @@ def opinion_of(
     beside = ndimage.binary_dilation(seen.labels > 0, CUBE)
     parts, count = components(regions_with(thick(extra, 1), beside), connectivity=26)
     blocks_of = sizes(parts, count)
-    sure = np.bincount(parts[most >= SURE], minlength=count + 1) * seen.ml(np.ones(1, bool))
-    believed = sure >= LEAST_ML
+    block_ml = seen.ml(np.ones(1, bool))
+    sure = np.bincount(parts[most >= SURE], minlength=count + 1) * block_ml
+    believed = (sure >= LEAST_ML) & (sure >= share * blocks_of * block_ml)
     believed[0] = False
     if region is not None:
         placed = shares_in(parts, blocks_of, region) >= IN_REGION

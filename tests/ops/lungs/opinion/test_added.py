@@ -78,15 +78,29 @@ def test_a_part_that_tissue_parts_from_the_lungs_is_not_added():
 
 def test_a_part_of_which_the_net_is_nowhere_sure_is_not_added():
     seen, likely = a_lung_and_no_opinion()
-    likely[0, 20:30, 10:30, 10:30] = 0.85
+    likely[0, 25:30, 12:17, 12:17] = 0.85
     assert opinion_of(seen, likely).right_ml == 0
     # 47 blocks of 0.064 ml are 3 ml, 46 less.
-    likely[0, 24:27, 12:16, 12:16] = 0.95
-    assert opinion_of(seen, likely).right_ml == pytest.approx(10 * 20 * 20 * 0.064)
-    likely[0, 24, 12, 12] = 0.85
-    assert opinion_of(seen, likely).right_ml > 200
-    likely[0, 24, 12, 13] = 0.85
+    likely[0, 25:28, 12:16, 12:16] = 0.95
+    assert opinion_of(seen, likely).right_ml == pytest.approx(5 * 5 * 5 * 0.064)
+    likely[0, 25, 12, 12] = 0.85
+    assert opinion_of(seen, likely).right_ml > 7
+    likely[0, 25, 12, 13] = 0.85
     assert opinion_of(seen, likely).right_ml == 0
+
+
+@pytest.mark.parametrize(("missing", "share"), [(False, 0.3), (True, 0.42)])
+def test_a_part_over_which_the_net_wavers_is_not_added_however_large(missing, share):
+    seen, likely = a_lung_and_no_opinion()
+    told = (np.ones(seen.hu.shape, bool), *([likely.copy] if missing else []))
+    part = likely[0, 20:30, 10:30, 10:30].reshape(-1)
+    part[:] = 0.85
+    part[: round(share * len(part))] = 0.95
+    likely[0, 20:30, 10:30, 10:30] = part.reshape(10, 20, 20)
+    assert opinion_of(seen, likely, *told).right_ml > 200
+    part[0] = 0.85
+    likely[0, 20:30, 10:30, 10:30] = part.reshape(10, 20, 20)
+    assert opinion_of(seen, likely, *told).right_ml == 0
 
 
 def test_outside_of_the_region_half_of_a_part_is_seen_in_the_mirror_image():
