@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
-from lungseg.ops.nodules.consensus import Labels, Votes, agreed, count_votes
+from lungseg.ops.nodules.consensus import Labels, Votes, agreed, as_of_four, count_votes
 from lungseg.ops.nodules.contours import Reading, rasterise
 from lungseg.ops.nodules.patches import Patch, clipped, resample_mask
 from lungseg.ops.nodules.sizes import axes_mm
@@ -24,7 +24,7 @@ class VotedNodule:
     Attributes
     ----------
     votes
-        Readers per voxel in the nodule's box.
+        Readers per voxel in the nodule's box; of more than four, see `as_of_four`.
     first_zyx
         Index of the box's voxel ``[0, 0, 0]`` on the grid.
     readers
@@ -125,7 +125,7 @@ def voted(
         return None
     votes, first = count_votes(list(inside.values()))
     return VotedNodule(
-        votes,
+        as_of_four(votes, len(readings)),
         first,
         len(readings),
         names=tuple(reading.key for reading in readings),

@@ -5,6 +5,7 @@ import pytest
 
 from lungseg.ops.nodules.consensus import (
     agreed,
+    as_of_four,
     consensus,
     count_votes,
     vote_shares,
@@ -61,3 +62,18 @@ def test_shares_are_of_a_nodules_own_readers_and_never_above_1():
     share, ignore = vote_shares(votes, labels, {1: 3, 2: 1, 3: 6}, min_readers=2)
     np.testing.assert_allclose(share, [[1 / 3, 2 / 3, 1], [0, 1, 0]])
     assert ignore.tolist() == [[False] * 3, [True, False, True]]
+
+
+@pytest.mark.parametrize("readers", [5, 6, 9, 20])
+def test_of_more_than_four_readers_half_is_half_of_those_who_share_a_voxel(readers):
+    votes = np.arange(readers + 1, dtype=np.uint8)
+    half = votes >= readers / 2
+    assert agreed(votes, readers).tolist() == half.tolist()
+    stored = as_of_four(votes, readers)
+    assert stored.tolist() == as_of_four(stored, readers).tolist()
+    assert stored.astype(bool).tolist() == votes.astype(bool).tolist()
+    assert (stored >= votes_needed(readers)).tolist() == half.tolist()
+    assert (stored >= votes_needed(readers, 1.0)).tolist() == (votes == readers).tolist()
+    # A nodule that LIDC's four readers drew in so many parts.
+    assert agreed(votes[:5], readers).tolist() == [False, False, True, True, True]
+    assert as_of_four(np.array([5, 2], np.uint8), 8).tolist() == [5, 2]
