@@ -2,16 +2,15 @@
 
 To load Keras and its backend takes four CPU seconds and half a gigabyte in every worker; the lung
 net's answer itself takes half a second. A convolution is one product of matrices for each slice:
-a row holds a block's 3 x 3 neighbours, and the kernel's three slices stand side by side. What has
-been doubled (nearest neighbour) is convolved as it was before, with one kernel for each of a
-block's eight corners, of 2 x 2 x 2 blocks: an eighth of the rows, and 8 of 27 neighbours.
+a column holds a block's 3 x 3 neighbours, and the kernel's three slices stand below each other.
+What has been doubled (nearest neighbour) is convolved as it was before, with one kernel for each
+of a block's eight corners, of 2 x 2 x 2 blocks: an eighth of the columns, and 8 of 27 neighbours.
 """
 
 from dataclasses import dataclass
 from itertools import product
 
 import numpy as np
-from numpy.lib.stride_tricks import as_strided
 from scipy.special import expit
 
 from lungseg.volume import F32
@@ -76,7 +75,7 @@ def answer(net: UNet, image: F32) -> F32:
     [0.5, 0.9975000023841858]
     """
     beside: list[F32] = []
-    x = image
+    x = np.ascontiguousarray(np.moveaxis(image, -1, 1))
     for number, level in enumerate(net.levels):
         if number:
             x = _halved(x)
@@ -86,75 +85,81 @@ def answer(net: UNet, image: F32) -> F32:
     beside.pop()
     for one in net.joins:
         own = beside.pop()
-        below = x.shape[-1]
+        below = x.shape[1]
         x = _doubled_and_convolved(x, one.kernel[..., :below, :])
         x = _convolved(own, one.kernel[..., below:, :], x)
         x = _above_zero(x, one.bias)
-    return np.asarray(expit(x @ net.last.kernel + net.last.bias), np.float32)
+    likely = np.empty((len(x), *x.shape[2:], len(net.last.bias)), np.float32)
+    for of_slice, channels in zip(likely, x, strict=True):
+        flat = net.last.kernel.T @ channels.reshape(len(channels), -1) + net.last.bias[:, None]
+        of_slice[:] = np.moveaxis(expit(flat).reshape(-1, *x.shape[2:]), 0, -1)
+    return likely
+
+
+# From here on `x` is (z, channel, y, x).
 
 
 def _above_zero(x: F32, bias: F32) -> F32:
-    x += bias
+    x += bias[:, None, None]
     return np.maximum(x, 0, out=x)
 
 
 def _halved(x: F32) -> F32:
     """The most of each 2 x 2 x 2 blocks."""
-    z, y, x_, channels = x.shape
-    eight = x.reshape(z // 2, 2, y // 2, 2, x_ // 2, 2, channels)
-    return np.asarray(eight.max(axis=(1, 3, 5)))
+    x = np.maximum(x[::2], x[1::2])
+    x = np.maximum(x[:, :, ::2], x[:, :, 1::2])
+    return np.maximum(x[..., ::2], x[..., 1::2])
 
 
 def _convolved(x: F32, kernel: F32, onto: F32 | None = None) -> F32:
     """Around each block, with zeros beyond the image; added to `onto`, if there is such."""
-    n_z, n_y, n_x, channels = x.shape
+    n_z, channels, n_y, n_x = x.shape
     filters = kernel.shape[-1]
-    side_by_side = np.concatenate(list(kernel.reshape(3, 9 * channels, filters)), axis=1)
-    side_by_side = np.ascontiguousarray(side_by_side)
-    found = np.zeros((n_z, n_y, n_x, filters), np.float32) if onto is None else onto
-    edged = np.zeros((n_y + 2, n_x + 2, channels), np.float32)
-    row, column, channel = edged.strides
-    neighbours = as_strided(
-        edged, (n_y, n_x, 3, 3 * channels), (row, column, row, channel), writeable=False
-    )
-    rows = np.empty(neighbours.shape, np.float32)
+    below_each_other = np.concatenate([_flat(one) for one in kernel])
+    found = np.zeros((n_z, filters, n_y, n_x), np.float32) if onto is None else onto
+    edged = np.zeros((channels, n_y + 2, n_x + 2), np.float32)
+    around = np.empty((3, 3, channels, n_y, n_x), np.float32)
     for z in range(n_z):
-        edged[1:-1, 1:-1] = x[z]
-        rows[:] = neighbours
-        three = rows.reshape(n_y * n_x, 9 * channels) @ side_by_side
-        for k in range(3):
+        edged[:, 1:-1, 1:-1] = x[z]
+        for dy, dx in product(range(3), repeat=2):
+            around[dy, dx] = edged[:, dy : dy + n_y, dx : dx + n_x]
+        three = below_each_other @ around.reshape(9 * channels, n_y * n_x)
+        for k, part in enumerate(three.reshape(3, filters, n_y, n_x)):
             if 0 <= z + 1 - k < n_z:
-                part = three[:, k * filters : (k + 1) * filters]
-                found[z + 1 - k] += part.reshape(found.shape[1:])
+                found[z + 1 - k] += part
     return found
+
+
+def _flat(kernel: F32) -> F32:
+    """A kernel ``(y, x, in, out)`` as ``(out, y x in)``."""
+    return np.ascontiguousarray(kernel.reshape(-1, kernel.shape[-1]).T)
 
 
 def _doubled_and_convolved(x: F32, kernel: F32) -> F32:
     """What is doubled, convolved: from each half of a block two blocks are seen along an axis."""
-    n_z, n_y, n_x, channels = x.shape
+    n_z, channels, n_y, n_x = x.shape
     filters = kernel.shape[-1]
-    fine = np.zeros((2 * n_z, 2 * n_y, 2 * n_x, filters), np.float32)
-    by_half = fine.reshape(n_z, 2, n_y, 2, n_x, 2, filters)
-    edged = np.zeros((n_y + 2, n_x + 2, channels), np.float32)
-    row, column, channel = edged.strides
-    rows = np.empty((n_y, n_x, 2, 2 * channels), np.float32)
-    kernels = _of_halves(kernel)
-    for z in range(n_z):
-        edged[1:-1, 1:-1] = x[z]
-        for (y_half, x_half), flat in kernels.items():
-            rows[:] = as_strided(
-                edged[y_half:, x_half:], rows.shape, (row, column, row, channel), writeable=False
-            )
-            found = rows.reshape(n_y * n_x, 4 * channels) @ flat
-            for k, (slice_of, z_half) in enumerate(_SEEN_ALONG_Z):
+    fine = np.empty((2 * n_z, filters, 2 * n_y, 2 * n_x), np.float32)
+    edged = np.zeros((channels, n_y + 2, n_x + 2), np.float32)
+    around = np.empty((2, 2, channels, n_y, n_x), np.float32)
+    for (y_half, x_half), flat in _of_halves(kernel).items():
+        found = np.zeros((n_z, 2, filters, n_y, n_x), np.float32)
+        for z in range(n_z):
+            edged[:, 1:-1, 1:-1] = x[z]
+            for dy, dx in product(range(2), repeat=2):
+                y, x_ = y_half + dy, x_half + dx
+                around[dy, dx] = edged[:, y : y + n_y, x_ : x_ + n_x]
+            four = flat @ around.reshape(4 * channels, n_y * n_x)
+            parts = four.reshape(4, filters, n_y, n_x)
+            for (slice_of, z_half), part in zip(_SEEN_ALONG_Z, parts, strict=True):
                 if 0 <= z + 1 - slice_of < n_z:
-                    part = found[:, k * filters : (k + 1) * filters].reshape(n_y, n_x, filters)
-                    by_half[z + 1 - slice_of, z_half, :, y_half, :, x_half] += part
+                    found[z + 1 - slice_of, z_half] += part
+        fine[:, :, y_half::2, x_half::2] = found.reshape(2 * n_z, filters, n_y, n_x)
     return fine
 
 
 def _of_halves(kernel: F32) -> dict[tuple[int, int], F32]:
-    """Kernels ``(4 in, 4 out)`` by half along y and x: of 2 x 2 blocks, to `_SEEN_ALONG_Z`."""
+    """Kernels ``(4 out, 4 in)`` by half along y and x: `_SEEN_ALONG_Z`, of 2 x 2 blocks."""
     # Which neighbour of a block a neighbour of one of its two halves lies in.
     lies_in = np.zeros((2, 3, 3))
     for half in range(2):
@@ -163,8 +168,9 @@ def _of_halves(kernel: F32) -> dict[tuple[int, int], F32]:
     halves = np.einsum(
         "pat,qbu,rcv,tuvio->pqrabcio", lies_in, lies_in, lies_in, kernel, optimize=True
     ).astype(np.float32)
-    flat = {}
-    for q, r in product((0, 1), repeat=2):
-        seen = (halves[p, q, r, a, q : q + 2, r : r + 2] for a, p in _SEEN_ALONG_Z)
-        flat[q, r] = np.concatenate([one.reshape(-1, one.shape[-1]) for one in seen], axis=1)
-    return flat
+    return {
+        (q, r): np.concatenate(
+            [_flat(halves[p, q, r, a, q : q + 2, r : r + 2]) for a, p in _SEEN_ALONG_Z]
+        )
+        for q, r in product(range(2), repeat=2)
+    }
