@@ -1,8 +1,9 @@
 """How well lung masks agree with lungs drawn by hand, and what they cost, method by method.
 
-    python -m bench.lungs [--json]
+    python -m bench.lungs [--json] [--drawn CT DRAWING]...
 
-Scans come from the folder of test data: whole lungs drawn by hand give Dice on the drawing's own
+Scans come from the folder of test data, or are those named with lungs drawn on them, any value
+above 0: whole lungs drawn by hand give Dice on the drawing's own
 grid, LIDC scans the share of the voxels that two or more radiologists marked, abdomens the error.
 CPU seconds are segment-lungs alone, without reading and writing. Below each drawn case stand Dice
 and the ml more and less than drawn, region by region.
@@ -13,7 +14,7 @@ import json
 import os
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -67,14 +68,16 @@ def marked(patient: str, ct: AnyVolume) -> AnyVolume:
     return ct.like(votes >= 2)
 
 
-def masks(path: Path) -> Iterator[tuple[AnyVolume, AnyVolume | None, dict[str, object]]]:
+def masks(
+    path: Path, methods: Sequence[str] = METHODS
+) -> Iterator[tuple[AnyVolume, AnyVolume | None, dict[str, object]]]:
     """The scan, its lungs on its own grid, and facts, for each method."""
     with tempfile.TemporaryDirectory() as cache:
         (source,), _ = find_scans([path], Path(cache))
     ct, padding_hu, _ = ct_of_source(source, Ingest(min_slices=2))
     padding = float("nan") if padding_hu is None else float(padding_hu)
     working, view = on_working_grid(ct, padding, Resample())
-    for method in METHODS:
+    for method in methods:
         start = time.process_time()
         row: dict[str, object] = {"scan": path.name, "method": method}
         found = None
@@ -124,15 +127,22 @@ def by_region(lungs: MaskArray, drawn: AnyVolume) -> dict[str, object]:
     return told
 
 
+def against(
+    path: Path, drawing: Path, methods: Sequence[str] = METHODS
+) -> Iterator[dict[str, object]]:
+    """One row per method, of one scan with its lungs drawn by hand."""
+    drawn = drawn_lungs(drawing)
+    for _, found, row in masks(path, methods):
+        lungs = np.zeros_like(drawn.array) if found is None else found.array > 0
+        row["dice"] = round(count(lungs, drawn.array).dice, 4)
+        row["regions"] = by_region(lungs, drawn)
+        yield row
+
+
 def measure() -> Iterator[dict[str, object]]:
     """One row per scan and method."""
     for name, truth, required in DRAWN:
-        drawn = drawn_lungs(DATA / "lungs" / truth)
-        expected = drawn.array
-        for _, found, row in masks(DATA / "lungs" / name):
-            lungs = np.zeros_like(expected) if found is None else found.array > 0
-            row["dice"] = round(count(lungs, expected).dice, 4)
-            row["regions"] = by_region(lungs, drawn)
+        for row in against(DATA / "lungs" / name, DATA / "lungs" / truth):
             yield row | {"required": required}
     for patient in PATIENTS:
         for ct, found, row in masks(DATA / "LIDC-IDRI" / patient):
@@ -149,12 +159,17 @@ def main() -> None:
     """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--json", action="store_true", help="one JSON object per line")
-    as_json = parser.parse_args().json
-    if not DATA.is_dir():
+    parser.add_argument("--drawn", nargs=2, type=Path, action="append", metavar=("CT", "DRAWING"))
+    options = parser.parse_args()
+    if options.drawn:
+        rows = (row for pair in options.drawn for row in against(*pair, ("volume3d",)))
+    elif DATA.is_dir():
+        rows = measure()
+    else:
         print(f"no scans to measure: {DATA} is absent; set LUNGSEG_TEST_DATA")
         return
-    for row in measure():
-        if as_json:
+    for row in rows:
+        if options.json:
             print(json.dumps(row), flush=True)
             continue
         figure = row.get("dice", row.get("marked_inside", ""))
