@@ -267,11 +267,11 @@ def _take_segments(
         if category.CodeValue not in _ABNORMAL:
             kind = item.SegmentedPropertyTypeCodeSequence[0]
             problems.append(
-                f"{path.name}: segment {number}, {name!r}, shows {kind.CodeMeaning}, nothing "
+                f"{path}: segment {number}, {name!r}, shows {kind.CodeMeaning}, nothing "
                 "abnormal; it is left out"
             )
         elif number not in lines:
-            problems.append(f"{path.name}: segment {number}, {name!r}, is empty; it is left out")
+            problems.append(f"{path}: segment {number}, {name!r}, is empty; it is left out")
         else:
             rated = ratings.get((str(dataset.SOPInstanceUID), number), {})
             nodule = str(item.get("TrackingUID", ""))

@@ -117,8 +117,8 @@ def test_what_is_no_abnormal_structure_is_left_out_by_name(folder, scan, tmp_pat
     found = read_scan(UID, folder[0])
     assert len(found.readings) == 3
     assert found.problems == (
-        "lung.dcm: segment 1, 'Nodule 1 - Annotation 9', shows Lung, nothing abnormal; it is left "
-        "out",
+        f"{folder[0] / 'lung.dcm'}: segment 1, 'Nodule 1 - Annotation 9', shows Lung, nothing "
+        "abnormal; it is left out",
     )
 
 
