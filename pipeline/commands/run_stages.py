@@ -20,6 +20,7 @@ from lungseg.core.json_file import write_json
 from lungseg.core.shown import shown
 from lungseg.flow import COMMANDS
 from lungseg.io.annotations.coordinates import read_coordinates, unknown_scans
+from lungseg.io.annotations.nodule_segments import told_of
 from lungseg.io.sources.scan_ids import series_of
 from lungseg.session import messages
 from lungseg.session.scans import changed_since
@@ -212,16 +213,18 @@ def _changed(session: Session) -> Iterator[str]:
 
 
 def _about_no_scan(session: Session) -> list[str]:
-    """What no scan's own record can tell: rows of nodule lists that are about no scan here."""
+    """What no scan's own record can tell: of segmentations, and of rows about no scan here."""
     params: Any = session.settings["annotate-nodules"]
+    series = {series_of(scan) for scan in session.all_sources}
+    of_segments = told_of(Path(params.segmentations), series) if params.segmentations else []
     if not params.coordinates:
-        return []
+        return of_segments
     path = Path(params.coordinates)
     database = Path(params.database) if params.database else None
     listed = read_coordinates(path, database=database, unknown_size=True)
     unusable = [problem.text for problem in listed.problems]
-    known = {*session.all_sources, *map(series_of, session.all_sources)}
-    return [*unusable, *unknown_scans(listed, known, path.name)]
+    known = {*session.all_sources, *series}
+    return [*of_segments, *unusable, *unknown_scans(listed, known, path.name)]
 
 
 def _told(file: Path) -> list[str]:

@@ -11,7 +11,7 @@ files and the database are read here, leaves them out. They are a pixel wider al
 
 import re
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -83,10 +83,14 @@ class SegmentScan:
 
 @dataclass(frozen=True)
 class _Files:
-    """Segmentations by the series that they name, and reports by their study."""
+    """Segmentations by the series that they name, and reports by their study.
+
+    `left_out` names segments that show nothing abnormal, by series.
+    """
 
     segmentations: Mapping[str, tuple[Path, ...]]
     reports: Mapping[str, tuple[Path, ...]]
+    left_out: Mapping[str, tuple[str, ...]]
 
 
 def read_scan(uid: str, folder: Path) -> SegmentScan | None:
@@ -132,6 +136,31 @@ def read_scan(uid: str, folder: Path) -> SegmentScan | None:
     return SegmentScan(tuple(_with_own_keys(readings)), images, tuple(problems))
 
 
+def told_of(folder: Path, scans: Collection[str]) -> list[str]:
+    """What a person is told of the folder: how many segmentations are of `scans`, and left out.
+
+    Parameters
+    ----------
+    folder
+        As for `read_scan`.
+    scans
+        SeriesInstanceUIDs.
+
+    Raises
+    ------
+    ConfigError
+        As `read_scan`.
+    """
+    files = files_below(folder)
+    named = {series: len(paths) for series, paths in files.segmentations.items()}
+    here = {series: count for series, count in named.items() if series in scans}
+    return [
+        f"{folder} holds {sum(named.values())} segmentations; {sum(here.values())} of them are of "
+        f"{len(here)} of the {len(scans)} scans here",
+        *(text for series in here for text in files.left_out.get(series, ())),
+    ]
+
+
 @lru_cache(maxsize=4)
 def files_below(folder: Path) -> _Files:
     """The segmentations and reports in a tree of files, by what they are about.
@@ -145,6 +174,7 @@ def files_below(folder: Path) -> _Files:
         raise ConfigError(f"{folder} is not a folder; expected DICOM segmentations in it")
     segmentations: dict[str, list[Path]] = {}
     reports: dict[str, list[Path]] = {}
+    left_out: dict[str, tuple[str, ...]] = {}
     for path in sorted(folder.rglob("*")):
         head = _head(path)
         if head is None:
@@ -161,6 +191,7 @@ def files_below(folder: Path) -> _Files:
                     "take it out of the folder"
                 )
             segmentations.setdefault(named[0], []).append(path)
+            left_out[named[0]] = (*left_out.get(named[0], ()), *_left_out_in(path, head))
     if not segmentations:
         raise ConfigError(
             f"no file in {folder} or below it is a DICOM segmentation; expected those of TCIA's "
@@ -169,11 +200,21 @@ def files_below(folder: Path) -> _Files:
     return _Files(
         {series: tuple(paths) for series, paths in segmentations.items()},
         {study: tuple(paths) for study, paths in reports.items()},
+        left_out,
     )
 
 
+def _left_out_in(path: Path, head: Any) -> list[str]:
+    try:
+        told = [_nothing_abnormal(path, item) for item in head.get("SegmentSequence", ())]
+    except (AttributeError, LookupError):
+        # Where the scan's segmentations are read, this one is refused by name.
+        return []
+    return [text for text in told if text]
+
+
 def _head(path: Path) -> Any:
-    # Up to the identifying groups: what is behind them is most of a file, and says nothing here.
+    # Up to the segments' names: what is behind them is most of a file, and says nothing here.
     from pydicom.filereader import read_partial
 
     if not path.is_file():
@@ -185,7 +226,7 @@ def _head(path: Path) -> Any:
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
-                return read_partial(file, stop_when=lambda tag, *_: tag.group > 0x20)
+                return read_partial(file, stop_when=lambda tag, *_: tag.group > 0x62)
         except Exception as error:  # a damaged file makes pydicom raise nearly anything
             raise ConfigError(
                 f"{path} cannot be read as DICOM ({error}); take it out of the folder, or fetch it "
@@ -263,19 +304,27 @@ def _take_segments(
             lines.setdefault(number, []).append(marked(mask, z_mm))
     for item in dataset.SegmentSequence:
         number, name = int(item.SegmentNumber), _name_of(item)
-        category = item.SegmentedPropertyCategoryCodeSequence[0]
-        if category.CodeValue not in _ABNORMAL:
-            kind = item.SegmentedPropertyTypeCodeSequence[0]
-            problems.append(
-                f"{path}: segment {number}, {name!r}, shows {kind.CodeMeaning}, nothing "
-                "abnormal; it is left out"
-            )
+        other = _nothing_abnormal(path, item)
+        if other:
+            problems.append(other)
         elif number not in lines:
             problems.append(f"{path}: segment {number}, {name!r}, is empty; it is left out")
         else:
             rated = ratings.get((str(dataset.SOPInstanceUID), number), {})
             nodule = str(item.get("TrackingUID", ""))
             readings.append(Reading(name, tuple(lines[number]), rated, nodule))
+
+
+def _nothing_abnormal(path: Path, item: Any) -> str:
+    """A sentence on a segment that is no nodule, by its category; else empty."""
+    category = item.SegmentedPropertyCategoryCodeSequence[0]
+    if category.CodeValue in _ABNORMAL:
+        return ""
+    kind = item.SegmentedPropertyTypeCodeSequence[0]
+    return (
+        f"{path}: segment {item.SegmentNumber}, {_name_of(item)!r}, shows {kind.CodeMeaning}, "
+        "nothing abnormal; it is left out"
+    )
 
 
 def _name_of(item: Any) -> str:

@@ -7,7 +7,7 @@ import pydicom
 import pytest
 
 from lungseg.core.errors import ConfigError, ScanError
-from lungseg.io.annotations.nodule_segments import files_below, read_scan
+from lungseg.io.annotations.nodule_segments import files_below, read_scan, told_of
 from lungseg.io.standards import codes
 from lungseg.ops.nodules.clusters import cluster
 from lungseg.ops.nodules.contours import flipped, rasterise, slice_z_mm
@@ -120,6 +120,20 @@ def test_what_is_no_abnormal_structure_is_left_out_by_name(folder, scan, tmp_pat
         f"{folder[0] / 'lung.dcm'}: segment 1, 'Nodule 1 - Annotation 9', shows Lung, nothing "
         "abnormal; it is left out",
     )
+
+
+def test_what_a_folder_of_segmentations_holds_of_ones_scans_is_told(folder, scan):
+    source, ct = scan
+    mask = blob(ct, slice(1, 4), slice(2, 6), slice(1, 5))
+    counted = f"{folder[0]} holds 3 segmentations; 3 of them are of 1 of the 2 scans here"
+    assert told_of(folder[0], {UID, "1.2.3.5"}) == [counted]
+    files_below.cache_clear()
+    write_segment(folder[0] / "lung.dcm", source, mask, annotation="9", structure=codes.LEFT_LUNG)
+    told = told_of(folder[0], {UID, "1.2.3.5"})
+    assert told[0] == counted.replace("3 ", "4 ")
+    assert told[1:] == list(read_scan(UID, folder[0]).problems)
+    assert told_of(folder[0], {"1.2.3.5"})[0].endswith("0 of them are of 0 of the 1 scans here")
+    assert len(told_of(folder[0], {"1.2.3.5"})) == 1
 
 
 def test_segments_that_are_called_alike_get_names_of_their_own(folder, scan):
