@@ -2,9 +2,9 @@
 
     python -m bench.lungs [--json] [--drawn CT DRAWING]...
 
-Scans come from the folder of test data, or are those named with lungs drawn on them, any value
-above 0: whole lungs drawn by hand give Dice on the drawing's own
+Scans come from the folder of test data: whole lungs drawn by hand give Dice on the drawing's own
 grid, LIDC scans the share of the voxels that two or more radiologists marked, abdomens the error.
+With --drawn they are those named, each with its lungs drawn by hand, any value above 0.
 CPU seconds are segment-lungs alone, without reading and writing. Below each drawn case stand Dice
 and the ml more and less than drawn, region by region.
 """

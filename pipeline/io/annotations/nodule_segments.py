@@ -27,6 +27,8 @@ SEGMENTATION = "1.2.840.10008.5.1.4.1.1.66.4"
 # Morphologically abnormal structure, in SNOMED CT and by its old number.
 _ABNORMAL = {"49755003", "M-01000"}
 _OWN = "99LIDCQIICR"
+# Last group of tags of what tells images apart, and of the segments' names.
+_IDENTIFYING, _SEGMENTS = 0x20, 0x62
 # How the reports of the collection name LIDC's ratings, in its first and its present edition.
 _CONCEPTS = {
     "C45992": "subtlety", "200": "internalStructure", "C3672": "calcification",
@@ -83,14 +85,10 @@ class SegmentScan:
 
 @dataclass(frozen=True)
 class _Files:
-    """Segmentations by the series that they name, and reports by their study.
-
-    `left_out` names segments that show nothing abnormal, by series.
-    """
+    """Segmentations by the series that they name, and reports by their study."""
 
     segmentations: Mapping[str, tuple[Path, ...]]
     reports: Mapping[str, tuple[Path, ...]]
-    left_out: Mapping[str, tuple[str, ...]]
 
 
 def read_scan(uid: str, folder: Path) -> SegmentScan | None:
@@ -157,7 +155,12 @@ def told_of(folder: Path, scans: Collection[str]) -> list[str]:
     return [
         f"{folder} holds {sum(named.values())} segmentations; {sum(here.values())} of them are of "
         f"{len(here)} of the {len(scans)} scans here",
-        *(text for series in here for text in files.left_out.get(series, ())),
+        *(
+            text
+            for series in here
+            for path in files.segmentations[series]
+            for text in _left_out_in(path)
+        ),
     ]
 
 
@@ -174,7 +177,6 @@ def files_below(folder: Path) -> _Files:
         raise ConfigError(f"{folder} is not a folder; expected DICOM segmentations in it")
     segmentations: dict[str, list[Path]] = {}
     reports: dict[str, list[Path]] = {}
-    left_out: dict[str, tuple[str, ...]] = {}
     for path in sorted(folder.rglob("*")):
         head = _head(path)
         if head is None:
@@ -191,7 +193,6 @@ def files_below(folder: Path) -> _Files:
                     "take it out of the folder"
                 )
             segmentations.setdefault(named[0], []).append(path)
-            left_out[named[0]] = (*left_out.get(named[0], ()), *_left_out_in(path, head))
     if not segmentations:
         raise ConfigError(
             f"no file in {folder} or below it is a DICOM segmentation; expected those of TCIA's "
@@ -200,21 +201,21 @@ def files_below(folder: Path) -> _Files:
     return _Files(
         {series: tuple(paths) for series, paths in segmentations.items()},
         {study: tuple(paths) for study, paths in reports.items()},
-        left_out,
     )
 
 
-def _left_out_in(path: Path, head: Any) -> list[str]:
+def _left_out_in(path: Path) -> list[str]:
+    segments = _head(path, _SEGMENTS).get("SegmentSequence", ())
     try:
-        told = [_nothing_abnormal(path, item) for item in head.get("SegmentSequence", ())]
+        told = [_nothing_abnormal(path, item) for item in segments]
     except (AttributeError, LookupError):
         # Where the scan's segmentations are read, this one is refused by name.
         return []
     return [text for text in told if text]
 
 
-def _head(path: Path) -> Any:
-    # Up to the segments' names: what is behind them is most of a file, and says nothing here.
+def _head(path: Path, last_group: int = _IDENTIFYING) -> Any:
+    # What is behind is most of a file, and says nothing here.
     from pydicom.filereader import read_partial
 
     if not path.is_file():
@@ -226,7 +227,7 @@ def _head(path: Path) -> Any:
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
-                return read_partial(file, stop_when=lambda tag, *_: tag.group > 0x62)
+                return read_partial(file, stop_when=lambda tag, *_: tag.group > last_group)
         except Exception as error:  # a damaged file makes pydicom raise nearly anything
             raise ConfigError(
                 f"{path} cannot be read as DICOM ({error}); take it out of the folder, or fetch it "

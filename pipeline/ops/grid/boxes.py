@@ -92,3 +92,16 @@ def shares_along(mask: MaskArray, axis: int) -> FloatArray:
     seen = np.flatnonzero(mask.any(axis=others))
     share = (np.arange(mask.shape[axis]) - seen[0]) / max(1, seen[-1] - seen[0])
     return np.asarray(share.reshape([-1 if k == axis else 1 for k in range(mask.ndim)]))
+
+
+def ends(mask: MaskArray, axis: int) -> tuple[float, float]:
+    """Indices along an axis below and above which a hundredth of the mask lies, each.
+
+    Examples
+    --------
+    >>> ends(np.ones((1, 1, 100), bool), 2)
+    (0.0, 98.0)
+    """
+    along = np.cumsum(mask.sum(axis=tuple(k for k in range(mask.ndim) if k != axis)))
+    low, high = np.searchsorted(along, [0.01 * along[-1], 0.99 * along[-1]])
+    return float(low), float(high)

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from lungseg.ops.grid.boxes import bounding_box
+from lungseg.ops.grid.boxes import bounding_box, ends
 from lungseg.ops.grid.morphology import axial_components, components, dilate_mm, sizes
 from lungseg.ops.hu.hounsfield import PURE_AIR_HU
 from lungseg.volume import Box, HuArray, MaskArray, Triple
@@ -109,7 +109,7 @@ def _tubes(ct: HuArray, inside: MaskArray, air_hu: float, spacing_mm: Triple) ->
     import cc3d
 
     stats = cc3d.statistics(candidates)
-    (foot, head), (front, back), (right, left) = (_ends(inside, axis) for axis in range(3))
+    (foot, head), (front, back), (right, left) = (ends(inside, axis) for axis in range(3))
     heights = [foot + share * (head - foot) for share in FRONT_HEIGHTS]
     front += FRONT_SHARE * (back - front)
     shortest = min(SHORTEST_MM, 0.6 * len(ct) * spacing_mm[0])
@@ -181,13 +181,6 @@ def _shell_hu(ct: HuArray, tube: MaskArray, box: Box, spacing_mm: Triple) -> flo
     flat = (1e6, spacing_mm[1], spacing_mm[2])
     shell = dilate_mm(around, SHELL_MM[1], flat) & ~dilate_mm(around, SHELL_MM[0], flat)
     return float(ct[box[0], rows, columns][shell].mean()) if shell.any() else PURE_AIR_HU
-
-
-def _ends(inside: MaskArray, axis: int) -> tuple[float, float]:
-    """First and last index along an axis between which all air but a hundredth lies, each."""
-    along = np.cumsum(inside.sum(axis=tuple(k for k in range(3) if k != axis)))
-    low, high = np.searchsorted(along, [0.01 * along[-1], 0.99 * along[-1]])
-    return float(low), float(high)
 
 
 def _grow(

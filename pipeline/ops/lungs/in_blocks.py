@@ -43,6 +43,11 @@ class Blocks:
         """
         return float(np.count_nonzero(mask)) * float(np.prod(self.spacing_mm)) / 1000
 
+    @property
+    def block_ml(self) -> float:
+        """Volume of a block, ml."""
+        return float(np.prod(self.spacing_mm)) / 1000
+
 
 def zoom_of(ct: AnyVolume, edge_mm: float = BLOCK_MM) -> Zoom:
     """How the blocks of `in_blocks` lie on the scan's grid.

@@ -3,7 +3,7 @@
 import numpy as np
 import numpy.typing as npt
 
-from lungseg.ops.grid.boxes import bounding_box
+from lungseg.ops.grid.boxes import bounding_box, ends
 from lungseg.ops.grid.morphology import components, shares_in, sizes
 from lungseg.volume import F32, HuArray, IntArray, MaskArray, Triple
 
@@ -104,9 +104,7 @@ def _side_of_single(lung: MaskArray) -> int:
 
 def _lines(ct: HuArray, lungs: MaskArray, spacing_mm: Triple) -> IntArray:
     """Column of the dividing line, ``(z, y)``: the cheapest path from front to back."""
-    share = np.cumsum(lungs.sum(axis=(0, 1)))
-    low, high = np.searchsorted(share, [0.01 * share[-1], 0.99 * share[-1]])
-    middle = (low + high) / 2
+    middle = sum(ends(lungs, 2)) / 2
     reach = BAND_MM / spacing_mm[2]
     first = int(max(0, middle - reach))
     band = slice(first, int(min(lungs.shape[2], middle + reach + 1)))

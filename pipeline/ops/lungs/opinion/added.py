@@ -189,9 +189,8 @@ def opinion_of(
     beside = ndimage.binary_dilation(seen.labels > 0, CUBE)
     parts, count = components(regions_with(thick(extra, 1), beside), connectivity=26)
     blocks_of = sizes(parts, count)
-    block_ml = seen.ml(np.ones(1, bool))
-    sure = np.bincount(parts[most >= SURE], minlength=count + 1) * block_ml
-    believed = (sure >= LEAST_ML) & (sure >= share * blocks_of * block_ml)
+    sure = np.bincount(parts[most >= SURE], minlength=count + 1) * seen.block_ml
+    believed = (sure >= LEAST_ML) & (sure >= share * blocks_of * seen.block_ml)
     believed[0] = False
     if region is not None:
         placed = shares_in(parts, blocks_of, region) >= IN_REGION

@@ -128,7 +128,7 @@ def _tumours(seen: Blocks, likely: F32, region: MaskArray, away_mm: FloatArray) 
     # Of many a tumour the mask holds the half that lung surrounds.
     core = ndimage.binary_erosion(extra | (solid & (seen.labels > 0)), iterations=THICK) & extra
     parts, count = components(ndimage.binary_dilation(core, CUBE, iterations=THICK) & extra)
-    sure = np.bincount(parts[likely >= SURE], minlength=count + 1) * seen.ml(np.ones(1, bool))
+    sure = np.bincount(parts[likely >= SURE], minlength=count + 1) * seen.block_ml
     believed = (sure >= LEAST_ML) & (shares_in(parts, sizes(parts, count), region) >= IN_REGION)
     believed[0] = False
     away = np.broadcast_to(away_mm, parts.shape)

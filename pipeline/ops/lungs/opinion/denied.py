@@ -59,7 +59,7 @@ def denied(seen: Blocks, most: F32) -> MaskArray:
         return np.zeros_like(lung)
     parts, count = components(thick(lung & ~air & ~likely, 1), connectivity=26)
     blocks_of = sizes(parts, count)
-    out = blocks_of * seen.ml(np.ones(1, bool)) >= LEAST_DENIED_ML
+    out = blocks_of * seen.block_ml >= LEAST_DENIED_ML
     out &= shares_in(parts, blocks_of, most < NEVER) >= SURE_SHARE
     out[0] = False
     taken: MaskArray = out[parts]
