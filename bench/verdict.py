@@ -3,7 +3,8 @@
     python -m bench.verdict [--json]
 
 Masks of the stage on phantoms and on scans ($LUNGSEG_TEST_DATA, $LUNGSEG_PUBLIC_SCANS) that are
-sound, and the same masks with one fault put in. Each row is a fault: masks, and share suspect.
+sound, and the same masks with one fault put in. Each row is a fault: masks, and share suspect. The
+lung net is asked as the stage asks it, and adds nothing to a mask with a fault.
 """
 
 import argparse
@@ -19,9 +20,11 @@ import numpy as np
 from bench.airless_lung import KINDS, without_air
 from bench.lungs import DATA
 from bench.on_working_grid import working_scans
+from lungseg.model.lung_net.opinion import SHIPPED, ask
 from lungseg.ops.grid.blocks import Zoom, block_factors, block_mean, block_spacing
 from lungseg.ops.grid.morphology import components, dilate_mm, sizes
-from lungseg.ops.lungs.find import Lungs, find_lungs
+from lungseg.ops.lungs.find import Lungs
+from lungseg.ops.lungs.in_blocks import in_blocks
 from lungseg.ops.lungs.left_right import LEFT, RIGHT, Sides
 from lungseg.ops.lungs.outside_air import separate_body_air
 from lungseg.ops.lungs.verdict import judge
@@ -30,6 +33,7 @@ from lungseg.phantom.cases import case
 from lungseg.phantom.chest import Chest
 from lungseg.phantom.render import render
 from lungseg.phantom.small_chest import chest, grid
+from lungseg.stages.segment_lungs import LEAST_HEIGHT_MM, SegmentLungs, lungs_and_region
 from lungseg.volume import HU, MaskArray, Volume
 
 PUBLIC = os.environ.get("LUNGSEG_PUBLIC_SCANS", "")
@@ -45,6 +49,21 @@ class Masked:
     name: str
     ct: Volume[HU]
     lungs: Lungs
+    reasons: tuple[str, ...]
+
+    def reasons_of(self, ct: Volume[HU], labels: Sides) -> tuple[str, ...]:
+        """Reasons to doubt another mask, or the same of the scan made ill."""
+        mask, lungs = ct.like(labels), self.lungs
+        height_mm = ct.shape[0] * ct.spacing_mm[0]
+        asked = height_mm >= LEAST_HEIGHT_MM
+        likely = ask(in_blocks(ct, mask), SHIPPED).max(axis=0) if asked else None
+        verdict = judge(ct, mask, lungs.threshold_hu, lungs.airways_ml, likely=likely)
+        return verdict.reasons
+
+
+def segmented(name: str, ct: Volume[HU], view: MaskArray | None = None) -> Masked:
+    lungs, verdict = lungs_and_region(ct, view, SegmentLungs())
+    return Masked(name, ct, lungs, verdict.reasons)
 
 
 Fault = Callable[[Masked], Sides | tuple[Volume[HU], Sides] | None]
@@ -235,7 +254,7 @@ def phantoms() -> Iterator[Masked]:
         )
         found.append((f"body {k + 1}", render(body, shape, geometry).ct))
     for name, ct in found:
-        yield Masked(f"phantom: {name}", ct, find_lungs(ct))
+        yield segmented(f"phantom: {name}", ct)
 
 
 def scans() -> Iterator[Masked]:
@@ -244,7 +263,7 @@ def scans() -> Iterator[Masked]:
     if PUBLIC:
         paths += sorted(Path(PUBLIC).glob("LIDC*"))
     for name, working, view in working_scans(paths):
-        yield Masked(name, working, find_lungs(working, view))
+        yield segmented(name, working, view)
 
 
 def measure(masked: Iterator[Masked]) -> Iterator[dict[str, Any]]:
@@ -255,8 +274,8 @@ def measure(masked: Iterator[Masked]) -> Iterator[dict[str, Any]]:
             if made is None:
                 continue
             ct, labels = made if isinstance(made, tuple) else (scan.ct, made)
-            verdict = judge(ct, ct.like(labels), scan.lungs.threshold_hu, scan.lungs.airways_ml)
-            yield {"scan": scan.name, "fault": name, "reasons": list(verdict.reasons)}
+            reasons = scan.reasons if name == "sound" else scan.reasons_of(ct, labels)
+            yield {"scan": scan.name, "fault": name, "reasons": list(reasons)}
 
 
 def _is_phantom(row: dict[str, Any]) -> bool:

@@ -5,7 +5,8 @@ import logging
 import os
 import time
 from collections.abc import Container, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from lungseg.commands.results import FOLDER, look_in, update_results, write_pict
 from lungseg.core.engine.running_cluster import Cluster
 from lungseg.core.errors import ConfigError
 from lungseg.core.executor import EngineOptions
-from lungseg.core.fingerprint import digest_of
+from lungseg.core.fingerprint import digest_of, identity_of_path
 from lungseg.core.json_file import write_json
 from lungseg.core.shown import shown
 from lungseg.flow import COMMANDS
@@ -28,7 +29,7 @@ from lungseg.session.settings import CommandOptions
 from lungseg.session.work_folder import Session, open_session
 
 _NOTES_SHOWN = 10
-# Digests of the notes that a command has told.
+# What is remembered of the notes that a command has told.
 _TOLD = "told.json"
 # Where a command puts its report, within the folder that it writes to.
 REPORT = "report"
@@ -190,17 +191,37 @@ def status(session: Session, *, as_json: bool, stages: Container[str] | None = N
     return "\n".join([*lines, *look_in(session.work)])
 
 
+@dataclass(frozen=True)
+class _Told:
+    """What a work folder remembers of notes.
+
+    Attributes
+    ----------
+    digests
+        Of the notes that a command has told.
+    segments, segments_of
+        Notes on segmentations, which take long to find, and the digest of what they were found in.
+    """
+
+    digests: list[str] = field(default_factory=list)
+    segments: list[str] = field(default_factory=list)
+    segments_of: str = ""
+
+
 def _notes(session: Session, *, told_once: bool, keep: bool) -> Iterator[str]:
     """Notes on the lists of nodules; with `told_once`, those that no command has told before."""
     file = session.work / _TOLD
-    notes = {digest_of(note): note for note in _about_no_scan(session)}
-    before = _told(file) if told_once else []
-    new = [note for digest, note in notes.items() if digest not in before]
+    before = _told(file)
+    segments_of, segments = _about_segments(session, before)
+    notes = {digest_of(note): note for note in [*segments, *_about_rows(session)]}
+    told = before.digests if told_once else []
+    new = [note for digest, note in notes.items() if digest not in told]
     yield from (f"note     {note}" for note in new[:_NOTES_SHOWN])
     if len(new) > _NOTES_SHOWN:
         yield f"note     ... and {len(new) - _NOTES_SHOWN} more of the kind"
-    if keep and sorted(notes) != before:
-        write_json(sorted(notes), file)
+    now = _Told(sorted(notes), segments, segments_of)
+    if keep and now != before:
+        write_json(asdict(now), file)
 
 
 def _changed(session: Session) -> Iterator[str]:
@@ -212,25 +233,41 @@ def _changed(session: Session) -> Iterator[str]:
         )
 
 
-def _about_no_scan(session: Session) -> list[str]:
-    """What no scan's own record can tell: of segmentations, and of rows about no scan here."""
+def _about_segments(session: Session, before: _Told) -> tuple[str, list[str]]:
+    """What no scan's own record can tell of segmentations, and the digest of what it is found in.
+
+    To find it the head of every file in the folder is read: seconds a thousand.
+    """
     params: Any = session.settings["annotate-nodules"]
-    series = {series_of(scan) for scan in session.all_sources}
-    of_segments = told_of(Path(params.segmentations), series) if params.segmentations else []
+    if not params.segmentations:
+        return "", []
+    folder, series = Path(params.segmentations), _series(session)
+    listing = identity_of_path(folder, "segmentations")
+    digest = digest_of([version("lungseg-cli"), str(folder), listing, sorted(series)])
+    known = digest == before.segments_of
+    return digest, before.segments if known else told_of(folder, series)
+
+
+def _about_rows(session: Session) -> list[str]:
+    """What no scan's own record can tell of coordinates: rows about no scan here."""
+    params: Any = session.settings["annotate-nodules"]
     if not params.coordinates:
-        return of_segments
+        return []
     path = Path(params.coordinates)
     database = Path(params.database) if params.database else None
     listed = read_coordinates(path, database=database, unknown_size=True)
     unusable = [problem.text for problem in listed.problems]
-    known = {*session.all_sources, *series}
-    return [*of_segments, *unusable, *unknown_scans(listed, known, path.name)]
+    known = {*session.all_sources, *_series(session)}
+    return [*unusable, *unknown_scans(listed, known, path.name)]
 
 
-def _told(file: Path) -> list[str]:
-    # Torn, it costs a note that is told once more.
+def _series(session: Session) -> set[str]:
+    return {series_of(scan) for scan in session.all_sources}
+
+
+def _told(file: Path) -> _Told:
+    # Torn, or of an older version, it costs notes that are told once more.
     try:
-        found = json.loads(file.read_text("utf-8"))
-    except (OSError, ValueError):
-        return []
-    return found if isinstance(found, list) else []
+        return _Told(**json.loads(file.read_text("utf-8")))
+    except (OSError, ValueError, TypeError):
+        return _Told()

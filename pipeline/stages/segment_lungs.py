@@ -44,7 +44,7 @@ from lungseg.ops.lungs.opinion.denied import without
 from lungseg.ops.lungs.shape import search_region
 from lungseg.ops.lungs.slice2d import lungs_slice_by_slice
 from lungseg.ops.lungs.verdict import Verdict, judge
-from lungseg.volume import HU, Mask, MaskArray, Triple, Volume
+from lungseg.volume import F32, HU, Mask, MaskArray, Triple, Volume
 
 # Where so much may be a tumour and is not taken for one, the lung net is asked in doubt, ml.
 ASKED_ML = 3.0
@@ -204,8 +204,12 @@ def _with_opinion(
     if opinion.denied is not None:
         labels = without(ct, labels, likely.max(axis=0), opinion.denied)
     if opinion.denied is None and not opinion.added_ml:
+        if verdict.lung_missing:
+            # No longer, if it is liver, heart or vessels to the net. That it seemed so is enough
+            # not to ask the tumour net, which takes a hernia beside them for a tumour.
+            verdict = _judged(ct, found, found.labels, likely)
         return found, opinion.told(verdict)
-    return _judged_again(ct, found, labels, opinion)
+    return _judged_again(ct, found, labels, opinion, likely)
 
 
 def _with_tumours(
@@ -257,7 +261,11 @@ def _net_of(params: SegmentLungs) -> Path:
 
 
 def _judged_again(
-    ct: Volume[HU], found: Lungs, labels: Volume[np.uint8], opinion: Opinion
+    ct: Volume[HU],
+    found: Lungs,
+    labels: Volume[np.uint8],
+    opinion: Opinion,
+    likely: F32 | None = None,
 ) -> tuple[Lungs, Verdict]:
     # In blocks, which the margin hides, and in place: whole arrays are most of what a scan needs.
     region = found.region.array
@@ -265,9 +273,19 @@ def _judged_again(
     # What was taken out of the mask may be a tumour all the same.
     for mask in (labels.array, found.labels.array):
         np.logical_or(region, mask, out=region)
+    return replace(found, labels=labels), opinion.told(_judged(ct, found, labels, likely))
+
+
+def _judged(ct: Volume[HU], found: Lungs, labels: Volume[np.uint8], likely: F32 | None) -> Verdict:
     # That what was added holds no air is known, and no reason to doubt the rest.
-    verdict = judge(ct, labels, found.threshold_hu, found.airways_ml, found.labels.array)
-    return replace(found, labels=labels), opinion.told(verdict)
+    return judge(
+        ct,
+        labels,
+        found.threshold_hu,
+        found.airways_ml,
+        found.labels.array,
+        None if likely is None else likely.max(axis=0),
+    )
 
 
 def _slice_by_slice(ct: Volume[HU], field_of_view: MaskArray | None, params: SegmentLungs) -> Lungs:

@@ -246,6 +246,21 @@ def test_a_scan_of_less_than_160_mm_is_not_shown_to_a_net_that_knows_whole_chest
     assert len(shown) == times
 
 
+def test_what_seems_to_be_missing_and_is_no_lung_to_the_net_is_not_told(close_up, monkeypatch):
+    """And the mask is the one that doubt gives: no tumour is looked for beside it."""
+    ct = case("collapse-right-upper").ct
+    before, doubted = lungs_and_region(ct, None, SegmentLungs(second_opinion="never"))
+    (reason,) = doubted.reasons
+    assert "of the right upper chest hold no air" in reason
+    labels = in_blocks(ct, before.labels).labels
+    seen = np.stack([labels == 1, labels == 2]).astype(np.float32)
+    monkeypatch.setattr(segment_lungs, "ask", lambda *_: seen)
+    found, verdict = lungs_and_region(ct, None, SegmentLungs())
+    assert verdict.reasons == ()
+    assert np.array_equal(found.labels.array, before.labels.array)
+    assert close_up[0] == []
+
+
 def test_what_was_added_is_told_and_the_lobe_no_longer_missing(asked):
     phantom = case(ILL)
     asked(phantom)

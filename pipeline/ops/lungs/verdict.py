@@ -11,7 +11,7 @@ from lungseg.ops.lungs.bowel_gas import gas_doubts
 from lungseg.ops.lungs.doubts import doubts
 from lungseg.ops.lungs.in_blocks import in_blocks
 from lungseg.ops.lungs.left_right import LEFT, RIGHT, Sides
-from lungseg.volume import HU, Box, Volume
+from lungseg.volume import F32, HU, Box, Volume
 
 Scalar = str | int | float | bool | None
 
@@ -60,17 +60,19 @@ class Verdict:
         return {**self.facts, "verdict": word, "reasons": "; ".join(self.reasons)}
 
 
-def judge(
+def judge(  # noqa: PLR0913, PLR0917 - a scan, its mask, and what is known of both
     ct: Volume[HU],
     labels: Volume[np.uint8],
     threshold_hu: float,
     trachea_ml: float,
     aired: Sides | None = None,
+    likely: F32 | None = None,
 ) -> Verdict:
     """Facts about the mask `labels` (1 right, 2 left) of `ct`, and reasons to doubt it.
 
     Density is measured on those voxels of the mask that are lung in `aired` too, labels
-    ``(z, y, x)`` on the same grid; by default on all.
+    ``(z, y, x)`` on the same grid; by default on all. `likely` is a net's probability of lung on
+    the blocks of `in_blocks`, ``(z, y, x)``, where one was asked: see `missing_lung`.
 
     Examples
     --------
@@ -134,7 +136,7 @@ def judge(
     seen = in_blocks(ct, labels)
     reasons += doubts(seen)
     reasons += gas_doubts(seen, threshold_hu)
-    airless = airless_doubts(seen)
+    airless = airless_doubts(seen, likely)
     reasons += airless
     reasons += cut_doubts(labels)
     return Verdict(facts, tuple(reasons), lung_missing=bool(one_sided or airless))

@@ -18,7 +18,7 @@ from lungseg.ops.lungs import (
     shape,
     verdict,
 )
-from lungseg.ops.lungs.airless import mirror, missing
+from lungseg.ops.lungs.airless import fluid, mirror, missing
 from lungseg.ops.lungs.enclosed import far_sides, masses, sight, vessel_nodules
 from lungseg.ops.lungs.opinion import added, close_up, completed, denied
 
@@ -40,6 +40,7 @@ MODULES = (
     doubts,
     in_blocks,
     mirror,
+    fluid,
     missing,
     added,
     denied,

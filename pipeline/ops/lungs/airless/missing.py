@@ -4,7 +4,9 @@ Consolidated and collapsed lobes, fluid and tumours look alike to a threshold: s
 and liver are. Two things tell of them. Where the mirror image of the other lung lies well inside
 soft tissue, lung is missing; the heart's place is left out, and what lies near the image's edge,
 since no two lungs are alike. And lungs lie on the ribs behind them: a thick layer between is
-pleural fluid or lung without air, on both sides if need be.
+pleural fluid or lung without air, on both sides if need be. Domes, hearts, vessels and fat of one
+side alone look as if lung were missing there, too: where a net that knows chests was asked, and
+sees neither lung nor what may be fluid, only much of it counts.
 """
 
 from dataclasses import dataclass
@@ -13,6 +15,7 @@ import numpy as np
 
 from lungseg.ops.grid.boxes import bounding_box, shares_along
 from lungseg.ops.grid.morphology import dilate_mm, erode_mm
+from lungseg.ops.lungs.airless.fluid import fluid
 from lungseg.ops.lungs.airless.mirror import MirrorPlane, mirror_plane, mirrored
 from lungseg.ops.lungs.in_blocks import Blocks
 from lungseg.ops.lungs.left_right import LEFT, RIGHT
@@ -46,6 +49,11 @@ MISSING_RIGHT_ML = (150.0, 75.0, 115.0)
 MISSING_LEFT_ML = (160.0, 88.0, 70.0)
 # And so does a layer before the ribs of this volume, or parts of both, ml.
 LAYER_ML = 40.0
+# What seems to be missing is another organ where a net was asked and calls nearly all of it rather
+# less likely lung than this, and no fluid; lung or fluid are less than this share of it then.
+UNLIKELY_LUNG, LUNG_SHARE = 0.2, 0.15
+# So many times what raises doubt is told, whatever the net says.
+TOO_MUCH = 3.0
 # Lungs of which the scan shows less than this height are too short to judge, mm.
 LEAST_HEIGHT_MM = 60.0
 # Room around the lungs that the mirror image and the ribs need, mm.
@@ -66,21 +74,37 @@ class Missing:
         1 and more is reason for doubt.
     where
         upper, middle or lower, by thirds of the lungs' height.
+    lung_share
+        Share of it that is lung to a net, or fluid; 1 where no net was asked.
     """
 
     side: int
     ml: float
     score: float
     where: str
+    lung_share: float = 1.0
+
+    @property
+    def is_doubtful(self) -> bool:
+        """Whether it is reason for doubt.
+
+        Examples
+        --------
+        >>> [Missing(RIGHT, 200.0, 1.5, "lower", share).is_doubtful for share in (0.02, 0.6)]
+        [False, True]
+        """
+        return self.score >= (1 if self.lung_share >= LUNG_SHARE else TOO_MUCH)
 
 
-def missing_lung(seen: Blocks) -> tuple[Missing, ...]:
+def missing_lung(seen: Blocks, likely: F32 | None = None) -> tuple[Missing, ...]:
     """Lung that holds no air and is not in the mask, right and left.
 
     Parameters
     ----------
     seen
         Axes to the head, the back and the patient's left.
+    likely : (z, y, x) float32, optional
+        Probability of lung on the blocks, as a net sees it.
 
     Returns
     -------
@@ -99,34 +123,40 @@ def missing_lung(seen: Blocks) -> tuple[Missing, ...]:
     >>> [(one.side, one.where, one.score > 1) for one in missing_lung(seen)]
     [(1, 'lower', True), (2, 'middle', False)]
     """
-    labels, spacing_mm = seen.labels, seen.spacing_mm
+    spacing_mm = seen.spacing_mm
     margin = [int(mm / step) for mm, step in zip(ROOM_AROUND_MM, spacing_mm, strict=True)]
-    box = bounding_box(labels, margin)
+    box = bounding_box(seen.labels, margin)
     if box is None or (box[0].stop - box[0].start) * spacing_mm[0] < LEAST_HEIGHT_MM:
         return ()
-    ct, labels = np.ascontiguousarray(seen.hu[box]), np.ascontiguousarray(labels[box])
+    ct, labels = np.ascontiguousarray(seen.hu[box]), np.ascontiguousarray(seen.labels[box])
     if not ((labels == RIGHT).any() and (labels == LEFT).any()):
         return ()
     plane = mirror_plane(ct, labels > 0, spacing_mm)
     left_mm = plane.left_mm(ct.shape, spacing_mm)
     absent = _absent(ct, labels > 0, plane, spacing_mm)
     zones = _zones(labels > 0, left_mm)
-    block_ml = float(np.prod(spacing_mm)) / 1000
+    like_lung = None if likely is None else (likely[box] > UNLIKELY_LUNG) | fluid(ct)
     found = []
     for side, most_ml in ((RIGHT, MISSING_RIGHT_ML), (LEFT, MISSING_LEFT_ML)):
         parts = [absent & zone & ((left_mm > 0) == (side == LEFT)) for zone in zones]
-        amounts = [float(np.count_nonzero(part)) * block_ml for part in parts]
-        layers = _layers_ml(ct, labels == side, np.abs(left_mm), spacing_mm)
-        by_mirror, by_ribs = sum(amounts), float(layers.sum())
+        amounts = [float(np.count_nonzero(part)) * seen.block_ml for part in parts]
+        layer = _layer(ct, labels == side, np.abs(left_mm), spacing_mm)
+        by_mirror, by_ribs = sum(amounts), float(layer.slices_ml.sum())
         score = by_ribs / LAYER_ML + max(
             ml / most for ml, most in zip(amounts, most_ml, strict=True)
         )
-        heights = sum(part.sum(axis=(1, 2)) for part in parts) if by_mirror > by_ribs else layers
-        found.append(Missing(side, max(by_mirror, by_ribs), score, _third(np.asarray(heights))))
+        heights = sum(part.sum(axis=(1, 2)) for part in parts)
+        heights = heights if by_mirror > by_ribs else layer.slices_ml
+        share = 1.0
+        if like_lung is not None and score >= 1:
+            seems = np.logical_or.reduce([*parts, layer.blocks])
+            share = float(like_lung[seems].mean()) if seems.any() else 0.0
+        where = _third(np.asarray(heights))
+        found.append(Missing(side, max(by_mirror, by_ribs), score, where, share))
     return tuple(found)
 
 
-def airless_doubts(seen: Blocks) -> list[str]:
+def airless_doubts(seen: Blocks, likely: F32 | None = None) -> list[str]:
     """Sentences on lung without air that is not in the mask; see `missing_lung`.
 
     Examples
@@ -143,8 +173,8 @@ def airless_doubts(seen: Blocks) -> list[str]:
     return [
         f"about {round(one.ml, -1):.0f} ml of the {names[one.side]} {one.where} chest hold no air "
         "(consolidation, collapse, fluid or tumour?) and are not in the mask"
-        for one in missing_lung(seen)
-        if one.score >= 1
+        for one in missing_lung(seen, likely)
+        if one.is_doubtful
     ]
 
 
@@ -169,8 +199,23 @@ def _zones(lungs: MaskArray, left_mm: F32) -> tuple[MaskArray, MaskArray, MaskAr
     return back, upper, ~(back | upper | heart)
 
 
-def _layers_ml(ct: HuArray, lung: MaskArray, aside_mm: F32, spacing_mm: Triple) -> FloatArray:
-    """What lies between one lung's back and the ribs behind it, beyond LAYER_MM, ml a slice."""
+@dataclass(frozen=True, eq=False)
+class _Layer:
+    """What lies between one lung's back and the ribs behind it, beyond LAYER_MM.
+
+    Attributes
+    ----------
+    slices_ml : (z,)
+        Its volume in each slice.
+    blocks : (z, y, x) bool
+        The blocks that it fills.
+    """
+
+    slices_ml: FloatArray
+    blocks: MaskArray
+
+
+def _layer(ct: HuArray, lung: MaskArray, aside_mm: F32, spacing_mm: Triple) -> _Layer:
     rows = np.flatnonzero(lung.any(axis=(0, 2)))
     back = int(rows[-1])
     first = (rows[0] + back) // 2
@@ -183,11 +228,14 @@ def _layers_ml(ct: HuArray, lung: MaskArray, aside_mm: F32, spacing_mm: Triple) 
     padded = np.pad(rib, ((reach, reach), (0, 0)), constant_values=none)
     rib = np.min([padded[k : k + len(rib)] for k in range(2 * reach + 1)], axis=0)
     last = np.where(lung.any(axis=1), none - 1 - lung[:, ::-1].argmax(axis=1), none)
-    layer_mm = (rib - last - 1) * spacing_mm[1] - LAYER_MM
+    thick_mm = (rib - last - 1) * spacing_mm[1] - LAYER_MM
     area = lung.sum(axis=(1, 2))
     seen = here & (rib < none) & (last < none) & (area > BASE_SHARE * area.max())[:, None]
+    thick_mm = np.where(seen, np.maximum(thick_mm, 0), 0)
+    deep_mm = (np.arange(none)[:, None] - last[:, None]) * spacing_mm[1]
+    blocks = (deep_mm > 0) & (deep_mm <= thick_mm[:, None])
     area_mm2 = spacing_mm[0] * spacing_mm[2]
-    return np.asarray(np.where(seen, np.maximum(layer_mm, 0), 0).sum(axis=1) * area_mm2 / 1000)
+    return _Layer(np.asarray(thick_mm.sum(axis=1) * area_mm2 / 1000), blocks)
 
 
 def _third(amounts: FloatArray) -> str:

@@ -21,12 +21,13 @@ from lungseg.ops.grid.morphology import (
     sizes,
     thick,
 )
+from lungseg.ops.lungs.airless.fluid import fluid
 from lungseg.ops.lungs.in_blocks import Blocks, zoom_of
 from lungseg.ops.lungs.left_right import LEFT, RIGHT, Sides
 from lungseg.ops.lungs.opinion.completed import completed
 from lungseg.ops.lungs.opinion.denied import AIR_HU, UNLIKELY, denied
 from lungseg.ops.lungs.verdict import Verdict
-from lungseg.volume import F32, HU, HuArray, MaskArray, Volume
+from lungseg.volume import F32, HU, MaskArray, Volume
 
 # Blocks and voxels of at least this probability are lung to the net: rather less lung than heart.
 LIKELY = 0.7
@@ -43,9 +44,6 @@ IN_REGION = 0.5
 # So much of a part the net sees in the scan's mirror image, too: a heart on the right side passes
 # for lung without air in one of them alone.
 IN_IMAGE = 0.5
-# Fluid is as dense as water or a little more, and even: mean and standard deviation, HU, of the
-# blocks around one. Lung without air is brighter, after contrast far more, or uneven.
-FLUID_HU, EVEN_HU = (-10.0, 20.0), 12.0
 # A side of which the mask holds less than this may have been taken out: nothing is added there, ml.
 LEAST_LUNG_ML = 50.0
 # Smaller parts are not added, ml: a ball of 18 mm, whose shape blocks of 4 mm still show.
@@ -180,7 +178,7 @@ def opinion_of(
     """
     most, side = likely.max(axis=0), (likely.argmax(axis=0) + 1).astype(np.uint8)
     edge, share = (LIKELY_MASS, SURE_SHARE[0]) if of_the_image is None else (LIKELY, SURE_SHARE[1])
-    tissue = (seen.labels == 0) & (seen.hu > AIR_HU) & ~_fluid(seen.hu)
+    tissue = (seen.labels == 0) & (seen.hu > AIR_HU) & ~fluid(seen.hu)
     extra = (most >= edge) & tissue
     for label in (RIGHT, LEFT):
         if seen.ml(seen.labels == label) < LEAST_LUNG_ML:
@@ -215,15 +213,6 @@ def opinion_of(
         denied_ml=seen.ml(out),
         denied_at=_place(out, seen.labels),
     )
-
-
-def _fluid(hu: HuArray) -> MaskArray:
-    """Blocks that are as dense as water and in even surroundings."""
-    values = hu.astype(np.float32)
-    mean = ndimage.uniform_filter(values, 3, mode="nearest")
-    squares = ndimage.uniform_filter(values * values, 3, mode="nearest")
-    spread = np.sqrt(np.maximum(squares - mean * mean, 0))
-    return np.asarray((mean > FLUID_HU[0]) & (mean < FLUID_HU[1]) & (spread < EVEN_HU))
 
 
 def _place(part: MaskArray, labels: Sides) -> str:

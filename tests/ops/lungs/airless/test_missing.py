@@ -6,7 +6,12 @@ import numpy as np
 import pytest
 
 from lungseg.ops.lungs.airless.mirror import mirror_plane
-from lungseg.ops.lungs.airless.missing import airless_doubts, missing_lung
+from lungseg.ops.lungs.airless.missing import (
+    LUNG_SHARE,
+    TOO_MUCH,
+    airless_doubts,
+    missing_lung,
+)
 from lungseg.ops.lungs.in_blocks import Blocks, in_blocks
 from lungseg.ops.lungs.left_right import LEFT, RIGHT
 from lungseg.phantom.cases import case
@@ -84,6 +89,45 @@ def test_air_that_is_left_out_is_no_lung_without_air():
     labels[5:25, :, :45] = 0
     right, _ = missing_lung(Blocks(ct, labels, MM))
     assert right.ml == 0
+
+
+def without_a_lobe(soft_hu=55):
+    """The right lung's base is soft tissue, as a liver that stands high is, or a solid lobe."""
+    ct, labels = box_of_lungs()
+    missing = np.zeros(ct.shape, bool)
+    missing[5:17, 10:32, 15:40] = True
+    ct[missing], labels[missing] = soft_hu, 0
+    return Blocks(ct, labels, MM), missing
+
+
+def test_what_a_net_calls_another_organ_is_not_told_and_what_it_calls_lung_is():
+    seen, missing = without_a_lobe()
+    right, left = missing_lung(seen)
+    assert right.is_doubtful
+    assert right.score < TOO_MUCH
+    assert right.lung_share == 1
+    assert not left.is_doubtful
+    liver = (seen.labels > 0).astype(np.float32)
+    lobe = liver + np.float32(0.25) * missing
+    assert airless_doubts(seen, liver) == []
+    assert airless_doubts(seen, lobe) == airless_doubts(seen) != []
+
+
+def test_what_is_as_dense_as_fluid_is_told_though_a_net_sees_no_lung():
+    seen, _ = without_a_lobe(soft_hu=12)
+    no_lung = (seen.labels > 0).astype(np.float32)
+    assert airless_doubts(seen, no_lung) == airless_doubts(seen) != []
+
+
+def test_much_is_told_whatever_a_net_says():
+    ct, labels = box_of_lungs()
+    ct[5:30, 10:40, 15:40] = 55
+    labels[5:30, 10:40, 15:40] = 0
+    seen = Blocks(ct, labels, MM)
+    right, _ = missing_lung(seen, (labels > 0).astype(np.float32))
+    assert right.lung_share < LUNG_SHARE
+    assert right.score > TOO_MUCH
+    assert right.is_doubtful
 
 
 @pytest.mark.parametrize("height", [0, 12])
