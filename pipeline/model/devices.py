@@ -42,6 +42,9 @@ def quiet_keras() -> None:
     time. It can be imported by others all the same.
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    # TensorFlow itself turns oneDNN on for newer processors alone: with AVX2 a net predicts in
+    # three quarters to four fifths of the time with it.
+    os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
     if "keras" in sys.modules:
         return
     absent = [name for name in _NOT_USED if name not in sys.modules]

@@ -134,6 +134,15 @@ def test_amx_is_what_linux_tells_of_the_processor(monkeypatch, tmp_path):
     assert not devices.has_amx()
 
 
+@pytest.mark.parametrize(("told", "used"), [(None, "1"), ("0", "0")])
+def test_onednn_is_used_unless_it_is_turned_off(monkeypatch, told, used):
+    monkeypatch.delenv("TF_ENABLE_ONEDNN_OPTS", raising=False)
+    if told:
+        monkeypatch.setenv("TF_ENABLE_ONEDNN_OPTS", told)
+    devices.quiet_keras()
+    assert os.environ["TF_ENABLE_ONEDNN_OPTS"] == used
+
+
 @spreads
 def test_more_devices_than_there_are_is_refused():
     with pytest.raises(ConfigError, match="64 devices were asked for and there are"):

@@ -24,7 +24,9 @@ from tests.io.standards.dicom_objects import points_in, points_of
 from tests.test_flow import write_scan
 
 STEP = (6.0, 4.0, 4.0)
-COARSE = ["--set", "resample.spacing_mm=4", "--jobs", "1", "--quiet"]
+# What the nets add is for others to test.
+SET = ["--set", "resample.spacing_mm=4", "--set", "segment-lungs.second_opinion=never"]
+COARSE = [*SET, "--jobs", "1", "--quiet"]
 
 
 def lungs(*arguments, status=0):
@@ -294,8 +296,8 @@ def test_no_cache_and_a_work_folder_of_ones_own_do_not_go_together(mixed, tmp_pa
 
 def test_a_work_folder_that_is_named_keeps_its_own_scans_and_settings(mixed, tmp_path):
     work = tmp_path / "work"
-    first = ["preprocess", "--src", mixed[0] / "a", "--work", work, "--jobs", "1", "--quiet"]
-    done = CliRunner().invoke(main, [*map(str, first), "--set", "resample.spacing_mm=4"])
+    first = ["preprocess", "--src", mixed[0] / "a", "--work", work]
+    done = CliRunner().invoke(main, [*map(str, first), *COARSE])
     assert done.exit_code == 0, done.output
     own = [work / name for name in ("sources.json", "settings.toml", "sources/1.2.826.31.json")]
     before = [path.read_text() for path in own]

@@ -16,6 +16,7 @@ from lungseg.ops.grid.boxes import bounding_box, shares_along
 from lungseg.ops.grid.morphology import (
     CUBE,
     components,
+    fill,
     regions_with,
     shares_in,
     sizes,
@@ -320,4 +321,6 @@ def joined(  # noqa: PLR0913, PLR0917 - a scan, its mask, and what is added how
         part[lung] = label
         seam = ndimage.binary_closing(part == label, iterations=SEAM) & (part == 0)
         part[seam & ndimage.binary_dilation(lung, iterations=SEAM)] = label
+        # A tumour's dead middle is as dense as fluid, and is the tumour's all the same.
+        part[fill(part > 0) & (part == 0)] = label
     return labels.like(whole)

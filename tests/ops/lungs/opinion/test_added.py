@@ -42,6 +42,21 @@ def test_a_lobe_without_air_is_added_on_its_side_and_the_mask_stays(name, side):
     assert np.count_nonzero(wrong) < 0.06 * np.count_nonzero(lobe)
 
 
+@pytest.mark.parametrize(("deep", "inside"), [(True, 1.0), (False, 0.0)])
+def test_a_tumours_dead_middle_is_its_own_and_fluid_at_its_side_is_not(deep, inside):
+    ct = Volume(np.full((40, 40, 40), 45, HU), Geometry((4.0, 4.0, 4.0)))
+    labels = ct.like(np.zeros(ct.shape, np.uint8))
+    labels.array[10:30, 10:30, 5:15] = RIGHT
+    ct.array[labels.array > 0] = -850
+    likely = np.zeros((2, *ct.shape), np.float32)
+    likely[0, 8:32, 8:32, 5:36] = 1.0
+    ct.array[13:27, 13:27, 18 : 32 if deep else 40] = 10
+    opinion = opinion_of(in_blocks(ct, labels), likely)
+    assert opinion.blocks[20, 20, 25] == 0
+    whole = joined(ct, labels, likely, opinion.blocks, opinion.edge, zoom_of(ct)).array
+    assert (whole[18:22, 18:22, 23:27] == RIGHT).mean() == inside
+
+
 def test_a_rim_a_crumb_and_air_are_not_added():
     ct = Volume(np.full((40, 40, 40), 40, HU), Geometry((4.0, 4.0, 4.0)))
     ct.array[:10] = -1000
