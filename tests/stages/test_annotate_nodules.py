@@ -96,7 +96,7 @@ def test_votes_labels_and_list_of_a_known_scan(tmp_path, inputs):
         "verdict": "suspect",
         "reasons": found.left_out[0],
     }
-    share = round(100 * found.nodules[0].share_in_lungs)
+    share = int(100 * found.nodules[0].share_in_lungs)
     assert found.left_out == (
         "nodule 1 (9 mm, 3 annotators) at (-5, -3, -86) mm: only "
         f"{share} % of it lies inside the lungs",

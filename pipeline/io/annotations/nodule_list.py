@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -134,11 +135,14 @@ class NoduleList:
 
     @property
     def left_out(self) -> tuple[str, ...]:
-        """Nodules of which less than `LEAST_IN_LUNGS` lies inside the lungs, in words."""
+        """Nodules of which less than `LEAST_IN_LUNGS` lies inside the lungs, in words.
+
+        Shares are rounded down, so that none reads as the least that is enough.
+        """
         return tuple(
             f"nodule {n.label} ({n.diameter_mm:.0f} mm, {n.readers} annotators) at "
             f"({', '.join(f'{mm:.0f}' for mm in n.centroid_xyz_mm)}) mm: only "
-            f"{100 * n.share_in_lungs:.0f} % of it lies inside the lungs"
+            f"{math.floor(100 * n.share_in_lungs)} % of it lies inside the lungs"
             for n in self.nodules
             if n.share_in_lungs < LEAST_IN_LUNGS
         )

@@ -53,6 +53,16 @@ def test_numbers_are_written_to_three_decimals(tmp_path):
     assert back == replace(nodule, centroid_xyz_mm=(1.235, -7.654, 0.0), diameter_mm=8.123)
 
 
+@pytest.mark.parametrize(
+    ("share", "told"), [(0.8996, "only 89 % of it"), (0.0, "only 0 % of it"), (0.9, None)]
+)
+def test_a_nodule_less_than_nine_tenths_inside_is_told_and_never_as_nine_tenths(share, told):
+    (nodule,) = LIST.nodules
+    found = replace(LIST, nodules=(replace(nodule, share_in_lungs=share),)).left_out
+    assert len(found) == (told is not None)
+    assert all(told in one for one in found)
+
+
 @pytest.mark.parametrize("text", ["", "{", "[]", '{"nodules": [{}], "points": []}', "{}"])
 def test_a_damaged_list_is_named(tmp_path, text):
     (tmp_path / "nodules.json").write_text(text)
