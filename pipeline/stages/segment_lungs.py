@@ -204,9 +204,10 @@ def _with_opinion(
     if opinion.denied is not None:
         labels = without(ct, labels, likely.max(axis=0), opinion.denied)
     if opinion.denied is None and not opinion.added_ml:
-        if verdict.lung_missing:
-            # No longer, if it is liver, heart or vessels to the net. That it seemed so is enough
-            # not to ask the tumour net, which takes a hernia beside them for a tumour.
+        if verdict.reasons:
+            # What seems to be missing may be liver, heart or vessels to the net, and gas lung. That
+            # lung seemed to be missing is enough not to ask the tumour net, which takes a hernia
+            # beside them for a tumour.
             verdict = _judged(ct, found, found.labels, likely)
         return found, opinion.told(verdict)
     return _judged_again(ct, found, labels, opinion, likely)

@@ -15,6 +15,7 @@ from PIL import Image
 from lungseg.cli import main
 from lungseg.commands.segment_images import segment_images
 from lungseg.core.fingerprint import digest_of_file
+from lungseg.model.lung_net.opinion import ask
 from lungseg.model.model_record import read_model_record
 from lungseg.model.nets import TRAINED, shipped_nets
 from lungseg.model.shipping.card import (
@@ -25,6 +26,8 @@ from lungseg.model.shipping.card import (
     scores_of,
 )
 from lungseg.model.shipping.half_precision import SMALL
+from lungseg.ops.lungs.bowel_gas import gas_doubts
+from lungseg.ops.lungs.in_blocks import in_blocks
 from lungseg.phantom.cases import case, organ
 from lungseg.stages.segment_lungs import STAGE, SegmentLungs, segment
 
@@ -180,6 +183,19 @@ def test_a_lobe_without_air_is_lung_and_heart_and_liver_are_not(name, least):
     for part, most in (("heart", 0.08), ("liver", 0.03)):
         assert (labels.array > 0)[organ(phantom, part)].mean() < most
     assert any("the lung net added about" in reason for reason in verdict.reasons)
+
+
+@pytest.mark.skipif("ct-lungs" not in NETS, reason="NO NET: ct-lungs is not there yet")
+@pytest.mark.parametrize("name", ["gas-right-1", "gas-left-5"])
+def test_gas_of_the_bowel_in_a_mask_is_told_with_the_lung_nets_leave(name):
+    phantom = case(name)
+    gas = organ(phantom, "gas")
+    side = name.split("-")[1]
+    of_side = np.uint8(1 if side == "right" else 2)
+    labels = np.where(gas, of_side, phantom.lungs.array)
+    seen = in_blocks(phantom.ct, phantom.lungs.like(labels))
+    (told,) = gas_doubts(seen, -450.0, ask(seen, NETS["ct-lungs"]).max(axis=0))
+    assert told.endswith(f"below the {side} lung may be bowel")
 
 
 @each_net

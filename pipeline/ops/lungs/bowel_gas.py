@@ -10,7 +10,7 @@ from lungseg.ops.grid.morphology import components, dilate_mm, erode_mm, open_mm
 from lungseg.ops.lungs.in_blocks import Blocks
 from lungseg.ops.lungs.left_right import LEFT, RIGHT
 from lungseg.ops.lungs.outside_air import pure_air_hu
-from lungseg.volume import Box, HuArray, IntArray, MaskArray, Triple
+from lungseg.volume import F32, Box, HuArray, IntArray, MaskArray, Triple
 
 # Gas is looked for in blocks of this size: noise is averaged away, vessels and septa are not, mm.
 GAS_BLOCK_MM = 4.0
@@ -37,6 +37,8 @@ MOST_GAS_SHARE = 0.5
 GAS_WALL_MM = 6.0
 # Less doubtful gas beside a lung than this is not worth a word, ml.
 DOUBTED_GAS_ML = 20.0
+# And gas that a net calls lung with this probability in the mean, where one was asked, is lung.
+LUNG_TO_NET = 0.7
 BOWEL, DOUBTFUL, LUNG = "bowel", "doubtful", "lung"
 
 
@@ -220,8 +222,17 @@ def bowel_gas(ct: HuArray, lungs: MaskArray, air_hu: float, spacing_mm: Triple) 
     return gas
 
 
-def gas_doubts(seen: Blocks, threshold_hu: float) -> list[str]:
+def gas_doubts(seen: Blocks, threshold_hu: float, likely: F32 | None = None) -> list[str]:
     """Sentences on pure air in a mask (1 right, 2 left) that may be bowel.
+
+    Parameters
+    ----------
+    seen
+        The scan and its mask.
+    threshold_hu
+        Between air and tissue.
+    likely : (z, y, x) float32, optional
+        Probability of lung on the blocks, as a net sees it.
 
     Examples
     --------
@@ -233,6 +244,11 @@ def gas_doubts(seen: Blocks, threshold_hu: float) -> list[str]:
     >>> labels = np.where(ct < -500, LEFT, 0).astype(np.uint8)
     >>> gas_doubts(Blocks(ct, labels, (4.0, 4.0, 4.0)), -500.0)
     ['131 ml of pure air below the left lung may be bowel']
+
+    A net that knows chests sees emphysema there:
+
+    >>> gas_doubts(Blocks(ct, labels, (4.0, 4.0, 4.0)), -500.0, np.ones(ct.shape, np.float32))
+    []
     """
     air_hu = pure_air_hu(_frame(seen.hu, threshold_hu))
     found = []
@@ -241,11 +257,20 @@ def gas_doubts(seen: Blocks, threshold_hu: float) -> list[str]:
         if box is None:
             continue
         hu, lung = np.ascontiguousarray(seen.hu[box]), seen.labels[box] == side
-        pockets = air_pockets(hu, lung, air_hu, seen.spacing_mm)
-        ml = sum(pocket.ml for pocket in pockets if pocket.kind != LUNG)
+        pockets = [
+            pocket
+            for pocket in air_pockets(hu, lung, air_hu, seen.spacing_mm)
+            if pocket.kind != LUNG
+            and not (likely is not None and _mean_in(pocket, likely[box]) >= LUNG_TO_NET)
+        ]
+        ml = sum(pocket.ml for pocket in pockets)
         if ml > DOUBTED_GAS_ML:
             found.append(f"{ml:.0f} ml of pure air below the {name} lung may be bowel")
     return found
+
+
+def _mean_in(pocket: Pocket, values: F32) -> float:
+    return float(values[pocket.box][pocket.mask].mean())
 
 
 def _frame(ct: HuArray, threshold_hu: float) -> HuArray:

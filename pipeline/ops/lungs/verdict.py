@@ -72,7 +72,8 @@ def judge(  # noqa: PLR0913, PLR0917 - a scan, its mask, and what is known of bo
 
     Density is measured on those voxels of the mask that are lung in `aired` too, labels
     ``(z, y, x)`` on the same grid; by default on all. `likely` is a net's probability of lung on
-    the blocks of `in_blocks`, ``(z, y, x)``, where one was asked: see `missing_lung`.
+    the blocks of `in_blocks`, ``(z, y, x)``, where one was asked: see `missing_lung` and
+    `gas_doubts`.
 
     Examples
     --------
@@ -135,7 +136,7 @@ def judge(  # noqa: PLR0913, PLR0917 - a scan, its mask, and what is known of bo
         reasons.append("no trachea was found; it may be in the mask")
     seen = in_blocks(ct, labels)
     reasons += doubts(seen)
-    reasons += gas_doubts(seen, threshold_hu)
+    reasons += gas_doubts(seen, threshold_hu, likely)
     airless = airless_doubts(seen, likely)
     reasons += airless
     reasons += cut_doubts(labels)

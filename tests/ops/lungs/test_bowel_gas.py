@@ -3,8 +3,17 @@
 import numpy as np
 import pytest
 
-from lungseg.ops.lungs.bowel_gas import BOWEL, DOUBTFUL, LUNG, air_pockets, bowel_gas
+from lungseg.ops.lungs.bowel_gas import (
+    BOWEL,
+    DOUBTFUL,
+    LUNG,
+    air_pockets,
+    bowel_gas,
+    gas_doubts,
+)
 from lungseg.ops.lungs.find import find_lungs
+from lungseg.ops.lungs.in_blocks import Blocks
+from lungseg.ops.lungs.left_right import LEFT
 from lungseg.ops.scores.counts import count
 from lungseg.phantom.cases import case, organ
 
@@ -82,6 +91,15 @@ def test_a_small_pocket_beside_much_emphysema_is_doubtful_unless_it_has_a_fluid_
     ct[14:20, 10:18, 10:18] = 40
     ct[round_one & (np.indices(ct.shape)[0] < 20)] = AIR_HU
     assert kinds(ct) == [LUNG, DOUBTFUL]
+
+
+@pytest.mark.parametrize(("likely", "told"), [(None, 1), (0.69, 1), (0.71, 0)])
+def test_gas_in_a_mask_that_is_lung_to_a_net_is_not_told(likely, told):
+    ct = chest()
+    ct[10:20, 12:24, 12:24] = AIR_HU
+    labels = np.where(ct < -500, LEFT, 0).astype(np.uint8)
+    net = None if likely is None else np.where(ct == AIR_HU, likely, 0.0).astype(np.float32)
+    assert len(gas_doubts(Blocks(ct, labels, SPACING), -500.0, net)) == told
 
 
 def test_little_air_is_no_pocket():
