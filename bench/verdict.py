@@ -1,10 +1,12 @@
 """How many wrong lung masks the verdict calls suspect, fault by fault, and how many sound ones.
 
-    python -m bench.verdict [--json]
+    python -m bench.verdict [--json] [--turned]
 
 Masks of the stage on phantoms and on scans ($LUNGSEG_TEST_DATA, $LUNGSEG_PUBLIC_SCANS) that are
 sound, and the same masks with one fault put in. Each row is a fault: masks, and share suspect. The
-lung net is asked as the stage asks it, and adds nothing to a mask with a fault.
+lung net is asked as the stage asks it, and adds nothing to a mask with a fault. With --turned the
+real scans are turned and tilted, four times each, and what their masks are called is all that is
+printed: scans on which nothing was set.
 """
 
 import argparse
@@ -16,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from scipy import ndimage
 
 from bench.airless_lung import KINDS, without_air
 from bench.lungs import DATA
@@ -40,6 +43,10 @@ PUBLIC = os.environ.get("LUNGSEG_PUBLIC_SCANS", "")
 DRAWN = ("lctsc_case0_ct.nii.gz", "lctsc_case3_ct.nii.gz", "cip64_ct.nrrd")
 # Phantoms whose masks are sound, whatever else is in the chest.
 SOUND_CASES = ("sound", "sound-1", "sound-5", "bullae", "giant-bulla", "bulla-on-diaphragm")
+
+
+# As crooked as patients lie.
+TURN_DEGREES, TILT_DEGREES = 8, 4
 
 
 @dataclass(frozen=True, eq=False)
@@ -266,6 +273,20 @@ def scans() -> Iterator[Masked]:
         yield segmented(name, working, view)
 
 
+def turned() -> Iterator[Masked]:
+    """The same scans, each turned about the body's axis and tilted to a side, both ways."""
+    for scan in scans():
+        for turn in (-TURN_DEGREES, TURN_DEGREES):
+            for tilt in (-TILT_DEGREES, TILT_DEGREES):
+                about_z = ndimage.rotate(
+                    scan.ct.array, turn, axes=(1, 2), reshape=False, order=1, cval=-1000
+                )
+                array = ndimage.rotate(
+                    about_z, tilt, axes=(0, 2), reshape=False, order=1, mode="nearest"
+                )
+                yield segmented(f"{scan.name} {turn:+d} {tilt:+d}", scan.ct.like(array))
+
+
 def measure(masked: Iterator[Masked]) -> Iterator[dict[str, Any]]:
     """One row per scan and fault."""
     for scan in masked:
@@ -286,7 +307,13 @@ def main() -> None:
     """Print the table, then what was missed and what was a false alarm."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--json", action="store_true", help="one JSON object per line")
-    as_json = parser.parse_args().json
+    parser.add_argument("--turned", action="store_true", help="sound masks of turned scans alone")
+    arguments = parser.parse_args()
+    if arguments.turned:
+        for scan in turned():
+            print(f"{scan.name:40} {'; '.join(scan.reasons) or 'good'}", flush=True)
+        return
+    as_json = arguments.json
     rows = []
     for source in (phantoms(), scans()):
         for row in measure(source):
