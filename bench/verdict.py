@@ -36,7 +36,7 @@ from lungseg.phantom.cases import case
 from lungseg.phantom.chest import Chest
 from lungseg.phantom.render import render
 from lungseg.phantom.small_chest import chest, grid
-from lungseg.stages.segment_lungs import LEAST_HEIGHT_MM, SegmentLungs, lungs_and_region
+from lungseg.stages.segment_lungs import SegmentLungs, is_known_to_nets, lungs_and_region
 from lungseg.volume import HU, MaskArray, Volume
 
 PUBLIC = os.environ.get("LUNGSEG_PUBLIC_SCANS", "")
@@ -61,8 +61,7 @@ class Masked:
     def reasons_of(self, ct: Volume[HU], labels: Sides) -> tuple[str, ...]:
         """Reasons to doubt another mask, or the same of the scan made ill."""
         mask, lungs = ct.like(labels), self.lungs
-        height_mm = ct.shape[0] * ct.spacing_mm[0]
-        asked = height_mm >= LEAST_HEIGHT_MM
+        asked = is_known_to_nets(ct)
         likely = ask(in_blocks(ct, mask), SHIPPED).max(axis=0) if asked else None
         verdict = judge(ct, mask, lungs.threshold_hu, lungs.airways_ml, likely=likely)
         return verdict.reasons

@@ -179,9 +179,14 @@ def lungs_and_region(
     return found, verdict
 
 
+def is_known_to_nets(ct: Volume[HU]) -> bool:
+    """Whether a scan is one that a lung net knows the like of: high enough, in known blocks."""
+    high = ct.shape[0] * ct.spacing_mm[0] >= LEAST_HEIGHT_MM
+    return high and _within(edges_mm(ct), KNOWN_EDGES_MM)
+
+
 def _is_asked(ct: Volume[HU], found: Lungs, verdict: Verdict, when: str) -> bool:
-    known = _within(edges_mm(ct), KNOWN_EDGES_MM)
-    if when == "never" or not known or ct.shape[0] * ct.spacing_mm[0] < LEAST_HEIGHT_MM:
+    if when == "never" or not is_known_to_nets(ct):
         return False
     return when == "always" or verdict.lung_missing or found.nearly_ml >= ASKED_ML
 

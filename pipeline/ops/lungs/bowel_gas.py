@@ -257,20 +257,18 @@ def gas_doubts(seen: Blocks, threshold_hu: float, likely: F32 | None = None) -> 
         if box is None:
             continue
         hu, lung = np.ascontiguousarray(seen.hu[box]), seen.labels[box] == side
-        pockets = [
-            pocket
-            for pocket in air_pockets(hu, lung, air_hu, seen.spacing_mm)
-            if pocket.kind != LUNG
-            and not (likely is not None and _mean_in(pocket, likely[box]) >= LUNG_TO_NET)
-        ]
-        ml = sum(pocket.ml for pocket in pockets)
+        known = None if likely is None else likely[box]
+        pockets = air_pockets(hu, lung, air_hu, seen.spacing_mm)
+        ml = sum(pocket.ml for pocket in pockets if not _is_lung(pocket, known))
         if ml > DOUBTED_GAS_ML:
             found.append(f"{ml:.0f} ml of pure air below the {name} lung may be bowel")
     return found
 
 
-def _mean_in(pocket: Pocket, values: F32) -> float:
-    return float(values[pocket.box][pocket.mask].mean())
+def _is_lung(pocket: Pocket, likely: F32 | None) -> bool:
+    if pocket.kind == LUNG:
+        return True
+    return likely is not None and float(likely[pocket.box][pocket.mask].mean()) >= LUNG_TO_NET
 
 
 def _frame(ct: HuArray, threshold_hu: float) -> HuArray:

@@ -41,7 +41,7 @@ class Blocks:
         >>> blocks.ml(np.array([[[True]]]))
         0.1
         """
-        return float(np.count_nonzero(mask)) * float(np.prod(self.spacing_mm)) / 1000
+        return float(np.count_nonzero(mask)) * self.block_ml
 
     @property
     def block_ml(self) -> float:

@@ -135,22 +135,20 @@ def missing_lung(seen: Blocks, likely: F32 | None = None) -> tuple[Missing, ...]
     left_mm = plane.left_mm(ct.shape, spacing_mm)
     absent = _absent(ct, labels > 0, plane, spacing_mm)
     zones = _zones(labels > 0, left_mm)
-    like_lung = None if likely is None else (likely[box] > UNLIKELY_LUNG) | fluid(ct)
     found = []
     for side, most_ml in ((RIGHT, MISSING_RIGHT_ML), (LEFT, MISSING_LEFT_ML)):
         parts = [absent & zone & ((left_mm > 0) == (side == LEFT)) for zone in zones]
-        amounts = [float(np.count_nonzero(part)) * seen.block_ml for part in parts]
+        amounts = [seen.ml(part) for part in parts]
         layer = _layer(ct, labels == side, np.abs(left_mm), spacing_mm)
         by_mirror, by_ribs = sum(amounts), float(layer.slices_ml.sum())
         score = by_ribs / LAYER_ML + max(
             ml / most for ml, most in zip(amounts, most_ml, strict=True)
         )
-        heights = sum(part.sum(axis=(1, 2)) for part in parts)
-        heights = heights if by_mirror > by_ribs else layer.slices_ml
+        heights = np.sum(parts, axis=(0, 2, 3)) if by_mirror > by_ribs else layer.slices_ml
         share = 1.0
-        if like_lung is not None and score >= 1:
+        if likely is not None and score >= 1:
             seems = np.logical_or.reduce([*parts, layer.blocks])
-            share = float(like_lung[seems].mean()) if seems.any() else 0.0
+            share = _lung_share(seems, ct, likely[box])
         where = _third(np.asarray(heights))
         found.append(Missing(side, max(by_mirror, by_ribs), score, where, share))
     return tuple(found)
@@ -236,6 +234,12 @@ def _layer(ct: HuArray, lung: MaskArray, aside_mm: F32, spacing_mm: Triple) -> _
     blocks = (deep_mm > 0) & (deep_mm <= thick_mm[:, None])
     area_mm2 = spacing_mm[0] * spacing_mm[2]
     return _Layer(np.asarray(thick_mm.sum(axis=1) * area_mm2 / 1000), blocks)
+
+
+def _lung_share(seems: MaskArray, ct: HuArray, likely: F32) -> float:
+    """Share of what seems to be missing that may be lung to a net, or is as fluid is."""
+    like_lung = (likely > UNLIKELY_LUNG) | fluid(ct)
+    return float(like_lung[seems].mean()) if seems.any() else 0.0
 
 
 def _third(amounts: FloatArray) -> str:
