@@ -32,7 +32,6 @@ from lungseg.io.sources.index import find_scans
 from lungseg.ops.grid.resample import to_grid
 from lungseg.ops.lungs import (
     airways,
-    bowel_gas,
     dense_lung,
     find,
     left_right,
@@ -41,6 +40,7 @@ from lungseg.ops.lungs import (
     shape,
     verdict,
 )
+from lungseg.ops.lungs.bowel import gas, loops, pockets
 from lungseg.phantom.anatomy import Build
 from lungseg.phantom.chest import Chest
 from lungseg.phantom.nodules import place
@@ -51,7 +51,10 @@ from lungseg.stages.resample import Resample, on_working_grid
 from lungseg.stages.segment_lungs import SegmentLungs
 from lungseg.volume import AnyVolume, Geometry
 
-MODULES = (outside_air, airways, bowel_gas, find, dense_lung, left_right, shape, outline, verdict)
+MODULES = (
+    outside_air, airways, pockets, gas, loops, find,
+    dense_lung, left_right, shape, outline, verdict,
+)  # fmt: skip
 # Labels, lengths in blocks that follow from the grid, and what defines HU.
 NO_ANATOMY = {"RIGHT", "LEFT", "FACES", "EDGES", "UNIT", "PURE_AIR_HU"}
 ON_THE_HU_SCALE = {

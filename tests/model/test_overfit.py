@@ -36,6 +36,8 @@ def quick_graphs():
 
 
 NASNET = {"network": "nasnet_gcn_se", "blocks": 1}
+PLUSPLUS = {"network": "unetpp", "deep_supervision": True}
+SLICE_HEAD = {"network": "unet", "slice_head": True}
 
 
 @pytest.mark.slow
@@ -46,8 +48,9 @@ NASNET = {"network": "nasnet_gcn_se", "blocks": 1}
         # Half a minute, most of it for the graph of its 525 layers.
         pytest.param(NASNET, "gdl_wce", 0.02, marks=pytest.mark.hard),
         ({"network": "unet"}, "bce_dice", 0.1),
-        ({"network": "unetpp", "deep_supervision": True}, "gdl_wce", 0.05),
-        ({"network": "unet", "slice_head": True}, "bce_dice", 0.1),
+        # Their parts are held one by one in test_networks and test_training_heads.
+        pytest.param(PLUSPLUS, "gdl_wce", 0.05, marks=pytest.mark.hard),
+        pytest.param(SLICE_HEAD, "bce_dice", 0.1, marks=pytest.mark.hard),
     ],
     ids=["nasnet_gcn_se", "unet", "unetpp", "unet with a slice head"],
 )

@@ -26,7 +26,7 @@ from lungseg.model.shipping.card import (
     scores_of,
 )
 from lungseg.model.shipping.half_precision import SMALL
-from lungseg.ops.lungs.bowel_gas import gas_doubts
+from lungseg.ops.lungs.bowel.gas import gas_doubts
 from lungseg.ops.lungs.in_blocks import in_blocks
 from lungseg.phantom.cases import case, organ
 from lungseg.stages.segment_lungs import STAGE, SegmentLungs, segment

@@ -34,6 +34,9 @@ WALL_MM = 2.0
 # value, or above the second around a long tube, which may border on lung.
 SHELL_MM = (3.0, 6.0)
 SHELL_ABOVE_HU = (-450, -650)
+# A short tube that ends below LOW_SHARE of the height is bowel, a gullet or a hole in the lung; the
+# holes are further than LOW_PURE_HU from pure air and have less than LOW_SHELL_HU around them.
+LOW_SHARE, LOW_PURE_HU, LOW_SHELL_HU = 0.45, 50, -250
 # A tube with lung over more than this share of its upper end is the lower tip of a lung.
 COVERED_SHARE = 0.3
 # Dark air connected in 3-D is lung if it is larger than this; the throat is smaller, ml.
@@ -46,6 +49,9 @@ LEAK_RATIO = 1.5
 # So is growth by more than FAR_ML at once farther than FAR_MM from all tubes: dark lung around a
 # bronchus may hold less than the first rule asks for.
 FAR_MM, FAR_ML = 20.0, 12.0
+# And so is a smaller piece, beyond BRANCH_MM from all tubes, of more than BRANCH_ML, if it has lung
+# around it: less than BRANCH_HU in the mean.
+BRANCH_MM, BRANCH_ML, BRANCH_HU = 4.0, 1.5, -400
 
 
 @dataclass(frozen=True)
@@ -61,7 +67,8 @@ def find_airways(ct: HuArray, inside: MaskArray, air_hu: float, spacing_mm: Trip
 
     Seeds are lengths of tube: pieces of lumen in consecutive axial slices, of the size of a
     trachea, near the middle of the chest, and with tissue around. They are grown at rising
-    thresholds; the last result before the volume leaps, which means a leak into a lung, is kept.
+    thresholds; the last result before the volume leaps, which means a leak into a lung, is kept,
+    without smaller leaks, which lung surrounds.
 
     Parameters
     ----------
@@ -133,12 +140,20 @@ def _tubes(ct: HuArray, inside: MaskArray, air_hu: float, spacing_mm: Triple) ->
         edge = y < front and heights[0] < z < heights[1]
         if length_mm < shortest or not (long or near) or edge:
             continue
+        low = box[0].stop < foot + LOW_SHARE * (head - foot)
         chosen[label] = (
             core_hu < CORE_HU
             and not _hangs(tube, lung, box)
-            and _shell_hu(ct, tube, box, spacing_mm) > SHELL_ABOVE_HU[int(long)]
+            and _shell_hu(ct, tube, box, spacing_mm) > _least_around(core_hu, long=long, low=low)
         )
     return chosen[candidates]
+
+
+def _least_around(core_hu: float, *, long: bool, low: bool) -> float:
+    """Mean HU that the surroundings of a tube exceed, whose core is so far above pure air."""
+    if long:
+        return SHELL_ABOVE_HU[1]
+    return LOW_SHELL_HU if low and core_hu > LOW_PURE_HU else SHELL_ABOVE_HU[0]
 
 
 def _without_spread(pieces: MaskArray, spacing_mm: Triple) -> tuple[MaskArray, MaskArray]:
@@ -201,4 +216,19 @@ def _grow(
             if float(np.count_nonzero(far)) * voxel_ml > FAR_ML:
                 break
         grown, volume_ml = candidate, max(ml, volume_ml)
-    return grown
+    return grown & ~_leaked(ct, grown & ~dilate_mm(seeds, BRANCH_MM, spacing_mm), spacing_mm)
+
+
+def _leaked(ct: HuArray, branches: MaskArray, spacing_mm: Triple) -> MaskArray:
+    """Those parts of `branches` that are dark lung."""
+    leaked = np.zeros_like(branches)
+    labels, count = components(branches, connectivity=6)
+    ml = sizes(labels, count) * (float(np.prod(spacing_mm)) / 1000)
+    for label in np.flatnonzero(ml > BRANCH_ML):
+        box = bounding_box(labels == label) if label else None
+        if box is None:
+            continue
+        piece = labels[box] == label
+        if _shell_hu(ct, piece, box, spacing_mm) < BRANCH_HU:
+            leaked[box] |= piece
+    return leaked

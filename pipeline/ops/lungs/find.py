@@ -17,7 +17,8 @@ from lungseg.ops.grid.boxes import bounding_box
 from lungseg.ops.grid.histogram import hu_counts, two_means
 from lungseg.ops.grid.morphology import Components, components, erode_mm, shares_in, sizes
 from lungseg.ops.lungs.airways import Airways, find_airways
-from lungseg.ops.lungs.bowel_gas import bowel_gas
+from lungseg.ops.lungs.bowel.gas import bowel_gas
+from lungseg.ops.lungs.bowel.loops import hanging_bowel
 from lungseg.ops.lungs.dense_lung import dense_lung
 from lungseg.ops.lungs.enclosed.masses import enclosed_masses
 from lungseg.ops.lungs.enclosed.vessel_nodules import vessel_nodules
@@ -210,6 +211,7 @@ def _found_in_blocks(  # noqa: PLR0913, PLR0917 - a scan, its HU, and how coarse
     parts = _parts(coarse, inside & ~airways.wall, air.air_hu, spacing_mm)
     dark, gas = _lungs_of(parts, settings.smallest_lung_ml, spacing_mm)
     joined = bowel_gas(coarse, dark, air.air_hu, spacing_mm)
+    joined |= hanging_bowel(coarse, dark & ~joined, air.air_hu, spacing_mm)
     if joined.any():
         parts = _parts(coarse, inside & ~airways.wall & ~joined, air.air_hu, spacing_mm)
         dark, gas = _lungs_of(parts, settings.smallest_lung_ml, spacing_mm)

@@ -7,7 +7,7 @@ import numpy as np
 from lungseg.ops.grid.boxes import bounding_box
 from lungseg.ops.grid.morphology import components, sizes
 from lungseg.ops.lungs.airless.missing import airless_doubts
-from lungseg.ops.lungs.bowel_gas import gas_doubts
+from lungseg.ops.lungs.bowel.gas import gas_doubts
 from lungseg.ops.lungs.doubts import doubts
 from lungseg.ops.lungs.in_blocks import in_blocks
 from lungseg.ops.lungs.left_right import LEFT, RIGHT, Sides

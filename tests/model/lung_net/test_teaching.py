@@ -34,6 +34,19 @@ def quick(monkeypatch):
     monkeypatch.setattr(examples, "EDGES", (16, 16, 16))
 
 
+@pytest.fixture
+def eager(monkeypatch):
+    """Nets learn without a graph: so few steps cost less than making one."""
+    import keras
+
+    compiled = keras.Model.compile
+    monkeypatch.setattr(
+        keras.Model,
+        "compile",
+        lambda net, *how, **more: compiled(net, *how, run_eagerly=True, **more),
+    )
+
+
 @pytest.mark.usefixtures("quick")
 def test_a_run_that_was_stopped_ends_as_an_unbroken_one(tmp_path, monkeypatch):
     chests = [box_chest()]
@@ -58,6 +71,7 @@ def test_without_a_chest_nothing_is_taught(tmp_path):
         teach([], [], HowToTeach(1), tmp_path)
 
 
+@pytest.mark.usefixtures("eager")
 def test_a_tumour_net_learns_and_the_same_chance_makes_the_same_net(tmp_path, monkeypatch):
     monkeypatch.setattr(teaching, "STEPS", 4)
     monkeypatch.setattr(teaching, "TUMOUR_WIDTHS", NARROW)

@@ -53,6 +53,21 @@ def test_dark_lung_far_from_the_bronchi_is_no_airway_although_it_is_small(monkey
     assert found.lumen[tube].mean() > 0.95
     # As a leak it is too small for the rule of the whole growth.
     monkeypatch.setattr(airways, "FAR_ML", 1000.0)
+    monkeypatch.setattr(airways, "BRANCH_ML", 1000.0)
+    assert find_airways(ct, inside, AIR, SPACING).lumen[dark].all()
+
+
+def test_a_leak_too_small_for_that_is_given_back_to_the_lung_around_it(monkeypatch):
+    ct, lungs, tube, inside = chest()
+    dark = np.zeros(ct.shape, bool)
+    # 4 ml, and a way to it from the left main bronchus.
+    dark[15:20, 28:33, 70:75] = dark[16:20, 28:32, 50:70] = True
+    dark &= lungs > 0
+    ct[dark] = -920
+    found = find_airways(ct, inside, AIR, SPACING)
+    assert not found.lumen[dark].any()
+    assert found.lumen[tube].mean() > 0.95
+    monkeypatch.setattr(airways, "BRANCH_ML", 1000.0)
     assert find_airways(ct, inside, AIR, SPACING).lumen[dark].all()
 
 

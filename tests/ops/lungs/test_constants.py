@@ -7,7 +7,6 @@ import pytest
 
 from lungseg.ops.lungs import (
     airways,
-    bowel_gas,
     dense_lung,
     doubts,
     find,
@@ -19,6 +18,7 @@ from lungseg.ops.lungs import (
     verdict,
 )
 from lungseg.ops.lungs.airless import fluid, mirror, missing
+from lungseg.ops.lungs.bowel import gas, loops, pockets
 from lungseg.ops.lungs.enclosed import far_sides, masses, sight, vessel_nodules
 from lungseg.ops.lungs.opinion import added, close_up, completed, denied
 
@@ -26,7 +26,9 @@ PAGE = Path(__file__).parents[3] / "docs" / "lung-constants.md"
 MODULES = (
     outside_air,
     airways,
-    bowel_gas,
+    pockets,
+    gas,
+    loops,
     find,
     dense_lung,
     left_right,

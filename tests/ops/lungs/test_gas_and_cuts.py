@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from lungseg.ops.lungs.bowel_gas import gas_doubts
+from lungseg.ops.lungs.bowel.gas import gas_doubts
 from lungseg.ops.lungs.in_blocks import in_blocks
 from lungseg.ops.lungs.verdict import cut_doubts
 from lungseg.phantom.cases import case, organ
