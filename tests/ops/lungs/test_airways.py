@@ -71,6 +71,22 @@ def test_a_leak_too_small_for_that_is_given_back_to_the_lung_around_it(monkeypat
     assert find_airways(ct, inside, AIR, SPACING).lumen[dark].all()
 
 
+@pytest.mark.parametrize(("core", "found"), [(-930, False), (-970, True)])
+def test_a_hole_low_in_a_lung_is_no_tube_unless_it_is_pure_air_as_bowel_is(core, found):
+    ct, _, tube, inside = chest()
+    top = np.flatnonzero(inside.any(axis=(1, 2)))[[0, -1]] @ [0.7, 0.3]
+    hole = np.zeros(ct.shape, bool)
+    hole[int(top) - 7 : int(top), 26:32, 54:60] = True
+    edge = np.zeros(ct.shape, bool)
+    edge[int(top) - 7 : int(top), 24:34, 52:62] = True
+    # Between the aorta and the spine: dense enough around for a bronchus.
+    ct[edge], inside = -380, inside | hole
+    ct[hole] = core
+    seen = find_airways(ct, inside, AIR, SPACING)
+    assert bool(seen.lumen[hole].any()) is found
+    assert seen.lumen[tube].mean() > 0.95
+
+
 def test_without_a_trachea_nothing_is_found():
     ct, _, _, inside = chest(trachea=False)
     assert not find_airways(ct, inside, AIR, SPACING).lumen.any()

@@ -104,6 +104,15 @@ def test_a_mass_on_the_wall_ends_within_a_block_or_two_of_the_lung_beside_it():
     assert not found[:, :, :16].any()
 
 
+def test_an_aorta_that_bulges_is_no_mass_because_one_block_alone_is_seen_so(monkeypatch):
+    z, y, x = np.ogrid[:70, :70, :60]
+    bulge = ((z - 38) / 8) ** 2 + ((y - 36) / 15) ** 2 + ((x - 52.6) / 11) ** 2 < 1
+    aorta = bulge | ((y - 36) ** 2 + (x - 56) ** 2 < 38) & (z >= 0)
+    assert share_found(aorta) == 0
+    monkeypatch.setattr("lungseg.ops.lungs.enclosed.masses._has_company", lambda blocks: blocks)
+    assert share_found(aorta) > 0.3
+
+
 @pytest.mark.parametrize("radius", [5, 6, 8])
 def test_an_aorta_is_no_mass_because_it_is_open_along_itself(radius):
     z, y, x = np.ogrid[:70, :70, :60]

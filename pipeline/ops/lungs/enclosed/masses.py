@@ -200,11 +200,21 @@ def _enclosed(
     large = half_mm >= LARGE_MM
     enclosed = near.meets(SEEN, outward) & (large | (near.open_axes == 0))
     least = np.where(large, np.uint8(COMPACT_SEEN[1]), np.uint8(COMPACT_SEEN[0])) + near.open_axes
-    enclosed |= (near.seen >= least) & (near.open_axes <= large) & (half_mm < COMPACT_MM)
+    compact = (near.seen >= least) & (near.open_axes <= large) & (half_mm < COMPACT_MM)
+    # A large mass is seen from more than one block; one alone is where an aorta bends.
+    enclosed |= compact & (~large | _has_company(enclosed | compact))
     enclosed |= far.meets(LARGE_SEEN, outward) & large & (near.seen >= LARGE_NEAR_SEEN)
     nearly = near.meets(NEARLY_SEEN, outward) & large & ~enclosed
     hilum = (bronchus_mm < half_mm + BRONCHUS_MM) & (half_mm < HILUM_MM) & (near.seen < HILUM_SEEN)
     return enclosed & ~hilum, nearly & ~hilum
+
+
+def _has_company(blocks: MaskArray) -> MaskArray:
+    """Blocks with another within two steps."""
+    from scipy import ndimage
+
+    near = ndimage.uniform_filter(blocks.astype(np.float32), 5, mode="constant") * 125
+    return np.asarray(blocks & (near > 1.5))
 
 
 def _in_the_wall(mass: MaskArray, lung: MaskArray) -> MaskArray:
