@@ -3,7 +3,7 @@
 import numpy as np
 
 from lungseg.ops.grid.boxes import bounding_box
-from lungseg.ops.grid.morphology import components, dilate_mm, erode_mm
+from lungseg.ops.grid.morphology import components, dilate_mm, erode_mm, sizes
 from lungseg.volume import HuArray, MaskArray, Triple
 
 # A loop of bowel that a blurred diaphragm joins to a lung hangs by a neck, whatever it holds beside
@@ -59,7 +59,9 @@ def hanging_bowel(ct: HuArray, lungs: MaskArray, air_hu: float, spacing_mm: Trip
         return bowel
     margin = [int((NECK_MM + 2 * step) / step) + 2 for step in spacing_mm]
     labels, count = components(erode_mm(rest, NECK_MM, spacing_mm, border=False), connectivity=6)
-    for label in range(1, count + 1):
+    # A loop loses its outermost blocks here, and no more than nine tenths of itself.
+    large = sizes(labels, count) * voxel_ml > LOOP_ML / 10
+    for label in 1 + np.flatnonzero(large[1:]):
         seed = labels == label
         box = bounding_box(seed, margin)
         if box is None or box[0].start > base:
@@ -69,8 +71,9 @@ def hanging_bowel(ct: HuArray, lungs: MaskArray, air_hu: float, spacing_mm: Trip
         if ml < LOOP_ML or pure[box][loop].mean() < LOOP_GAS_SHARE:
             continue
         middle = box[0].start + float(np.nonzero(loop)[0].mean())
-        contact = dilate_mm(loop, 1.01 * max(spacing_mm), spacing_mm) & lungs[box] & ~loop
-        area = float(np.count_nonzero(contact)) * spacing_mm[1] * spacing_mm[2]
+        layer_mm = max(spacing_mm)
+        contact = dilate_mm(loop, 1.01 * layer_mm, spacing_mm) & lungs[box] & ~loop
+        area = 1000 * float(np.count_nonzero(contact)) * voxel_ml / layer_mm
         if middle < base and 0 < area < NECK_AREA * (1000 * ml) ** (2 / 3):
             bowel[box] |= loop
     return bowel
