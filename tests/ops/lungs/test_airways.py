@@ -41,33 +41,28 @@ def test_growth_stops_before_it_leaks_into_emphysema():
     assert found.lumen[tube].mean() > 0.8
 
 
-def test_dark_lung_far_from_the_bronchi_is_no_airway_although_it_is_small(monkeypatch):
+@pytest.mark.parametrize(
+    ("place", "way", "hu", "rules"),
+    [
+        # 14 ml, and a way to it from the left main bronchus: as a leak of all too small.
+        (np.s_[14:22, 26:34, 68:76], np.s_[16:20, 28:32, 50:68], -870, ("FAR_ML", "BRANCH_ML")),
+        # 4 ml, too small for that, too.
+        (np.s_[15:20, 28:33, 70:75], np.s_[16:20, 28:32, 50:70], -920, ("BRANCH_ML",)),
+    ],
+)
+def test_dark_lung_beyond_the_bronchi_is_no_airway_although_it_is_small(
+    place, way, hu, rules, monkeypatch
+):
     ct, lungs, tube, inside = chest()
     dark = np.zeros(ct.shape, bool)
-    # 14 ml, and a way to it from the left main bronchus.
-    dark[14:22, 26:34, 68:76] = dark[16:20, 28:32, 50:68] = True
+    dark[place] = dark[way] = True
     dark &= lungs > 0
-    ct[dark] = -870
+    ct[dark] = hu
     found = find_airways(ct, inside, AIR, SPACING)
     assert not found.lumen[dark].any()
     assert found.lumen[tube].mean() > 0.95
-    # As a leak it is too small for the rule of the whole growth.
-    monkeypatch.setattr(airways, "FAR_ML", 1000.0)
-    monkeypatch.setattr(airways, "BRANCH_ML", 1000.0)
-    assert find_airways(ct, inside, AIR, SPACING).lumen[dark].all()
-
-
-def test_a_leak_too_small_for_that_is_given_back_to_the_lung_around_it(monkeypatch):
-    ct, lungs, tube, inside = chest()
-    dark = np.zeros(ct.shape, bool)
-    # 4 ml, and a way to it from the left main bronchus.
-    dark[15:20, 28:33, 70:75] = dark[16:20, 28:32, 50:70] = True
-    dark &= lungs > 0
-    ct[dark] = -920
-    found = find_airways(ct, inside, AIR, SPACING)
-    assert not found.lumen[dark].any()
-    assert found.lumen[tube].mean() > 0.95
-    monkeypatch.setattr(airways, "BRANCH_ML", 1000.0)
+    for rule in rules:
+        monkeypatch.setattr(airways, rule, 1000.0)
     assert find_airways(ct, inside, AIR, SPACING).lumen[dark].all()
 
 
