@@ -4,7 +4,7 @@ import numpy as np
 
 from lungseg.ops.grid.boxes import bounding_box
 from lungseg.ops.grid.morphology import components, dilate_mm, erode_mm, sizes
-from lungseg.volume import HuArray, MaskArray, Triple
+from lungseg.volume import Box, HuArray, MaskArray, Triple
 
 # A loop of bowel that a blurred diaphragm joins to a lung hangs by a neck, whatever it holds beside
 # gas. It lies further than REACH_MM from all places in the lungs where a ball of BODY_MM fits, and
@@ -12,10 +12,12 @@ from lungseg.volume import HuArray, MaskArray, Triple
 BODY_MM, REACH_MM, NECK_MM = 6.0, 8.0, 2.0
 # So much of it is less than LOOP_GAS_HU above pure air; it touches other lung with no more than
 # NECK_AREA times the square of its size (the cube root of its volume); its middle lies below
-# BASE_SHARE of the lungs' height.
-LOOP_GAS_SHARE, LOOP_GAS_HU, NECK_AREA, BASE_SHARE = 0.05, 80, 1.3, 0.25
-# A part whose core is so large a share of the largest's belongs to the lungs' body.
-BODY_SHARE = 0.1
+# HIGHEST_SHARE of the lungs' height, and less than LUNG_UNDER of its columns have lung under them.
+LOOP_GAS_SHARE, LOOP_GAS_HU, NECK_AREA = 0.05, 80, 1.3
+HIGHEST_SHARE, LUNG_UNDER = 0.4, 0.5
+# A part whose core is so large a share of the largest's belongs to the lungs' body, unless its
+# middle lies below BASE_SHARE of the largest's height.
+BODY_SHARE, BASE_SHARE = 0.1, 0.25
 # Smaller loops are left as they are, ml.
 LOOP_ML = 10.0
 
@@ -49,13 +51,14 @@ def hanging_bowel(ct: HuArray, lungs: MaskArray, air_hu: float, spacing_mm: Trip
     (True, False)
     """
     bowel = np.zeros_like(lungs)
-    core, base = _cores(erode_mm(lungs, BODY_MM, spacing_mm, border=False))
+    core, highest = _cores(erode_mm(lungs, BODY_MM, spacing_mm, border=False))
     if not core.any():
         return bowel
     voxel_ml = float(np.prod(spacing_mm)) / 1000
-    rest = lungs & ~dilate_mm(core, REACH_MM, spacing_mm)
+    body = lungs & dilate_mm(core, REACH_MM, spacing_mm)
+    rest = lungs & ~body
     pure = rest & (ct < air_hu + LOOP_GAS_HU)
-    if np.count_nonzero(pure[: int(base)]) * voxel_ml < LOOP_GAS_SHARE * LOOP_ML:
+    if np.count_nonzero(pure[: int(highest)]) * voxel_ml < LOOP_GAS_SHARE * LOOP_ML:
         return bowel
     margin = [int((NECK_MM + 2 * step) / step) + 2 for step in spacing_mm]
     labels, count = components(erode_mm(rest, NECK_MM, spacing_mm, border=False), connectivity=6)
@@ -64,7 +67,7 @@ def hanging_bowel(ct: HuArray, lungs: MaskArray, air_hu: float, spacing_mm: Trip
     for label in 1 + np.flatnonzero(large[1:]):
         seed = labels == label
         box = bounding_box(seed, margin)
-        if box is None or box[0].start > base:
+        if box is None or box[0].start > highest:
             continue
         loop = dilate_mm(seed[box], 2 * NECK_MM, spacing_mm) & rest[box]
         ml = float(np.count_nonzero(loop)) * voxel_ml
@@ -74,15 +77,17 @@ def hanging_bowel(ct: HuArray, lungs: MaskArray, air_hu: float, spacing_mm: Trip
         layer_mm = max(spacing_mm)
         contact = dilate_mm(loop, 1.01 * layer_mm, spacing_mm) & lungs[box] & ~loop
         area = 1000 * float(np.count_nonzero(contact)) * voxel_ml / layer_mm
-        if middle < base and 0 < area < NECK_AREA * (1000 * ml) ** (2 / 3):
+        if middle > highest or not 0 < area < NECK_AREA * (1000 * ml) ** (2 / 3):
+            continue
+        if _share_under(loop, box, body) < LUNG_UNDER:
             bowel[box] |= loop
     return bowel
 
 
 def _cores(core: MaskArray) -> tuple[MaskArray, float]:
-    """The largest part of `core` and those of its kind that are no lower; the height of its base.
+    """The lungs' cores, and the slice below which bowel may lie.
 
-    The largest is a lung, or both.
+    They are the largest part, one lung or both, and those of its kind that are no lower.
     """
     import cc3d
 
@@ -92,6 +97,15 @@ def _cores(core: MaskArray) -> tuple[MaskArray, float]:
     voxels[0] = 0
     first = int(voxels.argmax())
     z = stats["bounding_boxes"][first][0]
-    base = z.start + BASE_SHARE * (z.stop - 1 - z.start)
+    base, highest = (z.start + of * (z.stop - 1 - z.start) for of in (BASE_SHARE, HIGHEST_SHARE))
     kept: MaskArray = (voxels > BODY_SHARE * voxels[first]) & (stats["centroids"][:, 0] > base)
-    return kept[labels], base
+    return kept[labels], highest
+
+
+def _share_under(loop: MaskArray, box: Box, body: MaskArray) -> float:
+    """Share of a loop's columns that have lung under them."""
+    columns = loop.any(axis=0)
+    lowest = box[0].start + loop.argmax(axis=0)
+    here = body[:, box[1], box[2]]
+    floor = np.where(here.any(axis=0), here.argmax(axis=0), len(body))
+    return float((floor < lowest)[columns].mean())

@@ -53,6 +53,20 @@ def test_what_hangs_by_a_neck_higher_up_is_lung():
     assert not hangs(ct[::-1]).any()
 
 
+@pytest.mark.parametrize("lung_under", [False, True])
+def test_what_hangs_by_a_neck_is_bowel_under_a_high_dome_but_lung_where_lung_lies_under_it(
+    lung_under,
+):
+    ct = np.full((96, 62, 60), 40, np.int16)
+    ct[52:92, 8:58, 8:52] = ct[2:52, 44:58, 8:52] = -850
+    ct[20:42, 18:38, 20:40] = -600
+    ct[20:42:3, 18:38, 20:40] = AIR_HU
+    ct[42:52, 26:30, 28:32] = -600
+    if lung_under:
+        ct[2:16, 14:44, 16:44] = -850
+    assert hangs(ct).any() != lung_under
+
+
 def test_a_loop_with_stool_is_not_in_the_mask(monkeypatch):
     array = np.full((100, 100, 120), -1000, np.int16)
     array[:, 8:92, 8:112] = 40
