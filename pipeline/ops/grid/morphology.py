@@ -143,8 +143,10 @@ def regions_with(mask: MaskArray, some: MaskArray) -> MaskArray:
     return held[labels]
 
 
-def regions(mask: MaskArray, margin: Sequence[int] = (0, 0, 0)) -> Iterator[tuple[Box, MaskArray]]:
-    """Each 26-connected region of `mask`: its box, `margin` voxels wider, and the region in it.
+def regions(
+    mask: MaskArray, margin: Sequence[int] = (0, 0, 0), *, connectivity: int = 26
+) -> Iterator[tuple[Box, MaskArray]]:
+    """Each connected region of `mask`: its box, `margin` voxels wider, and the region in it.
 
     Examples
     --------
@@ -156,7 +158,7 @@ def regions(mask: MaskArray, margin: Sequence[int] = (0, 0, 0)) -> Iterator[tupl
     """
     import cc3d
 
-    labels, count = components(mask, connectivity=26)
+    labels, count = components(mask, connectivity)
     boxes = cc3d.statistics(labels)["bounding_boxes"] if count else []
     for label in range(1, count + 1):
         box = widened(boxes[label], margin, mask.shape)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from lungseg.ops.grid.boxes import bounding_box, ends
-from lungseg.ops.grid.morphology import axial_components, components, dilate_mm, sizes
+from lungseg.ops.grid.morphology import axial_components, components, dilate_mm, regions, sizes
 from lungseg.ops.hu.hounsfield import PURE_AIR_HU
 from lungseg.volume import Box, HuArray, MaskArray, Triple
 
@@ -222,13 +222,9 @@ def _grow(
 def _leaked(ct: HuArray, branches: MaskArray, spacing_mm: Triple) -> MaskArray:
     """Those parts of `branches` that are dark lung."""
     leaked = np.zeros_like(branches)
-    labels, count = components(branches, connectivity=6)
-    ml = sizes(labels, count) * (float(np.prod(spacing_mm)) / 1000)
-    for label in np.flatnonzero(ml > BRANCH_ML):
-        box = bounding_box(labels == label) if label else None
-        if box is None:
-            continue
-        piece = labels[box] == label
-        if _shell_hu(ct, piece, box, spacing_mm) < BRANCH_HU:
+    voxel_ml = float(np.prod(spacing_mm)) / 1000
+    for box, piece in regions(branches, connectivity=6):
+        ml = float(np.count_nonzero(piece)) * voxel_ml
+        if ml > BRANCH_ML and _shell_hu(ct, piece, box, spacing_mm) < BRANCH_HU:
             leaked[box] |= piece
     return leaked

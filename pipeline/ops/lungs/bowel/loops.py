@@ -2,9 +2,9 @@
 
 import numpy as np
 
-from lungseg.ops.grid.boxes import bounding_box
-from lungseg.ops.grid.morphology import components, dilate_mm, erode_mm, sizes
-from lungseg.volume import Box, HuArray, MaskArray, Triple
+from lungseg.ops.grid.morphology import components, dilate_mm, erode_mm, regions
+from lungseg.ops.lungs.bowel.pockets import BOWEL_BELOW, middle_slice, share_over_lung
+from lungseg.volume import HuArray, MaskArray, Triple
 
 # A loop of bowel that a blurred diaphragm joins to a lung hangs by a neck, whatever it holds beside
 # gas. It lies further than REACH_MM from all places in the lungs where a ball of BODY_MM fits, and
@@ -12,9 +12,8 @@ from lungseg.volume import Box, HuArray, MaskArray, Triple
 BODY_MM, REACH_MM, NECK_MM = 6.0, 8.0, 2.0
 # So much of it is less than LOOP_GAS_HU above pure air; it touches other lung with no more than
 # NECK_AREA times the square of its size (the cube root of its volume); its middle lies below
-# HIGHEST_SHARE of the lungs' height, and less than LUNG_UNDER of its columns have lung under them.
-LOOP_GAS_SHARE, LOOP_GAS_HU, NECK_AREA = 0.05, 80, 1.3
-HIGHEST_SHARE, LUNG_UNDER = 0.4, 0.5
+# HIGHEST_SHARE of the lungs' height, and less than BOWEL_BELOW of its columns have lung below them.
+LOOP_GAS_SHARE, LOOP_GAS_HU, NECK_AREA, HIGHEST_SHARE = 0.05, 80, 1.3, 0.4
 # A part whose core is so large a share of the largest's belongs to the lungs' body, unless its
 # middle lies below BASE_SHARE of the largest's height.
 BODY_SHARE, BASE_SHARE = 0.1, 0.25
@@ -61,25 +60,22 @@ def hanging_bowel(ct: HuArray, lungs: MaskArray, air_hu: float, spacing_mm: Trip
     if np.count_nonzero(pure[: int(highest)]) * voxel_ml < LOOP_GAS_SHARE * LOOP_ML:
         return bowel
     margin = [int((NECK_MM + 2 * step) / step) + 2 for step in spacing_mm]
-    labels, count = components(erode_mm(rest, NECK_MM, spacing_mm, border=False), connectivity=6)
-    # A loop loses its outermost blocks here, and no more than nine tenths of itself.
-    large = sizes(labels, count) * voxel_ml > LOOP_ML / 10
-    for label in 1 + np.flatnonzero(large[1:]):
-        seed = labels == label
-        box = bounding_box(seed, margin)
-        if box is None or box[0].start > highest:
+    for box, seed in regions(
+        erode_mm(rest, NECK_MM, spacing_mm, border=False), margin, connectivity=6
+    ):
+        # A loop loses its outermost blocks here, and no more than nine tenths of itself.
+        if np.count_nonzero(seed) * voxel_ml <= LOOP_ML / 10 or box[0].start > highest:
             continue
-        loop = dilate_mm(seed[box], 2 * NECK_MM, spacing_mm) & rest[box]
+        loop = dilate_mm(seed, 2 * NECK_MM, spacing_mm) & rest[box]
         ml = float(np.count_nonzero(loop)) * voxel_ml
         if ml < LOOP_ML or pure[box][loop].mean() < LOOP_GAS_SHARE:
             continue
-        middle = box[0].start + float(np.nonzero(loop)[0].mean())
         layer_mm = max(spacing_mm)
         contact = dilate_mm(loop, 1.01 * layer_mm, spacing_mm) & lungs[box] & ~loop
         area = 1000 * float(np.count_nonzero(contact)) * voxel_ml / layer_mm
-        if middle > highest or not 0 < area < NECK_AREA * (1000 * ml) ** (2 / 3):
+        if middle_slice(loop, box) > highest or not 0 < area < NECK_AREA * (1000 * ml) ** (2 / 3):
             continue
-        if _share_under(loop, box, body) < LUNG_UNDER:
+        if share_over_lung(loop, box, body) < BOWEL_BELOW:
             bowel[box] |= loop
     return bowel
 
@@ -100,12 +96,3 @@ def _cores(core: MaskArray) -> tuple[MaskArray, float]:
     base, highest = (z.start + of * (z.stop - 1 - z.start) for of in (BASE_SHARE, HIGHEST_SHARE))
     kept: MaskArray = (voxels > BODY_SHARE * voxels[first]) & (stats["centroids"][:, 0] > base)
     return kept[labels], highest
-
-
-def _share_under(loop: MaskArray, box: Box, body: MaskArray) -> float:
-    """Share of a loop's columns that have lung under them."""
-    columns = loop.any(axis=0)
-    lowest = box[0].start + loop.argmax(axis=0)
-    here = body[:, box[1], box[2]]
-    floor = np.where(here.any(axis=0), here.argmax(axis=0), len(body))
-    return float((floor < lowest)[columns].mean())

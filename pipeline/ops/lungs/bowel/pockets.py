@@ -4,8 +4,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from lungseg.ops.grid.boxes import bounding_box
-from lungseg.ops.grid.morphology import components, dilate_mm, erode_mm
+from lungseg.ops.grid.morphology import dilate_mm, erode_mm, regions
 from lungseg.volume import Box, HuArray, IntArray, MaskArray, Triple
 
 # A block is pure air less than this above the scan's own air, HU; the margin of gas, which takes
@@ -124,8 +123,7 @@ def _height_of(lungs: MaskArray, share: float) -> int:
 def _surely_lung(pocket: Pocket, highest: int) -> bool:
     if pocket.around > LUNG_AROUND or pocket.below > LUNG_BELOW:
         return True
-    middle = pocket.box[0].start + float(np.nonzero(pocket.mask)[0].mean())
-    return bool(middle > highest)
+    return middle_slice(pocket.mask, pocket.box) > highest
 
 
 def _kind(pocket: Pocket, proven_ml: float) -> str:
@@ -142,14 +140,9 @@ def _pieces(core: MaskArray, whole: MaskArray, spacing_mm: Triple) -> list[Pocke
     step = max(spacing_mm)
     margin = [int((SHELL_MM[1] + 2 * step) / one) + 2 for one in spacing_mm]
     voxel_ml = float(np.prod(spacing_mm)) / 1000
-    labels, count = components(core, connectivity=26)
     found = []
-    for label in range(1, count + 1):
-        seed = labels == label
-        box = bounding_box(seed, margin)
-        if box is None:
-            continue
-        mask = whole[box] & dilate_mm(seed[box], 2.01 * step, spacing_mm)
+    for box, seed in regions(core, margin):
+        mask = whole[box] & dilate_mm(seed, 2.01 * step, spacing_mm)
         ml = float(np.count_nonzero(mask)) * voxel_ml
         if ml >= POCKET_ML:
             found.append(Pocket(box, mask, ml, level=_level(mask)))
@@ -161,12 +154,34 @@ def _seen(pocket: Pocket, lungs: MaskArray, spacing_mm: Triple) -> Pocket:
     inner, outer = (dilate_mm(pocket.mask, reach, spacing_mm) for reach in SHELL_MM)
     shell = outer & ~inner
     around = float(lungs[pocket.box][shell].mean()) if shell.any() else 1.0
-    columns = pocket.mask.any(axis=0)
-    first = pocket.mask.argmax(axis=0) + pocket.box[0].start
-    here = lungs[:, pocket.box[1], pocket.box[2]]
+    return replace(pocket, around=around, below=share_over_lung(pocket.mask, pocket.box, lungs))
+
+
+def share_over_lung(part: MaskArray, box: Box, lungs: MaskArray) -> float:
+    """Share of the columns of a part, which lies in `box`, that have lung below them.
+
+    Examples
+    --------
+    >>> lungs = np.array([[[True, False]], [[False, False]]])
+    >>> share_over_lung(np.ones((1, 1, 2), bool), np.s_[1:2, 0:1, 0:2], lungs)
+    0.5
+    """
+    columns = part.any(axis=0)
+    first = part.argmax(axis=0) + box[0].start
+    here = lungs[:, box[1], box[2]]
     lowest = np.where(here.any(axis=0), here.argmax(axis=0), len(lungs))
-    below = float((lowest < first)[columns].mean())
-    return replace(pocket, around=around, below=below)
+    return float((lowest < first)[columns].mean())
+
+
+def middle_slice(part: MaskArray, box: Box) -> float:
+    """Slice of the centre of a part that lies in `box`.
+
+    Examples
+    --------
+    >>> middle_slice(np.ones((3, 1, 1), bool), np.s_[4:7, 0:1, 0:1])
+    5.0
+    """
+    return float(box[0].start + np.nonzero(part)[0].mean())
 
 
 def _level(pocket: MaskArray) -> float:
