@@ -197,10 +197,13 @@ def _with_opinion(
     """What was found, what the nets add to it, and without what the lung net takes out of it."""
     seen, net = in_blocks(ct, found.labels), _net_of(params)
     likely = ask(seen, net)
-    # A lobe without air may lie anywhere, but must be seen in the mirror image, too; a tumour lies
-    # where nodules are looked for.
-    of_the_image = partial(ask_of_the_image, seen, net) if verdict.lung_missing else None
-    opinion = opinion_of(seen, likely, at_middles(found.region), of_the_image)
+    opinion = opinion_of(
+        seen,
+        likely,
+        at_middles(found.region),
+        partial(ask_of_the_image, seen, net),
+        missing=verdict.lung_missing,
+    )
     labels = found.labels
     if opinion.added_ml:
         labels = joined(ct, labels, likely, opinion.blocks, opinion.edge, zoom_of(ct))

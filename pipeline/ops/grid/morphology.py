@@ -19,9 +19,6 @@ from lungseg.volume import Box, FloatArray, IntArray, MaskArray
 # Labels 1..n of connected parts, 0 elsewhere.
 Components = npt.NDArray[np.uint32]
 
-# A voxel and its 26 neighbours.
-CUBE = np.ones((3, 3, 3), bool)
-
 # Squared radius in integer steps on a grid that is not isotropic: the rounding is 1 in 20,000.
 STEPS = 20_000
 
@@ -163,26 +160,6 @@ def regions(
     for label in range(1, count + 1):
         box = widened(boxes[label], margin, mask.shape)
         yield box, labels[box] == label
-
-
-def thick(mask: MaskArray, voxels: int) -> MaskArray:
-    """Parts of a mask with so many voxels of it on all sides of some voxel, and these around it.
-
-    Examples
-    --------
-    A plate of one voxel, and a cube that lies on it:
-
-    >>> mask = np.zeros((5, 9, 9), bool)
-    >>> mask[0], mask[1:4, 3:6, 3:6] = True, True
-    >>> int(thick(mask, 1)[0].sum()), int(thick(mask, 1)[1:].sum())
-    (9, 27)
-    """
-    from scipy import ndimage
-
-    cross = ndimage.generate_binary_structure(3, 1)
-    core = ndimage.binary_erosion(mask, cross, iterations=voxels)
-    grown = ndimage.binary_dilation(core, CUBE, iterations=voxels)
-    return np.asarray(grown & mask)
 
 
 def fill(mask: MaskArray) -> MaskArray:

@@ -54,7 +54,6 @@ NO_ANATOMY = {
     "RIGHT",
     "LEFT",
     "FACES",
-    "CUBE",
     "CHANNELS",
     "ANSWERS",
     "EDGES",

@@ -9,19 +9,17 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
-from scipy import ndimage
 
 from lungseg.ops.grid.blocks import Zoom
 from lungseg.ops.grid.boxes import bounding_box, shares_along
 from lungseg.ops.grid.morphology import (
-    CUBE,
     components,
     fill,
     regions_with,
     shares_in,
     sizes,
-    thick,
 )
+from lungseg.ops.grid.neighbours import grow, shrink, thick
 from lungseg.ops.lungs.airless.fluid import fluid
 from lungseg.ops.lungs.in_blocks import Blocks, zoom_of
 from lungseg.ops.lungs.left_right import LEFT, RIGHT, Sides
@@ -45,6 +43,9 @@ IN_REGION = 0.5
 # So much of a part the net sees in the scan's mirror image, too: a heart on the right side passes
 # for lung without air in one of them alone.
 IN_IMAGE = 0.5
+# Of a part the net is SURE in the mirror image, but on its own side doubts so much more: it is what
+# lies on this side alone, the descending aorta.
+DOUBTED_HERE = 0.3
 # A side of which the mask holds less than this may have been taken out: nothing is added there, ml.
 LEAST_LUNG_ML = 50.0
 # Smaller parts are not added, ml: a ball of 18 mm, whose shape blocks of 4 mm still show.
@@ -145,6 +146,8 @@ def opinion_of(
     likely: F32,
     region: MaskArray | None = None,
     of_the_image: Callable[[], F32] | None = None,
+    *,
+    missing: bool = False,
 ) -> Opinion:
     """What the net adds to a mask, and what of it the net calls no lung: thick parts alone.
 
@@ -159,9 +162,12 @@ def opinion_of(
         and those that are get their unsure edge (`completed`), unless lung is missing. Without it,
         by method net alone, nothing is taken out of the mask.
     of_the_image : () -> (2, z, y, x) float32, optional
-        Returns `likely` of the mirror image, laid back on the scan: parts of which half is lung
-        there are believed wherever they lie. It is called only if less than half of a part lies in
-        `region`; where it is given, `LIKELY` counts, not `LIKELY_MASS`.
+        Returns `likely` of the mirror image, laid back on the scan: of what the net is much surer
+        there is nothing believed. It is called only if there is something to believe.
+    missing
+        Whether lung seems to be missing, a lobe of which may lie anywhere: parts of which half is
+        lung in the mirror image are believed outside of `region`, too, and `LIKELY` counts, not
+        `LIKELY_MASS`.
 
     Examples
     --------
@@ -178,27 +184,29 @@ def opinion_of(
     (269, 0.0, 0.0)
     """
     most, side = likely.max(axis=0), (likely.argmax(axis=0) + 1).astype(np.uint8)
-    edge, share = (LIKELY_MASS, SURE_SHARE[0]) if of_the_image is None else (LIKELY, SURE_SHARE[1])
+    edge, share = (LIKELY, SURE_SHARE[1]) if missing else (LIKELY_MASS, SURE_SHARE[0])
     tissue = (seen.labels == 0) & (seen.hu > AIR_HU) & ~fluid(seen.hu)
     extra = (most >= edge) & tissue
     for label in (RIGHT, LEFT):
         if seen.ml(seen.labels == label) < LEAST_LUNG_ML:
             extra &= side != label
     # Lung without air lies on lung: what has tissue between is heart, liver or spleen.
-    beside = ndimage.binary_dilation(seen.labels > 0, CUBE)
+    beside = grow(seen.labels > 0)
     parts, count = components(regions_with(thick(extra, 1), beside), connectivity=26)
     blocks_of = sizes(parts, count)
-    sure = np.bincount(parts[most >= SURE], minlength=count + 1) * seen.block_ml
-    believed = (sure >= LEAST_ML) & (sure >= share * blocks_of * seen.block_ml)
+    sure = shares_in(parts, blocks_of, most >= SURE)
+    believed = (sure >= share) & (sure * blocks_of * seen.block_ml >= LEAST_ML)
     believed[0] = False
     if region is not None:
         placed = shares_in(parts, blocks_of, region) >= IN_REGION
-        if of_the_image is not None and (believed & ~placed).any():
-            in_image = of_the_image().max(axis=0) >= edge
-            placed |= shares_in(parts, blocks_of, in_image) >= IN_IMAGE
+        if of_the_image is not None and (believed if missing else believed & placed).any():
+            image = of_the_image().max(axis=0)
+            if missing:
+                placed |= shares_in(parts, blocks_of, image >= edge) >= IN_IMAGE
+            believed &= shares_in(parts, blocks_of, image >= SURE) - sure < DOUBTED_HERE
         believed &= placed
     blocks = np.where(believed[parts], side, 0).astype(np.uint8)
-    if region is not None and of_the_image is None:
+    if region is not None and not missing:
         # Where lung is missing there is fluid, too, thin layers of which look like a tumour's edge.
         blocks = completed(blocks, seen, most, tissue & region)
     out = np.zeros_like(tissue) if region is None else denied(seen, most)
@@ -249,7 +257,7 @@ def as_seen(ct: Volume[HU], likely: F32) -> Volume[np.uint8]:
     block_ml = ct.voxel_ml * float(np.prod(zoom.factors))
     parts, count = components(likely.max(axis=0) >= LIKELY_MASS, connectivity=26)
     loose = (sizes(parts, count) * block_ml < LOOSE_ML)[parts] & (parts > 0)
-    likely = np.where(ndimage.binary_dilation(loose, CUBE), np.float32(0), likely)
+    likely = np.where(grow(loose), np.float32(0), likely)
     for k, likely_slab in _slabs(likely, zoom):
         right, left = likely_slab
         slab = np.where(right >= left, np.uint8(RIGHT), np.uint8(LEFT))
@@ -310,7 +318,7 @@ def joined(  # noqa: PLR0913, PLR0917 - a scan, its mask, and what is added how
             continue
         fine = zoom.fine_box(box)
         inside = blocks[box] == label
-        near = ndimage.binary_dilation(inside, CUBE)
+        near = grow(inside)
         # What belongs to a part less likely than it must be: up to the edge of its blocks.
         lung_of_blocks = likely[label - 1].copy()
         lung_of_blocks[box][inside & (lung_of_blocks[box] < edge)] = 1
@@ -319,8 +327,8 @@ def joined(  # noqa: PLR0913, PLR0917 - a scan, its mask, and what is added how
         part = whole[fine]
         lung &= (ct.array[fine] > AIR_HU) & (part == 0)
         part[lung] = label
-        seam = ndimage.binary_closing(part == label, iterations=SEAM) & (part == 0)
-        part[seam & ndimage.binary_dilation(lung, iterations=SEAM)] = label
+        seam = shrink(grow(part == label, SEAM, corners=False), SEAM) & (part == 0)
+        part[seam & grow(lung, SEAM, corners=False)] = label
         # A tumour's dead middle is as dense as fluid, and is the tumour's all the same.
         part[fill(part > 0) & (part == 0)] = label
     return labels.like(whole)

@@ -11,7 +11,8 @@ import numpy as np
 from scipy import ndimage
 
 from lungseg.ops.grid.boxes import bounding_box
-from lungseg.ops.grid.morphology import CUBE, components, dilate_mm, shares_in, sizes
+from lungseg.ops.grid.morphology import components, dilate_mm, shares_in, sizes
+from lungseg.ops.grid.neighbours import grow, shrink
 from lungseg.ops.lungs.in_blocks import Blocks
 from lungseg.ops.lungs.left_right import LEFT, RIGHT, Sides
 from lungseg.volume import F32, FloatArray, HuArray, MaskArray
@@ -126,8 +127,8 @@ def _tumours(seen: Blocks, likely: F32, region: MaskArray, away_mm: FloatArray) 
     solid = (seen.hu > TUMOUR_HU[0]) & (seen.hu < TUMOUR_HU[1])
     extra = tissue & solid & (likely >= LIKELY)
     # Of many a tumour the mask holds the half that lung surrounds.
-    core = ndimage.binary_erosion(extra | (solid & (seen.labels > 0)), iterations=THICK) & extra
-    parts, count = components(ndimage.binary_dilation(core, CUBE, iterations=THICK) & extra)
+    core = shrink(extra | (solid & (seen.labels > 0)), THICK) & extra
+    parts, count = components(grow(core, THICK) & extra)
     sure = np.bincount(parts[likely >= SURE], minlength=count + 1) * seen.block_ml
     believed = (sure >= LEAST_ML) & (shares_in(parts, sizes(parts, count), region) >= IN_REGION)
     believed[0] = False
@@ -136,8 +137,7 @@ def _tumours(seen: Blocks, likely: F32, region: MaskArray, away_mm: FloatArray) 
     part = believed[parts]
     if not part.any():
         return np.zeros_like(seen.labels)
-    beside = part | (tissue & (likely >= LIKELY_BESIDE))
-    part = ndimage.binary_dilation(part, CUBE, iterations=BESIDE, mask=beside)
+    part = grow(part, BESIDE, within=tissue & (likely >= LIKELY_BESIDE))
     right, left = (ndimage.distance_transform_edt(seen.labels != k) for k in (RIGHT, LEFT))
     side = np.where(right <= left, np.uint8(RIGHT), np.uint8(LEFT))
     return np.where(part, side, np.uint8(0))

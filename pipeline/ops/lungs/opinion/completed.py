@@ -5,10 +5,9 @@ less likely lung than its middle. Around a part that is believed, less is asked 
 tumour and lung together have no corners, as a lung has none.
 """
 
-from scipy import ndimage
-
 from lungseg.ops.grid.boxes import bounding_box
-from lungseg.ops.grid.morphology import CUBE, close_mm, dilate_mm
+from lungseg.ops.grid.morphology import close_mm, dilate_mm
+from lungseg.ops.grid.neighbours import grow
 from lungseg.ops.lungs.in_blocks import Blocks
 from lungseg.ops.lungs.left_right import LEFT, RIGHT, Sides
 from lungseg.volume import F32, MaskArray
@@ -56,7 +55,7 @@ def completed(parts: Sides, seen: Blocks, most: F32, tissue: MaskArray) -> Sides
             continue
         part, may, lung = part[box], tissue[box], seen.labels[box] == label
         beside = may & (most[box] >= LIKELY_BESIDE)
-        grown = ndimage.binary_dilation(part, CUBE, iterations=BESIDE, mask=part | beside)
+        grown = grow(part, BESIDE, within=beside)
         corners = close_mm(grown | lung, CORNER_MM, seen.spacing_mm) & may
         corners &= dilate_mm(grown, CORNER_MM, seen.spacing_mm)
         inside = whole[box]

@@ -6,10 +6,10 @@ mask without air that it is sure are no lung are taken out again. They stay in t
 """
 
 import numpy as np
-from scipy import ndimage
 
 from lungseg.ops.grid.boxes import bounding_box
-from lungseg.ops.grid.morphology import CUBE, components, shares_in, sizes, thick
+from lungseg.ops.grid.morphology import components, shares_in, sizes
+from lungseg.ops.grid.neighbours import grow, thick
 from lungseg.ops.lungs.in_blocks import Blocks, zoom_of
 from lungseg.volume import F32, HU, MaskArray, Volume
 
@@ -96,7 +96,7 @@ def without(
     box = bounding_box(parts, (2, 2, 2))
     if box is not None:
         fine = zoom.fine_box(box)
-        near = zoom.whole(ndimage.binary_dilation(parts[box], CUBE), box)
+        near = zoom.whole(grow(parts[box]), box)
         out = near & (zoom.smoothly(most, fine) < UNLIKELY) & (ct.array[fine] > AIR_HU)
         whole[fine][out] = 0
     return labels.like(whole)

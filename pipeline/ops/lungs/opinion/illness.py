@@ -12,6 +12,7 @@ import numpy as np
 from scipy import ndimage
 
 from lungseg.ops.grid.boxes import shares_along
+from lungseg.ops.grid.neighbours import grow
 from lungseg.ops.lungs.in_blocks import BLOCK_MM
 from lungseg.volume import F32, Box, FloatArray, MaskArray
 
@@ -238,7 +239,7 @@ def _with_gas(ill: IllChest, lung: F32, rng: np.random.Generator) -> IllChest:
     hu, shape = ill.hu, ill.hu.shape
     inside = lung > 0.3
     below = ~inside & (np.cumsum(inside, axis=0) == 0) & (hu > -100) & (hu < 200)
-    near = below & ndimage.binary_dilation(inside, iterations=8)
+    near = below & grow(inside, 8, corners=False)
     places = np.argwhere(near)
     for _ in range(int(rng.integers(1, 4)) if len(places) else 0):
         centre = places[rng.integers(len(places))]

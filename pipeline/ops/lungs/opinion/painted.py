@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import ndimage
 
+from lungseg.ops.grid.neighbours import grow, shrink
 from lungseg.ops.lungs.opinion.close_up import CLOSE_MM, channels, folded
 from lungseg.ops.lungs.opinion.examples import DARKEST_HU, STRETCH, Chest, crooked
 from lungseg.ops.lungs.opinion.illness import AIR_HU, box_around, filled, texture
@@ -130,13 +131,13 @@ def turned(chest: Chest, rng: np.random.Generator | None) -> TurnedChest:
         hu.astype(np.int16),
         lungs,
         seen(np.ones_like(chest.hu), 0.0) > 0.5,
-        np.argwhere(lung & ~ndimage.binary_erosion(lung)),
+        np.argwhere(lung & ~shrink(lung)),
         _noise(hu),
     )
 
 
 def _noise(hu: F32) -> float:
-    tissue = ndimage.binary_erosion((hu > -50) & (hu < 120), iterations=3)
+    tissue = shrink((hu > -50) & (hu < 120), 3)
     rough = np.abs(hu - ndimage.uniform_filter(hu, 3))
     return 1.48 * float(np.median(rough[tissue])) if tissue.any() else 8.0
 
@@ -356,5 +357,5 @@ def _fluid(lung: F32, rng: np.random.Generator) -> F32:
 
 def _near(lung: MaskArray) -> MaskArray:
     """Blocks within about `NEAR_MM` of a lung."""
-    coarse = ndimage.binary_dilation(lung[::2, ::2, ::2], iterations=int(NEAR_MM / CLOSE_MM / 2))
+    coarse = grow(lung[::2, ::2, ::2], int(NEAR_MM / CLOSE_MM / 2), corners=False)
     return np.asarray(coarse.repeat(2, 0).repeat(2, 1).repeat(2, 2))

@@ -107,15 +107,15 @@ def test_a_part_of_which_the_net_is_nowhere_sure_is_not_added():
 @pytest.mark.parametrize(("missing", "share"), [(False, 0.3), (True, 0.42)])
 def test_a_part_over_which_the_net_wavers_is_not_added_however_large(missing, share):
     seen, likely = a_lung_and_no_opinion()
-    told = (np.ones(seen.hu.shape, bool), *([likely.copy] if missing else []))
+    everywhere = np.ones(seen.hu.shape, bool)
     part = likely[0, 20:30, 10:30, 10:30].reshape(-1)
     part[:] = 0.85
     part[: round(share * len(part))] = 0.95
     likely[0, 20:30, 10:30, 10:30] = part.reshape(10, 20, 20)
-    assert opinion_of(seen, likely, *told).right_ml > 200
+    assert opinion_of(seen, likely, everywhere, likely.copy, missing=missing).right_ml > 200
     part[0] = 0.85
     likely[0, 20:30, 10:30, 10:30] = part.reshape(10, 20, 20)
-    assert opinion_of(seen, likely, *told).right_ml == 0
+    assert opinion_of(seen, likely, everywhere, likely.copy, missing=missing).right_ml == 0
 
 
 def test_outside_of_the_region_half_of_a_part_is_seen_in_the_mirror_image():
@@ -126,13 +126,27 @@ def test_outside_of_the_region_half_of_a_part_is_seen_in_the_mirror_image():
         # The image's left is the scan's right, and as good.
         image[1, first:30, 10:30, 10:30] = 0.75
         nowhere = np.zeros(seen.hu.shape, bool)
-        assert opinion_of(seen, likely, nowhere, image.copy).right_ml == pytest.approx(ml)
-    assert opinion_of(seen, likely, nowhere).right_ml == 0
-    asked = []
-    everywhere = ~nowhere
-    # Nobody asks of the image where all lies in the region.
-    assert opinion_of(seen, likely, everywhere, lambda: asked.append(1)).right_ml > 200
-    assert not asked
+        opinion = opinion_of(seen, likely, nowhere, image.copy, missing=True)
+        assert opinion.right_ml == pytest.approx(ml)
+    assert opinion_of(seen, likely, nowhere, missing=True).right_ml == 0
+    # Where no lung is missing it makes no difference, and nobody asks of the image.
+    assert opinion_of(seen, likely, nowhere, lambda: pytest.fail("asked")).right_ml == 0
+
+
+@pytest.mark.parametrize("missing", [False, True])
+def test_what_the_net_is_much_surer_of_in_the_mirror_image_is_no_lung(missing):
+    """As an aorta without contrast medium: on the other side there is none."""
+    seen, likely = a_lung_and_no_opinion()
+    everywhere = np.ones(seen.hu.shape, bool)
+    part = np.full(4000, 0.85, np.float32)
+    part[:2000] = 0.95
+    likely[0, 20:30, 10:30, 10:30] = part.reshape(10, 20, 20)
+    for surer, ml in ((1199, 4000 * 0.064), (1201, 0)):
+        image = likely.copy()
+        part[: 2000 + surer] = 0.95
+        image[0, 20:30, 10:30, 10:30] = part.reshape(10, 20, 20)
+        opinion = opinion_of(seen, likely, everywhere, image.copy, missing=missing)
+        assert opinion.right_ml == pytest.approx(ml)
 
 
 def test_where_a_region_is_told_half_of_a_part_lies_in_it():
@@ -160,8 +174,9 @@ def test_a_tumours_unsure_edge_is_in_the_mask_where_no_lung_is_missing():
     assert np.flatnonzero(whole[20, 20])[-1] == 43
     nowhere_else = everywhere.copy()
     nowhere_else[:, :, 20:] = False
-    for told in ((nowhere_else,), (everywhere, lambda: likely)):
-        assert opinion_of(seen, likely, *told).blocks[10, 10].nonzero()[0][-1] == 19
+    for region, missing in ((nowhere_else, False), (everywhere, True)):
+        opinion = opinion_of(seen, likely, region, missing=missing)
+        assert opinion.blocks[10, 10].nonzero()[0][-1] == 19
 
 
 def test_what_the_net_calls_no_lung_is_told_with_its_place():
