@@ -36,8 +36,7 @@ test-random: .venv/ready  ## the laws with fresh random examples, RUNS=20 times
 	done
 
 test-hard: .venv/ready  ## thousands of faults of disk, header, name and network, with a table of figures; SEED=1, JOBS=2
-	HARD_SEED=$(SEED) $(BIN)/pytest tests/hard tests/commands/report tests/model/test_overfit.py tests/trained \
-	    -m hard -n $(JOBS) --dist worksteal
+	HARD_SEED=$(SEED) $(BIN)/pytest -m hard -n $(JOBS) --dist worksteal
 
 check: .venv/ready  ## lint, types and unused code only
 	$(BIN)/ruff check .

@@ -34,8 +34,15 @@ def start(source, work, jobs):
     )  # fmt: skip
 
 
-@pytest.mark.parametrize(("kind", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-@pytest.mark.parametrize("jobs", [1, 2])
+@pytest.mark.parametrize(
+    ("kind", "status", "jobs"),
+    [
+        (signal.SIGINT, 130, 2),
+        (signal.SIGTERM, 143, 1),
+        pytest.param(signal.SIGINT, 130, 1, marks=pytest.mark.hard),
+        pytest.param(signal.SIGTERM, 143, 2, marks=pytest.mark.hard),
+    ],
+)
 def test_a_run_that_is_stopped_says_what_is_kept_and_goes_on(source, tmp_path, kind, status, jobs):
     run = start(source, tmp_path / "work", jobs)
     for line in run.stderr:

@@ -146,13 +146,12 @@ def _error_names(trees: Iterable[ast.Module]) -> dict[str, str]:
     """Classes of our errors, and for each the kind whose meaning it has."""
     kinds = {name: name for name in MEANINGS if name[0].isupper()}
     kinds["LungsegError"] = "DataError"
+    classes = [node for tree in trees for node in ast.walk(tree) if isinstance(node, ast.ClassDef)]
     for _ in range(3):
-        for tree in trees:
-            for node in ast.walk(tree):
-                if isinstance(node, ast.ClassDef) and node.name not in kinds:
-                    bases = [b.id for b in node.bases if isinstance(b, ast.Name) and b.id in kinds]
-                    if bases:
-                        kinds[node.name] = kinds[bases[0]]
+        for node in classes:
+            bases = [b.id for b in node.bases if isinstance(b, ast.Name) and b.id in kinds]
+            if bases:
+                kinds.setdefault(node.name, kinds[bases[0]])
     return kinds
 
 
@@ -177,9 +176,10 @@ def _when(docstring: str, kind: str) -> str:
 def _said(
     function: ast.FunctionDef, say: "Texts", errors: dict[str, str], where: str
 ) -> Iterator[tuple[int, str, str, str]]:
-    others = (n for n in ast.walk(function) if isinstance(n, ast.FunctionDef))
-    inner = {id(node) for other in others if other is not function for node in ast.walk(other)}
-    own = [node for node in ast.walk(function) if id(node) not in inner]
+    everything = list(ast.walk(function))
+    others = (n for n in everything[1:] if isinstance(n, ast.FunctionDef))
+    inner = {id(node) for other in others for node in ast.walk(other)}
+    own = [node for node in everything if id(node) not in inner]
     for node in own:
         if isinstance(node, ast.Call) and node.args:
             name = last_name(node.func)

@@ -83,6 +83,7 @@ def small(request):
     return SMALL[request.param], model
 
 
+@pytest.mark.hard
 def test_nasnet_has_the_parameters_of_the_thesis_at_its_size():
     model = build(NetworkSettings(network="nasnet_gcn_se", height=400, width=400))
     assert model.count_params() == 22_049_958
@@ -121,6 +122,11 @@ def test_says_probabilities_of_the_images_size(small):
     np.testing.assert_array_equal(marked, mask[..., 1])
 
 
+@pytest.mark.parametrize(
+    "small",
+    [pytest.param(name, marks=pytest.mark.hard) if name == "nasnet" else name for name in SMALL],
+    indirect=True,
+)
 def test_comes_back_from_disk_in_safe_mode(small, tmp_path):
     import keras
 
@@ -157,6 +163,7 @@ def test_deep_supervision_is_the_mean_of_the_heads():
     np.testing.assert_allclose(predicted(model, images(settings)), (first + second) / 2, atol=1e-6)
 
 
+@pytest.mark.hard
 @pytest.mark.skipif(
     os.environ.get("KERAS_BACKEND") == "torch",
     reason="Keras refuses its own NASNetMobile under PyTorch",

@@ -67,6 +67,7 @@ def test_it_can_overfit_two_slices(two_slices, special, loss, rate):
     assert count(foreground(output) >= 0.5, truth[..., 0] > 0).dice > 0.95
 
 
+@pytest.mark.hard
 def test_nasnet_with_the_lite_decoder_learns_two_slices_in_five_steps(two_slices):
     """Without a graph: so few steps cost less than making one."""
     import keras

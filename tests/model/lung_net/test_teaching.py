@@ -47,7 +47,7 @@ def eager(monkeypatch):
     )
 
 
-@pytest.mark.usefixtures("quick")
+@pytest.mark.usefixtures("quick", "eager")
 def test_a_run_that_was_stopped_ends_as_an_unbroken_one(tmp_path, monkeypatch):
     chests = [box_chest()]
     unbroken = teach(chests, [], HowToTeach(2, seed=3), tmp_path / "unbroken")
