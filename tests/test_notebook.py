@@ -9,7 +9,7 @@ from nbclient import NotebookClient
 NOTEBOOK = Path(__file__).parents[1] / "docs" / "lungseg.ipynb"
 
 
-@pytest.mark.slow
+@pytest.mark.hard
 # The kernel's own, on the way to where a newer version of it will be.
 @pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::ResourceWarning")
 def test_the_notebook_runs_and_finds_what_is_in_the_phantom(tmp_path, monkeypatch):

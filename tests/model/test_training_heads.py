@@ -80,7 +80,7 @@ def test_a_net_of_one_mask_is_its_own_training_model():
     assert HEADS.targets(net, y) is y
 
 
-@pytest.mark.parametrize("slice_head", [False, True])
+@pytest.mark.parametrize("slice_head", [pytest.param(False, marks=pytest.mark.hard), True])
 def test_every_head_of_a_deeply_supervised_net_has_its_own_loss(slice_head):
     net = build(replace(UNETPP, slice_head=slice_head))
     training_model = HEADS.training_model(net)

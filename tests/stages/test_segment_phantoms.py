@@ -33,11 +33,13 @@ def tissue_inside_ml(phantom, mask):
 @pytest.mark.parametrize(
     ("name", "right", "left"),
     [
-        ("tumour-free-15-wall-70", TUMOUR_GOAL, TUMOUR_GOAL),
+        pytest.param("tumour-free-15-wall-70", TUMOUR_GOAL, TUMOUR_GOAL, marks=pytest.mark.hard),
         ("tumour-vessel-30-hilum-50", TUMOUR_GOAL, TUMOUR_GOAL),
         ("tumour-wall-15-diaphragm-70", TUMOUR_GOAL, 0.03),
         ("tumour-apex-70-vessel-15", TUMOUR_GOAL, TUMOUR_GOAL),
-        ("tumour-diaphragm-15-free-70", TUMOUR_GOAL, TUMOUR_GOAL),
+        pytest.param(
+            "tumour-diaphragm-15-free-70", TUMOUR_GOAL, TUMOUR_GOAL, marks=pytest.mark.hard
+        ),
     ],
 )
 def test_tumours_are_lung(name, right, left):

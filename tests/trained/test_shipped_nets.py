@@ -180,7 +180,8 @@ def test_masks_of_another_lung_net_are_of_another_version():
 @pytest.mark.parametrize(
     ("name", "least"),
     [
-        ("consolidation-right-lower", 0.8), ("consolidation-left-upper", 0.8),
+        pytest.param("consolidation-right-lower", 0.8, marks=pytest.mark.hard),
+        ("consolidation-left-upper", 0.8),
         ("collapse-right-upper", 0.6),
     ],
 )  # fmt: skip

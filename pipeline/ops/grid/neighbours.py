@@ -1,7 +1,7 @@
 """Masks grown and shrunk by whole voxels: by their neighbours at faces, or at corners, too.
 
-Each axis is one or two `or`s of the mask with itself, shifted. For three voxels of a mask of
-80 x 175 x 175 that takes a tenth of what scipy's binary dilation does, for the same voxels.
+Each axis is one or two `or`s of the mask with itself, shifted. On 80 x 175 x 175 voxels that takes
+a quarter to a seventh of what scipy's binary morphology does, for the same voxels.
 """
 
 import numpy as np

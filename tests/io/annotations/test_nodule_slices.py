@@ -131,6 +131,7 @@ def test_pictures_with_colours_or_more_bits_are_refused(tmp_path):
 
 
 @pytest.mark.data
+@pytest.mark.hard
 def test_all_real_nodules_are_read(data):
     if not (data / "nodules").is_dir():
         pytest.skip(f"NO REAL NODULES: {data / 'nodules'} is absent")

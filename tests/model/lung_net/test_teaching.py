@@ -34,19 +34,6 @@ def quick(monkeypatch):
     monkeypatch.setattr(examples, "EDGES", (16, 16, 16))
 
 
-@pytest.fixture
-def eager(monkeypatch):
-    """Nets learn without a graph: so few steps cost less than making one."""
-    import keras
-
-    compiled = keras.Model.compile
-    monkeypatch.setattr(
-        keras.Model,
-        "compile",
-        lambda net, *how, **more: compiled(net, *how, run_eagerly=True, **more),
-    )
-
-
 @pytest.mark.usefixtures("quick", "eager")
 def test_a_run_that_was_stopped_ends_as_an_unbroken_one(tmp_path, monkeypatch):
     chests = [box_chest()]
