@@ -23,9 +23,15 @@ def written(tmp_path_factory):
     return out / "new", counts, time.process_time() - start
 
 
-def test_all_of_lidc_in_seconds(written):
-    _, counts, seconds = written
+def test_all_of_lidc_is_listed(written):
+    _, counts, _ = written
     assert counts == {"lidc_scans.csv": 1018, "lidc_nodules.csv": 2651}
+
+
+# Where the other core is as busy, the same work takes up to twice as many CPU seconds.
+@pytest.mark.hard
+def test_all_of_lidc_in_seconds(written):
+    _, _, seconds = written
     assert seconds < 15
 
 
