@@ -16,10 +16,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
-from scipy import ndimage
 
 from bench.on_working_grid import working_scans
 from lungseg.model.shipping.card import Score, Scores
+from lungseg.ops.grid.neighbours import shrink
 from lungseg.ops.scores.detection import interval
 from lungseg.stages.segment_lungs import SegmentLungs, lungs_and_region, segment
 from lungseg.volume import HU, FloatArray, HuArray, MaskArray, Volume
@@ -124,7 +124,7 @@ def painted(  # noqa: PLR0913, PLR0917 - a scan, how it is segmented, and what c
     sound, before = segment(ct, view, SegmentLungs(second_opinion="never"))
     labels = sound.array
     lung = labels > 0
-    surface = np.argwhere(lung & ~ndimage.binary_erosion(lung))
+    surface = np.argwhere(lung & ~shrink(lung))
     middle_x = float(np.median(np.nonzero(lung[::4, ::4, ::4])[2])) * 4
     while count:
         diameter = float(rng.choice(DIAMETERS_MM))

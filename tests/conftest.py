@@ -74,22 +74,6 @@ def data() -> Path:
     return DATA
 
 
-@pytest.fixture
-def eager(monkeypatch):
-    """Nets learn without a graph: a few steps cost less than making one."""
-    from lungseg.model.devices import quiet_keras
-
-    quiet_keras()
-    import keras
-
-    compiled = keras.Model.compile
-    monkeypatch.setattr(
-        keras.Model,
-        "compile",
-        lambda net, *how, **more: compiled(net, *how, run_eagerly=True, **more),
-    )
-
-
 @pytest.fixture(scope="session")
 def tree(tmp_path_factory) -> Path:
     """Folder of three patients' scans, one nodule each."""

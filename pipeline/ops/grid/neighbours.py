@@ -16,12 +16,12 @@ def grow(
 
     Parameters
     ----------
-    mask : (z, y, x) bool
+    mask : (z, y, x) or (y, x) bool
     voxels
         How many times.
     corners
-        Whether a voxel has 26 neighbours, or the six at its faces.
-    within : (z, y, x) bool, optional
+        Whether a voxel has 26 neighbours, or the six at its faces; a pixel eight, or four.
+    within : bool, optional
         Where the mask may grow.
 
     Examples
@@ -31,18 +31,18 @@ def grow(
     >>> [int(grow(mask, 1, corners=corners).sum()) for corners in (False, True)]
     [7, 27]
     """
-    grown = mask
+    grown = mask.copy()
     for _ in range(voxels):
         # From one axis to the next all that is there grows; to faces alone, what was there before.
         wider = grown.copy()
         for axis in range(mask.ndim):
-            source = wider.copy() if corners and axis else grown
+            source = wider.copy() if corners else grown
             # Views, whose first axis is this one.
             now, before = np.moveaxis(wider, axis, 0), np.moveaxis(source, axis, 0)
             now[1:] |= before[:-1]
             now[:-1] |= before[1:]
         grown = wider if within is None else grown | (wider & within)
-    return grown.copy() if grown is mask else grown
+    return grown
 
 
 def shrink(mask: MaskArray, voxels: int = 1) -> MaskArray:

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from lungseg.core.errors import DataError
+from lungseg.model.devices import quiet_keras
 from lungseg.model.lung_net import teaching
 from lungseg.model.lung_net.network import build
 from lungseg.model.lung_net.teaching import (
@@ -32,6 +33,20 @@ def quick(monkeypatch):
     monkeypatch.setattr(teaching, "STEPS", 2)
     monkeypatch.setattr(teaching, "WIDTHS", NARROW)
     monkeypatch.setattr(examples, "EDGES", (16, 16, 16))
+
+
+@pytest.fixture
+def eager(monkeypatch):
+    """Nets learn without a graph: a few steps cost less than making one."""
+    quiet_keras()
+    import keras
+
+    compiled = keras.Model.compile
+    monkeypatch.setattr(
+        keras.Model,
+        "compile",
+        lambda net, *how, **more: compiled(net, *how, run_eagerly=True, **more),
+    )
 
 
 @pytest.mark.usefixtures("quick", "eager")

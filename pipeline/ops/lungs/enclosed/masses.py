@@ -22,6 +22,7 @@ from lungseg.ops.grid.blocks import (
 )
 from lungseg.ops.grid.boxes import bounding_box
 from lungseg.ops.grid.morphology import close_mm, components, dilate_mm, sizes
+from lungseg.ops.grid.neighbours import grow
 from lungseg.ops.lungs.enclosed.far_sides import far_sides
 from lungseg.ops.lungs.enclosed.sight import Sight, reach
 from lungseg.volume import F32, FloatArray, HuArray, MaskArray, Triple
@@ -223,12 +224,11 @@ def _in_the_wall(mass: MaskArray, lung: MaskArray) -> MaskArray:
     In slices of which a mass fills so much that hardly any lung is left, as in the apex, the hull
     tells nothing.
     """
-    from scipy import ndimage
     from skimage.morphology import convex_hull_image
 
     beyond = np.zeros_like(mass)
     for z in np.flatnonzero(mass.any(axis=(1, 2)) & lung.any(axis=(1, 2))):
-        hull = ndimage.binary_dilation(convex_hull_image(lung[z]))
+        hull = grow(convex_hull_image(lung[z]), corners=False)
         outside = mass[z] & ~hull
         if np.count_nonzero(outside) < MOST_OUTSIDE * np.count_nonzero(mass[z]):
             beyond[z] = outside
