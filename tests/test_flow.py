@@ -18,15 +18,19 @@ from lungseg.phantom.small_chest import chest
 from lungseg.session.settings import CommandOptions
 from lungseg.session.work_folder import open_session
 
-# Coarse, and a net of a handful of filters: what is tested is that everything fits together.
+# Coarse, without the lung nets, and a net of a handful of filters: what is tested is that
+# everything fits together.
 SETTINGS = [
-    "resample.spacing_mm=4",
+    "resample.spacing_mm=4", "segment-lungs.second_opinion=never",
     "build-tables.crop_mm=384",
     "train.network=unet", "train.base_width=4", "train.depth=3", "train.epochs=2",
     "train.slices_per_epoch=8", "train.batch_size=4", "train.crop_px=0", "train.workers=0",
     "train.loss=bce_dice", "predict.part=all", "evaluate.part=all",
+    "evaluate.bootstraps=100",
     "split-patients.validation_share=0.34", "split-patients.test_share=0.34",
 ]  # fmt: skip
+# Of them what makes a scan quick.
+QUICK = [word for setting in SETTINGS[:2] for word in ("--set", setting)]
 PATIENTS = {"one": "1.2.826.1", "two": "1.2.826.2", "three": "1.2.826.3"}
 # A second scan of patient two, which nobody annotated.
 SECOND = "1.2.826.22"
@@ -248,7 +252,7 @@ def test_a_mixed_tree_ends_with_the_good_scan_done_and_all_others_named(tmp_path
         dataset.Modality = "DX"
         dataset.save_as(path)
     told = lungseg("preprocess", "--src", src, "--work", tmp_path / "w", "--json", "--jobs", 1,
-                   "--set", "resample.spacing_mm=4", status=1)  # fmt: skip
+                   *QUICK, status=1)  # fmt: skip
     summary = json.loads(told)
     assert summary["expected"] == summary["done"] + summary["failed"] + summary["skipped"] == 5
     assert (summary["done"], summary["failed"], summary["skipped"]) == (1, 2, 2)
@@ -279,7 +283,7 @@ def test_a_mirrored_scan_has_the_mirrored_lungs(tmp_path):
         src, out = tmp_path / f"src{flip}", tmp_path / f"w{flip}"
         phantom, _ = write_scan(src, "p", "1.2.826.20", nodules=(), flip=flip)
         lungseg("run", "segment-lungs", "--src", src, "--work", out, "--jobs", 1, "--quiet",
-                "--set", "resample.spacing_mm=4")  # fmt: skip
+                *QUICK)  # fmt: skip
         (path,) = out.glob("scans/*/segment-lungs/*/lungs.h5")
         truth = phantom.lungs
         back = labels_to_grid(volume_file.read(path), truth.shape, truth.geometry)

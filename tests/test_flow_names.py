@@ -33,7 +33,9 @@ def tree(tmp_path_factory):
 def test_scans_with_such_names_go_through_all_stages(tree, tmp_path):
     folder, (x, y, z) = tree
     work = tmp_path / "work"
-    summary = json.loads(lungseg("run", "ingest", "--src", folder, "--work", work, "--json"))
+    summary = json.loads(
+        lungseg("run", "ingest", "--src", folder, "--work", work, "--json", "--jobs", 1)
+    )
     assert summary["expected"] == 3
     (left,) = summary["left_out"]
     assert left["path"].endswith(r"/\xff folder/\xe9.zip")

@@ -10,7 +10,7 @@ from lungseg.cli import main
 from lungseg.core.store import Store
 from lungseg.model.nets import current_net
 from lungseg.session.kept import read_kept
-from tests.test_flow import PATIENTS, lungseg, write_scan
+from tests.test_flow import PATIENTS, QUICK, lungseg, write_scan
 
 
 @pytest.fixture
@@ -18,7 +18,8 @@ def folder(trained, tree, tmp_path):
     """A work folder with a net and its sources, copied, for a test to change."""
     shutil.copytree(trained, tmp_path / "work")
     shutil.copytree(tree, tmp_path / "src")
-    lungseg("preprocess", "--src", tmp_path / "src", "--work", tmp_path / "work", "--quiet")
+    where = ["--src", tmp_path / "src", "--work", tmp_path / "work"]
+    lungseg("preprocess", *where, "--quiet", "--jobs", 1)
     return tmp_path / "work", tmp_path / "src"
 
 
@@ -49,7 +50,7 @@ def test_a_new_patient_is_predicted_and_nothing_is_trained_or_predicted_again(fo
     assert states(done, "predict") == dict.fromkeys(PATIENTS, "reused") | {"four": "ran"}
     assert "train" not in done["dataset"]
     assert current_net(work).file.stat().st_mtime_ns == before
-    assert "1 scan more" in lungseg("postprocess", "--work", work)
+    assert "1 scan more" in lungseg("postprocess", "--work", work, "--jobs", 1)
 
 
 def test_an_unannotated_scan_leaves_the_net_valid(folder):
@@ -100,7 +101,7 @@ def test_what_is_told_once_holds_until_another_is_told(tree, tmp_path):
     work = tmp_path / "w"
     where = ["--work", work, "--jobs", 1, "--quiet"]
     lungseg("preprocess", "--src", tree, *where, "--preset", "small", "--set",
-            "resample.spacing_mm=4", "--set", "train.epochs=3")  # fmt: skip
+            "train.epochs=3", *QUICK)  # fmt: skip
     again = run("run", "resample", "--work", work)
     assert set(states(again, "resample").values()) == {"reused"}
     told = json.loads(lungseg("params", "--work", work, "--json"))

@@ -10,9 +10,8 @@ import time
 import pytest
 
 from lungseg.__main__ import main as start_program
-from tests.test_flow import lungseg, write_scan
+from tests.test_flow import QUICK, lungseg, write_scan
 
-COARSE = ["--set", "resample.spacing_mm=4"]
 # Enough that some are left when the first is through on each of two workers.
 SCANS = 6
 
@@ -27,7 +26,7 @@ def source(tmp_path_factory):
 
 def start(source, work, jobs):
     command = [sys.executable, "-m", "lungseg.cli", "preprocess", "--src", source, "--work", work,
-               "--jobs", jobs, *COARSE]  # fmt: skip
+               "--jobs", jobs, *QUICK]  # fmt: skip
     return subprocess.Popen(
         [str(word) for word in command],
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True,

@@ -36,9 +36,11 @@ def sources(tmp_path_factory):
     """One scan as a file, turned and with padding, and one as a DICOM series."""
     src = tmp_path_factory.mktemp("scans")
     (src / "file").mkdir()
-    padded = chest(STEP, flip="xy", nodules=("isolated",), seed=1, padding_hu=-2000)
+    # Short ones: they are put on a grid of 1 mm.
+    short = {"flip": "xy", "nodules": ("isolated",), "seed": 1, "z_range_mm": (-60.0, 80.0)}
+    padded = chest(STEP, padding_hu=-2000, **short)
     write_volume(padded.ct, src / "file" / "case7.nii.gz")
-    write_scan(src / "series", "new", "1.2.826.41")
+    write_scan(src / "series", "new", "1.2.826.41", z_range_mm=(20.0, 160.0))
     return src
 
 

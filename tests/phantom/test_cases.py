@@ -12,6 +12,8 @@ import pytest
 
 from lungseg.phantom.cases import CASES, ORGANS, PLACES, TUMOUR_MM, case, organ
 
+COARSE = (3.0, 3.0, 3.0)
+
 
 def ml(mask, phantom):
     return float(np.count_nonzero(mask)) * phantom.ct.voxel_ml
@@ -25,7 +27,7 @@ def test_tumours_of_every_size_lie_at_every_place():
 
 @pytest.mark.parametrize("name", [n for n in CASES if n.startswith("tumour")][::4])
 def test_a_tumour_has_its_size_and_is_lung(name):
-    phantom = case(name)
+    phantom = case(name, spacing_mm=COARSE)
     _, place, size, there, size_there = name.split("-")
     for label, (where, mm) in enumerate(((place, size), (there, size_there)), 1):
         mask = phantom.nodules.array == label
@@ -38,7 +40,7 @@ def test_a_tumour_has_its_size_and_is_lung(name):
 
 @pytest.mark.parametrize("name", [n for n in CASES if n.startswith(("consol", "collapse"))])
 def test_a_lobe_without_air_lies_in_its_lung(name):
-    phantom = case(name)
+    phantom = case(name, spacing_mm=(2.5, 2.5, 2.5))
     kind, side, _ = name.split("-")
     mask = phantom.findings.array == 1
     assert set(np.unique(phantom.lungs.array[mask])) == {1 if side == "right" else 2}
@@ -50,7 +52,7 @@ def test_a_lobe_without_air_lies_in_its_lung(name):
 
 @pytest.mark.parametrize("name", ["effusion-left-large", "effusion-right-small"])
 def test_fluid_is_not_lung(name):
-    phantom = case(name)
+    phantom = case(name, spacing_mm=COARSE)
     fluid = organ(phantom, "effusion")
     assert 200 < ml(fluid, phantom) < 2000
     assert not phantom.lungs.array[fluid].any()
@@ -59,7 +61,7 @@ def test_fluid_is_not_lung(name):
 
 @pytest.mark.parametrize(("name", "least_ml"), [("gas-left-5", 200), ("gas-right-1", 60)])
 def test_gas_lies_under_the_diaphragm_and_is_pure_air(name, least_ml):
-    phantom = case(name)
+    phantom = case(name, spacing_mm=(float(name.split("-")[2]), 4.0, 4.0))
     gas = organ(phantom, "gas")
     assert least_ml < ml(gas, phantom) < 600
     assert not phantom.lungs.array[gas].any()
@@ -67,17 +69,18 @@ def test_gas_lies_under_the_diaphragm_and_is_pure_air(name, least_ml):
 
 
 def test_the_hernia_lies_behind_the_heart_and_holds_gas():
-    phantom = case("hernia-2")
+    phantom = case("hernia-2", spacing_mm=COARSE)
     assert 40 < ml(organ(phantom, "gas"), phantom) < 500
     assert not phantom.lungs.array[phantom.findings.array == 1].any()
 
 
 def test_bullae_and_emphysema_are_lung_that_is_nearly_air():
+    sound = case("sound", spacing_mm=COARSE)
     for name, share in (("bullae", 0.02), ("giant-bulla", 0.10), ("emphysema", 0.15)):
-        phantom = case(name)
+        phantom = case(name, spacing_mm=COARSE)
         inside = phantom.lungs.array > 0
         assert (phantom.ct.array[inside] < -950).mean() > share, name
-        assert ml(inside, phantom) == pytest.approx(ml(case("sound").lungs.array > 0, phantom))
+        assert ml(inside, phantom) == pytest.approx(ml(sound.lungs.array > 0, sound))
 
 
 def test_organs_are_apart_from_the_lungs_and_have_their_size():

@@ -14,8 +14,11 @@ from lungseg.ops.grid.morphology import dilate_mm
 from lungseg.phantom.small_chest import chest
 from lungseg.stages.segment_lungs import STAGE, SegmentLungs, segment
 from lungseg.volume import Geometry, Volume
+from tests.hard_cases import hard
 
 PARAMS = SegmentLungs()
+# For what no net has a part in.
+RULES = replace(PARAMS, second_opinion="never")
 NUISANCES = {
     "none": {},
     "no bowel gas": {"bowel_gas": False},
@@ -31,6 +34,7 @@ NUISANCES = {
 }
 # What changes little, alone: in the common suite all at once.
 EASY = ("no bowel gas", "contrast", "arms down", "no table")
+COSTLY = (*EASY, "lungs touch", "low dose")
 NUISANCES["all that is easy"] = {key: on for name in EASY for key, on in NUISANCES[name].items()}
 BLOCK = {"z_range_mm": (0.0, 24.0), "nodules": ()}
 
@@ -47,12 +51,12 @@ def truth_of(phantom):
 def plain():
     """A phantom without any nuisance, and what the stage says of it."""
     phantom = chest()
-    return phantom, *segment(phantom.ct, None, PARAMS)
+    return phantom, *segment(phantom.ct, None, RULES)
 
 
 @pytest.mark.parametrize(
     "nuisance",
-    [pytest.param(one, marks=pytest.mark.hard) if one in EASY else one for one in NUISANCES],
+    [hard(one) if one in COSTLY else one for one in NUISANCES],
 )
 def test_finds_each_lung_its_nodules_and_no_airway(nuisance):
     if nuisance == "none":
@@ -96,7 +100,7 @@ def test_padding_outside_a_round_field_of_view_is_not_air_in_the_histogram():
     view = phantom.ct.array > -1500
     assert not view.all()
     ct = phantom.ct.like(np.where(view, phantom.ct.array, np.int16(-1024)))
-    lungs, verdict = segment(ct, view, PARAMS)
+    lungs, verdict = segment(ct, view, RULES)
     _, without, told = plain()
     assert dice(lungs.array > 0, without.array > 0) > 0.99
     counted = ct.array[view]
@@ -107,7 +111,7 @@ def test_padding_outside_a_round_field_of_view_is_not_air_in_the_histogram():
 
 def test_lungs_cut_at_the_sides_of_the_image_stay():
     phantom = chest(field_mm=(300.0, 220.0), nodules=())
-    lungs, verdict = segment(phantom.ct, None, PARAMS)
+    lungs, verdict = segment(phantom.ct, None, RULES)
     assert verdict.facts["touches_sides"]
     assert dice(lungs.array > 0, phantom.lung.array) > 0.97
 
@@ -115,19 +119,19 @@ def test_lungs_cut_at_the_sides_of_the_image_stay():
 def test_lungs_as_dark_as_air_are_lungs_where_there_are_no_others():
     phantom = chest(bowel_gas=False, nodules=())
     dark = np.where(phantom.lung.array & (phantom.ct.array < -600), -990, phantom.ct.array)
-    lungs, _ = segment(phantom.ct.like(dark.astype(np.int16)), None, PARAMS)
+    lungs, _ = segment(phantom.ct.like(dark.astype(np.int16)), None, RULES)
     assert dice(lungs.array > 0, phantom.lung.array) > 0.95
 
 
 def test_one_lung_is_one_lung_and_suspect():
     phantom = chest(single=True)
-    lungs, verdict = segment(phantom.ct, None, PARAMS)
+    lungs, verdict = segment(phantom.ct, None, RULES)
     assert set(np.unique(lungs.array)) == {0, 2}
     assert dice(lungs.array == 2, phantom.left.array) > 0.95
     assert "only a left lung was found" in verdict.as_facts()["reasons"]
 
 
-@pytest.mark.parametrize("illness", ["collapsed_lobe", "tumour"])
+@pytest.mark.parametrize("illness", ["collapsed_lobe", hard("tumour")])
 def test_what_is_left_of_a_lung_without_air_in_part_is_found(illness):
     phantom = chest(**{illness: True})
     lungs, _ = segment(phantom.ct, None, PARAMS)
@@ -139,7 +143,7 @@ def test_what_is_left_of_a_lung_without_air_in_part_is_found(illness):
 
 def test_of_a_collapsed_lobe_little_is_regained_without_the_lung_net():
     phantom = chest(collapsed_lobe=True)
-    lungs, verdict = segment(phantom.ct, None, replace(PARAMS, second_opinion="never"))
+    lungs, verdict = segment(phantom.ct, None, RULES)
     aired = phantom.lung.array & ~phantom.airless.array
     assert dice(lungs.array > 0, aired) > 0.965
     assert "hold no air" in verdict.as_facts()["reasons"]
@@ -148,7 +152,7 @@ def test_of_a_collapsed_lobe_little_is_regained_without_the_lung_net():
 def test_twice_gives_the_same_and_the_input_is_left_alone():
     phantom, first, _ = plain()
     before = phantom.ct.array.copy()
-    second, _ = segment(phantom.ct, None, PARAMS)
+    second, _ = segment(phantom.ct, None, RULES)
     np.testing.assert_array_equal(first.array, second.array)
     np.testing.assert_array_equal(phantom.ct.array, before)
 
@@ -156,7 +160,7 @@ def test_twice_gives_the_same_and_the_input_is_left_alone():
 def test_a_mirrored_chest_has_mirrored_lungs():
     phantom, *_ = plain()
     mirrored = phantom.ct.like(np.ascontiguousarray(phantom.ct.array[:, :, ::-1]))
-    lungs, _ = segment(mirrored, None, PARAMS)
+    lungs, _ = segment(mirrored, None, RULES)
     expected = np.array([0, 2, 1], np.uint8)[phantom.lungs.array[:, :, ::-1]]
     for side in (1, 2):
         assert dice(lungs.array == side, expected == side) > 0.97

@@ -8,6 +8,7 @@ import pytest
 
 from lungseg.phantom.cases import case, organ
 from lungseg.stages.segment_lungs import SegmentLungs, segment
+from tests.hard_cases import hard
 
 TUMOUR_GOAL, CONSOLIDATION_GOAL, COLLAPSE_GOAL, BULLA_GOAL = 0.95, 0.80, 0.60, 0.99
 BOWEL_GOAL_ML, FLUID_GOAL_SHARE = 20.0, 0.03
@@ -33,13 +34,11 @@ def tissue_inside_ml(phantom, mask):
 @pytest.mark.parametrize(
     ("name", "right", "left"),
     [
-        pytest.param("tumour-free-15-wall-70", TUMOUR_GOAL, TUMOUR_GOAL, marks=pytest.mark.hard),
+        hard("tumour-free-15-wall-70", TUMOUR_GOAL, TUMOUR_GOAL),
         ("tumour-vessel-30-hilum-50", TUMOUR_GOAL, TUMOUR_GOAL),
         ("tumour-wall-15-diaphragm-70", TUMOUR_GOAL, 0.03),
-        ("tumour-apex-70-vessel-15", TUMOUR_GOAL, TUMOUR_GOAL),
-        pytest.param(
-            "tumour-diaphragm-15-free-70", TUMOUR_GOAL, TUMOUR_GOAL, marks=pytest.mark.hard
-        ),
+        hard("tumour-apex-70-vessel-15", TUMOUR_GOAL, TUMOUR_GOAL),
+        hard("tumour-diaphragm-15-free-70", TUMOUR_GOAL, TUMOUR_GOAL),
     ],
 )
 def test_tumours_are_lung(name, right, left):
@@ -53,8 +52,8 @@ def test_tumours_are_lung(name, right, left):
     ("name", "least"),
     [
         ("consolidation-right-lower", CONSOLIDATION_GOAL),
-        ("collapse-left-lower", 0.55),
-        ("bullae", BULLA_GOAL),
+        hard("collapse-left-lower", 0.55),
+        hard("bullae", BULLA_GOAL),
         ("bulla-on-diaphragm", BULLA_GOAL),
     ],
 )
@@ -74,7 +73,7 @@ def test_fluid_is_not_lung():
     assert share(mask, phantom.lungs.array == 1) > 0.93
 
 
-@pytest.mark.parametrize("name", ["gas-left-5", "gas-right-2.5"])
+@pytest.mark.parametrize("name", ["gas-left-5", hard("gas-right-2.5")])
 def test_gas_under_the_diaphragm_is_not_lung_or_the_mask_is_doubted(name):
     phantom, mask, verdict = masked(name)
     gas_ml = np.count_nonzero(mask & organ(phantom, "gas")) * phantom.ct.voxel_ml

@@ -119,6 +119,7 @@ def test_the_size_is_a_multiple_of_32(tmp_path):
         build_picture_table(tmp_path, tmp_path, tmp_path / "t.h5", 100)
 
 
+@pytest.mark.hard
 @pytest.mark.data
 def test_the_real_x_rays_are_tabulated(data, tmp_path):
     folders = data / "xray" / "images", data / "xray" / "masks"

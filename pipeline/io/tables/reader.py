@@ -295,7 +295,8 @@ def _uncounted(table: Tables) -> list[str]:
 
 
 def _rows(file: Any, name: str) -> int:
-    return int(file.get_node(f"/{name}").nrows) if f"/{name}" in file else -1
+    # Asked of the group, which opens no array or index to answer.
+    return int(file.get_node(f"/{name}").nrows) if name in file.root else -1
 
 
 def attributes_of(file: Any) -> dict[str, Any]:

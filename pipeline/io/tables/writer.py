@@ -83,11 +83,13 @@ class TableWriter:
 
     def __init__(self, file: Any, attributes: Mapping[str, Any]) -> None:
         self._file = file
+        # Held, since PyTables closes what nobody holds, and opens all indexes of a table with it.
+        self._nodes = {name: file.get_node(f"/{name}") for name in (*ARRAYS, *_TABLES)}
         self._meant = RowDigests()
         self.final = dict(attributes)
         """Attributes of the file, written after the last scan; more may be added until then."""
-        self.rows = int(file.root.slices.nrows)
-        self.scans = int(file.root.scans.nrows)
+        self.rows = int(self._nodes["slices"].nrows)
+        self.scans = int(self._nodes["scans"].nrows)
 
     @classmethod
     def create(
@@ -133,7 +135,7 @@ class TableWriter:
             If the arrays do not have one square a row, or the rows do not ascend.
         """
         n = len(rows.z_index)
-        size = int(self._file.root.image.shape[1])
+        size = int(self._nodes["image"].shape[1])
         _check_rows(rows, size)
         slices, scan = _slice_records(rows, self.scans, size), _scan_record(rows, self.rows)
         nodules = rows.nodules.copy()
@@ -151,11 +153,11 @@ class TableWriter:
     ) -> None:
         for name, kind in ARRAYS.items():
             squares = np.asarray(arrays[name], kind)
-            self._file.get_node(f"/{name}").append(squares)
+            self._nodes[name].append(squares)
             self._meant.add(name, squares)
         for name, rows in records.items():
             if len(rows):
-                self._file.get_node(f"/{name}").append(rows)
+                self._nodes[name].append(rows)
                 self._meant.add(name, rows)
         self._file.flush()
 
@@ -179,7 +181,7 @@ class TableWriter:
 
     def _finish(self) -> None:
         for name in _TABLES:
-            self._file.get_node(f"/{name}").reindex()
+            self._nodes[name].reindex()
         for name, value in self.final.items():
             self._file.root._v_attrs[name] = value
         self._file.flush()

@@ -23,8 +23,11 @@ from tests.io.standards.dicom_objects import points_in, points_of
 from tests.test_flow import write_scan
 
 STEP = (5.0, 3.0, 3.0)
+SHORT = (-70.0, 80.0)  # z in mm of the part of a chest that is scanned
 COARSER = ["--set", "resample.spacing_mm=5", "--jobs", "1"]
-FEW = ["--max-candidates", "30", "--jobs", "1", "--quiet"]
+# What the lung nets add is for others to test.
+RULES = ["--set", "segment-lungs.second_opinion=never"]
+FEW = ["--max-candidates", "30", "--jobs", "1", "--quiet", *RULES]
 
 
 def detect(*arguments, status=0):
@@ -48,8 +51,8 @@ def mixed(tmp_path_factory):
     """A scan in each of three orientations, one that the net has seen, and one that is broken."""
     src = tmp_path_factory.mktemp("scans")
     phantoms = {
-        "ras": chest(STEP, flip="xy", nodules=("isolated",), seed=1),
-        "oblique": chest(STEP, tilt_deg=9.0, nodules=("isolated",), seed=2),
+        "ras": chest(STEP, flip="xy", nodules=("isolated",), seed=1, z_range_mm=SHORT),
+        "oblique": chest(STEP, tilt_deg=9.0, nodules=("isolated",), seed=2, z_range_mm=SHORT),
         "1.2.826.41": write_scan(src / "dicom", "new", "1.2.826.41")[0],
     }
     write_volume(phantoms["ras"].ct, src / "ras.nii.gz")

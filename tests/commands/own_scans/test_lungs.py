@@ -21,12 +21,10 @@ from lungseg.phantom.small_chest import chest
 from lungseg.session.settings import CommandOptions
 from lungseg.session.work_folder import Session, open_session
 from tests.io.standards.dicom_objects import points_in, points_of
-from tests.test_flow import write_scan
+from tests.test_flow import QUICK, write_scan
 
 STEP = (6.0, 4.0, 4.0)
-# What the nets add is for others to test.
-SET = ["--set", "resample.spacing_mm=4", "--set", "segment-lungs.second_opinion=never"]
-COARSE = [*SET, "--jobs", "1", "--quiet"]
+COARSE = [*QUICK, "--jobs", "1", "--quiet"]
 
 
 def lungs(*arguments, status=0):

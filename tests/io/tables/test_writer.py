@@ -38,6 +38,23 @@ def test_one_slice_a_chunk_with_checksums(tmp_path):
             assert node.filters.fletcher32
 
 
+def test_a_scan_more_opens_no_array_and_no_index_again(tmp_path, monkeypatch):
+    opened = []
+    begin = pytables.Node.__init__
+
+    def counted(node, parent, name, *more, **how):
+        opened.append(name)
+        begin(node, parent, name, *more, **how)
+
+    with TableWriter.create(tmp_path / "t.h5", SIZE, {}) as writer:
+        writer.add(ONE)
+        monkeypatch.setattr(pytables.Node, "__init__", counted)
+        writer.add(TWO)
+        writer.add(THREE)
+        assert opened == []
+        monkeypatch.undo()
+
+
 @pytest.mark.parametrize(("name", "column"), [("slices", "scan"), ("slices", "patient"),
                                               ("scans", "scan"), ("scans", "patient")])  # fmt: skip
 def test_columns_are_indexed_after_writing_and_after_appending(tmp_path, name, column):

@@ -14,7 +14,7 @@ GRID = Geometry((2.0, 2.0, 2.0))
 
 @pytest.mark.parametrize(("name", "side"), [("gas-left-2.5", "left"), ("gas-right-5", "right")])
 def test_bowel_in_a_mask_is_told_with_its_volume_and_side(name, side):
-    phantom = case(name)
+    phantom = case(name, spacing_mm=(float(name.split("-")[2]), 4.0, 4.0))
     labels = phantom.lungs.array.copy()
     assert gas_doubts(in_blocks(phantom.ct, phantom.lungs), -450.0) == []
     gas = organ(phantom, "gas")
@@ -27,7 +27,7 @@ def test_bowel_in_a_mask_is_told_with_its_volume_and_side(name, side):
 
 @pytest.mark.parametrize("name", ["giant-bulla", "emphysema"])
 def test_bullae_and_emphysema_raise_no_doubt(name):
-    phantom = case(name)
+    phantom = case(name, spacing_mm=(4.0, 4.0, 4.0))
     assert gas_doubts(in_blocks(phantom.ct, phantom.lungs), -450.0) == []
 
 

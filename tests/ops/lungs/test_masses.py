@@ -7,6 +7,7 @@ from lungseg.ops.lungs.enclosed.masses import enclosed_masses
 from lungseg.ops.lungs.enclosed.vessel_nodules import vessel_nodules
 from lungseg.ops.lungs.find import find_lungs
 from lungseg.phantom.cases import case, organ
+from tests.hard_cases import hard
 
 MM = (2.0, 2.0, 2.0)
 
@@ -14,7 +15,7 @@ MM = (2.0, 2.0, 2.0)
 @pytest.mark.parametrize(
     "name",
     [
-        "tumour-vessel-30-hilum-50",
+        hard("tumour-vessel-30-hilum-50"),
         "tumour-diaphragm-50-free-30",
     ],
 )

@@ -24,6 +24,7 @@ def test_agreement_by_hand():
     assert found.diameter_mm == pytest.approx((6 * 16 * 2 / np.pi) ** (1 / 3))
 
 
+@pytest.mark.hard
 def test_radiologists_agree_as_published():
     """Every eighth scan of LIDC; `python -m bench.agreement` takes all."""
     pairs, against, balls, volumes = [], [], [], []

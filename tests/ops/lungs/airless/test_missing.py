@@ -38,7 +38,7 @@ def with_lungs_that_hold_air(phantom):
     ],
 )
 def test_a_lobe_without_air_and_fluid_are_told(name, told, most_ml):
-    (reason,) = airless_doubts(with_lungs_that_hold_air(case(name)))
+    (reason,) = airless_doubts(with_lungs_that_hold_air(case(name, spacing_mm=MM)))
     ml, where = re.match(r"about (\d+) ml of the (\w+ \w+) chest hold no air", reason).groups()
     assert where == told
     assert 0.4 * most_ml < int(ml) <= most_ml
@@ -46,7 +46,7 @@ def test_a_lobe_without_air_and_fluid_are_told(name, told, most_ml):
 
 @pytest.mark.parametrize("name", ["sound", "hernia-5", "giant-bulla"])
 def test_sound_lungs_are_not_doubted(name):
-    phantom = case(name)
+    phantom = case(name, spacing_mm=MM)
     assert airless_doubts(in_blocks(phantom.ct, phantom.lungs)) == []
 
 

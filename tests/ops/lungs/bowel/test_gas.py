@@ -9,10 +9,11 @@ from lungseg.ops.lungs.in_blocks import Blocks
 from lungseg.ops.lungs.left_right import LEFT
 from lungseg.ops.scores.counts import count
 from lungseg.phantom.cases import case, organ
+from tests.hard_cases import hard
 from tests.ops.lungs.bowel.chests import AIR_HU, SPACING, chest, without
 
 
-@pytest.mark.parametrize("name", ["gas-right-2.5", "gas-left-5", "hernia-5"])
+@pytest.mark.parametrize("name", [hard("gas-right-2.5"), "gas-left-5", hard("hernia-5")])
 def test_gas_that_a_thin_diaphragm_joins_to_a_lung_is_none(name):
     phantom = case(name)
     lungs = find_lungs(phantom.ct).labels.array > 0
@@ -29,7 +30,7 @@ def test_without_the_search_for_gas_those_phantoms_would_be_wrong(monkeypatch):
     assert (organ(phantom, "gas") & lungs).sum() * phantom.ct.voxel_ml > 200
 
 
-@pytest.mark.parametrize("name", ["giant-bulla", "bulla-on-diaphragm", "emphysema"])
+@pytest.mark.parametrize("name", [hard("giant-bulla"), "bulla-on-diaphragm", hard("emphysema")])
 def test_bullae_and_emphysema_stay_lung(name):
     phantom = case(name)
     lungs = find_lungs(phantom.ct).labels.array > 0

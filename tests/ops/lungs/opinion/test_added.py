@@ -25,7 +25,7 @@ def known(phantom):
     ("name", "side"), [("consolidation-right-lower", RIGHT), ("consolidation-left-upper", LEFT)]
 )
 def test_a_lobe_without_air_is_added_on_its_side_and_the_mask_stays(name, side):
-    phantom = case(name)
+    phantom = case(name, spacing_mm=(4.0, 2.0, 2.0))
     labels, seen, likely = known(phantom)
     opinion = opinion_of(seen, likely)
     lobe = phantom.airless.array > 0
@@ -180,7 +180,7 @@ def test_a_tumours_unsure_edge_is_in_the_mask_where_no_lung_is_missing():
 
 
 def test_what_the_net_calls_no_lung_is_told_with_its_place():
-    _, seen, likely = known(case("sound"))
+    _, seen, likely = known(case("sound", spacing_mm=(4.0, 4.0, 4.0)))
     likely[1, : likely.shape[1] // 3] = 0
     opinion = opinion_of(seen, likely)
     assert opinion.added_ml == 0
