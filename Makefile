@@ -27,7 +27,8 @@ test: .venv/ready  ## lint, types, unused code and all tests
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/vulture
-	OPENBLAS_NUM_THREADS=1 $(BIN)/pytest -n $(JOBS) --dist worksteal  # a worker, a core
+# What is compiled is kept for the processes that tests start.
+	PYTHONDONTWRITEBYTECODE= $(BIN)/pytest -n $(JOBS) --dist worksteal
 
 test-random: .venv/ready  ## the laws with fresh random examples, RUNS=20 times
 	for run in $$(seq $(RUNS)); do \

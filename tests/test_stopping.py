@@ -10,6 +10,7 @@ import time
 import pytest
 
 from lungseg.__main__ import main as start_program
+from tests.hard_cases import hard
 from tests.test_flow import QUICK, lungseg, write_scan
 
 # Enough that some are left when the first is through on each of two workers.
@@ -38,8 +39,8 @@ def start(source, work, jobs):
     [
         (signal.SIGINT, 130, 2),
         (signal.SIGTERM, 143, 1),
-        pytest.param(signal.SIGINT, 130, 1, marks=pytest.mark.hard),
-        pytest.param(signal.SIGTERM, 143, 2, marks=pytest.mark.hard),
+        hard(signal.SIGINT, 130, 1),
+        hard(signal.SIGTERM, 143, 2),
     ],
 )
 def test_a_run_that_is_stopped_says_what_is_kept_and_goes_on(source, tmp_path, kind, status, jobs):

@@ -11,13 +11,20 @@ from lungseg.core.errors import ConfigError
 from lungseg.model import devices
 from lungseg.model.devices import dtype_policy, is_out_of_memory, seeded, spread_over
 
-# In a process of its own: virtual devices must be declared before the backend starts.
-ONE_STEP = """
-import os
+# In a process of its own: what a backend starts with cannot be taken back. Virtual devices must be
+# declared before it starts, GPUs hidden.
+STARTED = """
+import os, sys
 os.environ["XLA_FLAGS"] = "--xla_force_host_platform_device_count=2"
+from lungseg.model import devices
+devices.use("cpu")
+assert "keras" not in sys.modules
+print(os.environ["CUDA_VISIBLE_DEVICES"], os.environ["JAX_PLATFORMS"],
+      os.environ["KERAS_TORCH_DEVICE"], devices.gpus(), devices.runs_on())
 from lungseg.model.devices import backend, loss_of_each, quiet_keras, seeded, spread_over
+if backend() == "torch":
+    sys.exit()
 quiet_keras()
-import sys
 assert "keras" in sys.modules and not {"sklearn", "matplotlib"} & set(sys.modules)
 import keras, matplotlib, numpy as np
 if backend() == "tensorflow":
@@ -50,13 +57,19 @@ spreads = pytest.mark.skipif(
 )
 
 
-@spreads
-def test_two_devices_take_the_step_that_one_takes():
+@pytest.fixture(scope="module")
+def started():
+    """What is told by a process that uses the CPU, and then two devices: lines."""
     ran = subprocess.run(
-        [sys.executable, "-c", ONE_STEP],
+        [sys.executable, "-c", STARTED],
         capture_output=True, text=True, check=True, cwd=Path(__file__).parents[2],
     )  # fmt: skip
-    one, two = (line.split() for line in ran.stdout.splitlines()[-2:])
+    return ran.stdout.splitlines()
+
+
+@spreads
+def test_two_devices_take_the_step_that_one_takes(started):
+    one, two = (line.split() for line in started[-2:])
     assert (one[0], two[0]) == ("1", "2")
     assert [float(v) for v in two[1:]] == pytest.approx([float(v) for v in one[1:]], abs=1e-4)
 
@@ -186,23 +199,9 @@ def test_global_random_numbers_and_the_policy_are_put_back():
     assert keras.config.dtype_policy().name == before
 
 
-def alone(code, **environment):
-    """Run in a process of its own: what a backend starts with cannot be taken back."""
-    ran = subprocess.run(
-        [sys.executable, "-c", f"from lungseg.model import devices\n{code}"],
-        capture_output=True, text=True, check=True, env=os.environ | environment,
-    )  # fmt: skip
-    return ran.stdout.strip()
-
-
-def test_cpu_hides_every_gpu_before_the_backend_starts():
-    told = alone(
-        "import os, sys; devices.use('cpu'); assert 'keras' not in sys.modules\n"
-        "print(os.environ['CUDA_VISIBLE_DEVICES'], os.environ['JAX_PLATFORMS'],"
-        " os.environ['KERAS_TORCH_DEVICE'], devices.gpus(), devices.runs_on())"
-    )
-    assert told.startswith("-1 cpu cpu [] the CPU, ")
-    assert told.endswith((" core", " cores"))
+def test_cpu_hides_every_gpu_before_the_backend_starts(started):
+    assert started[0].startswith("-1 cpu cpu [] the CPU, ")
+    assert started[0].endswith((" core", " cores"))
 
 
 @pytest.mark.parametrize("device", ["gpu", "gpu:0", "gpu:7"])

@@ -6,6 +6,7 @@ import pytest
 from lungseg.model.devices import quiet_keras
 from lungseg.model.networks import NetworkSettings, build
 from lungseg.model.networks.folding import folded
+from tests.hard_cases import hard
 
 NETS = {
     "unet": NetworkSettings(network="unet", height=32, width=48, base_width=4, depth=3),
@@ -64,7 +65,7 @@ def largest_difference(net, other, shape):
 
 @pytest.mark.parametrize(
     "name",
-    [pytest.param(one, marks=pytest.mark.hard) if one == "nasnet" else one for one in NETS],
+    [hard(one) if one == "nasnet" else one for one in NETS],
 )
 def test_a_folded_net_answers_as_it_did(name):
     net = lived_in(build(NETS[name]))

@@ -20,6 +20,8 @@ from lungseg.model.inference import (
 )
 from lungseg.model.networks import NetworkSettings, build
 
+pytestmark = pytest.mark.usefixtures("eager")
+
 
 class Pointwise:
     """A net whose answer at a pixel is that pixel."""

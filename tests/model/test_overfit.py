@@ -7,6 +7,7 @@ from lungseg.model.losses import loss_named
 from lungseg.model.networks import NetworkSettings, build, foreground
 from lungseg.model.training_heads import TrainingHeads
 from lungseg.ops.scores.counts import count
+from tests.hard_cases import hard
 
 
 @pytest.fixture
@@ -20,21 +21,6 @@ def two_slices():
     return image, np.stack([target, np.ones_like(target)], axis=-1)
 
 
-@pytest.fixture
-def quick_graphs():
-    """TensorFlow's graph rewriting costs more than twenty steps save."""
-    import keras
-
-    if keras.backend.backend() != "tensorflow":
-        yield
-        return
-    import tensorflow as tf
-
-    tf.config.optimizer.set_experimental_options({"disable_meta_optimizer": True})
-    yield
-    tf.config.optimizer.set_experimental_options({"disable_meta_optimizer": False})
-
-
 NASNET = {"network": "nasnet_gcn_se", "blocks": 1}
 PLUSPLUS = {"network": "unetpp", "deep_supervision": True}
 SLICE_HEAD = {"network": "unet", "slice_head": True}
@@ -46,11 +32,11 @@ SLICE_HEAD = {"network": "unet", "slice_head": True}
     ("special", "loss", "rate"),
     [
         # Half a minute, most of it for the graph of its 525 layers.
-        pytest.param(NASNET, "gdl_wce", 0.02, marks=pytest.mark.hard),
-        ({"network": "unet"}, "bce_dice", 0.1),
+        hard(NASNET, "gdl_wce", 0.02),
+        ({"network": "unet", "depth": 2}, "bce_dice", 0.1),
         # Their parts are held one by one in test_networks and test_training_heads.
-        pytest.param(PLUSPLUS, "gdl_wce", 0.05, marks=pytest.mark.hard),
-        pytest.param(SLICE_HEAD, "bce_dice", 0.1, marks=pytest.mark.hard),
+        hard(PLUSPLUS, "gdl_wce", 0.05),
+        hard(SLICE_HEAD, "bce_dice", 0.1),
     ],
     ids=["nasnet_gcn_se", "unet", "unetpp", "unet with a slice head"],
 )

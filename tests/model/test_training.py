@@ -27,16 +27,9 @@ NET = NetworkSettings(
 )
 LARGE = replace(NET, height=64, width=64)
 QUICK = recipe_of(
-    NET,
-    loss="bce_dice",
-    epochs=3,
-    batch_size=4,
-    learning_rate=1e-2,
-    slices_per_epoch=12,
-    schedule="cosine",
-    warmup_epochs=0.5,
-    clip_norm=1.0,
-)
+    NET, loss="bce_dice", epochs=3, batch_size=4, learning_rate=1e-2, slices_per_epoch=12,
+    schedule="cosine", warmup_epochs=0.5, clip_norm=1.0,
+)  # fmt: skip
 INPUT = InputSpec(augmentation=Augmentation(flip_x=0.5, shift_px=2, noise=0.02))
 PATIENTS = (["a", "b"], ["c"])
 
@@ -58,7 +51,7 @@ def tiny_net(settings):
 
 
 @pytest.fixture(autouse=True, scope="module")
-def _small_nets():
+def _small_nets(eager):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(training, "build", tiny_net)
         yield
@@ -90,6 +83,7 @@ def unbroken(table, tmp_path_factory):
     return trained(table, tmp_path_factory.mktemp("unbroken"))
 
 
+@pytest.mark.usefixtures("with_graphs", "quick_graphs")
 def test_it_can_overfit_one_scan(table, tmp_path):
     recipe = replaced(
         network=replace(NET, dropout=0.0),
@@ -157,7 +151,7 @@ def test_the_best_epoch_is_that_of_the_highest_dice_on_the_held_out(unbroken):
 
 
 def test_without_anyone_to_validate_on_the_smallest_loss_is_best(table, tmp_path):
-    done = trained(table, tmp_path, replaced(epochs=2), patients=(["a"], []))
+    done = trained(table, tmp_path, replaced(epochs=2, slices_per_epoch=4), patients=(["a"], []))
     losses = [row["loss"] for row in done.history]
     assert done.best_epoch == int(np.argmin(losses)) + 1
     assert "val_dice" not in done.history[0]
@@ -184,7 +178,7 @@ def test_the_net_that_is_trained_is_validated_and_the_best_and_the_last_are_retu
     large_table, tmp_path, monkeypatch, crop_px
 ):
     validated = record_validated(monkeypatch, [0.1, 0.9, 0.5])
-    recipe = replaced(network=LARGE)
+    recipe = replaced(network=LARGE, slices_per_epoch=4)
     done = trained(large_table, tmp_path, recipe, InputSpec(crop_px=crop_px))
     assert [size for size, _ in validated] == [64] * 3
     first, second, third = (weights for _, weights in validated)
@@ -204,7 +198,7 @@ def test_every_epoch_has_its_own_rows_and_augmentation(table, tmp_path, monkeypa
 
     monkeypatch.setattr(Samples, "augmented", recorded)
     record_validated(monkeypatch, [0.5, 0.5])
-    trained(table, tmp_path, replaced(epochs=2, seed=7))
+    trained(table, tmp_path, replaced(epochs=2, seed=7, batch_size=12))
     rows = {epoch: [int(row) for row, key in made if key[1] == epoch] for epoch in (0, 1)}
     assert sorted(key for _, key in made) == [(7, e, i) for e in (0, 1) for i in range(12)]
     assert rows[0] != rows[1]
@@ -251,7 +245,10 @@ def test_validation_can_be_rare_but_never_misses_the_last_epoch(table, tmp_path,
 
 def test_without_gain_the_rate_falls_and_then_it_stops(table, tmp_path, monkeypatch):
     monkeypatch.setattr(training, "score", lambda *_, **__: {"dice": 0.5})
-    recipe = replaced(schedule="plateau", plateau_patience=1, epochs=9, early_stopping_patience=2)
+    recipe = replaced(
+        schedule="plateau", plateau_patience=1, epochs=9, early_stopping_patience=2,
+        slices_per_epoch=4,
+    )  # fmt: skip
     done = trained(table, tmp_path, recipe)
     assert [r["learning_rate"] for r in done.history] == pytest.approx([1e-2, 1e-2, 5e-3])
     assert done.best_epoch == 1
@@ -264,6 +261,7 @@ def test_epochs_without_validation_do_not_end_it(table, tmp_path):
     assert done.best_epoch == 4
 
 
+@pytest.mark.usefixtures("with_graphs")
 @pytest.mark.skipif(backend() != "tensorflow", reason="only TensorFlow traces a step twice")
 def test_the_step_is_traced_once(table, tmp_path, monkeypatch):
     from keras import Model
@@ -275,7 +273,7 @@ def test_the_step_is_traced_once(table, tmp_path, monkeypatch):
 
 
 def test_crops_train_a_net_of_whole_slices(large_table, tmp_path):
-    recipe = replaced(epochs=1, network=LARGE)
+    recipe = replaced(epochs=1, network=LARGE, slices_per_epoch=4)
     done = trained(large_table, tmp_path, recipe, InputSpec(crop_px=32), (["a"], ["c"]))
     assert done.best.input_shape == (None, 64, 64, 1)
     assert np.isfinite(done.history[0]["val_loss"])

@@ -19,10 +19,12 @@ from lungseg.model.training_heads import TrainingHeads, slice_loss, slice_truth
 from lungseg.model.validation import score
 from lungseg.ops.samples.augment import Augmentation
 from lungseg.stages.train import Train, recipe_of
+from tests.hard_cases import hard
 from tests.model.recipes import recipe
 from tests.model.toy_table import SIZE, toy_scan, toy_table
 
 quiet_keras()
+pytestmark = pytest.mark.usefixtures("eager")
 
 UNETPP = NetworkSettings(
     network="unetpp", height=SIZE, width=SIZE, base_width=2, depth=3, deep_supervision=True
@@ -80,7 +82,7 @@ def test_a_net_of_one_mask_is_its_own_training_model():
     assert HEADS.targets(net, y) is y
 
 
-@pytest.mark.parametrize("slice_head", [pytest.param(False, marks=pytest.mark.hard), True])
+@pytest.mark.parametrize("slice_head", [hard(False), True])
 def test_every_head_of_a_deeply_supervised_net_has_its_own_loss(slice_head):
     net = build(replace(UNETPP, slice_head=slice_head))
     training_model = HEADS.training_model(net)
@@ -115,6 +117,8 @@ def test_validation_counts_masks_and_slices(table):
     assert found["empty_clean"] == np.mean([not m.any() for m in marked[~target.any((1, 2))]])
 
 
+@pytest.mark.hard
+@pytest.mark.usefixtures("with_graphs", "quick_graphs")
 def test_a_two_headed_net_learns_which_slices_hold_something(table, tmp_path):
     how = recipe(
         TWO_HEADED, loss="bce_dice", epochs=1, batch_size=6, learning_rate=2e-2,

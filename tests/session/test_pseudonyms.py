@@ -19,7 +19,7 @@ from lungseg.session.settings import CommandOptions
 from lungseg.session.work_folder import open_session
 from tests.io.sources.trees import series
 from tests.session.salted import leaks, salts_of, write_salted
-from tests.test_flow import lungseg
+from tests.test_flow import QUICK, lungseg
 
 ON = CommandOptions(assignments=("ingest.pseudonyms=true",))
 
@@ -124,7 +124,7 @@ def test_nothing_that_tells_who_a_patient_is_is_written(tmp_path):
     work = tmp_path / "work"
     told = lungseg(
         *("preprocess", "--src", tmp_path / "src", "--work", work, "--jobs", 1, "--json"),
-        *("--set", "ingest.pseudonyms=true", "--set", "resample.spacing_mm=4"),
+        *("--set", "ingest.pseudonyms=true", *QUICK),
         status=1,
     )
     words = [patient, *salts_of(patient).values()]

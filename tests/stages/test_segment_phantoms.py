@@ -36,7 +36,7 @@ def tissue_inside_ml(phantom, mask):
     [
         hard("tumour-free-15-wall-70", TUMOUR_GOAL, TUMOUR_GOAL),
         ("tumour-vessel-30-hilum-50", TUMOUR_GOAL, TUMOUR_GOAL),
-        ("tumour-wall-15-diaphragm-70", TUMOUR_GOAL, 0.03),
+        hard("tumour-wall-15-diaphragm-70", TUMOUR_GOAL, 0.03),
         hard("tumour-apex-70-vessel-15", TUMOUR_GOAL, TUMOUR_GOAL),
         hard("tumour-diaphragm-15-free-70", TUMOUR_GOAL, TUMOUR_GOAL),
     ],
@@ -54,7 +54,7 @@ def test_tumours_are_lung(name, right, left):
         ("consolidation-right-lower", CONSOLIDATION_GOAL),
         hard("collapse-left-lower", 0.55),
         hard("bullae", BULLA_GOAL),
-        ("bulla-on-diaphragm", BULLA_GOAL),
+        hard("bulla-on-diaphragm", BULLA_GOAL),
     ],
 )
 def test_bullae_are_lung_and_lobes_without_air_are_told(name, least):

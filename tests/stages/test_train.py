@@ -17,6 +17,7 @@ from lungseg.model.samples import InputSpec
 from lungseg.session.presets import PRESETS
 from lungseg.stages import build_tables, predict, split_patients, train
 from lungseg.stages.train import Train, input_spec_of, recipe_of
+from tests.model.graphs import eagerly
 from tests.model.toy_table import SIZE, toy_scan, toy_table
 
 TINY = Train(
@@ -43,7 +44,9 @@ def inputs(tmp_path_factory):
 def trained(inputs, tmp_path_factory):
     out = tmp_path_factory.mktemp("shelf") / "out"
     out.mkdir()
-    facts = train.run(TINY, inputs, out)
+    # Two steps; graphs are made in the flows' tests.
+    with eagerly():
+        facts = train.run(TINY, inputs, out)
     return out, facts
 
 

@@ -17,10 +17,11 @@ from lungseg.stages import find_nodules, reduce_false_positives, resample
 from lungseg.steps import pictures_of_scan
 from lungseg.steps.pictures_of_scan import write_picture_of_scan
 from tests.commands.bright_net import write_bright_net
+from tests.hard_cases import hard
 from tests.io.pictures.picture_files import read_rgb
 
 
-@pytest.fixture(scope="module", params=[("", 0.0), ("zx", 0.0), ("y", 12.0)])
+@pytest.fixture(scope="module", params=[("", 0.0), ("zx", 0.0), hard(("y", 12.0))])
 def scan(request, tmp_path_factory):
     """A phantom, run through resample and find-nodules with its own nodules as probability."""
     flip, tilt = request.param

@@ -31,6 +31,7 @@ from lungseg.ops.lungs.bowel.gas import gas_doubts
 from lungseg.ops.lungs.in_blocks import in_blocks
 from lungseg.phantom.cases import case, organ
 from lungseg.stages.segment_lungs import STAGE, SegmentLungs, segment
+from tests.hard_cases import hard
 
 NETS = shipped_nets()
 MOST_MB = 12
@@ -147,9 +148,7 @@ def test_the_lungs_of_x_rays_are_found_turned_and_inverted_too(data, tmp_path):
 @pytest.mark.slow
 @pytest.mark.timeout(600)
 @pytest.mark.skipif("nodules" not in NETS, reason="NO NET: nodules is not there yet")
-@pytest.mark.parametrize(
-    "within_mm", [30.0, pytest.param(1000.0, marks=pytest.mark.hard)], ids=["part", "whole"]
-)
+@pytest.mark.parametrize("within_mm", [20.0, hard(1000.0)], ids=["part", "whole"])
 def test_the_nodule_of_a_scan_is_the_likeliest_candidate_in_its_size(data, tmp_path, within_mm):
     scan = tmp_path / "scan"
     scan.mkdir()
@@ -180,8 +179,8 @@ def test_masks_of_another_lung_net_are_of_another_version():
 @pytest.mark.parametrize(
     ("name", "least"),
     [
-        pytest.param("consolidation-right-lower", 0.8, marks=pytest.mark.hard),
-        ("consolidation-left-upper", 0.8),
+        hard("consolidation-right-lower", 0.8),
+        hard("consolidation-left-upper", 0.8),
         ("collapse-right-upper", 0.6),
     ],
 )  # fmt: skip
@@ -196,7 +195,7 @@ def test_a_lobe_without_air_is_lung_and_heart_and_liver_are_not(name, least):
 
 
 @pytest.mark.skipif("ct-lungs" not in NETS, reason="NO NET: ct-lungs is not there yet")
-@pytest.mark.parametrize("name", ["gas-right-1", "gas-left-5"])
+@pytest.mark.parametrize("name", ["gas-right-1", hard("gas-left-5")])
 def test_gas_of_the_bowel_in_a_mask_is_told_with_the_lung_nets_leave(name):
     phantom = case(name)
     gas = organ(phantom, "gas")

@@ -139,6 +139,8 @@ def _taught(
     net.fit(
         _examples(lesson, how.seed, _epochs_done(kept)),
         epochs=how.epochs,
+        # Each batch is of chance anyway; a run that goes on must meet them in the same order.
+        shuffle=False,
         verbose=0,
         callbacks=[keras.callbacks.BackupAndRestore(kept), told],
     )

@@ -10,6 +10,7 @@ from lungseg.model.reducer import teaching as steps
 from lungseg.model.reducer.member import read_reducer, read_reducer_record
 from lungseg.model.reducer.network import WIDTH, build
 from tests.commands.bright_net import write_bright_net
+from tests.model.graphs import eagerly
 from tests.model.reducer.test_teaching import made
 
 
@@ -17,6 +18,8 @@ from tests.model.reducer.test_teaching import made
 def briefly(monkeypatch):
     """What a file says of its reducer does not depend on how long that was taught."""
     monkeypatch.setattr(steps, "STEPS", 2)
+    with eagerly():
+        yield
 
 
 @pytest.fixture

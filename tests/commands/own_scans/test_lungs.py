@@ -44,7 +44,8 @@ def mixed(tmp_path_factory):
     src = tmp_path_factory.mktemp("mixed")
     phantoms = {
         "1.2.826.31": write_scan(src / "a", "Flipped, Jo", "1.2.826.31", flip="zx")[0],
-        "ras": chest(STEP, flip="xy"),
+        # A short one, for all that is not about lungs.
+        "ras": chest(STEP, flip="xy", z_range_mm=(-60.0, 80.0)),
         "oblique": chest(STEP, tilt_deg=9.0, flip="y"),
         "plain": chest(STEP, single=True, padding_hu=-2000),
     }
@@ -147,7 +148,10 @@ def test_the_table_measures_what_the_mask_and_the_source_say(done, mixed):
     assert float(row["share_below_950"]) == pytest.approx((inside < -950).mean(), abs=1e-4)
     spacing = [float(row[f"spacing_{axis}_mm"]) for axis in "zyx"]
     assert spacing == pytest.approx(STEP, abs=1e-5)
-    assert (row["verdict"], row["reasons"]) == ("good", "")
+    assert row["verdict"] == "suspect"
+    assert row["reasons"].startswith("cut at the bottom")
+    whole = rows_of(out)["oblique"]
+    assert (whole["verdict"], whole["reasons"]) == ("good", "")
     assert float(row["seconds"]) > 0
 
 
@@ -428,7 +432,7 @@ def test_a_scan_whose_name_has_no_latin_letter_is_told_by_its_name(mixed, tmp_pa
     shutil.copy(mixed[0] / "ras.nii.gz", tmp_path / "src" / "日本.nii.gz")
     told = lungs(tmp_path / "src", "--out", tmp_path / "out").stdout
     (name,) = [row["file"] for row in rows_of(tmp_path / "out").values()]
-    assert f"good     日本 {name}  right " in told
+    assert f"suspect  日本 {name}  right " in told
 
 
 def test_a_folder_that_cannot_be_made_is_a_usage_error(mixed, tmp_path):
@@ -453,7 +457,7 @@ def test_a_dry_run_says_what_would_be_done(mixed, tmp_path):
 
 def test_the_text_names_what_is_good_suspect_failed_and_where_to_look(mixed, tmp_path):
     told = lungs(mixed[0], "--out", tmp_path, status=1).stdout
-    assert "good     ras_lungs.nii.gz  right " in told
+    assert "good     oblique_lungs.nii.gz  right " in told
     assert "suspect  plain plain_lungs.nii.gz\n         only a left lung" in told
     assert "failed   short " in told
     assert "6 expected = 4 done + 1 failed + 1 skipped" in told

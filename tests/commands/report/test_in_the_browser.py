@@ -15,6 +15,7 @@ from playwright.sync_api import sync_playwright
 from lungseg.commands.report.collect import page_names
 from lungseg.commands.report.report import Wanted, write_report
 from tests.commands.report.work_folder import GOOD, HOSTILE, write_work
+from tests.hard_cases import hard
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 pytestmark = pytest.mark.skipif(
@@ -256,7 +257,7 @@ def test_the_table_searches_sorts_and_is_filtered(opened):
     assert page.title().startswith("LIDC-IDRI-0001")
 
 
-@pytest.mark.parametrize("scheme", [pytest.param("light", marks=pytest.mark.hard), "dark"])
+@pytest.mark.parametrize("scheme", [hard("light"), "dark"])
 def test_text_stands_out_in_light_and_dark_and_nothing_is_wider_than_a_phone(
     opened, name, session, scheme
 ):

@@ -27,7 +27,7 @@ QUICK = recipe_of(
         network="unet", height=SIZE, width=SIZE, base_width=2, depth=2, norm_momentum=0.8,
         dropout=0.2,
     ),
-    loss="soft_dice_bce", epochs=3, batch_size=4, learning_rate=1e-2, slices_per_epoch=12,
+    loss="soft_dice_bce", epochs=3, batch_size=4, learning_rate=1e-2, slices_per_epoch=8,
     balance="nodules", mine_every=1, mine_step=1, hard_share=1.0, validate_step=2,
 )  # fmt: skip
 INPUT = InputSpec(
@@ -39,7 +39,7 @@ NET = replace(QUICK.network, channels=3)
 
 
 @pytest.fixture(autouse=True, scope="module")
-def _small_nets():
+def _small_nets(eager):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(training, "build", tiny_net)
         patch.setattr(mining, "false_alarms", likeliest)
@@ -88,7 +88,7 @@ def test_whole_scans_are_validated_whole_and_nodules_on_squares(table, tmp_path,
 
     monkeypatch.setattr(training, "score", scored)
     monkeypatch.setattr(training, "SQUARE_PX", 48)
-    done = trained(table, tmp_path, replace(QUICK, epochs=1))
+    done = trained(table, tmp_path, replace(QUICK, epochs=1, slices_per_epoch=4))
     (size, squares, nodules), (whole_size, whole, none) = asked
     assert (size, whole_size, none) == ((48, 48), (SIZE, SIZE), None)
     assert squares.rows.tolist() == [12, 13, 14, 16, 17, 18]
@@ -135,7 +135,7 @@ def test_false_alarms_are_mined_in_whole_scans_of_the_training_part_and_shown(
     assert [row.get("mined") for row in done.history] == [None, 1, None, None]
     hard = {(epoch, row) for epoch, row, centre in shown if tuple(centre) == (30, 31)}
     assert hard == {(2, 6), (3, 6)}
-    assert sum(tuple(centre) == (30, 31) for _, _, centre in shown) == 12
+    assert sum(tuple(centre) == (30, 31) for _, _, centre in shown) == 8
 
 
 def test_a_run_killed_after_mining_ends_as_an_unbroken_one(unbroken, table, tmp_path):
@@ -169,7 +169,7 @@ def test_averaged_weights_are_validated_and_saved_and_the_others_trained_on(
         return score(net, *more, **named)
 
     monkeypatch.setattr(training, "score", recorded)
-    plain = replace(QUICK, mine_every=0, epochs=2)
+    plain = replace(QUICK, mine_every=0, epochs=2, slices_per_epoch=4)
     means = trained(table, tmp_path, replace(plain, average_weights=0.9))
     assert same(means.last.get_weights(), validated[-1])
     own = trained(table, tmp_path, plain)

@@ -5,6 +5,7 @@ import pytest
 
 from lungseg.core.errors import DataError
 from lungseg.model.devices import quiet_keras
+from lungseg.model.reducer import network, teaching
 from lungseg.model.reducer.network import opinion
 from lungseg.model.reducer.teaching import BATCH, MARGIN, WIDE, Examples, batch, teach, together
 from lungseg.ops.samples.stacks import EDGE, SLICES
@@ -57,8 +58,12 @@ def test_shifts_stay_within_the_margin():
     assert x.max() < 0.5
 
 
-def test_it_learns_what_comes_and_goes():
+@pytest.mark.usefixtures("quick_graphs")
+def test_it_learns_what_comes_and_goes(monkeypatch):
+    """Two levels of the net's four are enough for blobs, in fewer steps."""
     quiet_keras()
+    monkeypatch.setattr(network, "LEVELS", (1, 2))
+    monkeypatch.setattr(teaching, "STEPS", 70)
     heard = []
     net = teach(
         together([made(30, True, 1), made(30, False, 2)]), 2, 1, width=4,
