@@ -22,7 +22,7 @@ help:  ## list the targets
 demo: .venv/ready  ## make phantoms of real LIDC scans, run all four commands on them
 	$(BIN)/lungseg-cli demo --out lungseg-demo --jobs $(JOBS)
 
-test: .venv/ready  ## lint, types, unused code and all tests
+test: .venv/ready  ## lint, types, unused code and the tests
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
@@ -36,7 +36,7 @@ test-random: .venv/ready  ## the laws with fresh random examples, RUNS=20 times
 	    HYPOTHESIS_PROFILE=random $(BIN)/pytest -q -m hypothesis || exit 1; \
 	done
 
-test-hard: .venv/ready  ## thousands of faults of disk, header, name and network, with a table of figures; SEED=1, JOBS=2
+test-hard: .venv/ready  ## the tests that take longer: thousands of faults with a table of figures, more phantoms, whole scans; SEED=1, JOBS=2
 	HARD_SEED=$(SEED) $(BIN)/pytest -m hard -n $(JOBS) --dist worksteal
 
 check: .venv/ready  ## lint, types and unused code only

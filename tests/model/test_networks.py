@@ -230,6 +230,10 @@ def test_a_borrowed_encoder_starts_from_a_file(tmp_path):
     unet = {"network": "unet", "base_width": 2, "depth": 2, "encoder": "MobileNetV2"}
     second = build(NetworkSettings(height=64, width=32, encoder_weights=str(file), **unet))
     assert_same_weights(first, second, "Conv1", "expanded_conv_depthwise", "block_1_expand")
+    # And another from that net, which has no more of the encoder than its depth needs.
+    second.save(file)
+    third = build(NetworkSettings(height=32, width=32, encoder_weights=str(file), **unet))
+    assert_same_weights(second, third, "Conv1", "expanded_conv_depthwise", "block_1_expand")
 
 
 @pytest.mark.hard

@@ -29,10 +29,12 @@ def borrowed_levels(image: Tensor, settings: NetworkSettings) -> list[Tensor]:
         whole = fetched(application, shape)
     else:
         whole = application(input_shape=shape, include_top=False, weights=None)
-        if settings.encoder_weights:
-            load_weights(whole, settings.encoder_weights)
     taps = [last_map(whole, settings, 2**level) for level in range(1, settings.depth)]
-    levels: list[Tensor] = keras.Model(whole.input, taps, name=settings.encoder.lower())(x)
+    used = keras.Model(whole.input, taps, name=settings.encoder.lower())
+    if settings.encoder_weights not in {"", IMAGENET}:
+        # Of what is used alone: a net made here has no more of its encoder.
+        load_weights(used, settings.encoder_weights)
+    levels: list[Tensor] = used(x)
     return levels
 
 
