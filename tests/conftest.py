@@ -4,14 +4,13 @@ import json
 import os
 import shutil
 import signal
-import sys
 from pathlib import Path
 
 import pytest
 from hypothesis import settings
 
 # A worker, a core: BLAS would take all cores in each. It reads this when numpy is imported.
-if "PYTEST_XDIST_WORKER" in os.environ and "numpy" not in sys.modules:
+if "PYTEST_XDIST_WORKER" in os.environ:
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 # The first example of a test may import scipy or skimage, so its time says nothing: no deadline.

@@ -114,9 +114,9 @@ class TableWriter:
         file = reader.open_checked(path, "a")
         try:
             file.root._v_attrs["complete"] = False
-            for name in _TABLES:
-                file.get_node(f"/{name}").autoindex = False
             writer = cls(file, attributes)
+            for name in _TABLES:
+                writer._nodes[name].autoindex = False
             writer._meant.add_file(file)
         except tables.HDF5ExtError as error:
             with contextlib.suppress(tables.HDF5ExtError):

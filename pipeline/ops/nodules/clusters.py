@@ -79,7 +79,6 @@ def _nearest_points(clouds: Sequence[FloatArray], reach: float) -> FloatArray:
     """Smallest distance of each two clouds of whole points; infinite beyond `reach`."""
     from scipy.spatial import KDTree
 
-    trees: dict[int, KDTree] = {}
     # Readings of a nodule mostly share a point, which is told sooner than how far others are.
     known = [np.unique(cloud.astype(np.int64) @ _PLACES) for cloud in clouds]
     distance = np.full((len(clouds), len(clouds)), np.inf)
@@ -88,13 +87,13 @@ def _nearest_points(clouds: Sequence[FloatArray], reach: float) -> FloatArray:
     high = np.array([cloud.max(axis=0) for cloud in clouds])
     for i in range(len(clouds)):
         apart = np.maximum(low[i + 1 :] - high[i], low[i] - high[i + 1 :]).max(axis=1, initial=0)
+        tree = None
         for j in (i + 1 + np.flatnonzero(apart <= reach)).tolist():
             if len(np.intersect1d(known[i], known[j], assume_unique=True)):
                 distance[i, j] = distance[j, i] = 0.0
                 continue
-            if i not in trees:
-                trees[i] = KDTree(clouds[i])
+            tree = tree or KDTree(clouds[i])
             # a bound is exclusive in the tree, inclusive in the rule
-            found, _ = trees[i].query(clouds[j], distance_upper_bound=np.nextafter(reach, np.inf))
+            found, _ = tree.query(clouds[j], distance_upper_bound=np.nextafter(reach, np.inf))
             distance[i, j] = distance[j, i] = found.min()
     return distance
