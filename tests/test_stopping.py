@@ -20,8 +20,9 @@ SCANS = 6
 @pytest.fixture(scope="module")
 def source(tmp_path_factory):
     folder = tmp_path_factory.mktemp("src")
+    short = {"nodules": (), "z_range_mm": (-60.0, 80.0)}
     for number in range(SCANS):
-        write_scan(folder, f"p{number}", f"1.2.826.{number}", seed=number % 3, nodules=())
+        write_scan(folder, f"p{number}", f"1.2.826.{number}", seed=number % 3, **short)
     return folder
 
 

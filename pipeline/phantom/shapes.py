@@ -13,6 +13,8 @@ import numpy.typing as npt
 
 from lungseg.volume import F32, Box, FloatArray, Geometry, IntArray, Shape, Triple
 
+# Tubes whose boxes hold at most so many voxels are drawn together, so many voxels at a time.
+SMALL_TUBE, TOGETHER = 4096, 100_000
 SHARPEST_MM = 0.9  # width of an edge on the finest grid: the blur of the scanner itself
 
 
@@ -157,11 +159,37 @@ def draw_tubes(frame: Frame, target: F32, tubes: FloatArray) -> None:
     if len(tubes) == 0:
         return
     low, high = _tube_boxes(frame, tubes)
-    for k in np.flatnonzero((low < high).all(axis=1)):
+    extents = high - low
+    voxels = np.where((extents > 0).all(axis=1), extents.prod(axis=1), 0)
+    for k in np.flatnonzero(voxels > SMALL_TUBE):
         box = tuple(slice(a, b) for a, b in zip(low[k], high[k], strict=True))
-        x, y, z = frame.part((box[0], box[1], box[2]))
         part = target[box]
-        np.maximum(part, _tube(frame, x, y, z, tubes[k]), out=part)
+        filled = _tube(frame, *frame.part((box[0], box[1], box[2])), tubes[k])
+        np.maximum(part, filled, out=part)
+    small = np.flatnonzero((voxels > 0) & (voxels <= SMALL_TUBE))
+    batches = np.cumsum(voxels[small]) // TOGETHER
+    for some in np.split(small, np.flatnonzero(np.diff(batches)) + 1):
+        _draw_together(frame, target, tubes[some], low[some], extents[some])
+
+
+def _draw_together(
+    frame: Frame, target: F32, tubes: FloatArray, low: IntArray, extents: IntArray
+) -> None:
+    """Small tubes, the voxels of all their boxes in one row: a call for each costs more."""
+    voxels = extents.prod(axis=1)
+    tube = np.repeat(np.arange(len(tubes)), voxels)
+    within = np.arange(voxels.sum()) - (np.cumsum(voxels) - voxels)[tube]
+    _, rows, columns = extents.T
+    index = (
+        low[tube, 0] + within // (rows * columns)[tube],
+        low[tube, 1] + within // columns[tube] % rows[tube],
+        low[tube, 2] + within % columns[tube],
+    )
+    x, y, z = (
+        np.broadcast_to(values, frame.shape)[index] for values in (frame.x, frame.y, frame.z)
+    )
+    # Boxes overlap: a voxel may be met more than once.
+    np.maximum.at(target, index, _tube(frame, x, y, z, tubes.T[:, tube]))
 
 
 def _tube_boxes(frame: Frame, tubes: FloatArray) -> tuple[IntArray, IntArray]:
@@ -177,10 +205,11 @@ def _tube_boxes(frame: Frame, tubes: FloatArray) -> tuple[IntArray, IntArray]:
 
 
 def _tube(frame: Frame, x: F32, y: F32, z: F32, row: FloatArray) -> F32:
+    """Occupancy of a tube, a row of `draw_tubes`; or of one for each voxel, ``(8, n)``."""
     sx, sy, sz, ex, ey, ez, first, last = row.astype(np.float32)
     x, y, z = x - sx, y - sy, z - sz
     ax, ay, az = ex - sx, ey - sy, ez - sz
-    along = (x * ax + y * ay + z * az) / max(ax * ax + ay * ay + az * az, np.float32(1e-6))
+    along = (x * ax + y * ay + z * az) / np.maximum(ax * ax + ay * ay + az * az, np.float32(1e-6))
     along = np.clip(along, 0.0, 1.0, out=along)
     dx, dy, dz = x - along * ax, y - along * ay, z - along * az
     distance = np.sqrt(dx * dx + dy * dy + dz * dz)

@@ -8,8 +8,9 @@ import ast
 import contextlib
 import re
 import sys
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from lungseg.core.json_file import write_text
@@ -111,14 +112,16 @@ def messages() -> list[Message]:
         for path in sorted(PACKAGE.rglob("*.py"))
         if not path.is_symlink()
     }
-    errors = _error_names(list(sources.values()))
+    named = {path: _classes_and_functions(tree) for path, tree in sources.items()}
+    errors = _error_names([node for classes, _ in named.values() for node in classes])
     found: list[Message] = []
     for path, tree in sources.items():
         where = path.relative_to(PACKAGE)
         room = str(where.parent) if where.parent.name else "(the package)"
-        functions = {n.name: n for n in ast.walk(tree) if isinstance(n, ast.FunctionDef)}
+        functions = {node.name: node for node in named[path][1]}
         constants = _constants(tree)
-        for function, when in _functions(tree):
+        for function in named[path][1]:
+            when = partial(_when, ast.get_docstring(function) or "")
             say = Texts(functions, function, constants)
             for line, kind, text, setting in _said(function, say, errors, str(where)):
                 meant = when(kind)
@@ -142,11 +145,18 @@ def _constants(tree: ast.Module) -> dict[str, int | float]:
     return found
 
 
-def _error_names(trees: Iterable[ast.Module]) -> dict[str, str]:
+def _classes_and_functions(
+    tree: ast.Module,
+) -> tuple[list[ast.ClassDef], list[ast.FunctionDef]]:
+    nodes = list(ast.walk(tree))
+    classes = [node for node in nodes if isinstance(node, ast.ClassDef)]
+    return classes, [node for node in nodes if isinstance(node, ast.FunctionDef)]
+
+
+def _error_names(classes: Sequence[ast.ClassDef]) -> dict[str, str]:
     """Classes of our errors, and for each the kind whose meaning it has."""
     kinds = {name: name for name in MEANINGS if name[0].isupper()}
     kinds["LungsegError"] = "DataError"
-    classes = [node for tree in trees for node in ast.walk(tree) if isinstance(node, ast.ClassDef)]
     for _ in range(3):
         for node in classes:
             bases = [b.id for b in node.bases if isinstance(b, ast.Name) and b.id in kinds]
@@ -155,15 +165,8 @@ def _error_names(trees: Iterable[ast.Module]) -> dict[str, str]:
     return kinds
 
 
-def _functions(tree: ast.Module) -> Iterator[tuple[ast.FunctionDef, Callable[[str], str]]]:
-    """Every function, and when it says what: from its docstring."""
-    for node in ast.walk(tree):
-        if isinstance(node, ast.FunctionDef):
-            told = ast.get_docstring(node) or ""
-            yield node, lambda kind, told=told: _when(told, kind)  # type: ignore[misc]
-
-
 def _when(docstring: str, kind: str) -> str:
+    """When a message of a kind is said, from the docstring of the function that says it."""
     section = re.search(r"Raises\n-+\n(.*?)(?:\n\n\w+\n-+|\Z)", docstring, re.DOTALL)
     for name, text in re.findall(
         r"^(\w+)\n((?:[ ]{4}.*\n?)+)", section[1] if section else "", re.MULTILINE

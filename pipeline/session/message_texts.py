@@ -3,6 +3,7 @@
 import ast
 import re
 from collections.abc import Mapping
+from functools import cached_property
 
 # Names of the code that say more to a reader as these words.
 WORDS = {
@@ -61,10 +62,15 @@ class Texts:
         constants: Mapping[str, int | float],
     ) -> None:
         self._functions = functions
+        self._function = function
         self._constants = constants
-        self._assigned = {
+
+    @cached_property
+    def _assigned(self) -> dict[str, ast.expr]:
+        """What each name is given last; most functions say nothing, and are not asked."""
+        return {
             target.id: node.value
-            for node in ast.walk(function)
+            for node in ast.walk(self._function)
             if isinstance(node, ast.Assign)
             for target in node.targets
             if isinstance(target, ast.Name)

@@ -228,7 +228,7 @@ def test_a_setting_that_only_chooses_slices_trains_no_net_anew():
 
 
 @pytest.mark.data
-@pytest.mark.parametrize(("every", "least"), [(50, 20), hard(12, 100)])
+@pytest.mark.parametrize(("every", "least"), [(100, 10), hard(12, 100)])
 def test_real_nodules_keep_the_volume_that_their_annotators_agreed_on(data, tmp_path, every, least):
     source = data / "nodules"
     if not source.is_dir():

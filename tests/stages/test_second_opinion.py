@@ -69,23 +69,26 @@ def test_the_net_is_asked_where_lung_seems_to_be_missing_or_as_one_says(asked, n
     assert (found.region.array >= (found.labels.array > 0)).all()
 
 
-def with_a_tumour_on_the_heart(phantom, radius=17):
-    """A ball of 68 mm, half of it in the right lung and half in the mediastinum; 80 ml of lung.
+def with_a_tumour_on_the_heart(phantom, radius_mm=32.0):
+    """A ball of 64 mm, half of it in the right lung and half in the mediastinum; 70 ml of lung.
 
-    With a radius of 8 voxels it is one of 32 mm; 9 ml of lung, which no rule takes for lung.
+    With a radius of 16 mm it is one of 32 mm; 9 ml of lung, which no rule takes for lung.
     """
-    right = phantom.lungs.array == 1
-    z = int(np.median(np.nonzero(right)[0])) + 20
+    right, step_mm = phantom.lungs.array == 1, phantom.ct.spacing_mm[0]
+    z = int(np.median(np.nonzero(right)[0]) + 40 / step_mm)
     y = int(np.median(np.nonzero(right[z])[0]))
     x = np.flatnonzero(right[z, y]).max()
-    steps = np.ogrid[tuple(slice(0, n) for n in right.shape)]
-    from_centre = sum((step - at) ** 2 for step, at in zip(steps, (z, y, x), strict=True))
-    tumour = (from_centre < radius**2) & right
+    tumour = ball(right.shape, (z, y, x), radius_mm / step_mm) & right
     return phantom.ct.like(np.where(tumour, np.int16(40), phantom.ct.array)), tumour
 
 
+def ball(shape, centre, radius):
+    steps = np.ogrid[tuple(slice(0, n) for n in shape)]
+    return sum((step - at) ** 2 for step, at in zip(steps, centre, strict=True)) < radius**2
+
+
 def test_the_net_is_asked_where_something_may_be_a_tumour_and_is_not_taken_for_one(asked):
-    phantom = case("sound")
+    phantom = case("sound", spacing_mm=FINE)
     assert find_lungs(phantom.ct).nearly_ml == 0
     ct, tumour = with_a_tumour_on_the_heart(phantom)
     scans, images = asked(phantom)
@@ -113,8 +116,8 @@ def close_up(monkeypatch):
 
 
 def test_a_tumour_that_the_tumour_net_alone_sees_is_lung(close_up, monkeypatch):
-    phantom = case("sound")
-    plain, tumour = with_a_tumour_on_the_heart(phantom, radius=8)
+    phantom = case("sound", spacing_mm=FINE)
+    plain, tumour = with_a_tumour_on_the_heart(phantom, radius_mm=16.0)
     body = (plain.array > 0) & (phantom.lungs.array == 0)
     ct = plain.like(np.where(body, plain.array + np.int16(150), plain.array))
     edges, what = close_up
@@ -125,7 +128,7 @@ def test_a_tumour_that_the_tumour_net_alone_sees_is_lung(close_up, monkeypatch):
     assert (without[tumour] > 0).mean() < 0.1
     what["lung"] = phantom.lungs.array > 0
     found, verdict = lungs_and_region(ct, None, SegmentLungs())
-    assert edges == [(2.0, 2.0, 2.0)] * 2
+    assert edges == [FINE] * 2
     labels = found.labels.array
     assert (labels[tumour] == 1).mean() > 0.97
     assert np.array_equal(labels[without > 0], without[without > 0])
@@ -143,12 +146,9 @@ def test_a_tumour_that_the_tumour_net_alone_sees_is_lung(close_up, monkeypatch):
 def test_much_that_lung_encloses_and_the_lung_net_denies_is_taken_out_and_told(
     asked, close_up, known
 ):
-    phantom = case("sound")
+    phantom = case("sound", spacing_mm=FINE)
     right = phantom.lungs.array == 1
-    middle = np.argwhere(right).mean(axis=0)
-    steps = np.ogrid[tuple(slice(0, n) for n in right.shape)]
-    away = sum((step - at) ** 2 for step, at in zip(steps, middle, strict=True))
-    dome = (away < 13**2) & right
+    dome = ball(right.shape, np.argwhere(right).mean(axis=0), 26.0 / FINE[0]) & right
     ct = phantom.ct.like(np.where(dome, np.int16(50), phantom.ct.array))
     lungs = phantom.lungs.array if known else np.where(dome, 0, phantom.lungs.array)
     asked(replace(phantom, lungs=phantom.lungs.like(lungs)))

@@ -148,7 +148,7 @@ def test_the_lungs_of_x_rays_are_found_turned_and_inverted_too(data, tmp_path):
 @pytest.mark.slow
 @pytest.mark.timeout(600)
 @pytest.mark.skipif("nodules" not in NETS, reason="NO NET: nodules is not there yet")
-@pytest.mark.parametrize("within_mm", [20.0, hard(1000.0)], ids=["part", "whole"])
+@pytest.mark.parametrize("within_mm", [13.0, hard(1000.0)], ids=["part", "whole"])
 def test_the_nodule_of_a_scan_is_the_likeliest_candidate_in_its_size(data, tmp_path, within_mm):
     scan = tmp_path / "scan"
     scan.mkdir()

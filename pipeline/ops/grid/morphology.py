@@ -312,7 +312,7 @@ def _add_reach(
     source: Squares, target: Squares, farther: Squares, squares: list[int], axis: int
 ) -> None:
     """Write to `target` the least of `source` and of its neighbours plus the steps' `squares`."""
-    before, after, beyond = (np.moveaxis(a, axis, 0) for a in (source, target, farther))
+    before, after, beyond = (a.swapaxes(axis, 0) for a in (source, target, farther))
     np.copyto(target, source)
     for k, square in enumerate(squares, start=1):
         if k >= len(before):

@@ -130,6 +130,9 @@ def _tubes(ct: HuArray, inside: MaskArray, air_hu: float, spacing_mm: Triple) ->
         z, y, x = stats["centroids"][label]
         off_mm = abs(x - (right + left) / 2) * spacing_mm[2]
         length_mm = (box[0].stop - box[0].start) * spacing_mm[0]
+        # Most are short, or lie in front: the rest need not be asked of them.
+        if length_mm < shortest or (y < front and heights[0] < z < heights[1]):
+            continue
         tube = candidates[box] == label
         # The trachea is longer than any tip of lung, so less is asked of it: it may lie where a
         # picture of one lung ends, thinly walled.
@@ -137,8 +140,7 @@ def _tubes(ct: HuArray, inside: MaskArray, air_hu: float, spacing_mm: Triple) ->
         long = length_mm > LONG_MM and core_hu < PURE_HU
         # In emphysema, too, the trachea is a long tube; short ones there are holes in the lung.
         near = off_mm <= MIDDLE_MM and not doubted[box][tube].any()
-        edge = y < front and heights[0] < z < heights[1]
-        if length_mm < shortest or not (long or near) or edge:
+        if not (long or near):
             continue
         low = box[0].stop < foot + LOW_SHARE * (head - foot)
         chosen[label] = (

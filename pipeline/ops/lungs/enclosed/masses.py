@@ -138,14 +138,13 @@ def enclosed_masses(  # noqa: PLR0913, PLR0917 - a lung, and what cannot be a ma
     else:
         middle = (middle_yx[box[0]][:: factors[0]] - [s.start for s in box[1:]]) / factors[1:]
         outward = _outward(blocks.shape, middle, block_mm)
-    enclosed, nearly = _enclosed(
-        blocks, half_mm, _half_thickness(bronchi, block_mm), outward, block_mm
-    )
-    zoom, takes = Zoom(lung[box].shape, factors), free[box] & ~lung[box]
-    mass = _masses_around(centres & enclosed, blocks, half_mm, block_mm)
-    masses.found[box] = zoom.whole(mass) & takes
-    maybe = _not_too_large(_balls(centres & nearly, half_mm, block_mm) & ~blocks, block_mm)
-    masses.nearly[box] = zoom.whole(maybe) & takes & ~masses.found[box]
+    enclosed, nearly = _enclosed(blocks, centres, half_mm, bronchi, outward, block_mm)
+    if enclosed.any() or nearly.any():
+        zoom, takes = Zoom(lung[box].shape, factors), free[box] & ~lung[box]
+        mass = _masses_around(enclosed, blocks, half_mm, block_mm)
+        masses.found[box] = zoom.whole(mass) & takes
+        maybe = _not_too_large(_balls(nearly, half_mm, block_mm) & ~blocks, block_mm)
+        masses.nearly[box] = zoom.whole(maybe) & takes & ~masses.found[box]
     return masses
 
 
@@ -191,12 +190,16 @@ def _outward(shape: tuple[int, ...], middle_yx: FloatArray, spacing_mm: Triple) 
     return unit
 
 
-def _enclosed(
-    lung: MaskArray, half_mm: F32, bronchus_mm: F32, outward: F32, spacing_mm: Triple
+def _enclosed(  # noqa: PLR0913, PLR0917 - a lung, and what cannot be a mass
+    lung: MaskArray,
+    centres: MaskArray,
+    half_mm: F32,
+    bronchi: MaskArray,
+    outward: F32,
+    spacing_mm: Triple,
 ) -> tuple[MaskArray, MaskArray]:
-    """Blocks from which lung is seen as from inside a mass, and as nearly so."""
-    near = Sight(lung, reach(half_mm), spacing_mm)
-    far = Sight(lung, reach(half_mm, LARGE_REACH), spacing_mm)
+    """Those `centres` from which lung is seen as from inside a mass, and as nearly so."""
+    near, far = Sight.of(lung, [reach(half_mm), reach(half_mm, LARGE_REACH)], spacing_mm)
     # What is no thicker may be an artery of the hilum; that is open along itself.
     large = half_mm >= LARGE_MM
     enclosed = near.meets(SEEN, outward) & (large | (near.open_axes == 0))
@@ -206,6 +209,10 @@ def _enclosed(
     enclosed |= compact & (~large | _has_company(enclosed | compact))
     enclosed |= far.meets(LARGE_SEEN, outward) & large & (near.seen >= LARGE_NEAR_SEEN)
     nearly = near.meets(NEARLY_SEEN, outward) & large & ~enclosed
+    enclosed, nearly = centres & enclosed, centres & nearly
+    if not (enclosed.any() or nearly.any()):
+        return enclosed, nearly
+    bronchus_mm = _half_thickness(bronchi, spacing_mm)
     hilum = (bronchus_mm < half_mm + BRONCHUS_MM) & (half_mm < HILUM_MM) & (near.seen < HILUM_SEEN)
     return enclosed & ~hilum, nearly & ~hilum
 

@@ -4,6 +4,7 @@ From each place 26 lines of sight run to the neighbours' sides, edges and corner
 enclosed is thick.
 """
 
+from collections.abc import Sequence
 from itertools import product
 
 import numpy as np
@@ -87,34 +88,53 @@ class Sight:
         Axes that do in neither direction.
     away
         Mean of the directions that do not, times their number, (z, y, x).
-
-    Examples
-    --------
-    >>> lung = np.ones((9, 9, 9), bool)
-    >>> lung[4:, 4, 4] = False
-    >>> sight = Sight(lung, np.full(lung.shape, 5.0, np.float32), (1.0, 1.0, 1.0))
-    >>> int(sight.seen[4, 4, 4]), int(sight.open_axes[4, 4, 4]), sight.away[:, 4, 4, 4].tolist()
-    (25, 0, [1.0, 0.0, 0.0])
     """
 
-    def __init__(self, lung: MaskArray, reach_mm: F32, spacing_mm: Triple) -> None:
-        self.seen = np.zeros(lung.shape, np.uint8)
-        self.open_axes = np.zeros(lung.shape, np.uint8)
-        self.away = np.zeros((3, *lung.shape), np.float32)
+    def __init__(self, shape: tuple[int, ...]) -> None:
+        self.seen = np.zeros(shape, np.uint8)
+        self.open_axes = np.zeros(shape, np.uint8)
+        self.away = np.zeros((3, *shape), np.float32)
+
+    @classmethod
+    def of(
+        cls, lung: MaskArray, reaches_mm: Sequence[F32], spacing_mm: Triple
+    ) -> tuple["Sight", ...]:
+        """What is seen within each of some reaches: the way to the lung is measured once for all.
+
+        Parameters
+        ----------
+        lung : (z, y, x) bool
+        reaches_mm
+            How long the lines of sight from each block are, each of the lung's shape.
+        spacing_mm
+
+        Examples
+        --------
+        >>> lung = np.ones((9, 9, 9), bool)
+        >>> lung[4:, 4, 4] = False
+        >>> (sight,) = Sight.of(lung, [np.full(lung.shape, 5.0, np.float32)], (1.0, 1.0, 1.0))
+        >>> int(sight.seen[4, 4, 4]), int(sight.open_axes[4, 4, 4]), sight.away[:, 4, 4, 4].tolist()
+        (25, 0, [1.0, 0.0, 0.0])
+        """
+        sights_of = tuple(cls(lung.shape) for _ in reaches_mm)
         for way in product((0, 1), (-1, 0, 1), (-1, 0, 1)):
             if way <= (0, 0, 0):
                 continue
             step_mm = float(np.linalg.norm(np.multiply(way, spacing_mm)))
-            most = np.minimum(reach_mm / step_mm, FAR - 1).astype(np.uint8)
-            behind = _steps_to(lung, way) <= most
-            ahead = _steps_to(lung, (-way[0], -way[1], -way[2])) <= most
-            self.seen += behind
-            self.seen += ahead
-            self.open_axes += ~(behind | ahead)
-            one_end = behind.astype(np.int8) - ahead
-            for axis in range(3):
-                if way[axis]:
-                    self.away[axis] += np.float32(way[axis] * spacing_mm[axis] / step_mm) * one_end
+            unit = (np.multiply(way, spacing_mm) / step_mm).astype(np.float32)
+            behind, ahead = _steps_to(lung, way), _steps_to(lung, (-way[0], -way[1], -way[2]))
+            for sight, reach_mm in zip(sights_of, reaches_mm, strict=True):
+                most = np.minimum(reach_mm / step_mm, FAR - 1).astype(np.uint8)
+                sight._look_along(unit, behind <= most, ahead <= most)
+        return sights_of
+
+    def _look_along(self, unit: F32, behind: MaskArray, ahead: MaskArray) -> None:
+        self.seen += behind
+        self.seen += ahead
+        self.open_axes += ~(behind | ahead)
+        one_end = behind.astype(np.int8) - ahead
+        for axis in np.flatnonzero(unit):
+            self.away[axis] += unit[axis] * one_end
 
     def meets(self, least: tuple[int, int, int], outward: F32) -> MaskArray:
         """Where enough is met, by what it is open to.
