@@ -88,6 +88,14 @@ class Sight:
         Axes that do in neither direction.
     away
         Mean of the directions that do not, times their number, (z, y, x).
+
+    Examples
+    --------
+    >>> lung = np.ones((9, 9, 9), bool)
+    >>> lung[4:, 4, 4] = False
+    >>> (sight,) = Sight.of(lung, [np.full(lung.shape, 5.0, np.float32)], (1.0, 1.0, 1.0))
+    >>> int(sight.seen[4, 4, 4]), int(sight.open_axes[4, 4, 4]), sight.away[:, 4, 4, 4].tolist()
+    (25, 0, [1.0, 0.0, 0.0])
     """
 
     def __init__(self, shape: tuple[int, ...]) -> None:
@@ -107,14 +115,6 @@ class Sight:
         reaches_mm
             How long the lines of sight from each block are, each of the lung's shape.
         spacing_mm
-
-        Examples
-        --------
-        >>> lung = np.ones((9, 9, 9), bool)
-        >>> lung[4:, 4, 4] = False
-        >>> (sight,) = Sight.of(lung, [np.full(lung.shape, 5.0, np.float32)], (1.0, 1.0, 1.0))
-        >>> int(sight.seen[4, 4, 4]), int(sight.open_axes[4, 4, 4]), sight.away[:, 4, 4, 4].tolist()
-        (25, 0, [1.0, 0.0, 0.0])
         """
         sights_of = tuple(cls(lung.shape) for _ in reaches_mm)
         for way in product((0, 1), (-1, 0, 1), (-1, 0, 1)):
