@@ -38,7 +38,7 @@ def tissue_inside_ml(phantom, mask):
     [
         hard("tumour-free-15-wall-70", TUMOUR_GOAL, TUMOUR_GOAL),
         ("tumour-vessel-30-hilum-50", TUMOUR_GOAL, TUMOUR_GOAL),
-        hard("tumour-wall-15-diaphragm-70", TUMOUR_GOAL, 0.03),
+        hard("tumour-wall-15-diaphragm-70", TUMOUR_GOAL, 0.93),
         hard("tumour-apex-70-vessel-15", TUMOUR_GOAL, TUMOUR_GOAL),
         hard("tumour-diaphragm-15-free-70", TUMOUR_GOAL, TUMOUR_GOAL),
     ],
