@@ -1,11 +1,14 @@
 """The trachea and the main bronchi, grown from short lengths of tube between the lungs."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
+from scipy import ndimage
 
 from lungseg.ops.grid.boxes import bounding_box, ends
 from lungseg.ops.grid.morphology import axial_components, components, dilate_mm, regions, sizes
+from lungseg.ops.grid.neighbours import grow
 from lungseg.ops.hu.hounsfield import PURE_AIR_HU
 from lungseg.volume import Box, HuArray, MaskArray, Triple
 
@@ -26,6 +29,11 @@ LONG_MM = 60.0
 PURE_HU = 35
 # Lumen is this close to pure air, HU; parenchyma is not, at least not around a whole tube.
 LUMEN_HU = 120
+# Trachea and main bronchi pass more than this of a chest's height, mm; where less is found, or of a
+# shorter scan less than AIRWAY_SHARE, lumen is looked for at other values, too: closer to pure air,
+# as in noise and emphysema holes in the lung touch the trachea, and farther, as a blur fills it.
+AIRWAY_MM, AIRWAY_SHARE = 100.0, 0.6
+OTHER_LUMEN_HU = (100, 70, 40, 180)
 # The darkest quarter of a tube is this close to pure air, HU.
 CORE_HU = 95
 # The wall that is taken out with the lumen, mm.
@@ -46,6 +54,9 @@ LUNG_ML = 150.0
 GROW_HU = (50, 75, 100, 125, 150, 175, 200)
 LEAK_ML = 15.0
 LEAK_RATIO = 1.5
+# Where the first of them leaks, as through holes of emphysema and noise, the mean over 3 x 3 x 3
+# voxels is grown at these, and then a voxel into the lumen around.
+GROW_MEAN_HU = (30, 45, 60, 75, 90)
 # So is growth by more than FAR_ML at once farther than FAR_MM from all tubes: dark lung around a
 # bronchus may hold less than the first rule asks for.
 FAR_MM, FAR_ML = 20.0, 12.0
@@ -66,7 +77,8 @@ def find_airways(ct: HuArray, inside: MaskArray, air_hu: float, spacing_mm: Trip
     """Trachea and main bronchi in the air `inside` the patient; empty if none is seen.
 
     Seeds are lengths of tube: pieces of lumen in consecutive axial slices, of the size of a
-    trachea, near the middle of the chest, and with tissue around. They are grown at rising
+    trachea, near the middle of the chest, and with tissue around. Where they are too short for
+    trachea and main bronchi, they are looked for at other values. They are grown at rising
     thresholds; the last result before the volume leaps, which means a leak into a lung, is kept,
     without smaller leaks, which lung surrounds.
 
@@ -94,7 +106,7 @@ def find_airways(ct: HuArray, inside: MaskArray, air_hu: float, spacing_mm: Trip
     if box is None:
         return Airways(nothing, nothing)
     ct, within = ct[box], inside[box]
-    seeds = _tubes(ct, within, air_hu, spacing_mm)
+    seeds = _seeds(ct, within, air_hu, spacing_mm)
     lumen, wall = nothing, nothing.copy()
     if seeds.any():
         grown = _grow(ct, within, seeds, air_hu, spacing_mm)
@@ -103,8 +115,28 @@ def find_airways(ct: HuArray, inside: MaskArray, air_hu: float, spacing_mm: Trip
     return Airways(lumen, wall)
 
 
-def _tubes(ct: HuArray, inside: MaskArray, air_hu: float, spacing_mm: Triple) -> MaskArray:
+def _seeds(ct: HuArray, inside: MaskArray, air_hu: float, spacing_mm: Triple) -> MaskArray:
+    least_mm = min(AIRWAY_MM, AIRWAY_SHARE * len(ct) * spacing_mm[0])
     lumen = inside & (ct < air_hu + LUMEN_HU)
+    seeds = _tubes(ct, inside, lumen, lumen, air_hu, spacing_mm)
+    for rise in OTHER_LUMEN_HU:
+        if np.count_nonzero(seeds.any(axis=(1, 2))) * spacing_mm[0] >= least_mm:
+            break
+        # Of a dark lung there may be nothing in the lumen of this value, all the same it is lung.
+        lumen = inside & (ct < air_hu + rise)
+        seeds |= _tubes(ct, inside, lumen, inside, air_hu, spacing_mm)
+    return seeds
+
+
+def _tubes(  # noqa: PLR0913, PLR0917 - a chest, and what of its air may be what
+    ct: HuArray,
+    inside: MaskArray,
+    lumen: MaskArray,
+    air: MaskArray,
+    air_hu: float,
+    spacing_mm: Triple,
+) -> MaskArray:
+    """Tubes of `lumen`; what of `air` is none of it and as large as a lung is one."""
     pieces, count = axial_components(lumen)
     area = sizes(pieces, count) * spacing_mm[1] * spacing_mm[2]
     fits = (area >= SECTION_MM2[0]) & (area <= SECTION_MM2[1])
@@ -120,7 +152,7 @@ def _tubes(ct: HuArray, inside: MaskArray, air_hu: float, spacing_mm: Triple) ->
     heights = [foot + share * (head - foot) for share in FRONT_HEIGHTS]
     front += FRONT_SHARE * (back - front)
     shortest = min(SHORTEST_MM, 0.6 * len(ct) * spacing_mm[0])
-    rest, n_rest = components(lumen & ~fits[pieces], connectivity=6)
+    rest, n_rest = components(air & ~fits[pieces], connectivity=6)
     large = sizes(rest, n_rest) * float(np.prod(spacing_mm)) / 1000 > LUNG_ML
     large[0] = False
     lung = large[rest]
@@ -203,10 +235,20 @@ def _shell_hu(ct: HuArray, tube: MaskArray, box: Box, spacing_mm: Triple) -> flo
 def _grow(
     ct: HuArray, inside: MaskArray, seeds: MaskArray, air_hu: float, spacing_mm: Triple
 ) -> MaskArray:
+    grown = _spread(seeds, (inside & (ct < air_hu + rise) for rise in GROW_HU), spacing_mm)
+    if grown is seeds:
+        mean = ndimage.uniform_filter(ct, 3)
+        below = (inside & (mean < air_hu + rise) for rise in GROW_MEAN_HU)
+        grown = grow(_spread(seeds, below, spacing_mm), within=inside & (ct < air_hu + LUMEN_HU))
+    return grown & ~_leaked(ct, grown & ~dilate_mm(seeds, BRANCH_MM, spacing_mm), spacing_mm)
+
+
+def _spread(seeds: MaskArray, rising: Iterable[MaskArray], spacing_mm: Triple) -> MaskArray:
+    """What is joined to `seeds` in the last of masks that rise before one leaks; or `seeds`."""
     grown, voxel_ml = seeds, float(np.prod(spacing_mm)) / 1000
     volume_ml = float(seeds.sum()) * voxel_ml
-    for rise in GROW_HU:
-        labels, count = components((inside & (ct < air_hu + rise)) | seeds, connectivity=6)
+    for mask in rising:
+        labels, count = components(mask | seeds, connectivity=6)
         reached = np.zeros(count + 1, bool)
         reached[labels[seeds]] = True
         candidate = reached[labels]
@@ -218,7 +260,7 @@ def _grow(
             if float(np.count_nonzero(far)) * voxel_ml > FAR_ML:
                 break
         grown, volume_ml = candidate, max(ml, volume_ml)
-    return grown & ~_leaked(ct, grown & ~dilate_mm(seeds, BRANCH_MM, spacing_mm), spacing_mm)
+    return grown
 
 
 def _leaked(ct: HuArray, branches: MaskArray, spacing_mm: Triple) -> MaskArray:

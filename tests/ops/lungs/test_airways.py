@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from scipy import ndimage
 
 from lungseg.ops.lungs import airways
 from lungseg.ops.lungs.airways import find_airways
@@ -39,6 +40,24 @@ def test_growth_stops_before_it_leaks_into_emphysema():
     found = find_airways(ct, inside, AIR, SPACING)
     assert found.lumen[lungs > 0].mean() < 0.01
     assert found.lumen[tube].mean() > 0.8
+
+
+@pytest.mark.parametrize(("lung_hu", "noise_hu"), [(-850, 50), (-890, 30), (-890, 50), (-930, 40)])
+def test_a_trachea_is_found_in_noise_in_which_holes_of_the_lung_are_as_dark(lung_hu, noise_hu):
+    ct, lungs, tube, inside = chest(lung_hu=lung_hu)
+    noisy = ct + np.random.default_rng(1).normal(0, noise_hu, ct.shape)
+    found = find_airways(noisy.clip(-1024, 3000).astype(np.int16), inside, AIR, SPACING)
+    assert found.lumen[tube].mean() > 0.88
+    assert found.lumen[lungs > 0].mean() < 0.02
+
+
+def test_a_trachea_is_found_that_a_blur_has_filled():
+    ct, lungs, tube, _ = chest()
+    blurred = ndimage.gaussian_filter(ct.astype(np.float32), 1.0).astype(np.int16)
+    found = find_airways(blurred, blurred < -400, AIR, SPACING)
+    # What of it is dark still: its middle.
+    assert found.lumen[tube].mean() > 0.35
+    assert not found.lumen[lungs > 0].any()
 
 
 @pytest.mark.parametrize(

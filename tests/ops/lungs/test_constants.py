@@ -62,6 +62,8 @@ NO_ANATOMY = {
     "FAR",
     "SLAB",
 }
+# Values that are tried one after the other.
+TOGETHER = {"GROW_HU", "GROW_MEAN_HU", "OTHER_LUMEN_HU"}
 
 
 def named():
@@ -72,7 +74,7 @@ def named():
         for name, value in vars(module).items():
             if not name.isupper() or name in NO_ANATOMY:
                 continue
-            if name == "GROW_HU":
+            if name in TOGETHER:
                 yield name, room, ", ".join(f"{one:g}" for one in value)
             elif isinstance(value, tuple):
                 yield from ((f"{name}[{k}]", room, f"{one:g}") for k, one in enumerate(value))
