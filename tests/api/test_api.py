@@ -37,7 +37,7 @@ def sources(tmp_path_factory):
     src = tmp_path_factory.mktemp("scans")
     (src / "file").mkdir()
     # Short ones: they are put on a grid of 1 mm.
-    short = {"flip": "xy", "nodules": ("isolated",), "seed": 1, "z_range_mm": (-60.0, 80.0)}
+    short = {"flip": "xy", "nodules": ("isolated",), "seed": 1, "z_range_mm": (-30.0, 50.0)}
     padded = chest(STEP, padding_hu=-2000, **short)
     write_volume(padded.ct, src / "file" / "case7.nii.gz")
     write_scan(src / "series", "new", "1.2.826.41", z_range_mm=(20.0, 160.0))

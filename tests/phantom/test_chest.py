@@ -10,6 +10,7 @@ from scipy import ndimage
 
 from lungseg.ops.lungs.left_right import LEFT, RIGHT
 from lungseg.phantom import render as rendering
+from lungseg.phantom import shapes
 from lungseg.phantom.anatomy import Build
 from lungseg.phantom.chest import Chest
 from lungseg.phantom.nodules import KINDS, place
@@ -315,6 +316,24 @@ def test_a_tube_keeps_its_volume_however_coarse_the_grid(step):
     draw_tubes(frame, drawn, np.array([[-25.0, -20, -10, 25, 18, 12, 1.2, 1.2]]))
     true = np.pi * 1.2**2 * np.linalg.norm([50, 38, 22]) + 4 / 3 * np.pi * 1.2**3
     assert 0.85 < drawn.sum() * step**3 / true < 1.15
+
+
+@pytest.mark.parametrize("tilt_deg", [0.0, 17.0])
+def test_small_tubes_that_are_drawn_together_are_what_each_is_alone(monkeypatch, tilt_deg):
+    shape, geometry = grid((4.0, 3.0, 3.0), (-40.0, 40.0), (80.0, 90.0), "x", tilt_deg)
+    frame = Frame.of(shape, geometry)
+    rng = np.random.default_rng(0)
+    # Some of them off the grid, or partly; some too large.
+    starts, ends = rng.uniform(-60, 60, (2, 200, 3))
+    thick = rng.uniform(0.3, 4.0, (200, 2))
+    near = np.linspace(0, 1, 200)[:, None]
+    tubes = np.hstack([starts, starts + near * (ends - starts), thick])
+    drawn = np.zeros((2, *shape), np.float32)
+    draw_tubes(frame, drawn[0], tubes)
+    monkeypatch.setattr(shapes, "SMALL_TUBE", 0)
+    draw_tubes(frame, drawn[1], tubes)
+    assert drawn[0].max() == 1
+    np.testing.assert_array_equal(*drawn)
 
 
 def test_an_ellipsoid_has_its_volume_and_off_the_grid_there_is_none():

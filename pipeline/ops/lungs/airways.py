@@ -136,7 +136,7 @@ def _tubes(  # noqa: PLR0913, PLR0917 - a chest, and what of its air may be what
     air_hu: float,
     spacing_mm: Triple,
 ) -> MaskArray:
-    """Tubes of `lumen`; what of `air` is none of it and as large as a lung is one."""
+    """Tubes of `lumen`; of the `air` beside them, what is as large as a lung is one."""
     pieces, count = axial_components(lumen)
     area = sizes(pieces, count) * spacing_mm[1] * spacing_mm[2]
     fits = (area >= SECTION_MM2[0]) & (area <= SECTION_MM2[1])
