@@ -70,7 +70,7 @@ ON_THE_HU_SCALE = {
     "threshold_max_hu": 100,
 }
 # Thresholds in a row, which keep their order only if they are changed together.
-CHANGED_AS_ONE = {"GROW_HU", "GROW_MEAN_HU", "OTHER_LUMEN_HU"}
+CHANGED_AS_ONE = {"GROW_HU", "GROW_MEAN_HU", "CLOSER_LUMEN_HU"}
 PHANTOMS = {
     "phantom, lungs touch, open trachea, contrast": Chest(
         build=Build(junction=True), open_trachea=True, contrast=True

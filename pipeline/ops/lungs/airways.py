@@ -29,11 +29,12 @@ LONG_MM = 60.0
 PURE_HU = 35
 # Lumen is this close to pure air, HU; parenchyma is not, at least not around a whole tube.
 LUMEN_HU = 120
-# Trachea and main bronchi pass more than this of a chest's height, mm; where less is found, or of a
-# shorter scan less than AIRWAY_SHARE, lumen is looked for at other values, too: closer to pure air,
-# as in noise and emphysema holes in the lung touch the trachea, and farther, as a blur fills it.
-AIRWAY_MM, AIRWAY_SHARE = 100.0, 0.6
-OTHER_LUMEN_HU = (100, 70, 40, 180)
+# Trachea and main bronchi pass more than this of a chest's height, mm. Where less is found, and the
+# scan shows WHOLE_MM of the chest, lumen is looked for closer to pure air, too, as in noise and
+# emphysema holes in the lung touch the trachea; where nothing is, farther: a blur fills it. It is
+# believed if so much is found.
+AIRWAY_MM, WHOLE_MM = 100.0, 200.0
+CLOSER_LUMEN_HU, FARTHER_LUMEN_HU = (100, 70, 40), 180
 # The darkest quarter of a tube is this close to pure air, HU.
 CORE_HU = 95
 # The wall that is taken out with the lumen, mm.
@@ -77,10 +78,10 @@ def find_airways(ct: HuArray, inside: MaskArray, air_hu: float, spacing_mm: Trip
     """Trachea and main bronchi in the air `inside` the patient; empty if none is seen.
 
     Seeds are lengths of tube: pieces of lumen in consecutive axial slices, of the size of a
-    trachea, near the middle of the chest, and with tissue around. Where they are too short for
-    trachea and main bronchi, they are looked for at other values. They are grown at rising
-    thresholds; the last result before the volume leaps, which means a leak into a lung, is kept,
-    without smaller leaks, which lung surrounds.
+    trachea, near the middle of the chest, and with tissue around. In a whole chest in
+    which they are too short for trachea and main bronchi, they are looked for at other values. They
+    are grown at rising thresholds; the last result before the volume leaps, which means a leak into
+    a lung, is kept, without smaller leaks, which lung surrounds.
 
     Parameters
     ----------
@@ -116,16 +117,25 @@ def find_airways(ct: HuArray, inside: MaskArray, air_hu: float, spacing_mm: Trip
 
 
 def _seeds(ct: HuArray, inside: MaskArray, air_hu: float, spacing_mm: Triple) -> MaskArray:
-    least_mm = min(AIRWAY_MM, AIRWAY_SHARE * len(ct) * spacing_mm[0])
     lumen = inside & (ct < air_hu + LUMEN_HU)
     seeds = _tubes(ct, inside, lumen, lumen, air_hu, spacing_mm)
-    for rise in OTHER_LUMEN_HU:
-        if np.count_nonzero(seeds.any(axis=(1, 2))) * spacing_mm[0] >= least_mm:
+    if len(ct) * spacing_mm[0] < WHOLE_MM or _passed_mm(seeds, spacing_mm) >= AIRWAY_MM:
+        return seeds
+    found = seeds
+    for rise in (*CLOSER_LUMEN_HU, FARTHER_LUMEN_HU):
+        if rise == FARTHER_LUMEN_HU and found.any():
             break
         # Of a dark lung there may be nothing in the lumen of this value, all the same it is lung.
         lumen = inside & (ct < air_hu + rise)
-        seeds |= _tubes(ct, inside, lumen, inside, air_hu, spacing_mm)
+        found = found | _tubes(ct, inside, lumen, inside, air_hu, spacing_mm)
+        if _passed_mm(found, spacing_mm) >= AIRWAY_MM:
+            return found
     return seeds
+
+
+def _passed_mm(tubes: MaskArray, spacing_mm: Triple) -> float:
+    """Height that tubes pass, gaps left out."""
+    return float(np.count_nonzero(tubes.any(axis=(1, 2)))) * spacing_mm[0]
 
 
 def _tubes(  # noqa: PLR0913, PLR0917 - a chest, and what of its air may be what

@@ -42,8 +42,16 @@ def test_growth_stops_before_it_leaks_into_emphysema():
     assert found.lumen[tube].mean() > 0.8
 
 
+def in_a_torso_of_120_mm(monkeypatch):
+    monkeypatch.setattr(airways, "WHOLE_MM", 100.0)
+    monkeypatch.setattr(airways, "AIRWAY_MM", 50.0)
+
+
 @pytest.mark.parametrize(("lung_hu", "noise_hu"), [(-850, 50), (-890, 30), (-890, 50), (-930, 40)])
-def test_a_trachea_is_found_in_noise_in_which_holes_of_the_lung_are_as_dark(lung_hu, noise_hu):
+def test_a_trachea_is_found_in_noise_in_which_holes_of_the_lung_are_as_dark(
+    lung_hu, noise_hu, monkeypatch
+):
+    in_a_torso_of_120_mm(monkeypatch)
     ct, lungs, tube, inside = chest(lung_hu=lung_hu)
     noisy = ct + np.random.default_rng(1).normal(0, noise_hu, ct.shape)
     found = find_airways(noisy.clip(-1024, 3000).astype(np.int16), inside, AIR, SPACING)
@@ -51,13 +59,20 @@ def test_a_trachea_is_found_in_noise_in_which_holes_of_the_lung_are_as_dark(lung
     assert found.lumen[lungs > 0].mean() < 0.02
 
 
-def test_a_trachea_is_found_that_a_blur_has_filled():
+def test_a_trachea_is_found_that_a_blur_has_filled(monkeypatch):
+    in_a_torso_of_120_mm(monkeypatch)
     ct, lungs, tube, _ = chest()
     blurred = ndimage.gaussian_filter(ct.astype(np.float32), 1.0).astype(np.int16)
     found = find_airways(blurred, blurred < -400, AIR, SPACING)
     # What of it is dark still: its middle.
     assert found.lumen[tube].mean() > 0.35
     assert not found.lumen[lungs > 0].any()
+    # Of a part of a chest, which may show no trachea, nothing else is tried, and what is found of a
+    # whole one is too short for a trachea.
+    for rule in ("WHOLE_MM", "AIRWAY_MM"):
+        in_a_torso_of_120_mm(monkeypatch)
+        monkeypatch.setattr(airways, rule, 200.0)
+        assert not find_airways(blurred, blurred < -400, AIR, SPACING).lumen.any()
 
 
 @pytest.mark.parametrize(

@@ -63,7 +63,7 @@ NO_ANATOMY = {
     "SLAB",
 }
 # Values that are tried one after the other.
-TOGETHER = {"GROW_HU", "GROW_MEAN_HU", "OTHER_LUMEN_HU"}
+TOGETHER = {"GROW_HU", "GROW_MEAN_HU", "CLOSER_LUMEN_HU"}
 
 
 def named():
