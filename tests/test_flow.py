@@ -23,7 +23,7 @@ from lungseg.session.work_folder import open_session
 SETTINGS = [
     "resample.spacing_mm=4", "segment-lungs.second_opinion=never",
     "build-tables.crop_mm=384",
-    "train.network=unet", "train.base_width=4", "train.depth=2", "train.epochs=2",
+    "train.network=unet", "train.base_width=4", "train.depth=3", "train.epochs=2",
     "train.slices_per_epoch=8", "train.batch_size=4", "train.crop_px=0", "train.workers=0",
     "train.loss=bce_dice", "predict.part=all", "evaluate.part=all",
     "evaluate.bootstraps=100",
