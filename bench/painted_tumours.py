@@ -14,6 +14,7 @@ from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 
@@ -34,17 +35,26 @@ AROUND_MM = 20
 MEDIAL_MM = 60.0
 
 
-@dataclass(frozen=True)
-class Painted:
-    """A tumour: where it sits, and the shares of it in the mask and in the search region."""
+@dataclass(frozen=True, kw_only=True)
+class Tumour:
+    """Where a tumour sits, and the shares of it in the mask and in the search region."""
 
-    scan: str
     place: str
     diameter_mm: float
     ml: float
     share: float
     in_region: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Painted(Tumour):
+    """A tumour, the scan it was painted into, and what the verdict says besides."""
+
+    scan: str
     reasons: tuple[str, ...]
+
+
+Some = TypeVar("Some", bound=Tumour)
 
 
 def main() -> None:
@@ -73,8 +83,9 @@ def main() -> None:
         options.scores.write_text(json.dumps(asdict(_scores(rows)), indent=1) + "\n")
 
 
-def _grouped(rows: list[Painted]) -> dict[str, list[Painted]]:
-    groups: dict[str, list[Painted]] = defaultdict(list)
+def grouped(rows: list[Some]) -> dict[str, list[Some]]:
+    """All rows, those of each place, and those of each size."""
+    groups: dict[str, list[Some]] = defaultdict(list)
     for row in rows:
         for group in ("all", row.place, f"{row.diameter_mm:.0f} mm"):
             groups[group].append(row)
@@ -85,7 +96,7 @@ def _scores(rows: list[Painted]) -> Scores:
     """Shares of the tumours in the mask, with bootstrap intervals."""
     rng = np.random.default_rng(0)
     measured = []
-    for group, those in sorted(_grouped(rows).items()):
+    for group, those in sorted(grouped(rows).items()):
         shares = np.array([row.share for row in those])
         means = rng.choice(shares, (1000, len(shares))).mean(axis=1)
         low, high = (round(end, 3) for end in interval(means) or ())
@@ -102,7 +113,7 @@ def _scores(rows: list[Painted]) -> Scores:
 
 
 def _tell(rows: list[Painted]) -> None:
-    for group, those in _grouped(rows).items():
+    for group, those in grouped(rows).items():
         shares = np.array([row.share for row in those])
         lost = [row for row in those if row.share < 0.9]
         told = sum(bool(row.reasons) for row in lost)
@@ -140,13 +151,13 @@ def painted(  # noqa: PLR0913, PLR0917 - a scan, how it is segmented, and what c
         found, verdict = lungs_and_region(ct.like(ill), view, params)
         new = tuple(reason for reason in verdict.reasons if reason not in before.reasons)
         yield Painted(
-            name,
-            _place(point, inward, middle_x),
-            diameter,
-            float(tumour.sum()) * ct.voxel_ml,
-            float((found.labels.array[tumour] > 0).mean()),
-            float(found.region.array[tumour].mean()),
-            new,
+            scan=name,
+            place=_place(point, inward, middle_x),
+            diameter_mm=diameter,
+            ml=float(tumour.sum()) * ct.voxel_ml,
+            share=float((found.labels.array[tumour] > 0).mean()),
+            in_region=float(found.region.array[tumour].mean()),
+            reasons=new,
         )
 
 

@@ -7,26 +7,21 @@ apex. Another seed is another chest: other vessels, noise, and shapes of the tum
 """
 
 import argparse
-from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import product
 
 import numpy as np
 
+from bench.painted_tumours import Tumour, grouped
 from lungseg.phantom.cases import CASES, case, organ
 from lungseg.stages.segment_lungs import SegmentLungs, lungs_and_region
 
 
-@dataclass(frozen=True)
-class Tumour:
-    """Shares of a tumour in the mask and in the search region; tissue in its chest's mask, ml."""
+@dataclass(frozen=True, kw_only=True)
+class InPhantom(Tumour):
+    """A tumour, and the tissue in its chest's mask, ml."""
 
-    place: str
-    diameter_mm: int
-    ml: float
-    share: float
-    in_region: float
     tissue_ml: float
 
 
@@ -36,13 +31,12 @@ def main() -> None:
     arguments.add_argument("--seeds", type=int, default=4)
     arguments.add_argument("--opinion", default="always", choices=("always", "doubt", "never"))
     options = arguments.parse_args()
-    found: dict[str, list[Tumour]] = defaultdict(list)
+    rows = []
     for one in _tumours(options.seeds, options.opinion):
-        print(f"{one.place:10} {one.diameter_mm:3} mm {one.ml:6.1f} ml  inside {one.share:.2f}  "
-              f"region {one.in_region:.2f}", flush=True)  # fmt: skip
-        for group in ("all", one.place, f"{one.diameter_mm} mm"):
-            found[group].append(one)
-    for group, those in found.items():
+        rows.append(one)
+        print(f"{one.place:10} {one.diameter_mm:3.0f} mm {one.ml:6.1f} ml  "
+              f"inside {one.share:.2f}  region {one.in_region:.2f}", flush=True)  # fmt: skip
+    for group, those in grouped(rows).items():
         shares = np.array([one.share for one in those])
         print(f"{group:10} {len(those):3}: {shares.mean():.3f} inside, least {shares.min():.2f}, "
               f"{(shares >= 0.95).sum()} of them by 0.95 and more; "
@@ -50,7 +44,7 @@ def main() -> None:
               f"and spine {np.mean([one.tissue_ml for one in those]):.0f} ml")  # fmt: skip
 
 
-def _tumours(seeds: int, opinion: str) -> Iterator[Tumour]:
+def _tumours(seeds: int, opinion: str) -> Iterator[InPhantom]:
     params = SegmentLungs(second_opinion=opinion)
     names = [name for name in CASES if name.startswith("tumour-")]
     for name, seed in product(names, range(seeds)):
@@ -62,13 +56,13 @@ def _tumours(seeds: int, opinion: str) -> Iterator[Tumour]:
         words = name.split("-")[1:]
         for number, (place, diameter) in enumerate(zip(words[::2], words[1::2], strict=True)):
             part = phantom.nodules.array == number + 1
-            yield Tumour(
-                place,
-                int(diameter),
-                float(np.count_nonzero(part)) * ml,
-                float(mask[part].mean()),
-                float(region[part].mean()),
-                tissue_ml,
+            yield InPhantom(
+                place=place,
+                diameter_mm=float(diameter),
+                ml=float(np.count_nonzero(part)) * ml,
+                share=float(mask[part].mean()),
+                in_region=float(region[part].mean()),
+                tissue_ml=tissue_ml,
             )
 
 

@@ -118,11 +118,12 @@ def messages() -> list[Message]:
     for path, tree in sources.items():
         where = path.relative_to(PACKAGE)
         room = str(where.parent) if where.parent.name else "(the package)"
-        functions = {node.name: node for node in named[path][1]}
+        _, functions = named[path]
+        by_name = {node.name: node for node in functions}
         constants = _constants(tree)
-        for function in named[path][1]:
+        for function in functions:
             when = partial(_when, ast.get_docstring(function) or "")
-            say = Texts(functions, function, constants)
+            say = Texts(by_name, function, constants)
             for line, kind, text, setting in _said(function, say, errors, str(where)):
                 meant = when(kind)
                 found.append(Message(room, where.stem, line, kind, text, setting, meant))

@@ -14,6 +14,7 @@ from lungseg.stages import segment_lungs
 from lungseg.stages.segment_lungs import SegmentLungs, lungs_and_region, segment
 from lungseg.volume import Geometry, Volume
 from tests.commands.bright_net import write_bright_net
+from tests.ops.lungs.lung_shapes import ellipsoid
 
 ILL = "consolidation-right-lower"
 # Phantoms of voxels that are the lung net's blocks, where no tumour net is asked.
@@ -78,13 +79,8 @@ def with_a_tumour_on_the_heart(phantom, radius_mm=32.0):
     z = int(np.median(np.nonzero(right)[0]) + 40 / step_mm)
     y = int(np.median(np.nonzero(right[z])[0]))
     x = np.flatnonzero(right[z, y]).max()
-    tumour = ball(right.shape, (z, y, x), radius_mm / step_mm) & right
+    tumour = ellipsoid(right.shape, (z, y, x), 3 * [radius_mm / step_mm]) & right
     return phantom.ct.like(np.where(tumour, np.int16(40), phantom.ct.array)), tumour
-
-
-def ball(shape, centre, radius):
-    steps = np.ogrid[tuple(slice(0, n) for n in shape)]
-    return sum((step - at) ** 2 for step, at in zip(steps, centre, strict=True)) < radius**2
 
 
 def test_the_net_is_asked_where_something_may_be_a_tumour_and_is_not_taken_for_one(asked):
@@ -148,7 +144,8 @@ def test_much_that_lung_encloses_and_the_lung_net_denies_is_taken_out_and_told(
 ):
     phantom = case("sound", spacing_mm=FINE)
     right = phantom.lungs.array == 1
-    dome = ball(right.shape, np.argwhere(right).mean(axis=0), 26.0 / FINE[0]) & right
+    middle = np.argwhere(right).mean(axis=0)
+    dome = ellipsoid(right.shape, middle, 3 * [26.0 / FINE[0]]) & right
     ct = phantom.ct.like(np.where(dome, np.int16(50), phantom.ct.array))
     lungs = phantom.lungs.array if known else np.where(dome, 0, phantom.lungs.array)
     asked(replace(phantom, lungs=phantom.lungs.like(lungs)))
