@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from lungseg.ops.grid.boxes import bounding_box, widened
-from lungseg.volume import Box, FloatArray, IntArray, MaskArray
+from lungseg.volume import F32, Box, FloatArray, IntArray, MaskArray, Triple
 
 # Labels 1..n of connected parts, 0 elsewhere.
 Components = npt.NDArray[np.uint32]
@@ -198,6 +198,24 @@ def dilate_mm(mask: MaskArray, radius_mm: float, spacing_mm: Sequence[float]) ->
     if box is not None and any(margin):
         grown[box] = _within(mask[box], radius_mm, spacing_mm)
     return grown
+
+
+def balls(centres: MaskArray, radius_mm: F32, spacing_mm: Triple) -> MaskArray:
+    """Union of the balls around `centres`, each of its own radius; in steps of half a voxel.
+
+    Examples
+    --------
+    >>> centres = np.array([[[True, False, False, False, False, False, True]]])
+    >>> radius_mm = np.array([[[1, 0, 0, 0, 0, 0, 2]]], np.float32)
+    >>> balls(centres, radius_mm, (1.0, 1.0, 1.0)).astype(int).tolist()
+    [[[1, 1, 0, 0, 1, 1, 1]]]
+    """
+    step = min(spacing_mm) / 2
+    radius = np.floor(radius_mm / step) * step
+    union = np.zeros_like(centres)
+    for one in np.unique(radius[centres]):
+        union |= dilate_mm(centres & (radius == one), float(one), spacing_mm)
+    return union
 
 
 def erode_mm(

@@ -22,6 +22,7 @@ from lungseg.ops.lungs.bowel.loops import hanging_bowel
 from lungseg.ops.lungs.dense_lung import dense_lung
 from lungseg.ops.lungs.enclosed.masses import enclosed_masses
 from lungseg.ops.lungs.enclosed.vessel_nodules import vessel_nodules
+from lungseg.ops.lungs.enclosed.wall_side import wall_side
 from lungseg.ops.lungs.left_right import LEFT, RIGHT, Sides, separate_sides
 from lungseg.ops.lungs.outline import CoarseLungs, outlined
 from lungseg.ops.lungs.outside_air import separate_body_air
@@ -331,6 +332,8 @@ def _closed(
         if mass.any():
             whole = filled_lung(whole | mass, free, settings.vessel_mm, spacing_mm)
         whole |= wall_bulges(whole, free, ct, middle, settings.wall_mm, spacing_mm)
+        if both:
+            whole |= wall_side(whole, free, ct, middle, spacing_mm)
         closed[whole & (closed == 0)] = side
     return closed, nearly & (closed == 0)
 

@@ -19,7 +19,7 @@ from lungseg.ops.lungs import (
 )
 from lungseg.ops.lungs.airless import fluid, mirror, missing
 from lungseg.ops.lungs.bowel import gas, loops, pockets
-from lungseg.ops.lungs.enclosed import far_sides, masses, sight, vessel_nodules
+from lungseg.ops.lungs.enclosed import far_sides, masses, sight, vessel_nodules, wall_side
 from lungseg.ops.lungs.opinion import added, close_up, completed, denied
 
 PAGE = Path(__file__).parents[3] / "docs" / "lung-constants.md"
@@ -37,6 +37,7 @@ MODULES = (
     masses,
     far_sides,
     vessel_nodules,
+    wall_side,
     outline,
     verdict,
     doubts,

@@ -21,7 +21,7 @@ from lungseg.ops.grid.blocks import (
     block_spacing,
 )
 from lungseg.ops.grid.boxes import bounding_box
-from lungseg.ops.grid.morphology import close_mm, components, dilate_mm, sizes
+from lungseg.ops.grid.morphology import balls, close_mm, components, dilate_mm, sizes
 from lungseg.ops.grid.neighbours import grow
 from lungseg.ops.lungs.enclosed.far_sides import far_sides
 from lungseg.ops.lungs.enclosed.sight import Sight, reach
@@ -143,7 +143,7 @@ def enclosed_masses(  # noqa: PLR0913, PLR0917 - a lung, and what cannot be a ma
         zoom, takes = Zoom(lung[box].shape, factors), free[box] & ~lung[box]
         mass = _masses_around(enclosed, blocks, half_mm, block_mm)
         masses.found[box] = zoom.whole(mass) & takes
-        maybe = _not_too_large(_balls(nearly, half_mm, block_mm) & ~blocks, block_mm)
+        maybe = _not_too_large(balls(nearly, half_mm, block_mm) & ~blocks, block_mm)
         masses.nearly[box] = zoom.whole(maybe) & takes & ~masses.found[box]
     return masses
 
@@ -154,7 +154,7 @@ def _masses_around(
     """The balls around `centres`, rounded where they bend and on their far sides."""
     if not centres.any():
         return centres
-    mass = _balls(centres, half_mm, block_mm) & ~lung
+    mass = balls(centres, half_mm, block_mm) & ~lung
     bent = close_mm(mass | lung, BEND_MM, block_mm, border="repeat") & ~lung
     mass |= bent & dilate_mm(mass, BEND_MM, block_mm)
     mass |= far_sides(mass, lung, FAR_SIDE_MM, block_mm)
@@ -240,13 +240,3 @@ def _in_the_wall(mass: MaskArray, lung: MaskArray) -> MaskArray:
         if np.count_nonzero(outside) < MOST_OUTSIDE * np.count_nonzero(mass[z]):
             beyond[z] = outside
     return beyond
-
-
-def _balls(centres: MaskArray, radius_mm: F32, spacing_mm: Triple) -> MaskArray:
-    """Union of the balls around `centres`, each as large as fits; in steps of half a block."""
-    step = min(spacing_mm) / 2
-    radius = np.floor(radius_mm / step) * step
-    union = np.zeros_like(centres)
-    for one in np.unique(radius[centres]):
-        union |= dilate_mm(centres & (radius == one), float(one), spacing_mm)
-    return union
