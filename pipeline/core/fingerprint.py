@@ -9,6 +9,7 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
+from lungseg.core.disk.folder_tree import files_below
 from lungseg.core.errors import ConfigError
 from lungseg.core.stage import Params, Scalar, Stage, as_dict
 
@@ -66,13 +67,12 @@ def identity_of_path(path: Path, name: str = "path", ignores: tuple[str, ...] = 
     Raises
     ------
     ConfigError
-        If there is nothing at `path`.
+        If there is nothing at `path`, or what lies below it cannot be read.
     """
     if path.is_dir():
         listing = [
             (str(file.relative_to(path)), file.stat().st_size, file.stat().st_mtime_ns)
-            for file in sorted(path.rglob("*"))
-            if file.is_file()
+            for file in files_below(path)
         ]
         return digest_of(listing)
     if not path.is_file():

@@ -16,6 +16,7 @@ from xml.parsers import expat
 
 import numpy as np
 
+from lungseg.core.disk.folder_tree import files_below
 from lungseg.core.errors import ConfigError, ScanError
 from lungseg.io.annotations.lidc_database import RATINGS
 from lungseg.ops.nodules.contours import Contour, Mark, Reading
@@ -78,8 +79,8 @@ def files_by_series(folder: Path) -> dict[str, tuple[Path, ...]]:
     if not folder.is_dir():
         raise ConfigError(f"{folder} is not a folder; expected LIDC's XML files in it or below it")
     found: dict[str, list[Path]] = {}
-    for path in sorted(folder.rglob("*.xml")):
-        if path.name.startswith("._") or not path.is_file():
+    for path in files_below(folder):
+        if path.name.startswith("._") or path.suffix.lower() != ".xml":
             continue
         with path.open("rb") as file:
             series = _SERIES.search(file.read(_HEAD_BYTES))
