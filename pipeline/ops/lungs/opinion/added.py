@@ -7,6 +7,7 @@ good as the mask's: only what is thick and not air is taken from it, and the mas
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from functools import cache
 
 import numpy as np
 
@@ -159,8 +160,9 @@ def opinion_of(
         Probability of right and of left lung, on the blocks.
     region : (z, y, x) bool, optional
         The search region, on the blocks: parts of which less than half lies in it are not believed,
-        and those that are get their unsure edge (`completed`), unless lung is missing. Without it,
-        by method net alone, nothing is taken out of the mask.
+        unless what of them is LIKELY is a part that is, and those that are get their unsure edge
+        (`completed`), unless lung is missing. Without it, by method net alone, nothing is taken
+        out of the mask.
     of_the_image : () -> (2, z, y, x) float32, optional
         Returns `likely` of the mirror image, laid back on the scan: of what the net is much surer
         there is nothing believed. It is called only if there is something to believe.
@@ -190,22 +192,12 @@ def opinion_of(
     for label in (RIGHT, LEFT):
         if seen.ml(seen.labels == label) < LEAST_LUNG_ML:
             extra &= side != label
-    # Lung without air lies on lung: what has tissue between is heart, liver or spleen.
-    beside = grow(seen.labels > 0)
-    parts, count = components(regions_with(thick(extra, 1), beside), connectivity=26)
-    blocks_of = sizes(parts, count)
-    sure = shares_in(parts, blocks_of, most >= SURE)
-    believed = (sure >= share) & (sure * blocks_of * seen.block_ml >= LEAST_ML)
-    believed[0] = False
-    if region is not None:
-        placed = shares_in(parts, blocks_of, region) >= IN_REGION
-        if of_the_image is not None and (believed if missing else believed & placed).any():
-            image = of_the_image().max(axis=0)
-            if missing:
-                placed |= shares_in(parts, blocks_of, image >= edge) >= IN_IMAGE
-            believed &= shares_in(parts, blocks_of, image >= SURE) - sure < DOUBTED_HERE
-        believed &= placed
-    blocks = np.where(believed[parts], side, 0).astype(np.uint8)
+    net = _Net(seen, most, region, None if of_the_image is None else cache(of_the_image), missing)
+    believed, refused = net.believed(extra, edge, share)
+    if region is not None and not missing and refused.any():
+        # Of heart that hangs on a tumour the net is less sure.
+        believed |= net.believed(refused & (most >= LIKELY), LIKELY, SURE_SHARE[1])[0]
+    blocks = np.where(believed, side, 0).astype(np.uint8)
     if region is not None and not missing:
         # Where lung is missing there is fluid, too, thin layers of which look like a tumour's edge.
         blocks = completed(blocks, seen, most, tissue & region)
@@ -222,6 +214,48 @@ def opinion_of(
         denied_ml=seen.ml(out),
         denied_at=_place(out, seen.labels),
     )
+
+
+@dataclass(frozen=True, eq=False)
+class _Net:
+    """What a net says of a scan, as `opinion_of` takes it."""
+
+    seen: Blocks
+    most: F32
+    region: MaskArray | None
+    of_the_image: Callable[[], F32] | None
+    missing: bool
+
+    def believed(self, extra: MaskArray, edge: float, share: float) -> tuple[MaskArray, MaskArray]:
+        """Thick parts of `extra` that are believed, and those that are sure enough and are not.
+
+        Parameters
+        ----------
+        extra : (z, y, x) bool
+            What of at least the probability `edge` is not in the mask.
+        edge
+        share
+            The least share of a part of which the net is SURE.
+        """
+        seen, most, region = self.seen, self.most, self.region
+        # Lung without air lies on lung: what has tissue between is heart, liver or spleen.
+        beside = grow(seen.labels > 0)
+        parts, count = components(regions_with(thick(extra, 1), beside), connectivity=26)
+        blocks_of = sizes(parts, count)
+        sure = shares_in(parts, blocks_of, most >= SURE)
+        enough = (sure >= share) & (sure * blocks_of * seen.block_ml >= LEAST_ML)
+        enough[0] = False
+        if region is None:
+            return enough[parts], np.zeros_like(extra)
+        placed = shares_in(parts, blocks_of, region) >= IN_REGION
+        doubted = np.zeros_like(enough)
+        if self.of_the_image and (enough if self.missing else enough & placed).any():
+            image = self.of_the_image().max(axis=0)
+            if self.missing:
+                placed |= shares_in(parts, blocks_of, image >= edge) >= IN_IMAGE
+            doubted = shares_in(parts, blocks_of, image >= SURE) - sure >= DOUBTED_HERE
+        believed = enough & placed & ~doubted
+        return believed[parts], (enough & ~believed)[parts]
 
 
 def _place(part: MaskArray, labels: Sides) -> str:

@@ -149,6 +149,24 @@ def test_what_the_net_is_much_surer_of_in_the_mirror_image_is_no_lung(missing):
         assert opinion.right_ml == pytest.approx(ml)
 
 
+@pytest.mark.parametrize(
+    ("heart", "missing", "added"), [(0.6, False, True), (0.75, False, False), (0.6, True, True)]
+)
+def test_heart_of_which_the_net_is_less_sure_does_not_cost_the_tumour_it_hangs_on(
+    heart, missing, added
+):
+    """Most of both lies outside of the region, all of the tumour inside."""
+    seen, likely = a_lung_and_no_opinion()
+    likely[0, 24:30, 10:18, 10:18] = 0.95
+    likely[0, 20:30, 18:24, 10:20] = heart
+    region = seen.labels > 0
+    region[24:30, 10:18, 10:18] = True
+    opinion = opinion_of(seen, likely, region, likely.copy, missing=missing)
+    blocks = opinion.blocks > 0
+    assert blocks[24:30, 10:18, 10:18].all() == added
+    assert not blocks[:, 22:].any()
+
+
 def test_where_a_region_is_told_half_of_a_part_lies_in_it():
     seen, likely = a_lung_and_no_opinion()
     likely[0, 20:30, 10:30, 10:30] = 0.95
