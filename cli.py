@@ -53,7 +53,7 @@ def preprocess(roots: tuple[Path, ...], pictures: bool, **options: Any) -> None:
     from lungseg.commands.run_stages import preprocess as run
 
     session = _session(options, roots, look=True)
-    sys.exit(run(session, roots, how_to_run(options), pictures=pictures))
+    sys.exit(run(session, how_to_run(options), pictures=pictures))
 
 
 @main.command("build-tables")

@@ -165,11 +165,8 @@ def tell_report(session: Session, out: Path, how: HowToRun) -> None:
         click.echo(line, err=how.as_json)
 
 
-def preprocess(session: Session, roots: Sequence[Path], how: HowToRun, *, pictures: bool) -> int:
+def preprocess(session: Session, how: HowToRun, *, pictures: bool) -> int:
     """Run the stages of ``preprocess``, with notes on its lists before and pictures after."""
-    if roots and not session.all_sources and not session.left_out:
-        where = " and ".join(str(root) for root in roots)
-        raise ConfigError(f"there are no scans in {where}: name a folder of chest CT with --src")
     for line in _notes(session, told_once=True, keep=not how.dry_run):
         click.echo(line, err=True)
     return run_stages(session, "preprocess", how, pictures=pictures)

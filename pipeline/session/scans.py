@@ -68,15 +68,19 @@ def look(
     Raises
     ------
     ConfigError
-        If a root does not exist, or had scans and is empty now.
+        If a root does not exist, or had scans and is empty now; if nothing below the roots is a
+        scan or may be one, or nothing is and the folder has scans.
     """
+    before = _before(work)
     for root in roots:
-        _check_there(root, _before(work))
+        _check_there(root, before)
     if not dry:
         work.mkdir(parents=True, exist_ok=True)
     own = work.resolve()
     cache = None if dry and not _has_place(work, rules) else _header_cache(work, rules, dry=dry)
     sources, left_out = find_scans(roots, cache, {own, *passed_over}, rules)
+    if not sources:
+        _check_worth(roots, left_out, before)
     if own not in passed_over and any(own.is_relative_to(root.resolve()) for root in roots):
         left_out.append(LeftOut(shown(own), WORK_FOLDER, fault=False))
     if rules.key and cache:
@@ -269,3 +273,23 @@ def _check_there(root: Path, before: _Listing) -> None:
                 f"{root} is empty, and scans were found there before: is its disk there? If they "
                 "are gone for good, name another folder with --src"
             )
+
+
+def _check_worth(roots: Sequence[Path], left_out: Sequence[LeftOut], before: _Listing) -> None:
+    """See that what was found, no scans, is worth a run, and does not take the place of scans.
+
+    Raises
+    ------
+    ConfigError
+        If nothing of it may be a scan, or the work folder has scans.
+    """
+    if any(item.fault or item.setting for item in left_out) and not before.scans:
+        return
+    where = " and ".join(str(root) for root in roots)
+    found = sorted(map(_advised, left_out), key=lambda item: not item.fault)
+    instead = f"; found was {found[0].path} ({found[0].reason})" if found else ""
+    more = f", and {len(found) - 1} more such" if len(found) > 1 else ""
+    kept = f" (the {len(before.scans)} of before stay)" if before.scans else ""
+    raise ConfigError(
+        f"there are no scans in {where}: name folders or files of chest CT{kept}{instead}{more}"
+    )

@@ -127,13 +127,41 @@ def test_a_disk_that_is_away_makes_no_work_folder_forget_its_scans(tree, tmp_pat
     assert len(look_at(work, [tree], RULES)[0]) == 2
 
 
-def test_a_folder_without_scans_that_is_named_by_mistake_changes_nothing(tree, tmp_path):
-    work, empty = tmp_path / "work", tmp_path / "empty"
+@pytest.mark.parametrize(
+    ("name", "found"),
+    [
+        ("", "chest CT (the 2 of before stay)\n"),
+        ("notes.md", "(beside the scans, no images themselves: 1 file (1 .md))\n"),
+        ("gone.nii", "gone.nii (unreadable: a link that leads nowhere, or to itself)\n"),
+    ],
+)
+def test_a_folder_without_scans_that_is_named_by_mistake_changes_nothing(
+    tree, tmp_path, name, found
+):
+    work, wrong = tmp_path / "work", tmp_path / "wrong"
     look_at(work, [tree], RULES)
-    empty.mkdir()
-    told = run("preprocess", "--src", empty, "--work", work)
+    wrong.mkdir()
+    if name == "gone.nii":
+        (wrong / name).symlink_to(tmp_path / "nowhere")
+    elif name:
+        (wrong / name).write_text("no scan", encoding="utf-8")
+    told = run("preprocess", "--src", wrong, "--work", work)
     assert (told.exit_code, "there are no scans in" in told.stderr) == (2, True)
+    assert found in told.stderr
     assert len(remembered(work)[0]) == 2
+
+
+def test_a_folder_that_holds_no_scan_is_no_run_and_one_that_may_hold_some_is(tmp_path):
+    wrong, work = tmp_path / "wrong", tmp_path / "work"
+    wrong.mkdir()
+    (wrong / "notes.md").write_text("no scan", encoding="utf-8")
+    assert run("preprocess", "--src", wrong, "--work", work).exit_code == 2
+    assert run("lungs", wrong, "--out", tmp_path / "out").exit_code == 2
+    assert not (tmp_path / "out").exists()
+    (wrong / "gone.nii").symlink_to(tmp_path / "nowhere")
+    told = run("preprocess", "--src", wrong, "--work", work)
+    assert told.exit_code == 1
+    assert "2 expected = 0 done + 1 failed + 1 skipped" in told.output
 
 
 def test_settings_that_are_empty_are_not_forgotten_in_silence_and_a_reset_helps(tmp_path):

@@ -81,7 +81,7 @@ def opened(
             _make(out)
         ours = {out.resolve() / name for name in ledger.written(out)}
         own = (WORK, REPORT, ledger.OURS, ledger.JOURNAL)
-        session = open_for(
+        return open_for(
             place.work_folder,
             options,
             roots,
@@ -89,10 +89,6 @@ def opened(
             guest=place.work is not None,
             dry=dry,
         )
-        if not session.sources and not session.left_out:
-            where = " and ".join(str(root) for root in roots)
-            raise ConfigError(f"there are no scans in {where}: name folders or files of chest CT")
-    return session
 
 
 def _make(out: Path) -> None:
