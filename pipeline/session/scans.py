@@ -100,6 +100,11 @@ def remembered(work: Path) -> tuple[list[Source], list[LeftOut]]:
     return [read_source(source_path(work, scan)) for scan in listing.scans], listing.left_out
 
 
+def remembered_scans(work: Path) -> tuple[str, ...]:
+    """Their ids alone; none where what is known of them is damaged."""
+    return tuple(_before(work).scans)
+
+
 def remembered_roots(work: Path) -> list[Path]:
     """What ``--src`` named last."""
     return [Path(path_of_text(root)) for root in _listing(work).roots]

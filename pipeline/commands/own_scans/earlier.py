@@ -19,10 +19,21 @@ _SHOWN = 4
 
 @dataclass(frozen=True)
 class Earlier:
-    """Files of earlier runs: those put aside into `FOLDER`, and those that no table lists now."""
+    """What is left of earlier runs.
+
+    Attributes
+    ----------
+    put_aside
+        Files put aside into `FOLDER`.
+    not_listed
+        Files that no table lists now.
+    scans
+        Scans that the work folder knew, and this run did not look at.
+    """
 
     put_aside: tuple[str, ...] = ()
     not_listed: tuple[str, ...] = ()
+    scans: tuple[str, ...] = ()
 
     def lines(self, tables: str) -> Iterator[str]:
         """The same for a person; `tables` are the names of this run's tables."""
@@ -37,9 +48,20 @@ class Earlier:
                 f"were; {tables} tells of this run alone: {_named(self.not_listed)}"
             )
 
+        if self.scans:
+            scans = "1 scan" if len(self.scans) == 1 else f"{len(self.scans)} scans"
+            yield (
+                f"earlier  {scans} of earlier runs: status, report, export and prune know this "
+                "run's alone; name all folders of scans to have all of them again"
+            )
+
     def as_dict(self) -> Mapping[str, list[str]]:
         """The same for machines."""
-        return {"put_aside": list(self.put_aside), "not_listed": list(self.not_listed)}
+        return {
+            "put_aside": list(self.put_aside),
+            "not_listed": list(self.not_listed),
+            "scans": list(self.scans),
+        }
 
 
 def set_apart(handing: HandOut) -> Earlier:
@@ -64,7 +86,10 @@ def set_apart(handing: HandOut) -> Earlier:
             others.append(name)
     for name in outdated:
         ledger.move(out, name, _place_for(name, out))
-    return Earlier(tuple(outdated), tuple(others))
+    session = handing.session
+    known = () if session.guest else handing.place.before.scans
+    gone = tuple(scan for scan in known if scan not in session.all_sources)
+    return Earlier(tuple(outdated), tuple(others), gone)
 
 
 def _place_for(name: str, out: Path) -> str:

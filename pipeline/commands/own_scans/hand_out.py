@@ -24,6 +24,7 @@ from lungseg.io.results.plain_names import UID_END, plain_names
 from lungseg.io.sources.index import Source
 from lungseg.io.volumes.headers import suffix_of
 from lungseg.session import messages
+from lungseg.session.scans import remembered_scans
 from lungseg.session.settings import CommandOptions
 from lungseg.session.tally import NOT_DONE, state_of
 from lungseg.session.work_folder import Session
@@ -77,7 +78,12 @@ def asked_of(options: Mapping[str, Any], **settings: str) -> Asked:
     }
     all_told = {**options, "assignments": (*options["assignments"], *told), "typed": told}
     place = Place(options["out"], options["work"], options["no_cache"])
-    before = Before(place.out.exists(), place.work_folder.exists(), ledger.notes(place.out))
+    before = Before(
+        place.out.exists(),
+        place.work_folder.exists(),
+        ledger.notes(place.out),
+        remembered_scans(place.work_folder),
+    )
     return Asked(replace(place, before=before), command_options(all_told), how_to_run(options))
 
 

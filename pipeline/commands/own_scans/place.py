@@ -11,6 +11,7 @@ from typing import Any
 from lungseg.commands.own_scans import ledger
 from lungseg.commands.run_stages import REPORT
 from lungseg.core.errors import ConfigError
+from lungseg.io.sources.walk import is_work_folder
 from lungseg.session.settings import CommandOptions
 from lungseg.session.work_folder import Session, open_for
 
@@ -19,11 +20,12 @@ WORK = "lungseg-work"
 
 @dataclass(frozen=True)
 class Before:
-    """What was there when a command began: folder, work folder, and what was noted in `out`."""
+    """What was there when a command began: folders, what was noted in `out`, scans of `work`."""
 
     out: bool = True
     work: bool = True
     notes: Mapping[str, Any] = field(default_factory=dict)
+    scans: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -70,12 +72,14 @@ def opened(
     Raises
     ------
     ConfigError
-        If a root does not exist, or there is nothing in them, or `out` cannot be made.
+        If a root does not exist, or there is no scan in them, or `out` cannot be made or is a work
+        folder.
     """
     for root in roots:
         if not os.path.exists(root):  # noqa: PTH110 - of any length
             raise ConfigError(f"{root}: there is no such file or folder")
     out = place.out
+    _check_no_work_folder(place)
     with nothing_if_refused(place):
         if not dry:
             _make(out)
@@ -88,6 +92,17 @@ def opened(
             {*(out.resolve() / name for name in own), *ours},
             guest=place.work is not None,
             dry=dry,
+        )
+
+
+def _check_no_work_folder(place: Place) -> None:
+    out = place.out
+    if not out.is_dir() or (place.work and place.work.resolve() == out.resolve()):
+        return
+    if is_work_folder({path.name for path in out.iterdir()}):
+        raise ConfigError(
+            f"--out {out} is a work folder, whose files are none to be handed out beside; name "
+            f"another folder, and --work {out} to use its cache"
         )
 
 

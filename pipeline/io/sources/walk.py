@@ -87,6 +87,17 @@ def walk(roots: Sequence[Path], passed_over: Set[str]) -> Iterator[Entry | Unsee
             found = list(_entries(folder, hidden, folders, seen, passed_over))
 
 
+def is_work_folder(names: Set[str]) -> bool:
+    """Whether a folder that holds files and folders of these names is a work folder.
+
+    Examples
+    --------
+    >>> is_work_folder({"headers.cache", "sources", "notes.md"}), is_work_folder({"sources"})
+    (True, False)
+    """
+    return bool(names & _SOURCES) and any(map(_HEADERS.fullmatch, names))
+
+
 def root_path(root: Path) -> str:
     """Absolute path of a root; a file keeps the name it was given by, even if it is a link.
 
@@ -142,8 +153,7 @@ def _entries(
     except OSError as error:
         yield Unseen(folder, f"{unreadable(error)} (a folder)", fault=True)
         return
-    names = {entry.name for entry in entries}
-    if names & _SOURCES and any(map(_HEADERS.fullmatch, names)):
+    if is_work_folder({entry.name for entry in entries}):
         yield Unseen(folder, WORK_FOLDER, fault=False)
         return
     inner: list[tuple[str, str]] = []

@@ -399,9 +399,11 @@ def test_what_earlier_runs_left_is_put_aside_or_named(mixed, tmp_path, monkeypat
     mask = (out / "ras_lungs.nii.gz").read_bytes()
     (out / "earlier").mkdir()
     (out / "earlier" / "ras_lungs.png").write_text("somebody's")
-    for _ in "ab":
+    for scans in ("\nearlier  1 scan of earlier runs: status, report, export and prune know", ""):
         monkeypatch.setattr(hand_out.shutil, "copyfile", full)
         told = lungs(src[0], "--out", out, status=1).stdout
+        assert scans in told
+        assert ("scan of earlier runs" in told) == bool(scans)
         assert list(rows_of(out)) == ["ras"]
         assert (
             "2 files of these scans, of an earlier run and not written again, put into earlier/"
@@ -424,7 +426,19 @@ def test_what_earlier_runs_left_is_put_aside_or_named(mixed, tmp_path, monkeypat
     assert told["earlier"] == {
         "put_aside": ["ras_lungs.nii.gz"],
         "not_listed": ["plain_lungs.nii.gz", "plain_lungs.png"],
+        "scans": [],
     }
+
+
+def test_nothing_is_handed_out_into_a_work_folder_but_into_one_beside_it(mixed, tmp_path):
+    lungs(mixed[0] / "ras.nii.gz", "--out", tmp_path)
+    work = tmp_path / "lungseg-work"
+    before = sorted(path.name for path in work.iterdir())
+    told = lungs(mixed[0] / "ras.nii.gz", "--out", work, status=2)
+    assert f"--out {work} is a work folder" in " ".join(told.output.split())
+    assert sorted(path.name for path in work.iterdir()) == before
+    lungs(mixed[0] / "ras.nii.gz", "--out", tmp_path / "beside", "--work", work)
+    assert (tmp_path / "beside" / "ras_lungs.nii.gz").is_file()
 
 
 def test_a_scan_whose_name_has_no_latin_letter_is_told_by_its_name(mixed, tmp_path):
