@@ -28,7 +28,7 @@ LISTS = {
 # What carries a sentence that is shown as its second argument, and what it means.
 CARRIERS = {"LeftOut": "left out", "Found": "left out", "Unseen": "left out", "Problem": "left out"}
 # Functions whose texts are shown, and what they mean.
-TELLERS = {"unread": "left out", "notes_on_files": "note"}
+TELLERS = {"unread": "left out", "notes_on_files": "note", "doubts_of_files": "suspect"}
 # Rooms in which a ValueError is about one row of a file that a person brought.
 ROWS = ("io/annotations", "io/results", "io/csv_file")
 MEANINGS = {

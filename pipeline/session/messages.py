@@ -16,7 +16,15 @@ from lungseg.core.worker import RAN, Result
 from lungseg.flow import FLOW
 from lungseg.io.sources.index import LeftOut, Source
 from lungseg.session.settings import Difference
-from lungseg.session.tally import FAILED, Tally, Trouble, lines_of, notes_on_files, state_of
+from lungseg.session.tally import (
+    FAILED,
+    Tally,
+    Trouble,
+    doubts_of_files,
+    lines_of,
+    notes_on_files,
+    state_of,
+)
 from lungseg.session.work_folder import NO_SCANS, Session
 
 # What `status` tells of a scan, and whose fact it is: others have facts of the same name.
@@ -138,7 +146,7 @@ def summary_text(
         Trouble("note", named(scan, sources[scan].patient), f"{stage}: {note}", is_scan=True)
         for (stage, scan), result in summary.results.items()
         if stage == "ingest" and result.record
-        for note in notes_on_files(result.record.facts)
+        for note in (*doubts_of_files(result.record.facts), *notes_on_files(result.record.facts))
     )
     for (stage, scan), result in summary.results.items():
         if not scan and result.record and result.state in {"ran", "reused"}:

@@ -66,6 +66,23 @@ def tally(states: Iterable[str], left_out: Iterable[LeftOut] = ()) -> Tally:
     return Tally(*(every.count(state) for state in (DONE, FAILED, SKIPPED, NOT_DONE)))
 
 
+def doubts_of_files(facts: Mapping[str, Scalar]) -> Iterator[str]:
+    """What the facts of `ingest` tell of a scan that is done and yet may not be what was scanned.
+
+    Examples
+    --------
+    >>> print(*doubts_of_files({"filled_slices": 1, "gaps": "4 mm between 2.00 and 6.00 mm"}))
+    1 slice is missing and interpolated, no image: 4 mm between 2.00 and 6.00 mm
+    """
+    filled = facts.get("filled_slices")
+    if isinstance(filled, int) and filled:
+        are = "1 slice is" if filled == 1 else f"{filled} slices are"
+        yield f"{are} missing and interpolated, no image: {facts.get('gaps')}"
+    check = facts.get("hu_check", "ok")
+    if check != "ok":
+        yield f"HU are doubtful: {check}"
+
+
 def notes_on_files(facts: Mapping[str, Scalar]) -> Iterator[str]:
     """What the facts of `ingest` tell of a scan's files that were not used, though it is done.
 

@@ -35,6 +35,7 @@ from lungseg.io.volumes.formats import FORMATS
 from lungseg.model.model_record import UNKNOWN, ModelRecord, read_model_record
 from lungseg.model.nets import current_net, find_net, shipped_nets
 from lungseg.session.settings import CommandOptions
+from lungseg.session.tally import doubts_of_files
 from lungseg.session.work_folder import NO_NET, Session
 
 CANDIDATES = "candidates.csv"
@@ -147,7 +148,8 @@ def _scan_row(one: Outcome) -> Row:
     facts = one.facts.get(DETECT.stage, {}) if one.state == "done" else {}
     lungs = one.facts.get("segment-lungs", {})
     masks = [n for end, n in one.files.items() if end.removeprefix("_nodules.") in FORMATS]
-    doubt = f"lungs: {lungs['reasons']}" if lungs.get("reasons") else ""
+    doubts = [f"lungs: {lungs['reasons']}"] if lungs.get("reasons") else []
+    doubts += doubts_of_files(one.facts.get("ingest", {}))
     return {
         "scan": one.scan,
         "patient": one.patient,
@@ -155,7 +157,7 @@ def _scan_row(one: Outcome) -> Row:
         **{name: facts.get(name) for name in ("candidates", "nodules", "best_probability", "seen")},
         "lungs": lungs.get("verdict"),
         "state": one.state,
-        "reasons": one.reason or doubt,
+        "reasons": one.reason or "; ".join(doubts),
         "seconds": one.seconds,
         "mask": masks[0] if masks else "",
         "list": one.files.get("_nodules.json", ""),
@@ -218,7 +220,7 @@ def _as_text(end: End) -> Iterator[str]:
     if len(done) > _SHOWN:
         yield f"         ... and {len(done) - _SHOWN} more"
     for row in done:
-        if row["lungs"] == "suspect":
+        if row["reasons"]:
             yield f"suspect  {row['patient']} {row['scan']}\n         {row['reasons']}"
     yield from trouble(end.outcomes)
     yield from notes(end.outcomes)

@@ -23,6 +23,7 @@ from lungseg.io.standards.objects import SEG
 from lungseg.io.volumes.formats import FORMATS
 from lungseg.model.lung_net.opinion import SHIPPED
 from lungseg.model.model_record import read_model_record
+from lungseg.session.tally import doubts_of_files
 from lungseg.session.work_folder import Session
 
 TABLE = "lungs.csv"
@@ -100,13 +101,16 @@ def _seen(one: Outcome, session: Session) -> str:
 def _row(one: Outcome, seen: str) -> Row:
     facts = one.facts.get(LUNGS.stage, {}) if one.state == "done" else {}
     masks = [name for ending, name in one.files.items() if ending not in {_PICTURE, _SEG}]
+    # A mask cannot be better than the scan that it was found in.
+    doubts = list(doubts_of_files(one.facts.get("ingest", {}))) if facts else []
+    reasons = [one.reason or facts.get("reasons", ""), *doubts]
     return {
         "scan": one.scan,
         "patient": one.patient,
         "source": one.source,
         **{name: facts.get(name) for name in FIGURES},
-        "verdict": facts.get("verdict", one.state),
-        "reasons": one.reason or facts.get("reasons", ""),
+        "verdict": "suspect" if doubts else facts.get("verdict", one.state),
+        "reasons": "; ".join(str(reason) for reason in reasons if reason),
         "seconds": one.seconds,
         "net_seen": seen,
         "file": masks[0] if masks else "",

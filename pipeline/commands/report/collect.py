@@ -16,7 +16,7 @@ from lungseg.io.results.candidate_list import Detection, read_detections
 from lungseg.io.results.plain_names import patients_names, plain_names, uid_end
 from lungseg.io.sources.index import LeftOut, Source
 from lungseg.model.nets import current_net
-from lungseg.session.tally import DONE, NOT_DONE, Tally, state_of, tally
+from lungseg.session.tally import DONE, NOT_DONE, Tally, doubts_of_files, state_of, tally
 from lungseg.session.work_folder import Session
 
 # Beyond these a scan is skipped because of the split, which is no fault of it.
@@ -303,10 +303,10 @@ def _remarks(one: ScanEntry) -> Iterator[Remark]:
             "look at the outlines on its page; if the mask is right, nothing is to be done",
             one.name,
         )
-    check = str(one.facts("ingest").get("hu_check", "ok"))
-    if check != "ok":
+    for doubt in doubts_of_files(one.facts("ingest")):
         yield Remark(
-            "suspect", whose, f"HU: {check}", "on its page air should be near -1000 HU, blood 40",
+            "suspect", whose, doubt,
+            "see on its page whether all slices are there, and air is near -1000 HU, blood near 40",
             one.name,
         )  # fmt: skip
     truth = one.facts("annotate-nodules")
