@@ -42,6 +42,13 @@ UNLISTED = "unlisted"
 
 log = logging.getLogger(__name__)
 
+# What it means that no nodule is in a part.
+_WITHOUT = {
+    "train": "nothing is learnt of nodules",
+    "validation": "the best epoch is chosen by chance",
+    "test": "the scores say nothing",
+}
+
 
 @dataclass(frozen=True, kw_only=True)
 class SplitPatients(Params):
@@ -99,6 +106,15 @@ def run(params: SplitPatients, inputs: DatasetInputs, out: Path) -> Facts:
     }
     write_json(document, out / FILE)
     nodules = {part: sum(eligible[p] for p in parts[part]) for part in PARTS}
+    for part in PARTS if any(nodules.values()) else ():
+        if parts[part] and not nodules[part]:
+            log.warning(
+                "no nodule that counts is in the %s part (patients: %d), so that %s; take more "
+                "scans, or another split-patients.seed",
+                part,
+                len(parts[part]),
+                _WITHOUT[part],
+            )
     return {
         "hash": split_hash(parts),
         "method": method(params),

@@ -55,6 +55,24 @@ def test_every_scan_is_where_its_patient_is(tables, tmp_path):
     assert facts["unannotated_patients"] == 1
 
 
+def test_a_part_without_a_nodule_is_told_with_what_it_means(tmp_path, caplog):
+    one = [rows(f"1.{k}", f"P{k}", int(k == 0)) for k in range(4)]
+    none = [rows(f"1.{k}", f"P{k}", 0) for k in range(4)]
+    for scans, told in ((one, 2), (none, 0), (SCANS, 0)):
+        folder = tmp_path / f"{len(scans)} {told}"
+        folder.mkdir()
+        write_table(folder / "tables.h5", *scans)
+        caplog.clear()
+        facts, _ = split(DatasetInputs(scans={}, stages={"build-tables": folder}), tmp_path)
+        assert caplog.text.count("no nodule that counts is in the ") == told
+    empty = {"train": "nothing is learnt", "validation": "by chance", "test": "say nothing"}
+    write_table(tmp_path / "tables.h5", *one)
+    facts, _ = split(DatasetInputs(scans={}, stages={"build-tables": tmp_path}), tmp_path)
+    for part, meaning in empty.items():
+        assert (meaning in caplog.text) == (facts[f"{part}_nodules"] == 0)
+        assert facts[f"{part}_patients"] > 0
+
+
 def test_patients_keep_their_part_when_scans_are_added(tables, tmp_path):
     _, before = split(tables, tmp_path)
     (tmp_path / "before").mkdir()
