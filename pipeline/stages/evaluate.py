@@ -18,6 +18,7 @@ their scores say nothing about new patients. Who these are, `predict` recorded f
 """
 
 import json
+import logging
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -47,6 +48,8 @@ from lungseg.steps.nodules.scored import (
     outcomes,
     summary_beside_annotators,
 )
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -109,6 +112,8 @@ def run(params: Evaluate, inputs: DatasetInputs, out: Path) -> Facts:
     samples = bootstrap(candidates, params.bootstraps, params.seed, RATES + BAND_RATES)
     nodules = sum(len(scan.nodules) for scan in scored)
     reason = reason_for_no_score(params, len(scored), nodules, chosen.left_out)
+    if reason:
+        log.warning("no scores: %s", reason)
     detection = detection_scores(
         [scan.hits for scan in scored], curve, samples[:, : len(RATES)], reason
     )
@@ -363,6 +368,7 @@ def _facts(document: Mapping[str, Any]) -> Facts:
             name: None if value is None or np.isnan(value) else round(float(value), 4)
             for name, value in scores.items()
         },
+        **{f"left_out_{why.replace(' ', '_')}": n for why, n in document["left_out"].items()},
     }
 
 

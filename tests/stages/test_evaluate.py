@@ -256,7 +256,7 @@ def test_without_candidates_sensitivity_is_0(tmp_path):
     assert scores["segmentation"]["pooled"]["precision"] is None
 
 
-def test_without_scans_the_reason_names_what_there_is(tmp_path):
+def test_without_scans_the_reason_names_what_there_is(tmp_path, caplog):
     data = Set(tmp_path)
     data.add("P0", nodules=[((5, 10, 10), 2, 3)])
     facts, scores, out = data.run()
@@ -264,6 +264,8 @@ def test_without_scans_the_reason_names_what_there_is(tmp_path):
         "no annotated scan with predictions is in part test (others: 1 of part train)"
     )
     assert facts["scans"] == 0
+    assert facts["left_out_of_part_train"] == 1
+    assert "no scores: no annotated scan with predictions is in part test (others: 1" in caplog.text
     assert rows(out / "per_nodule.csv") == []
 
 
