@@ -17,12 +17,10 @@ from lungseg.commands.own_scans.report import (
     trouble,
     without_dicom,
 )
+from lungseg.commands.own_scans.seen import lines_on_lung_net, seen_by_lung_net
 from lungseg.flow import HANDED_OUT
-from lungseg.io.sources.pseudonyms import key_in
 from lungseg.io.standards.objects import SEG
 from lungseg.io.volumes.formats import FORMATS
-from lungseg.model.lung_net.opinion import SHIPPED
-from lungseg.model.model_record import read_model_record
 from lungseg.session.tally import doubts_of_files
 from lungseg.session.work_folder import Session
 
@@ -85,17 +83,7 @@ def lungs(roots: Sequence[Path], options: Mapping[str, Any]) -> int:
 
 
 def _tables(session: Session, outcomes: Sequence[Outcome]) -> Mapping[str, Table]:
-    return {TABLE: Table(COLUMNS, [_row(one, _seen(one, session)) for one in outcomes])}
-
-
-def _seen(one: Outcome, session: Session) -> str:
-    """What the lung net has seen of a scan that it was asked about: empty if it was not."""
-    if "net_against_ml" not in one.facts.get("segment-lungs", {}):
-        return ""
-    params: Any = session.settings["segment-lungs"]
-    record = read_model_record(Path(params.lung_net) if params.lung_net else SHIPPED)
-    part = record.part_of(one.patient, one.scan, key_in(session.work))
-    return "no" if part == "test" else part
+    return {TABLE: Table(COLUMNS, [_row(one, seen_by_lung_net(one, session)) for one in outcomes])}
 
 
 def _row(one: Outcome, seen: str) -> Row:
@@ -134,12 +122,7 @@ def _as_text(end: End) -> Iterator[str]:
     for row in done:
         if row["verdict"] == "suspect":
             yield f"suspect  {row['patient']} {row['file']}\n         {row['reasons']}"
-    for row in done:
-        if row["net_seen"] in {"train", "validation"}:
-            yield (
-                f"seen     {row['patient']} {row['scan']}: the lung net has seen it "
-                f"({row['net_seen']}); what it says of this scan, it may remember"
-            )
+    yield from lines_on_lung_net(end.outcomes, end.session)
     yield from trouble(end.outcomes)
     yield from notes(end.outcomes)
     yield from without_dicom(end.outcomes, LUNGS.stage)

@@ -14,6 +14,7 @@ from lungseg.commands.own_scans import hand_out, ledger
 from lungseg.commands.own_scans.hand_out import Outcome
 from lungseg.commands.own_scans.lungs import COLUMNS, _tables
 from lungseg.commands.own_scans.place import WORK
+from lungseg.commands.own_scans.seen import lines_on_lung_net
 from lungseg.core import worker
 from lungseg.core.errors import ConfigError
 from lungseg.io.volumes.formats import read_volume, write_volume
@@ -166,6 +167,10 @@ def test_the_table_tells_what_the_lung_net_has_seen_where_it_was_asked(
     facts = {"segment-lungs": {"verdict": "good"} | ({"net_against_ml": 0.0} if asked else {})}
     one = Outcome("1.2.3", patient, "", "done", facts=facts)
     assert _tables(session, [one])["lungs.csv"].rows[0]["net_seen"] == seen
+    # `lungs` and `detect` say it.
+    told = "".join(lines_on_lung_net([one], session))
+    assert ("LIDC-IDRI-0001 1.2.3: the lung net has seen it (train)" in told) == (seen == "train")
+    assert (told == "") == (seen != "train")
 
 
 def test_every_scan_and_everything_else_has_its_row(done, mixed):
