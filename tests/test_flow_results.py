@@ -288,6 +288,7 @@ def test_the_target_is_what_enough_readers_agree_on(work, tmp_path):
     lungseg(*where, "--what", "target", "--out", tmp_path / "b.nrrd", "--consensus-level", 0.3)
     np.testing.assert_array_equal(exported(tmp_path / "b.nrrd"), votes >= 1)
     told = lungseg(*where, "--what", "target", "--out", tmp_path / "c.nrrd", "--min-readers", 4)
+    assert told.endswith("mm; nothing is marked in it\n")
     assert "min_readers 4, consensus_level 0.5, told here" in told
     assert not exported(tmp_path / "c.nrrd").any()
     lungseg(*where, "--what", "nodules", "--out", tmp_path / "d.nrrd")

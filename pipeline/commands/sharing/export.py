@@ -113,7 +113,9 @@ def _write(exports: Exports, scan: str, out: Path) -> str:
         _whole(out, lambda path: formats.write_volume(volume, path))
     size = " x ".join(str(n) for n in volume.shape)
     step = " x ".join(f"{mm:g}" for mm in volume.spacing_mm)
-    return f"{out}  {what} on the {wanted.grid} grid: {size} voxels (z, y, x) of {step} mm"
+    # A target may be empty though people drew nodules: too few drew each.
+    empty = "" if volume.array.any() else "; nothing is marked in it"
+    return f"{out}  {what} on the {wanted.grid} grid: {size} voxels (z, y, x) of {step} mm{empty}"
 
 
 def _whole(out: Path, write: Callable[[Path], T]) -> T:
