@@ -134,7 +134,8 @@ def run(params: BuildTables, inputs: DatasetInputs, out: Path) -> Facts:
                     writer.add(rows)
             except Misfit as misfit:
                 misfits[scan.scan] = misfit
-                log.warning("%s does not fit into the crop: %s", scan.scan, misfit)
+                if not _stops(params):  # else the error names all of them
+                    log.warning("%s does not fit into the crop: %s", scan.scan, misfit)
         if misfits and (_stops(params) or not writer.scans):
             raise DataError(_misfit_message(misfits, size, spacing[1]))
     left_out += len(misfits) + len(bad_slices)
