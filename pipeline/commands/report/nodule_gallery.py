@@ -92,18 +92,22 @@ def _of_row(entry: ScanEntry, row: Mapping[str, str]) -> _Pick:
 
 
 def _likeliest(around: Collected) -> Iterator[tuple[str, str, list[_Pick]]]:
-    picks: list[tuple[float, _Pick]] = []
+    """Of scans that the net has not seen before those that it remembers."""
+    picks: list[tuple[bool, float, _Pick]] = []
     for entry in around.scans:
+        seen = entry.facts("predict").get("part") in {"train", "validation"}
         for rank, one in enumerate(entry.candidates() or (), 1):
             place = one.around
             where = f"{place.side} {place.third}" if place and place.side else f"candidate {rank}"
             head = f"Score {one.probability:.2f}"
-            told = f"{one.diameter_mm:.1f} mm, {where}"
-            anchor = f"candidate={rank}"
-            picks.append((one.probability, _Pick(entry, one.xyz_mm, head, told, anchor)))
-    picks.sort(key=lambda one: -one[0])
+            if one.calibrated is not None:
+                head += f", {100 * one.calibrated:.0f} % of such are nodules"
+            told = f"{one.diameter_mm:.1f} mm, {where}" + (", seen by the net" if seen else "")
+            pick = _Pick(entry, one.xyz_mm, head, told, f"candidate={rank}")
+            picks.append((seen, -one.probability, pick))
+    picks.sort(key=lambda one: one[:2])
     if picks:
-        yield "Likeliest candidates", "of all scans", [pick for _, pick in picks[: 2 * _EACH]]
+        yield "Likeliest candidates", "of all scans", [pick for *_, pick in picks[: 2 * _EACH]]
 
 
 def _draw(picks: Mapping[str, _Pick], out: Path) -> Iterator[tuple[str, dict[str, Any]]]:
