@@ -47,7 +47,7 @@ COLUMNS = (
     "calibrated", *PLACE_COLUMNS,
 )  # fmt: skip
 SCAN_COLUMNS = (
-    "scan", "patient", "source", "candidates", "nodules", "best_probability", "seen", "lungs",
+    "scan", "patient", "source", "candidates", "with_mask", "best_probability", "seen", "lungs",
     "state", "reasons", "seconds", "mask", "list", "picture", "markups", "segmentation", "report",
 )  # fmt: skip
 SHIPPED = "nodules"
@@ -155,7 +155,10 @@ def _scan_row(one: Outcome) -> Row:
         "scan": one.scan,
         "patient": one.patient,
         "source": one.source,
-        **{name: facts.get(name) for name in ("candidates", "nodules", "best_probability", "seen")},
+        "candidates": facts.get("candidates"),
+        # Not nodules: many a candidate with a mask is none.
+        "with_mask": facts.get("nodules"),
+        **{name: facts.get(name) for name in ("best_probability", "seen")},
         "lungs": lungs.get("verdict"),
         "state": one.state,
         "reasons": one.reason or "; ".join(doubts),

@@ -91,6 +91,7 @@ def test_a_dicom_scan_has_segmentation_and_report_and_every_scan_has_markups(don
         points, [[float(c[f"coord{axis}"]) for axis in "XYZ"] for c in mine], atol=1e-4
     )
     labels = read_volume(out / row["mask"])
+    assert int(row["with_mask"]) == len(np.unique(labels.array)) - 1
     for group in report.get_volumetric_roi_measurement_groups():
         (number,) = group.referenced_segment.referenced_segment_numbers
         rank = int(group.tracking_identifier.removeprefix("Candidate "))
