@@ -63,6 +63,12 @@ def test_every_command_has_help(command):
         (["train", "--set", "train.epoch=1"], "no parameter 'epoch'; did you mean epochs?"),
         (["train", "--set", "train.epochs=0"], "train: epochs must be >= 1, not 0"),
         (["train", "--force", "tran"], "--force tran: there is no such stage; did you mean train?"),
+        (["preprocess", "--scan", "X"], "no scans here yet: name a folder of chest CT"),
+        (["run", "predict", "--scan", "X"], "no scans here yet: name a folder of chest CT"),
+        (
+            ["export", "--scan", "X", "--what", "ct", "--out", "x.mha"],
+            "no scans here yet: name a folder of chest CT",
+        ),
         (["status", "--config", "/none.toml"], "/none.toml' does not exist"),
     ],
 )
@@ -124,6 +130,28 @@ def test_a_work_folder_that_is_not_there_says_how_to_begin_and_is_not_made(tmp_p
     assert "`lungseg-cli preprocess --src FOLDER`" in told
     assert done.exit_code == 2
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("command", "stage", "runs"),
+    [
+        ("preprocess", "train", "it runs ingest, resample, segment-lungs, annotate-nodules"),
+        ("lungs", "resample", ""),
+        ("lungs", "train", "it runs ingest, resample, segment-lungs, write-lungs"),
+    ],
+)
+def test_a_stage_that_a_command_does_not_run_cannot_be_forced(tmp_path, command, stage, runs):
+    (tmp_path / "ct").mkdir()
+    (tmp_path / "ct" / "a.nii").write_bytes(b"no volume")
+    where = ["--work", tmp_path / "w", "--force", stage]
+    of = ["--src", tmp_path / "ct"] if command == "preprocess" else [tmp_path / "ct"]
+    out = [] if command == "preprocess" else ["--out", tmp_path / "out"]
+    for more in [["--dry-run"], []][: 2 if out and runs else 1]:
+        done = invoke(command, *of, *out, *where, *more)
+        refused = f"--force {stage}: this command does not run that stage; {runs}"
+        assert (refused in " ".join(done.output.split())) == bool(runs)
+        assert done.exit_code == (2 if runs else 0)
+        assert [path.name for path in tmp_path.iterdir()] == ["ct"]
 
 
 @pytest.mark.parametrize("command", [["export", "--all", "--what", "ct", "--out", "x"], ["peek"]])
