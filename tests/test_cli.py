@@ -10,7 +10,9 @@ import pytest
 from click.testing import CliRunner
 
 from lungseg.cli import main
+from lungseg.commands.sharing.wanted import OBJECTS
 from lungseg.flow import FLOW
+from lungseg.io.volumes.headers import SUFFIXES
 
 ROOT = Path(__file__).parents[1]
 
@@ -42,6 +44,27 @@ def test_every_command_has_help(command):
     done = invoke(command, "--help")
     assert done.exit_code == 0
     assert len(done.output.splitlines()[2].strip()) > 20
+
+
+def test_the_help_of_export_names_every_ending_that_is_written():
+    told = invoke("export", "--help").output.split()
+    words = {word.strip(",.;") for word in told}
+    assert {ending.strip(".") for ending in (*SUFFIXES, *OBJECTS)} <= {w.strip(".") for w in words}
+
+
+@pytest.mark.parametrize(
+    ("command", "options"),
+    [
+        ("lungs", ["--format", "--dicom", "--pictures"]),
+        ("detect", ["--format", "--dicom", "--threshold", "--max-candidates"]),
+    ],
+)
+def test_help_says_of_what_a_folder_keeps_that_the_run_before_counts(command, options):
+    told = " ".join(invoke(command, "--help").output.split())
+    for option in options:
+        of_it = told[told.index(f"{option} ") :]
+        before = of_it.index("as in the run before into OUT; at first ")
+        assert of_it.index("[default:") == before - len("[default: ")
 
 
 @pytest.mark.parametrize(
