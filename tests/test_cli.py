@@ -101,6 +101,13 @@ def test_a_usage_error_says_what_to_try_and_ends_with_status_2(tmp_path, argumen
     assert message in " ".join(done.output.split())
 
 
+def test_a_net_for_detect_that_is_none_is_a_wrong_command_line(tmp_path):
+    (tmp_path / "some.toml").write_text("a = 1")
+    done = invoke("detect", tmp_path, "--out", tmp_path / "out", "--model", tmp_path / "some.toml")
+    assert done.exit_code == 2
+    assert "it is no .keras file; name one that `train` wrote" in " ".join(done.output.split())
+
+
 def test_a_folder_that_cannot_be_written_to_is_a_usage_error(tmp_path, monkeypatch):
     def refused(*_, **__):
         raise PermissionError(13, "Permission denied", "locked/work")

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from lungseg.core.errors import DataError
+from lungseg.core.errors import ConfigError
 from lungseg.io.pictures.png import write_sheet
 from lungseg.io.tables.reader import Records, Tables
 from lungseg.io.tables.schema import decoded
@@ -47,8 +47,10 @@ def peek(
 
     Raises
     ------
+    ConfigError
+        If there is no such scan.
     DataError
-        If there is no such scan, or the file is no table file.
+        If the file is no table file.
     """
     with Tables(tables) as table:
         wanted = _wanted(table, scan)
@@ -74,7 +76,7 @@ def _wanted(table: Tables, scan: str | None) -> Rows:
     by_end = [k for k, name in enumerate(scans) if name.endswith(scan) or patients[k] == scan]
     found = by_id or by_end
     if not found or not scan:
-        raise DataError(
+        raise ConfigError(
             f"no scan or patient {scan!r} in {table.path}; it holds {len(scans)} scans, the first "
             f"is {scans[0]} of patient {patients[0]}"
         )
