@@ -7,6 +7,7 @@ import pytest
 from click.testing import CliRunner
 
 from lungseg.cli import main
+from lungseg.commands.own_scans import ledger
 from lungseg.commands.scoring import compared_pictures
 from lungseg.commands.scoring.outcomes import ScoredBy, read_results
 from lungseg.core.errors import ConfigError
@@ -190,6 +191,19 @@ def test_other_scans_and_nodules_are_refused_with_what_is_common(submissions, ev
     (folder / "C.json").write_text(json.dumps(scores))
     done = told_by(folder / "A.csv", folder / "C.json", *truth, "--common")
     assert "there is no nodule to compare by" in done.stderr
+
+
+def test_of_a_folder_that_was_handed_out_to_the_work_folder_within_counts(works, tmp_path):
+    out = tmp_path / "found"
+    (out / "lungseg-work").mkdir(parents=True)
+    ledger.note(out, made={"guest": False, "stage": "write-detections", "settings": {}, "net": ""})
+    done = told_by(out, works[1][0])
+    assert done.exit_code == 2
+    told = " ".join(done.stderr.split())
+    assert f"`lungseg-cli postprocess --work {out / 'lungseg-work'}` makes it" in told
+    (out / "lungseg-work").rmdir()
+    (works[0][0]).rename(out / "lungseg-work")
+    assert [one["kind"] for one in document(out, works[1][0])["results"]] == ["work folder"] * 2
 
 
 def test_what_cannot_be_compared_is_refused_by_name(submissions, tmp_path):
