@@ -214,7 +214,7 @@ def test_prune_says_what_each_thing_is_and_why_it_is_not_used(work):
     told = lungseg("prune", "--work", work)
     assert "find-nodules of one ...1.2.826.1: max_candidates 100 -> 5" in told
     assert "12 outputs" in told
-    assert "kept, though not in use: 1 nets, scores" in told
+    assert "kept, though not in use: 1 net, score" in told
     assert len(list(work.glob("scans/*/find-nodules/*/stage.json"))) == 8
     raw = json.loads(lungseg("prune", "--work", work, "--json"))
     reached = {"find-nodules", "reduce-false-positives", "locate-candidates"}

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 
+from lungseg.core.shown import many
 from lungseg.core.stage import Scalar
 from lungseg.io.sources.index import LeftOut
 
@@ -109,7 +110,7 @@ def lines_of(troubles: Iterable[Trouble]) -> Iterator[str]:
 def _together(those: list[Trouble]) -> str:
     first = those[0]
     if not first.is_scan:
-        return f"{len(those)} files" + (f"; first: {first.whose}" if first.whose else "")
+        return many(len(those), "file") + (f"; first: {first.whose}" if first.whose else "")
     names = "; ".join(one.whose for one in those[:_NAMED])
     more = f"; and {len(those) - _NAMED} more" if len(those) > _NAMED else ""
-    return f"{len(those)} scans: {names}{more}"
+    return f"{many(len(those), 'scan')}: {names}{more}"

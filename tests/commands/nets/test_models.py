@@ -65,7 +65,7 @@ def test_the_list_has_the_packages_nets_and_those_of_the_work_folder(shipped, ne
         shutil.copy(net, scratch / NET)
         Store(work).keep(scratch, record)
     lines = models("--work", work).splitlines()
-    assert lines[0].startswith("nodules  nodules in ct, 1 patients")
+    assert lines[0].startswith("nodules  nodules in ct, 1 patient, ")
     assert lines[1].endswith("the current one")
     nets.choose_net(work, net, "--model mine")
     rows = json.loads(models("--work", work, "--json"))["models"]

@@ -150,7 +150,7 @@ def test_work_folders_show_the_nodules_that_one_found(works, monkeypatch):
 def test_folders_whose_outputs_are_gone_are_told_and_named(works):
     told = document(works[0][0], works[1][0])
     assert [r["picture"] for r in told["found_by_some"]] == [None, None]
-    assert any("2 nodules have no picture" in note for note in told["notes"])
+    assert any("there is no picture of 2 nodules" in note for note in told["notes"])
     assert any("work-one, work-two no longer holds the outputs" in note for note in told["notes"])
 
 
@@ -181,8 +181,8 @@ def test_other_scans_and_nodules_are_refused_with_what_is_common(submissions, ev
     (folder / "C.json").write_text(json.dumps(scores))
     done = told_by(folder / "A.csv", folder / "C.json", *truth)
     assert done.exit_code == 1
-    assert "A.csv has 2 scans with 3 nodules, C.json has 1 scans with 1 nodules" in done.stderr
-    assert "1 scans and 1 nodules are in all of them" in done.stderr
+    assert "A.csv has 2 scans with 3 nodules, C.json has 1 scan with 1 nodule" in done.stderr
+    assert "1 scan and 1 nodule are in all of them" in done.stderr
     told = document(folder / "A.csv", folder / "C.json", *truth, "--common")
     assert (told["scans"], told["nodules"]) == (1, 1)
     assert told["results"][0]["cpm"] == 1.0
