@@ -158,6 +158,7 @@ def test_a_work_folder_that_is_not_there_says_how_to_begin_and_is_not_made(tmp_p
     told = " ".join(done.output.split())
     assert expected in told
     assert "`lungseg-cli preprocess --src FOLDER`" in told
+    assert "with --work" in told or not runs
     assert done.exit_code == 2
     assert list(tmp_path.iterdir()) == []
 

@@ -320,6 +320,14 @@ def test_what_is_known_of_a_scan_goes_to_other_software(done, tmp_path, what, na
         np.testing.assert_allclose(got, points_in(volume, label), atol=2e-3)
 
 
+@pytest.mark.parametrize(("ending", "voxels"), [("nhdr", "a.raw.gz"), ("mhd", "a.zraw")])
+def test_the_voxels_beside_a_header_have_its_name(done, tmp_path, ending, voxels):
+    out = tmp_path / f"a.{ending}"
+    lungseg("export", "--scan", "one", "--what", "lungs", "--out", out, "--work", done)
+    assert {path.name for path in tmp_path.iterdir()} == {out.name, voxels}
+    assert set(np.unique(exported(out))) == {0, 1, 2}
+
+
 def test_what_each_annotator_drew_is_not_known_of_positions(done, tmp_path):
     where = ["export", "--scan", "one", "--what", "readings", "--out", tmp_path / "a.seg.dcm"]
     told = refused(*where, "--work", done, status=1)

@@ -35,10 +35,12 @@ from lungseg.session.tally import tally
 
 log = logging.getLogger(__name__)
 
-NO_SCANS = "no scans here yet: name a folder of chest CT with `lungseg-cli preprocess --src FOLDER`"
+NO_SCANS = (
+    "no scans here yet: name a folder of chest CT with `lungseg-cli preprocess --src FOLDER`, or "
+    "the work folder of an earlier run with --work"
+)
 _OF_THE_NET = ("predict", "reduce-false-positives")
-# Their files are given to people, or told of: they are compared byte by byte before. The table's
-# are many; it is compared by who reads it.
+# Given to people, or told of: compared byte by byte before; the table's many files by their reader.
 _READ_OUT = frozenset({*flow.HANDED_OUT.values(), "split-patients", "train", "evaluate"})
 NO_NET = (
     "there is no net in this work folder: train one with `lungseg-cli train`, or name one with "
@@ -395,5 +397,4 @@ def _settle(work: Path, options: CommandOptions) -> tuple[Settled, CurrentNet | 
     settled = settle(flow.FLOW, work, options)
     check_stages_named(options, settled.params)
     told = options.model
-    net = named_net(told, f"--model {told}") if told else current_net(work)
-    return settled, net
+    return settled, named_net(told, f"--model {told}") if told else current_net(work)
