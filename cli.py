@@ -84,7 +84,11 @@ def postprocess(**options: Any) -> None:
 
 @main.command()
 @hand_out_options
-@click.option("--pictures/--no-pictures", default=None, help="A picture of every scan, too.")
+@click.option(
+    "--pictures/--no-pictures",
+    default=None,
+    help="A picture of every scan, too.  [default: as in the run before into OUT; at first none]",
+)
 @report_option
 def lungs(roots: tuple[Path, ...], **options: Any) -> None:
     """Find the lungs of any scans: a mask each, and one table, in the folder OUT.
@@ -225,7 +229,7 @@ def verify(**options: Any) -> None:
 @export_options
 @work_option
 def export(out: Path, every_scan: bool, ending: str, scan: str | None, **options: Any) -> None:
-    """Write a volume of a scan, or of every scan: .nii.gz, .nrrd, .mha, or a DICOM object."""
+    """Write a volume of a scan, or of every scan: NIfTI, NRRD, MetaImage, or a DICOM object."""
     from lungseg.commands.own_scans.again import session_at
     from lungseg.commands.sharing.export import export as write
     from lungseg.commands.sharing.export import export_all

@@ -10,7 +10,9 @@ import pytest
 from click.testing import CliRunner
 
 from lungseg.cli import main
+from lungseg.commands.sharing.wanted import OBJECTS
 from lungseg.flow import FLOW
+from lungseg.io.volumes.headers import SUFFIXES
 
 ROOT = Path(__file__).parents[1]
 
@@ -44,6 +46,27 @@ def test_every_command_has_help(command):
     assert len(done.output.splitlines()[2].strip()) > 20
 
 
+def test_the_help_of_export_names_every_ending_that_is_written():
+    told = invoke("export", "--help").output.split()
+    words = {word.strip(",.;") for word in told}
+    assert {ending.strip(".") for ending in (*SUFFIXES, *OBJECTS)} <= {w.strip(".") for w in words}
+
+
+@pytest.mark.parametrize(
+    ("command", "options"),
+    [
+        ("lungs", ["--format", "--dicom", "--pictures"]),
+        ("detect", ["--format", "--dicom", "--threshold", "--max-candidates"]),
+    ],
+)
+def test_help_says_of_what_a_folder_keeps_that_the_run_before_counts(command, options):
+    told = " ".join(invoke(command, "--help").output.split())
+    for option in options:
+        of_it = told[told.index(f"{option} ") :]
+        before = of_it.index("as in the run before into OUT; at first ")
+        assert of_it.index("[default:") == before - len("[default: ")
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -63,6 +86,12 @@ def test_every_command_has_help(command):
         (["train", "--set", "train.epoch=1"], "no parameter 'epoch'; did you mean epochs?"),
         (["train", "--set", "train.epochs=0"], "train: epochs must be >= 1, not 0"),
         (["train", "--force", "tran"], "--force tran: there is no such stage; did you mean train?"),
+        (["preprocess", "--scan", "X"], "no scans here yet: name a folder of chest CT"),
+        (["run", "predict", "--scan", "X"], "no scans here yet: name a folder of chest CT"),
+        (
+            ["export", "--scan", "X", "--what", "ct", "--out", "x.mha"],
+            "no scans here yet: name a folder of chest CT",
+        ),
         (["status", "--config", "/none.toml"], "/none.toml' does not exist"),
     ],
 )
@@ -70,6 +99,13 @@ def test_a_usage_error_says_what_to_try_and_ends_with_status_2(tmp_path, argumen
     done = invoke(*arguments, "--work", tmp_path)
     assert done.exit_code == 2
     assert message in " ".join(done.output.split())
+
+
+def test_a_net_for_detect_that_is_none_is_a_wrong_command_line(tmp_path):
+    (tmp_path / "some.toml").write_text("a = 1")
+    done = invoke("detect", tmp_path, "--out", tmp_path / "out", "--model", tmp_path / "some.toml")
+    assert done.exit_code == 2
+    assert "it is no .keras file; name one that `train` wrote" in " ".join(done.output.split())
 
 
 def test_a_folder_that_cannot_be_written_to_is_a_usage_error(tmp_path, monkeypatch):
@@ -122,8 +158,31 @@ def test_a_work_folder_that_is_not_there_says_how_to_begin_and_is_not_made(tmp_p
     told = " ".join(done.output.split())
     assert expected in told
     assert "`lungseg-cli preprocess --src FOLDER`" in told
+    assert "with --work" in told or not runs
     assert done.exit_code == 2
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("command", "stage", "runs"),
+    [
+        ("preprocess", "train", "it runs ingest, resample, segment-lungs, annotate-nodules"),
+        ("lungs", "resample", ""),
+        ("lungs", "train", "it runs ingest, resample, segment-lungs, write-lungs"),
+    ],
+)
+def test_a_stage_that_a_command_does_not_run_cannot_be_forced(tmp_path, command, stage, runs):
+    (tmp_path / "ct").mkdir()
+    (tmp_path / "ct" / "a.nii").write_bytes(b"no volume")
+    where = ["--work", tmp_path / "w", "--force", stage]
+    of = ["--src", tmp_path / "ct"] if command == "preprocess" else [tmp_path / "ct"]
+    out = [] if command == "preprocess" else ["--out", tmp_path / "out"]
+    for more in [["--dry-run"], []][: 2 if out and runs else 1]:
+        done = invoke(command, *of, *out, *where, *more)
+        refused = f"--force {stage}: this command does not run that stage; {runs}"
+        assert (refused in " ".join(done.output.split())) == bool(runs)
+        assert done.exit_code == (2 if runs else 0)
+        assert [path.name for path in tmp_path.iterdir()] == ["ct"]
 
 
 @pytest.mark.parametrize("command", [["export", "--all", "--what", "ct", "--out", "x"], ["peek"]])

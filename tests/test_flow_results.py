@@ -214,7 +214,7 @@ def test_prune_says_what_each_thing_is_and_why_it_is_not_used(work):
     told = lungseg("prune", "--work", work)
     assert "find-nodules of one ...1.2.826.1: max_candidates 100 -> 5" in told
     assert "12 outputs" in told
-    assert "kept, though not in use: 1 nets, scores" in told
+    assert "kept, though not in use: 1 net, score" in told
     assert len(list(work.glob("scans/*/find-nodules/*/stage.json"))) == 8
     raw = json.loads(lungseg("prune", "--work", work, "--json"))
     reached = {"find-nodules", "reduce-false-positives", "locate-candidates"}
@@ -319,6 +319,14 @@ def test_what_is_known_of_a_scan_goes_to_other_software(done, tmp_path, what, na
     for number, label in enumerate(labels[:3], 1):
         got = points_of(tmp_path / name, number)
         np.testing.assert_allclose(got, points_in(volume, label), atol=2e-3)
+
+
+@pytest.mark.parametrize(("ending", "voxels"), [("nhdr", "a.raw.gz"), ("mhd", "a.zraw")])
+def test_the_voxels_beside_a_header_have_its_name(done, tmp_path, ending, voxels):
+    out = tmp_path / f"a.{ending}"
+    lungseg("export", "--scan", "one", "--what", "lungs", "--out", out, "--work", done)
+    assert {path.name for path in tmp_path.iterdir()} == {out.name, voxels}
+    assert set(np.unique(exported(out))) == {0, 1, 2}
 
 
 def test_what_each_annotator_drew_is_not_known_of_positions(done, tmp_path):

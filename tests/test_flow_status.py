@@ -52,7 +52,7 @@ def test_a_folder_without_readings_is_refused_before_the_run_and_not_kept(work, 
     lidc_xml.files_by_series.cache_clear()
     for name in ("1.xml", "2.XML"):
         (folder / name).write_text("<x><SeriesInstanceUid>1.2</SeriesInstanceUid></x>")
-    note = f"note     {folder} holds 2 readings; 0 of them are of 0 of the "
+    note = f"note     {folder} holds 2 readings; 0 are of 0 of the "
     assert note in told(folder).stderr
     assert (work / "settings.toml").read_bytes() == before
 

@@ -76,6 +76,9 @@ def test_a_settings_file_without_an_end_is_not_read_to_it(tmp_path):
 @pytest.mark.parametrize("option", ["--work", "--src", "--config", "--scan", "--model", "--preset"])
 def test_a_word_of_five_thousand_letters_is_a_sentence(tmp_path, option):
     folder = () if option == "--work" else ("--work", tmp_path / "w")
+    if option == "--scan":  # in a folder that has some
+        (tmp_path / "a.nii").write_bytes(b"no volume")
+        folder = (*folder, "--src", tmp_path / "a.nii")
     assert "xxx" in run("preprocess", *folder, option, LONG)
 
 

@@ -9,6 +9,7 @@ import numpy as np
 
 from lungseg.api.scans import params_of
 from lungseg.core.errors import DataError
+from lungseg.core.shown import many
 from lungseg.core.stage import Scalar
 from lungseg.io.results.candidate_list import Detection
 from lungseg.io.results.luna16_files import (
@@ -141,7 +142,7 @@ def score_candidates(
         one = given.get(scan, NO_CANDIDATES)
         found.append(hits(one.xyz_mm, one.probability, truth.get(scan, ()), beside.get(scan, ())))
     if not any(len(one.best) for one in found):
-        raise DataError(f"there is no nodule in these {len(wanted)} scans, so there is no score")
+        raise DataError(f"there is no nodule in {many(len(wanted), 'scan')}, so there is no score")
     marks = ScoredCandidates(found)
     curve = marks.froc()
     samples = bootstrap(marks, params.bootstraps, params.seed, RATES)

@@ -20,9 +20,9 @@ from lungseg.core.interrupt import INTERRUPTED, TERMINATED, StoppedError, exit_s
 
 EXIT_STATUS = (
     "Exit status: 0 all done; 1 some scans (or a stage over all of them) failed, the others are "
-    "complete; 2 a setting or the command line is wrong, nothing was run; 3 a fault of the program "
-    "itself, its traceback is in a file; 130 and 143 stopped by Ctrl-C or SIGTERM, what was done "
-    "is kept."
+    "complete, or a file or an output does not hold what is needed; 2 a setting or the command "
+    "line is wrong, nothing was run; 3 a fault of the program itself, its traceback is in a file; "
+    "130 and 143 stopped by Ctrl-C or SIGTERM, what was done is kept."
 )
 FAULT = 3
 _PARAMS = "lungseg.params"

@@ -11,6 +11,7 @@ import click
 from lungseg.core.errors import ConfigError
 
 Command = Callable[..., Any]
+_AS_BEFORE = "as in the run before into OUT"
 
 json_option = click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout.")
 """What comes of a command, for machines."""
@@ -58,7 +59,8 @@ def _settings_options(command: Command) -> Command:
             "assignments",
             multiple=True,
             metavar="STAGE.NAME=VALUE",
-            help="One setting; may be given often. `lungseg-cli params` lists them.",
+            help="One setting; may be given often; kept as --preset is. `lungseg-cli params` lists "
+            "them.",
         ),
         json_option,
         click.option("-v", "--verbose", is_flag=True, help="Log what happens inside."),
@@ -217,12 +219,15 @@ def hand_out_options(command: Command) -> Command:
             help="Folder for what is written; made if need be.",
         ),
         click.option(
-            "--format", metavar="nii.gz|nrrd|mha", help="Format of the masks.  [default: nii.gz]"
+            "--format",
+            metavar="nii.gz|nrrd|mha",
+            help=f"Format of the masks.  [default: {_AS_BEFORE}; at first nii.gz]",
         ),
         click.option(
             "--dicom/--no-dicom",
             default=None,
-            help="DICOM segmentations, and of nodules reports, too, of scans that are DICOM.",
+            help="DICOM segmentations, and of nodules reports, too, of scans that are DICOM.  "
+            f"[default: {_AS_BEFORE}; at first none]",
         ),
         click.option(
             "--work",
@@ -250,11 +255,14 @@ def detect_options(command: Command) -> Command:
         click.option(
             "--threshold",
             type=float,
-            help="Voxels at least this probable make a mask.  [default: 0.5; fainter candidates "
-            "are listed down to find-nodules.candidate_threshold]",
+            help="Voxels at least this probable make a mask; candidates without such voxels are "
+            "listed, too, if they have voxels down to find-nodules.candidate_threshold.  "
+            f"[default: {_AS_BEFORE}; at first 0.5]",
         ),
         click.option(
-            "--max-candidates", type=int, help="Of a scan, the likeliest.  [default: 100]"
+            "--max-candidates",
+            type=int,
+            help=f"Of a scan, the likeliest.  [default: {_AS_BEFORE}; at first 100]",
         ),
     ]
     return device_option(with_options(command, options))
@@ -320,6 +328,17 @@ def peek_options(command: Command) -> Command:
     return with_options(command, options)
 
 
+class _NamesEndings(click.Option):
+    """An option whose help names the endings of volumes' files that are written."""
+
+    def get_help_record(self, ctx: click.Context) -> tuple[str, str] | None:
+        """Its line in the help; what knows the endings is imported when they are asked for."""
+        from lungseg.io.volumes.headers import SUFFIXES
+
+        self.help = (self.help or "").format(endings=", ".join(SUFFIXES))
+        return super().get_help_record(ctx)
+
+
 def export_options(command: Command) -> Command:
     """Which volume of which scans, on which grid, and where to: what `export` takes."""
     options = [
@@ -349,17 +368,17 @@ def export_options(command: Command) -> Command:
             "--out",
             required=True,
             type=click.Path(path_type=Path),
-            help="The file; its ending is its format: .nii.gz, .nrrd, .mha; .seg.dcm (DICOM "
-            "segmentation); of detections .sr.dcm (report) and .mrk.json (3D Slicer). With --all a "
-            "folder.",
+            cls=_NamesEndings,
+            help="The file; its ending is its format: {endings}; .seg.dcm (DICOM segmentation); of "
+            "detections .sr.dcm (report) and .mrk.json (3D Slicer). With --all a folder.",
         ),
         click.option(
             "--format",
             "ending",
             default="nii.gz",
             show_default=True,
-            metavar="nii.gz|nrrd|mha|seg.dcm|sr.dcm|mrk.json",
-            help="With --all, the format.",
+            metavar="ENDING",
+            help="With --all, the format: one of those endings, without its first dot.",
         ),
         click.option(
             "--min-readers",

@@ -13,6 +13,7 @@ from lungseg.commands.run_stages import REPORT
 from lungseg.commands.verify import verify
 from lungseg.core.errors import ConfigError
 from lungseg.core.executor import EngineOptions
+from lungseg.core.shown import many
 from lungseg.flow import COMMANDS
 from lungseg.io.annotations.nodule_list import read_nodules
 from lungseg.io.volumes import volume_file
@@ -97,7 +98,8 @@ def _session(work: Path, source: Path | None) -> Session:
 
 def _scan_line(one: DemoScan) -> str:
     shown = ", ".join(name.replace("_", " ") for name in one.nuisances) or "nothing special"
-    return f"{one.patient}  {one.slices} slices, {one.counted} nodules with 3+ readers; {shown}"
+    nodules = many(one.counted, "nodule")
+    return f"{one.patient}  {one.slices} slices, {nodules} with 3+ readers; {shown}"
 
 
 def _nothing(_session: Session, _made: list[DemoScan]) -> Iterator[str]:
@@ -129,8 +131,9 @@ def _scores(session: Session, _made: list[DemoScan]) -> Iterator[str]:
     scores = json.loads((folder / "scores.json").read_text(encoding="utf-8"))
     found = scores["detection"]
     yield (
-        f"on {scores['scans']} scans of patients the net was not trained on: {found['hits']} of "
-        f"{found['nodules']} nodules found, {found['false_positives_per_scan']:.1f} false "
+        f"on {many(scores['scans'], 'scan')} of patients the net was not trained on: "
+        f"{found['hits']} of {found['nodules']} nodules found, "
+        f"{found['false_positives_per_scan']:.1f} false "
         f"positives per scan, CPM {_number(found['cpm'])}, Dice {_number(_dice(scores))}"
     )
 

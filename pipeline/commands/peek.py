@@ -6,7 +6,8 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from lungseg.core.errors import DataError
+from lungseg.core.errors import ConfigError
+from lungseg.core.shown import many
 from lungseg.io.pictures.png import write_sheet
 from lungseg.io.tables.reader import Records, Tables
 from lungseg.io.tables.schema import decoded
@@ -47,8 +48,10 @@ def peek(
 
     Raises
     ------
+    ConfigError
+        If there is no such scan.
     DataError
-        If there is no such scan, or the file is no table file.
+        If the file is no table file.
     """
     with Tables(tables) as table:
         wanted = _wanted(table, scan)
@@ -74,9 +77,10 @@ def _wanted(table: Tables, scan: str | None) -> Rows:
     by_end = [k for k, name in enumerate(scans) if name.endswith(scan) or patients[k] == scan]
     found = by_id or by_end
     if not found or not scan:
-        raise DataError(
-            f"no scan or patient {scan!r} in {table.path}; it holds {len(scans)} scans, the first "
-            f"is {scans[0]} of patient {patients[0]}"
+        raise ConfigError(
+            f"no scan or patient {scan!r} in {table.path}; it "
+            f"holds {many(len(scans), 'scan')}, the "
+            f"first is {scans[0]} of patient {patients[0]}"
         )
     return np.flatnonzero(np.isin(table.slices["scan_row"], found))
 
@@ -111,7 +115,7 @@ def _panels(table: Tables, rows: Rows, window: tuple[float, float]) -> Iterator[
 def _title(table: Tables, scan: str | None, rows: Rows, wanted: Rows) -> str:
     shown = f"{len(rows)} of {len(wanted)} rows, {table.size} x {table.size}"
     if scan is None:
-        return f"{table.path.name}: {shown}, {len(table.scans)} scans"
+        return f"{table.path.name}: {shown}, {many(len(table.scans), 'scan')}"
     first = table.slices[wanted[0]]
     patient, name = decoded([first["patient"], first["scan"]])
     truth, verdict = decoded([first["truth"], first["verdict"]])

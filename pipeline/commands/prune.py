@@ -12,12 +12,14 @@ from lungseg.commands.results import FOLDER, update_results
 from lungseg.core.errors import DataError
 from lungseg.core.plan import Action, why_stale
 from lungseg.core.record import NAME, Record, read_record
+from lungseg.core.shown import many
 from lungseg.model.nets import current_net
 from lungseg.session.work_folder import Session
 
 # What took hours to make, or is what it was all for.
 KEPT = ("train", "evaluate")
 RESUME = ".resume-*"
+_KEPT = "net, score or unfinished training", "nets, scores or unfinished trainings"
 
 
 @dataclass(frozen=True)
@@ -74,12 +76,12 @@ class Pruned:
         lines = [one.as_text() for one in self.removable]
         freed = sum(one.size for one in self.removable)
         verb = "freed" if self.really else "would be freed; --yes removes them"
-        lines.append(f"{len(self.removable)} outputs, {freed / 1e6:.1f} MB {verb}")
+        lines.append(f"{many(len(self.removable), 'output')}, {freed / 1e6:.1f} MB {verb}")
         if self.kept:
             size = sum(one.size for one in self.kept)
             lines.append(
-                f"kept, though not in use: {len(self.kept)} nets, scores or unfinished trainings "
-                f"({size / 1e6:.1f} MB); --models takes them too"
+                f"kept, though not in use: {many(len(self.kept), *_KEPT)} ({size / 1e6:.1f} MB); "
+                "--models takes them too"
             )
         return "\n".join(lines)
 

@@ -10,6 +10,7 @@ from lungseg.core.disk import trust
 from lungseg.core.disk.digests import has_digest
 from lungseg.core.errors import ConfigError, LungsegError
 from lungseg.core.record import Record, read_record
+from lungseg.core.shown import many
 from lungseg.io.tables import reader
 from lungseg.io.volumes import volume_file
 from lungseg.session.scans import remembered_roots
@@ -42,7 +43,10 @@ class Checked:
         lines = [f"fault    {fault}" for fault in self.faults]
         if self.faults:
             lines.append(_ADVICE)
-        lines.append(f"{self.outputs} outputs, {self.files} files, {len(self.faults)} faults")
+        lines.append(
+            f"{many(self.outputs, 'output')}, {many(self.files, 'file')}, "
+            f"{many(len(self.faults), 'fault')}"
+        )
         return "\n".join(lines)
 
     def as_dict(self) -> dict[str, object]:

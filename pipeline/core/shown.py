@@ -41,6 +41,17 @@ def shown(text: object, keep: str = "") -> str:
     )
 
 
+def many(number: int, one: str, several: str = "") -> str:
+    """How many of a thing, in words: with an s, or as `several`, but for one of it.
+
+    Examples
+    --------
+    >>> many(1, "scan"), many(0, "scan"), many(2, "series", "series")
+    ('1 scan', '0 scans', '2 series')
+    """
+    return f"{number} {one if number == 1 else several or f'{one}s'}"
+
+
 def path_as_text(path: str) -> str:
     r"""A path of any bytes as text that JSON can keep; `path_of_text` gives the path back.
 

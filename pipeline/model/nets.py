@@ -86,13 +86,14 @@ def find_net(name: str) -> Path:
     Raises
     ------
     ConfigError
-        If it means none.
+        If it means none, or a file that is none.
     """
     shipped = TRAINED / f"{name}{SUFFIX}"
     if shipped.is_file() and name == shipped.stem:
         return shipped
     path = Path(name)
     if path.is_file():
+        _check_named(path, name)
         return path
     if path.is_dir():
         beside = path / NET
@@ -120,15 +121,37 @@ def named_net(name: str, how: str) -> CurrentNet:
     """
     file = find_net(name)
     shipped = file in shipped_nets().values()
-    # Told here, as what was typed wrongly, and not by each scan.
-    if not shipped and not zipfile.is_zipfile(file):
-        raise ConfigError(f"net {name}: it is no {SUFFIX} file; name one that `train` wrote")
+    if not shipped:
+        _check_archive(file, name)
     return CurrentNet(file, "comes with the package" if shipped else how)
 
 
 def shipped_nets() -> dict[str, Path]:
     """The nets that come with the package, by name."""
     return {path.stem: path for path in sorted(TRAINED.glob(f"*{SUFFIX}"))}
+
+
+def _check_archive(file: Path, name: str) -> None:
+    # Told here, as what was typed wrongly, and not by each scan.
+    if not zipfile.is_zipfile(file):
+        raise ConfigError(f"net {name}: it is no {SUFFIX} file; name one that `train` wrote")
+
+
+def _check_named(file: Path, name: str) -> None:
+    """See that a file that was named as a net is one that this program trained.
+
+    Raises
+    ------
+    ConfigError
+        If it is none.
+    """
+    from lungseg.model.model_record import read_model_record
+
+    _check_archive(file, name)
+    try:
+        read_model_record(file)
+    except DataError as error:
+        raise ConfigError(f"net {name}: {error}") from error
 
 
 def _last_trained(work: Path) -> Path | None:

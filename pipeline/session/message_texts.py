@@ -122,6 +122,10 @@ def _named(node: ast.expr) -> str:
         for part in (node.left, node.right):
             if isinstance(part, ast.Constant) and isinstance(part.value, str):
                 return f"({part.value})"  # the ending of a plural
+    if isinstance(node, ast.Call) and last_name(node.func) == "many":
+        things = [str(text.value) for text in node.args[1:] if isinstance(text, ast.Constant)]
+        more = things[1] if len(things) > 1 else f"{things[0]}s" if things else "things"
+        return f"⟨number⟩ {more}"
     many = isinstance(node, ast.Call) and last_name(node.func) in {"len", "sum"}
     words = _words_of(node)
     words = f"number of {words}" if many else WORDS.get(words, words)

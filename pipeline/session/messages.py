@@ -11,6 +11,7 @@ import click
 from lungseg.core.json_file import json_text
 from lungseg.core.plan import Action
 from lungseg.core.runner import Summary, Watch, scan_state
+from lungseg.core.shown import many
 from lungseg.core.stage import Scalar
 from lungseg.core.worker import RAN, Result
 from lungseg.flow import FLOW
@@ -18,6 +19,7 @@ from lungseg.io.sources.index import LeftOut, Source
 from lungseg.session.settings import Difference
 from lungseg.session.tally import (
     FAILED,
+    SKIPPED,
     Tally,
     Trouble,
     doubts_of_files,
@@ -133,14 +135,16 @@ def summary_text(
     # What was skipped on purpose is skipped again, and told below.
     known = len({s for (_, s), r in summary.results.items() if r.known and r.state == FAILED})
     if known:
-        scans = "scan" if known == 1 else "scans"
-        lines.append(f"known    failure of {known} {scans}, not tried again without --retry")
+        lines.append(f"known    failure of {many(known, 'scan')}, not tried again without --retry")
     for (stage, scan), fault in summary.damaged.items():
         whose = named(scan, sources[scan].patient) if scan else "the data set"
         again = "was" if summary.results[stage, scan].state == "ran" else "could not be"
         lines.append(f"damaged  {whose}\n         {stage}: {fault}; it {again} made again")
-    why = {scan: r.error for (_, scan), r in summary.results.items() if r.state == "skipped"}
-    lines += [f"skipped  {n} scans: {reason}" for reason, n in Counter(why.values()).most_common()]
+    why = {s: r.error for (_, s), r in summary.results.items() if s and r.state == SKIPPED}
+    lines += lines_of(
+        Trouble(SKIPPED, named(scan, sources[scan].patient), reason, is_scan=True)
+        for scan, reason in why.items()
+    )
     lines += _suspects(summary, sources)
     lines += lines_of(
         Trouble("note", named(scan, sources[scan].patient), f"{stage}: {note}", is_scan=True)
@@ -186,8 +190,9 @@ def _suspects(summary: Summary, sources: Mapping[str, Source]) -> list[str]:
     if old:
         names = ", ".join(named(scan, sources[scan].patient) for scan in old[:_NAMED])
         more = f" and {len(old) - _NAMED} more" if len(old) > _NAMED else ""
-        scans = "1 scan" if len(old) == 1 else f"{len(old)} scans"
-        lines.append(f"suspect  {scans}, as an earlier command told: {names}{more}")
+        lines.append(
+            f"suspect  {many(len(old), 'scan')}, as an earlier command told: {names}{more}"
+        )
     return lines
 
 

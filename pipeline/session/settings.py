@@ -4,7 +4,7 @@ Defaults <- preset <- TOML file <- what was set by hand before <- ``--set`` now.
 that runs stages is told is kept in the work folder and holds for every later one.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from lungseg.core import config
 from lungseg.core.config import Override
 from lungseg.core.errors import ConfigError
-from lungseg.core.stage import Params, Stage
+from lungseg.core.stage import Params, Stage, shown
 from lungseg.session import presets
 from lungseg.session.kept import FILE, Kept, read_kept
 
@@ -105,6 +105,36 @@ def differences(flow: Sequence[Stage], settled: Settled) -> Iterator[Difference]
             origin = settled.origins.get((stage.name, spec.name), "")
             if value != default and origin:
                 yield Difference(f"{stage.name}.{spec.name}", value, default, origin)
+
+
+def check_stages_named(options: CommandOptions, stages: Collection[str]) -> None:
+    """See that ``--force`` names stages.
+
+    Raises
+    ------
+    ConfigError
+        If it names another thing.
+    """
+    unknown = set(options.force) - set(stages)
+    if unknown:
+        word = min(unknown)
+        meant = config.did_you_mean(word, stages)
+        raise ConfigError(f"--force {shown(word, quotes=False)}: there is no such stage{meant}")
+
+
+def check_can_be_forced(options: CommandOptions, run: Sequence[str]) -> None:
+    """See that ``--force`` names stages that the command runs.
+
+    Raises
+    ------
+    ConfigError
+        If it would do nothing.
+    """
+    idle = set(options.force) - set(run)
+    if idle:
+        raise ConfigError(
+            f"--force {min(idle)}: this command does not run that stage; it runs {', '.join(run)}"
+        )
 
 
 def absolute_paths(settings: Mapping[str, Params]) -> tuple[dict[str, Params], list[Path]]:

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 
+from lungseg.core.shown import many
 from lungseg.core.stage import Scalar
 from lungseg.io.sources.index import LeftOut
 
@@ -76,7 +77,7 @@ def doubts_of_files(facts: Mapping[str, Scalar]) -> Iterator[str]:
     """
     filled = facts.get("filled_slices")
     if isinstance(filled, int) and filled:
-        are = "1 slice is" if filled == 1 else f"{filled} slices are"
+        are = f"{many(filled, 'slice')} {'is' if filled == 1 else 'are'}"
         yield f"{are} missing and interpolated, no image: {facts.get('gaps')}"
     check = facts.get("hu_check", "ok")
     if check != "ok":
@@ -126,7 +127,7 @@ def lines_of(troubles: Iterable[Trouble]) -> Iterator[str]:
 def _together(those: list[Trouble]) -> str:
     first = those[0]
     if not first.is_scan:
-        return f"{len(those)} files" + (f"; first: {first.whose}" if first.whose else "")
+        return many(len(those), "file") + (f"; first: {first.whose}" if first.whose else "")
     names = "; ".join(one.whose for one in those[:_NAMED])
     more = f"; and {len(those) - _NAMED} more" if len(those) > _NAMED else ""
-    return f"{len(those)} scans: {names}{more}"
+    return f"{many(len(those), 'scan')}: {names}{more}"

@@ -8,13 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from lungseg import flow
-from lungseg.core.config import did_you_mean
 from lungseg.core.errors import ConfigError, DamagedOutputError
 from lungseg.core.executor import EngineOptions
 from lungseg.core.plan import REUSE, Action, Planner, Request, ScanRef, stages_for
 from lungseg.core.runner import Run, Summary, Watch
 from lungseg.core.shown import path_as_text
-from lungseg.core.stage import DatasetStage, Params, shown
+from lungseg.core.stage import DatasetStage, Params
 from lungseg.core.store import Store
 from lungseg.io.sources.index import LeftOut, Source
 from lungseg.io.sources.pseudonyms import key_in
@@ -27,6 +26,8 @@ from lungseg.session.settings import (
     Settled,
     absolute_paths,
     changes_since,
+    check_can_be_forced,
+    check_stages_named,
     differences,
     settle,
 )
@@ -34,10 +35,12 @@ from lungseg.session.tally import tally
 
 log = logging.getLogger(__name__)
 
-NO_SCANS = "no scans here yet: name a folder of chest CT with `lungseg-cli preprocess --src FOLDER`"
+NO_SCANS = (
+    "no scans here yet: name a folder of chest CT with `lungseg-cli preprocess --src FOLDER`, or "
+    "the work folder of an earlier run with --work"
+)
 _OF_THE_NET = ("predict", "reduce-false-positives")
-# Their files are given to people, or told of: they are compared byte by byte before. The table's
-# are many; it is compared by who reads it.
+# Given to people, or told of: compared byte by byte before; the table's many files by their reader.
 _READ_OUT = frozenset({*flow.HANDED_OUT.values(), "split-patients", "train", "evaluate"})
 NO_NET = (
     "there is no net in this work folder: train one with `lungseg-cli train`, or name one with "
@@ -182,8 +185,8 @@ class Session:
         Raises
         ------
         ConfigError
-            If a stage is unknown, there are no scans, no stage is left, or one needs a net and
-            there is none.
+            If a stage is unknown, there are no scans, no stage is left, one is forced that is not
+            run, or one needs a net and there is none.
         """
         wanted = stages_for(flow.FLOW, asked)
         self.check_scans()
@@ -196,7 +199,8 @@ class Session:
             raise ConfigError(
                 f"{' and '.join(not_run)} is over all scans of the work folder; leave --scan out"
             )
-        needed = {stage.name for stage in stages_for(flow.FLOW, run)}
+        needed = [stage.name for stage in stages_for(flow.FLOW, run)]
+        check_can_be_forced(self.options, needed)
         if "predict" in needed and self.net is None:
             raise ConfigError(NO_NET)
         return run, not_run
@@ -335,6 +339,8 @@ def open_session(  # noqa: PLR0913 - a folder, and how it is opened
     if looked:
         sources, left_out = looked.sources, looked.left_out
     by_scan = {source.scan: source for source in sources}
+    if options.scans and not (by_scan or left_out):
+        raise ConfigError(NO_SCANS)
     chosen = of_folder.selected(by_scan, options.scans, rules)
     session = Session(work, settled, by_scan, chosen, left_out, options, net, passing=passing)
     return session if dry else replace(session, looked=looked)
@@ -389,11 +395,6 @@ def _settle(work: Path, options: CommandOptions) -> tuple[Settled, CurrentNet | 
         if name in {f"{stage}.model" for stage in _OF_THE_NET}:
             raise ConfigError(f"--set {name}: name the net with --model instead")
     settled = settle(flow.FLOW, work, options)
-    unknown = set(options.force) - set(settled.params)
-    if unknown:
-        word = min(unknown)
-        meant = did_you_mean(word, settled.params)
-        raise ConfigError(f"--force {shown(word, quotes=False)}: there is no such stage{meant}")
+    check_stages_named(options, settled.params)
     told = options.model
-    net = named_net(told, f"--model {told}") if told else current_net(work)
-    return settled, net
+    return settled, named_net(told, f"--model {told}") if told else current_net(work)

@@ -23,6 +23,7 @@ import numpy as np
 
 from lungseg.core.errors import DataError
 from lungseg.core.record import read_record
+from lungseg.core.shown import many
 from lungseg.core.stage import DatasetInputs, DatasetStage, Facts, Params, as_dict, param
 from lungseg.io.annotations.nodule_list import UNANNOTATED, read_nodules
 from lungseg.io.annotations.stretched_slices import TakenAs
@@ -312,8 +313,8 @@ def _misfit_message(misfits: Mapping[str, Misfit], size: int, spacing_mm: float)
     needed = max(misfit.needed for misfit in misfits.values())
     bigger = f"set build-tables.crop_mm to {needed * spacing_mm:g} or more, " if needed else ""
     return (
-        f"{len(misfits)} scans do not fit into the crop of {size} x {size} voxels ({named}{more}); "
-        f"look at their lung masks, {bigger}or leave them out with "
+        f"{many(len(misfits), 'scan does', 'scans do')} not fit into the crop of {size} x {size} "
+        f"voxels ({named}{more}); look at their lung masks, {bigger}or leave them out with "
         "build-tables.leave_out_misfits = true"
     )
 

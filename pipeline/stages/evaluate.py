@@ -29,6 +29,7 @@ import numpy as np
 
 from lungseg.core.errors import DataError, ScanError
 from lungseg.core.record import read_record
+from lungseg.core.shown import many
 from lungseg.core.stage import DatasetInputs, DatasetStage, Facts, Params, param
 from lungseg.io.annotations.nodule_list import UNANNOTATED, read_nodules
 from lungseg.io.results.candidate_list import NAME, read_detections, write_detections
@@ -344,7 +345,7 @@ def _title(document: Mapping[str, Any], reason: str | None) -> str:
         return reason.split(" (")[0]
     seen = ", training patients included" if document["includes_training_patients"] else ""
     return (
-        f"{document['nodules']} nodules in {document['scans']} scans{seen}; "
+        f"{many(document['nodules'], 'nodule')} in {many(document['scans'], 'scan')}{seen}; "
         f"CPM {document['detection']['cpm']:.3f}"
     )
 

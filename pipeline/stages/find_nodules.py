@@ -54,9 +54,18 @@ class FindNodules(Params):
         0.5, "voxels of at least this probability are in the mask (if fixed)", gt=0, le=1
     )
     candidate_threshold: float = param(
-        0.1, "connected voxels of at least this probability form a candidate", gt=0, le=1
+        0.1,
+        "connected voxels of at least this probability, as the net gives it, form a region; of the "
+        "candidate itself a reducer may say less",
+        gt=0,
+        le=1,
     )
-    min_diameter_mm: float = param(3.0, "smaller regions are not candidates", ge=0)
+    min_diameter_mm: float = param(
+        3.0,
+        "regions smaller than this, down to candidate_threshold, have no candidate; the mask in "
+        "one, cut at threshold, may be smaller",
+        ge=0,
+    )
     max_diameter_mm: float = param(60.0, "larger regions are not candidates", gt=0)
     margin_mm: float = param(
         0.0,

@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from lungseg.core.shown import many
 from lungseg.model.tensorboard import EventFile
 
 # From one line to the next where there is no bar, seconds.
@@ -102,7 +103,7 @@ class TrainingProgress:
         from tqdm import tqdm
 
         if self.done_here == 0:
-            epochs = f"{self.epochs} epochs of {batches} steps"
+            epochs = f"{many(self.epochs, 'epoch')} of {many(batches, 'step')}"
             self._say(f"  {epochs}; the first step takes longest, while the net is compiled")
         # None: no bar where stderr is no terminal.
         self.bar = tqdm(

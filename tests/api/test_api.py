@@ -223,7 +223,7 @@ def test_what_cannot_be_scored_is_said(tmp_path):
     odd = lungseg.Detection("a", (1.0, 2.0, 3.0), probability=float("nan"), diameter_mm=6.0)
     with pytest.raises(lungseg.DataError, match=r"probability=nan.* is no finite number"):
         lungseg.score_candidates([odd], {"a": [((1.0, 2.0, 3.0), 8.0)]})
-    with pytest.raises(lungseg.DataError, match="no nodule in these 1 scans"):
+    with pytest.raises(lungseg.DataError, match="no nodule in 1 scan, so"):
         lungseg.score_candidates([], {"a": []})
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from lungseg.commands.peek import _chosen, _spread, _wanted, peek
-from lungseg.core.errors import DataError
+from lungseg.core.errors import ConfigError
 from lungseg.io.tables.reader import Tables
 from lungseg.ops.overlay import BY_VOTES, LEFT_LUNG, RIGHT_LUNG
 from lungseg.steps.picture_table import build_picture_table
@@ -74,7 +74,7 @@ def test_a_scan_is_found_by_its_end_or_its_patient(table, tmp_path, scan, shown)
 
 def test_an_unknown_scan_is_refused(table, tmp_path):
     with pytest.raises(
-        DataError, match=r"no scan or patient '7\.7' in .* holds 3 scans, the first"
+        ConfigError, match=r"no scan or patient '7\.7' in .* holds 3 scans, the first"
     ):
         peek(table, "7.7", tmp_path)
 

@@ -67,7 +67,10 @@ def test_a_net_in_the_cache_that_rotted_is_told(tmp_path):
 
 def test_a_name_means_a_file_a_folder_or_one_of_the_packages_nets(tmp_path, monkeypatch):
     file = trained(tmp_path / "work", "a", "2026-01-01")
-    assert find_net(str(file)) == file
+    own = nets.TRAINED / "nodules.keras"
+    assert find_net(str(own)) == own
+    with pytest.raises(ConfigError, match=r"it is no \.keras file; name one that `train`"):
+        find_net(str(file))
     assert find_net(str(tmp_path / "work")) == file
     assert find_net(str(file.parent)) == file
     shipped = tmp_path / "trained" / "nodules.keras"

@@ -110,7 +110,7 @@ def test_what_retry_can_help_is_told_and_what_was_skipped_on_purpose_is_not():
         return messages.summary_text(Summary(by_place, 2, 0, 1, 1), SOURCES, [], 3.0)
 
     assert "known " not in told(skipped)
-    assert "skipped  1 scans: part is test" in told(skipped)
+    assert "skipped  LIDC-IDRI-0003 1.2.3\n         part is test\n" in told(skipped)
     assert "known    failure of 1 scan, not tried again without --retry" in told(skipped, failed)
 
 

@@ -188,7 +188,9 @@ def test_misfits_are_all_named_with_the_size_they_need(scans, tmp_path):
 def test_a_data_set_of_misfits_only_is_refused(scans, tmp_path):
     empty = (slice(0, 0), slice(0, 0), slice(0, 0))
     scan = cached_scan(tmp_path, "2.3", lungs=empty)
-    with pytest.raises(DataError, match=r"1 scans do not fit .*look at their lung masks, or leave"):
+    with pytest.raises(
+        DataError, match=r"1 scan does not fit .*look at their lung masks, or leave"
+    ):
         built({"2.3": scan}, tmp_path / "out", replace(PARAMS, leave_out_misfits=True))
 
 

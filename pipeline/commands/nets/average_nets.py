@@ -13,6 +13,7 @@ import numpy as np
 
 from lungseg.core.errors import ConfigError, DataError
 from lungseg.core.fingerprint import identity_of_path
+from lungseg.core.shown import many
 from lungseg.model import inference
 from lungseg.model.model_record import ModelRecord, read_model_record, save_with_record
 from lungseg.model.nets import find_net
@@ -59,7 +60,8 @@ def average(names: Sequence[str], out: Path) -> str:
     first.set_weights([(values / len(files)).astype(np.float32) for values in total])
     out.parent.mkdir(parents=True, exist_ok=True)
     save_with_record(first, record, out)
-    return f"{out}  is the mean of {len(files)} nets that saw {len(record.train_patients)} patients"
+    patients = many(len(record.train_patients), "patient")
+    return f"{out}  is the mean of {len(files)} nets that saw {patients}"
 
 
 def record_of_mean(records: Sequence[ModelRecord], files: Sequence[Path]) -> ModelRecord:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from lungseg.core.errors import ConfigError, DataError
+from lungseg.core.shown import many
 from lungseg.model.model_record import copy_with_record, read_model_record
 from lungseg.model.nets import find_net
 from lungseg.model.reducer.member import calibrated
@@ -57,8 +58,9 @@ def calibrate_net(
         calibrated(out, curve, out)
     parts = " and ".join(curve["parts"])
     return (
-        f"{out}  calibrated ({curve['method']}) on {curve['candidates']} candidates, "
-        f"{curve['hits']} of them nodules, in {curve['scans']} scans of {parts} patients"
+        f"{out}  calibrated ({curve['method']}) on {many(curve['candidates'], 'candidate')}, "
+        f"{curve['hits']} of them {'a nodule' if curve['hits'] == 1 else 'nodules'}, in "
+        f"{many(curve['scans'], 'scan')} of {parts} patients"
     )
 
 

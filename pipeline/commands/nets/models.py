@@ -9,6 +9,7 @@ from typing import Any
 from lungseg.core.errors import ConfigError, DataError
 from lungseg.core.fingerprint import digest_of_file
 from lungseg.core.json_file import json_text
+from lungseg.core.shown import many
 from lungseg.io.csv_file import CsvFile
 from lungseg.io.sources.index import find_scans
 from lungseg.io.sources.pseudonyms import KEY_FILE, is_pseudonym, key_above
@@ -50,7 +51,7 @@ def _line(row: dict[str, Any]) -> str:
     if row["error"]:
         return f"{row['name']}  not usable: {row['error']}"
     return (
-        f"{row['name']}  {row['target']} in {row['kind']}, {row['patients']} patients, "
+        f"{row['name']}  {row['target']} in {row['kind']}, {many(row['patients'], 'patient')}, "
         f"{row['megabytes']:.1f} MB  {row['origin']}"
     )
 

@@ -10,6 +10,7 @@ import numpy as np
 from lungseg.commands.nets.run_scans import run_scans
 from lungseg.core.fingerprint import digest_of
 from lungseg.core.record import read_record
+from lungseg.core.shown import many
 from lungseg.io.annotations.fold_file import read_asked
 from lungseg.io.volumes import volume_file
 from lungseg.model.devices import packages, quiet_keras
@@ -108,7 +109,7 @@ def teach_lungs(  # noqa: PLR0913 - what it learns from, how, and where to
     unwanted = read_asked(leave_out) if leave_out else set()
     scans = [one for one in _sound_scans(work, jobs) if not unwanted & {one.patient, one.scan}]
     phantoms = kind.phantoms if phantoms is None else phantoms
-    click.echo(f"teach    {len(scans)} scans and {phantoms} phantoms", err=True)
+    click.echo(f"teach    {many(len(scans), 'scan')} and {many(phantoms, 'phantom')}", err=True)
     chests, drawn = [one.chest for one in scans], [_of_phantom(k) for k in range(phantoms)]
     out.parent.mkdir(parents=True, exist_ok=True)
     how, kept = HowToTeach(epochs, seed, precision), out.with_name(f"{out.name}.unfinished")
@@ -125,8 +126,8 @@ def teach_lungs(  # noqa: PLR0913 - what it learns from, how, and where to
         "precision": precision,
     }  # fmt: skip
     save_with_record(net, _record_of(scans, params, kind), out)
-    patients = len({one.patient for one in scans})
-    return f"{out}  a {kind.name} net, taught on {len(scans)} scans of {patients} patients"
+    patients = many(len({one.patient for one in scans}), "patient")
+    return f"{out}  a {kind.name} net, taught on {many(len(scans), 'scan')} of {patients}"
 
 
 def _record_of(

@@ -8,6 +8,7 @@ import click
 
 from lungseg.commands.nets.run_scans import run_scans
 from lungseg.core.errors import ConfigError
+from lungseg.core.shown import many
 from lungseg.io.annotations.nodule_slices import find_nodule_slices
 from lungseg.io.sources.pseudonyms import key_above
 from lungseg.model import inference
@@ -82,8 +83,9 @@ def _taught(  # noqa: PLR0913, PLR0917 - a net, what it learns from, and how
         parts += of_training_slices(slices, file)
     examples = together(parts)
     click.echo(
-        f"teach    {examples.nodules} nodules and {len(examples.target) - examples.nodules} others "
-        f"of {len(examples.patients)} patients, {n_scans} whole scans",
+        f"teach    {many(examples.nodules, 'nodule')} and "
+        f"{len(examples.target) - examples.nodules} others of "
+        f"{many(len(examples.patients), 'patient')}, {many(n_scans, 'whole scan')}",
         err=True,
     )
     reducer = teach(
@@ -92,9 +94,9 @@ def _taught(  # noqa: PLR0913, PLR0917 - a net, what it learns from, and how
     )  # fmt: skip
     attach(file, reducer, told(examples, epochs, seed), examples.patients, examples.scans, out)
     return (
-        f"{out}  has a reducer, taught on {examples.nodules} nodules and "
-        f"{len(examples.target) - examples.nodules} other candidates of {len(examples.patients)} "
-        "patients"
+        f"{out}  has a reducer, taught on {many(examples.nodules, 'nodule')} and "
+        f"{len(examples.target) - examples.nodules} other candidates of "
+        f"{many(len(examples.patients), 'patient')}"
     )
 
 

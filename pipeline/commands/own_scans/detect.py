@@ -28,6 +28,7 @@ from lungseg.commands.own_scans.report import (
 )
 from lungseg.commands.own_scans.seen import lines_on_lung_net
 from lungseg.core.errors import ConfigError
+from lungseg.core.shown import many
 from lungseg.core.stage import as_dict
 from lungseg.flow import HANDED_OUT
 from lungseg.io.results.candidate_list import PLACE_COLUMNS
@@ -239,7 +240,7 @@ def _as_text(end: End) -> Iterator[str]:
     unknown = sum(row["seen"] == UNKNOWN for row in done)
     if unknown:
         yield (
-            f"seen     of {unknown} scans it cannot be told whether the net has seen their "
+            f"seen     of {many(unknown, 'scan')} it cannot be told whether the net has seen their "
             "patients: it knows patients by pseudonyms of another key"
         )
     yield from end.earlier.lines(f"{CANDIDATES} and {SCANS}")
@@ -247,9 +248,9 @@ def _as_text(end: End) -> Iterator[str]:
     net = end.session.net
     if net:
         yield f"net      {net.file} ({net.origin})"
-    count = len(end.tables[CANDIDATES].rows)
+    count = many(len(end.tables[CANDIDATES].rows), "candidate")
     yield (
-        f"where to look: {end.place.out / CANDIDATES} ({count} candidates), {SCANS}, masks and "
+        f"where to look: {end.place.out / CANDIDATES} ({count}), {SCANS}, masks and "
         "pictures beside it"
     )
 

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from lungseg.commands.own_scans import ledger
 from lungseg.commands.own_scans.hand_out import HandOut
+from lungseg.core.shown import many
 from lungseg.session.tally import NOT_DONE
 
 FOLDER = "earlier"
@@ -49,10 +50,10 @@ class Earlier:
             )
 
         if self.scans:
-            scans = "1 scan" if len(self.scans) == 1 else f"{len(self.scans)} scans"
             yield (
-                f"earlier  {scans} of earlier runs: status, report, export and prune know this "
-                "run's alone; name all folders of scans to have all of them again"
+                f"earlier  {many(len(self.scans), 'scan')} of earlier runs: status, report, export "
+                "and prune know this run's alone; name all folders of scans to have all of them "
+                "again"
             )
 
     def as_dict(self) -> Mapping[str, list[str]]:

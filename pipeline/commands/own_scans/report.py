@@ -97,7 +97,8 @@ def run_and_report(handing: HandOut, how: HowToRun, report: Report) -> int:
     start = time.perf_counter()
     session, place = handing.session, handing.place
     if how.dry_run:
-        actions = session.plan([handing.product.stage])
+        targets, _ = session.targets([handing.product.stage])
+        actions = session.plan(targets)
         click.echo(messages.plan_json(actions) if how.as_json else messages.plan_text(actions))
         return 0
     if how.report:

@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING, Any
 
 from lungseg.commands.report.collect import Collected
 from lungseg.commands.report.kept_files import json_of, number_of, rows_of
+from lungseg.core.shown import many
 from lungseg.report.charts import Labels, Line, curves, nice_ticks
 
 if TYPE_CHECKING:
@@ -64,7 +65,7 @@ def training_curves(around: Collected) -> list[dict[str, Any]]:
                 lines.append(Line(name, x, y, series, dots=len(points) < 2))
         # Of one validation there is no curve; its figures stand in the record of the training.
         if any(len(line.x) > 1 for line in lines):
-            said = f"best epoch {best} of {len(rows)}" if best else f"{len(rows)} epochs"
+            said = f"best epoch {best} of {len(rows)}" if best else many(len(rows), "epoch")
             last = max(float(row["epoch"]) for row in rows)
             ticks = sorted({1.0, *nice_ticks(1, last, 6), last}) if last > 1 else ()
             chart = curves(lines, Labels(f"{title} by epoch", "epoch", ""), ticks)

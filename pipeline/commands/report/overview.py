@@ -11,6 +11,7 @@ from lungseg.commands.report.nodule_gallery import galleries
 from lungseg.commands.report.scan_table import scan_table
 from lungseg.commands.report.scores import hits_by_scan, scores_of
 from lungseg.core.plan import FAILED, REUSE, SKIPPED
+from lungseg.core.shown import many
 from lungseg.report.charts import Labels, histogram
 from lungseg.report.pages import INDEX, write_page
 from lungseg.session.tally import DONE, NOT_DONE
@@ -112,8 +113,8 @@ def _counted(around: Collected, remarks: Sequence[Remark]) -> str:
 
 def _lead(around: Collected) -> str:
     patients = len({one.patient for one in around.scans})
-    of = f" of {patients} patient{'s' * (patients != 1)}" if patients else ""
-    scans = f"{len(around.scans)} scan{'s' * (len(around.scans) != 1)}{of}"
+    of = f" of {many(patients, 'patient')}" if patients else ""
+    scans = f"{many(len(around.scans), 'scan')}{of}"
     beside = len(around.session.left_out)
     more = f", and beside them {beside} that {'are' if beside != 1 else 'is'} no scan"
     return f"{scans}{more if beside else ''}: {around.count}."
@@ -130,10 +131,10 @@ def _figures(around: Collected, states: Mapping[str, int]) -> list[tuple[str, An
         ("Failed", around.count.failed or None, f"{no_scan} of them no scan" if no_scan else ""),
         ("Lungs good", verdicts["good"] if sum(verdicts.values()) else None, ""),
         ("Lungs suspect", verdicts["suspect"] or None, ""),
-        ("Annotated", len(annotated) if truth else None, "scans"),
+        ("Annotated", len(annotated) if truth else None, many(len(annotated), "scan").split()[1]),
         ("Nodules drawn", sum(int(f.get("nodules", 0)) for f in annotated) if truth else None, ""),
         ("Candidates", sum(int(f.get("candidates", 0)) for f in found) if found else None,
-         f"in {len(found)} scan{'s' * (len(found) != 1)}"),
+         f"in {many(len(found), 'scan')}"),
     ]  # fmt: skip
 
 

@@ -14,6 +14,7 @@ from lungseg.core.errors import LungsegError
 from lungseg.core.fingerprint import digest_of
 from lungseg.core.json_file import write_json
 from lungseg.core.plan import SKIPPED
+from lungseg.core.shown import many
 from lungseg.report.pages import INDEX, OURS, SCANS, claim, notes_of, remove_pages, write_assets
 from lungseg.report.scripts import TABLES, VIEWER
 from lungseg.session.work_folder import Session
@@ -70,8 +71,8 @@ class Written:
         for scan, why in self.without_pictures.items():
             yield f"report   {scan}: no planes, {why}"
         yield (
-            f"report   {self.index} ({self.scans} scans: {self.made} pages made, {self.kept} as "
-            f"they were; {self.remarks} to look at first; {self.seconds:.1f} s)"
+            f"report   {self.index} ({many(self.scans, 'scan')}: {many(self.made, 'page')} made, "
+            f"{self.kept} as they were; {self.remarks} to look at first; {self.seconds:.1f} s)"
         )
 
     def as_dict(self) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from lungseg.commands.report.collect import ScanEntry
+from lungseg.core.shown import many
 from lungseg.io.annotations.nodule_list import NoduleList, read_nodules
 from lungseg.io.results.candidate_list import Detection
 from lungseg.io.volumes import volume_file
@@ -173,7 +174,7 @@ def _touches(one: Detection) -> list[str]:
     around = one.around
     if around is None:
         return []
-    told = (("strand", around.vessels), ("rib", around.touches_rib), ("end", around.at_scan_end))
+    told = (("vessel", around.vessels), ("rib", around.touches_rib), ("end", around.at_scan_end))
     return [word for word, touched in told if touched]
 
 
@@ -183,13 +184,13 @@ def _facts(one: Detection) -> list[tuple[str, str]]:
     if around is None:
         return []
     rows = _place(around.side, around.third, around.edge_mm)
-    rows.append(("strands that leave it", _strands(around.vessels)))
+    rows.append(("vessels", _vessels(around.vessels)))
     rows.append(("touches a rib", "yes" if around.touches_rib else "no"))
     return rows + ([("end of the scan", "cuts it")] if around.at_scan_end else [])
 
 
-def _strands(count: int) -> str:
-    return "none" if not count else f"{count}, of a vessel's shape"
+def _vessels(count: int) -> str:
+    return f"{many(count, 'strand')} of a vessel's shape" if count else "none"
 
 
 def _place(side: str, third: str, edge_mm: float | None) -> list[tuple[str, str]]:

@@ -10,6 +10,7 @@ from typing import Any
 from lungseg.commands.report.collect import Collected
 from lungseg.commands.report.kept_files import json_of, number_of, rows_of
 from lungseg.commands.report.score_tables import is_pair, part_of, score_tables, share
+from lungseg.core.shown import many
 from lungseg.ops.scores.detection import RATES
 from lungseg.report.charts import Labels, Line, curves
 
@@ -20,6 +21,8 @@ def scores_of(around: Collected) -> dict[str, Any]:
     told = json_of(folder, "scores.json")
     if folder is None or not told:
         return {}
+    if told.get("scans") == 1:
+        told = _without_bands(told)
     detection = part_of(told, "detection")
     lines = _reliability(part_of(told, "calibration"))
     return {
@@ -36,6 +39,13 @@ def scores_of(around: Collected) -> dict[str, Any]:
         "reliability_lines": lines,
         "tables": score_tables(told),
     }  # fmt: skip
+
+
+def _without_bands(told: Mapping[str, Any]) -> dict[str, Any]:
+    """The scores of one scan: its draws, as earlier versions made them, say nothing of a band."""
+    detection = part_of(told, "detection")
+    known = {name: value for name, value in detection.items() if "interval" not in name}
+    return {**told, "detection": known}
 
 
 def hits_by_scan(around: Collected) -> dict[str, dict[str, Any]]:
@@ -61,8 +71,8 @@ def _of(told: Mapping[str, Any]) -> str:
     readers = told.get("min_readers")
     drawn = f" that {readers} or more annotators drew" if readers else ""
     return (
-        f"{told.get('nodules', '?')} nodules{drawn}, in {told.get('scans', '?')} scans of part "
-        f"{told.get('part', '?')}{seen}"
+        f"{many(told.get('nodules', '?'), 'nodule')}{drawn}, in "
+        f"{many(told.get('scans', '?'), 'scan')} of part {told.get('part', '?')}{seen}"
     )  # fmt: skip
 
 

@@ -10,6 +10,7 @@ from lungseg.commands.scoring.compared_pictures import write_compared
 from lungseg.commands.scoring.outcomes import Result, ScoredBy, read_results
 from lungseg.core.errors import DataError
 from lungseg.core.json_file import json_text
+from lungseg.core.shown import many
 from lungseg.io.results.score_files import plain
 from lungseg.ops.scores.comparison import (
     Measured,
@@ -104,9 +105,10 @@ def _alike(results: Sequence[Result], how: HowToCompare) -> tuple[list[Result], 
     nodules = sum(len(same) for same in rows.values())
     others = any(len(one.scans) != len(scans) or one.nodules != nodules for one in results)
     told = ", ".join(
-        f"{one.name} has {len(one.scans)} scans with {one.nodules} nodules" for one in results
+        f"{one.name} has {many(len(one.scans), 'scan')} with {many(one.nodules, 'nodule')}"
+        for one in results
     )
-    common = f"{len(scans)} scans and {nodules} nodules are in all of them"
+    common = f"{many(len(scans), 'scan')} and {many(nodules, 'nodule')} are in all of them"
     if others and not how.common:
         raise DataError(
             f"the results are not of the same scans and nodules: {told}; {common}. Score them on "
@@ -165,7 +167,7 @@ def _row(
 
 def _lines(told: Mapping[str, Any]) -> Iterator[str]:
     results, differences = told["results"], told["differences"]
-    yield f"{told['scans']} scans, {told['nodules']} nodules in all results"
+    yield f"{many(told['scans'], 'scan')}, {many(told['nodules'], 'nodule')} in all results"
     for k, one in enumerate(results):
         yield f"  {_letter(k)}  {one['name']} ({one['kind']})"
     heads = [f"{_letter(k):>10}" for k in range(len(results))]
@@ -177,7 +179,7 @@ def _lines(told: Mapping[str, Any]) -> Iterator[str]:
         cells = [_cell(one[name]).rjust(10) for one in results]
         cells += [_change(one[name]).rjust(30) for one in differences]
         yield f"{_title(name):26}{''.join(cells)}"
-    if told["bootstraps"]:
+    if any(change["cpm"]["interval"] for change in differences):
         yield f"intervals: {told['bootstraps']} draws of scans, the same for all results"
     at = told["at_false_positives_per_scan"]
     price = "" if at is None else f", at {at:g} false positives a scan"

@@ -9,6 +9,7 @@ import numpy as np
 
 from lungseg.commands.scoring.outcomes import Result
 from lungseg.core.plan import REUSE
+from lungseg.core.shown import many
 from lungseg.io.annotations.nodule_list import read_nodules
 from lungseg.io.pictures.png import write_sheet
 from lungseg.io.results.plain_names import safe_name
@@ -56,7 +57,7 @@ def write_compared(
         write_sheet(panels, _title(row), path)
         row["picture"] = str(path)
     if without:
-        notes.append(f"{without} nodules have no picture")
+        notes.append(f"there is no picture of {many(without, 'nodule')}")
     if gone:
         notes.append(
             f"{', '.join(gone)} no longer holds the outputs of {', '.join(STAGES)} of all these "

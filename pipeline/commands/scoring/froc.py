@@ -6,6 +6,7 @@ from typing import Any
 
 from lungseg.commands.scoring.submission import read_truth, score_submission
 from lungseg.core.json_file import json_text
+from lungseg.core.shown import many
 from lungseg.io.results.plots import BAND_RATES, write_froc
 from lungseg.io.results.score_files import plain
 from lungseg.ops.scores.detection import RATES, ScoredCandidates, bootstrap
@@ -52,23 +53,25 @@ def froc(  # noqa: PLR0913 - what the command line takes
     }
     if plot is not None:
         plot.parent.mkdir(parents=True, exist_ok=True)
-        title = f"{results.name}: {told['nodules']} nodules in {len(scans)} scans; "
+        title = f"{results.name}: {many(told['nodules'], 'nodule')} in {many(len(scans), 'scan')}; "
         write_froc(curve, samples[:, len(RATES) :], f"{title}CPM {curve.cpm:.3f}", plot)
     return json_text(plain(document)) if as_json else "\n".join(_lines(document))
 
 
 def _lines(told: Mapping[str, Any]) -> Iterator[str]:
-    yield f"{told['scans']} scans, {told['nodules']} nodules, {told['candidates']} candidates"
+    names = ("scan", "nodule", "candidate")
+    yield ", ".join(many(told[f"{name}s"], name) for name in names)
     yield (
-        f"{told['tp']} nodules hit, {told['fn']} missed; {told['fp']} false positives; "
-        f"{told['ignored_double']} further hits on a nodule and {told['ignored_excluded']} on "
-        "excluded findings ignored"
+        f"{many(told['tp'], 'nodule')} hit, {told['fn']} missed; "
+        f"{many(told['fp'], 'false positive')}; "
+        f"{many(told['ignored_double'], 'further hit')} on a nodule and {told['ignored_excluded']} "
+        "on excluded findings ignored"
     )
     yield "false positives per scan   sensitivity"
     for rate, sensitivity in told["sensitivity"].items():
         yield f"{rate:>24}   {sensitivity:.4f}{in_brackets(told['sensitivity_interval'][rate])}"
     yield f"{'CPM':>24}   {told['cpm']:.4f}{in_brackets(told['cpm_interval'])}"
-    if told["bootstraps"]:
+    if told["cpm_interval"]:
         yield f"in brackets what 95 % of {told['bootstraps']} draws of scans give"
     yield from (f"note: {note}" for note in told["notes"])
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from lungseg.commands.own_scans.again import work_named
 from lungseg.commands.scoring.submission import Truth, read_truth, score_submission
 from lungseg.core.errors import ConfigError, DataError
 from lungseg.ops.scores.comparison import NoduleOutcome, ScanOutcome
@@ -100,11 +101,13 @@ def _names(places: Sequence[Path]) -> list[str]:
 
 def _scored(name: str, place: Path) -> Result:
     is_folder = place.is_dir()
-    files = [place / part for part in PLACES] if is_folder else [place]
+    # Of a folder that `lungs` or `detect` wrote to it is the one within.
+    work = work_named({"work": place}) if is_folder else place
+    files = [work / part for part in PLACES] if is_folder else [place]
     file = next((file for file in files if file.is_file()), None)
     if file is None:
         raise ConfigError(
-            f"{place} has no {SCORES}; `lungseg-cli postprocess --work {place}` makes it"
+            f"{place} has no {SCORES}; `lungseg-cli postprocess --work {work}` makes it"
         )
     try:
         document: dict[str, Any] = json.loads(file.read_text("utf-8"))
@@ -122,7 +125,7 @@ def _scored(name: str, place: Path) -> Result:
         name,
         "work folder" if is_work else "scores",
         scans,
-        place if is_work else None,
+        work if is_work else None,
         tuple(notes),
     )
 

@@ -6,6 +6,7 @@ from itertools import combinations
 from pathlib import Path
 
 from lungseg.core.errors import DataError
+from lungseg.core.shown import many
 from lungseg.io.results.luna16_files import (
     NO_CANDIDATES,
     Found,
@@ -125,8 +126,8 @@ def score_submission(results: Path, truth: Truth, max_marks: int) -> ScoredSubmi
     if unknown:
         rows = sum(len(given[scan].probability) for scan in unknown)
         notes.append(
-            f"{results.name}: {rows} rows are of {len(unknown)} scans that are not scored "
-            f"({_some(unknown)}), and count nowhere"
+            f"{results.name}: {many(rows, 'row counts', 'rows count')} nowhere, of "
+            f"{many(len(unknown), 'scan')} not to be scored ({_some(unknown)})"
         )
     found, cut, candidates = {}, [], 0
     for scan in scans:
@@ -140,9 +141,9 @@ def score_submission(results: Path, truth: Truth, max_marks: int) -> ScoredSubmi
         found[scan] = hits(one.xyz_mm, one.probability, truth.nodules.get(scan, ()), beside)
     if cut:
         notes.append(
-            f"{results.name}: {sum(cut)} candidates of {len(cut)} scans are beyond the {max_marks} "
-            "likeliest of their scan and count nowhere (--max-marks; of several with the "
-            "probability at the limit none counts)"
+            f"{results.name}: {many(sum(cut), 'candidate counts', 'candidates count')} nowhere, of "
+            f"{many(len(cut), 'scan')} with more than the {max_marks} likeliest (--max-marks; of "
+            "several with the probability at the limit none counts)"
         )
     nodules = {scan: truth.nodules.get(scan, ()) for scan in scans}
     return ScoredSubmission(found, nodules, candidates, tuple(notes))
@@ -152,7 +153,7 @@ def _notes(truth: Truth, scans: Sequence[str]) -> Iterator[str]:
     """What is not known, and what LUNA16's rules make of odd findings."""
     if truth.scans is None:
         yield (
-            f"without --seriesuids the {len(scans)} scans that a file names count; scans without "
+            f"without --seriesuids all scans that a file names count ({len(scans)}); scans without "
             "nodule and candidate are missing among them, so the false positives per scan may be "
             "too many"
         )
@@ -162,8 +163,8 @@ def _notes(truth: Truth, scans: Sequence[str]) -> Iterator[str]:
         if outside:
             n = sum(len(truth.nodules[scan]) for scan in outside)
             yield (
-                f"{n} nodules are of {len(outside)} scans that are not scored ({_some(outside)}), "
-                "and count nowhere"
+                f"{many(n, 'nodule counts', 'nodules count')} nowhere, of "
+                f"{many(len(outside), 'scan')} not to be scored ({_some(outside)})"
             )
     if truth.excluded is None:
         yield (
@@ -173,14 +174,17 @@ def _notes(truth: Truth, scans: Sequence[str]) -> Iterator[str]:
     listed = [nodule for scan in scans for nodule in truth.nodules.get(scan, ())]
     flat = sum(mm == 0 for _, mm in listed)
     if flat:
-        yield f"{flat} nodules have a diameter of 0 mm: nothing can hit them"
+        yield f"nothing can hit {many(flat, 'nodule')} with a diameter of 0 mm"
     twice = sum(
         one[0] == other[0]
         for scan in scans
         for one, other in combinations(truth.nodules.get(scan, ()), 2)
     )
     if twice:
-        yield f"{twice} nodules lie where another one of their scan lies, and count as well"
+        yield (
+            f"{many(twice, 'nodule lies', 'nodules lie')} where another one of the scan lies; each "
+            "of them counts"
+        )
 
 
 def _some(names: Sequence[str]) -> str:

@@ -105,7 +105,7 @@ def _write(exports: Exports, scan: str, out: Path) -> str:
     volume = exports.volume(scan)
     if wanted.what == "target":
         volume = volume.like((volume.array > 0).astype(np.uint8))
-    if out.name.endswith(".mhd"):
+    if out.name.endswith((".mhd", ".nhdr")):
         # Its voxels lie beside it, in a file that it names.
         out.parent.mkdir(parents=True, exist_ok=True)
         formats.write_volume(volume, out)

@@ -10,6 +10,7 @@ from lungseg.commands.sharing.wanted import Exports
 from lungseg.core.errors import DataError
 from lungseg.core.plan import REUSE
 from lungseg.core.record import read_record
+from lungseg.core.shown import many
 from lungseg.io.annotations.nodule_list import CONTOURS
 from lungseg.io.results.candidate_list import NAME, Detection, read_detections
 from lungseg.io.standards import objects
@@ -35,7 +36,7 @@ def write_object(exports: Exports, scan: str, path: Path, ending: str) -> str:
     if ending == MARKUPS:
         candidates = _candidates(exports, scan)
         write_markups(candidates, path)
-        return f"{len(candidates)} points for 3D Slicer"
+        return f"{many(len(candidates), 'point')} for 3D Slicer"
     try:
         images = source_images(exports.session.sources[scan])
     except FileNotFoundError as error:
@@ -44,13 +45,13 @@ def write_object(exports: Exports, scan: str, path: Path, ending: str) -> str:
         candidates = _candidates(exports, scan)
         _, report = _candidate_objects(exports, scan, images)
         report.save_as(path)
-        return f"a structured report (TID 1500) on {len(candidates)} candidates"
+        return f"a structured report (TID 1500) on {many(len(candidates), 'candidate')}"
     made = _segmentation(exports, scan, images)
     made.save_as(path)
     count = len(made.SegmentSequence)
     return (
-        f"a {made.SegmentationType.lower()} DICOM segmentation of {count} "
-        f"segment{'s' * (count > 1)} in {made.NumberOfFrames} frames"
+        f"a {made.SegmentationType.lower()} DICOM segmentation of "
+        f"{many(count, 'segment')} in {many(int(made.NumberOfFrames), 'frame')}"
     )
 
 

@@ -16,10 +16,9 @@ def files_below(folder: Path) -> list[Path]:
 
     Examples
     --------
-    >>> files_below(Path(__file__).parent / "no such folder")
-    Traceback (most recent call last):
-    ...
-    lungseg.core.errors.ConfigError: ...no such folder cannot be read (No such file or directory)...
+    >>> here = Path(__file__)
+    >>> here in files_below(here.parent)
+    True
     """
     found: list[Path] = []
     seen: set[tuple[int, int]] = set()

@@ -18,6 +18,7 @@ import numpy as np
 
 from lungseg.core.disk.folder_tree import files_below
 from lungseg.core.errors import ConfigError, ScanError
+from lungseg.core.shown import many
 from lungseg.io.annotations.lidc_database import RATINGS
 from lungseg.ops.nodules.contours import Contour, Mark, Reading
 
@@ -85,7 +86,7 @@ def told_of(folder: Path, scans: Collection[str]) -> str:
     named = {series: len(paths) for series, paths in files_by_series(folder).items()}
     here = {series: count for series, count in named.items() if series in scans}
     return (
-        f"{folder} holds {sum(named.values())} readings; {sum(here.values())} of them are of "
+        f"{folder} holds {many(sum(named.values()), 'reading')}; {sum(here.values())} are of "
         f"{len(here)} of the {len(scans)} scans here"
     )
 

@@ -15,6 +15,7 @@ from typing import Any
 from lungseg.core.errors import DataError
 from lungseg.core.fingerprint import digest_of_file
 from lungseg.core.json_file import json_text, write_json, write_text
+from lungseg.core.shown import many
 from lungseg.model.model_record import ModelRecord, read_model_record
 
 NOT_A_DEVICE = "Not a medical device: for research alone, never for the care of a patient."
@@ -282,8 +283,8 @@ def as_markdown(card: Mapping[str, Any]) -> str:
         *card["recipe"],
         "```",
         "",
-        f"Trained on {patients['train']} patients; the best epoch was chosen on "
-        f"{patients['validation']} others. Their names are in the file itself. It finds "
+        f"Trained on {many(patients['train'], 'patient')}; the best epoch was chosen on "
+        f"{many(patients['validation'], 'other')}. Their names are in the file itself. It finds "
         f"{card['finds']} in {card['in']}; {card['network'].get('network', 'a network')}, "
         f"{file['bytes'] / 1e6:.1f} MB, sha256 `{file['sha256']}`.",
         "",

@@ -15,6 +15,7 @@ from lungseg.ops.scores.detection import (
     draws_of_scans,
     interval,
     radius_mm,
+    rounds_for,
 )
 from lungseg.volume import FloatArray, Triple
 
@@ -116,6 +117,7 @@ def measure(scans: Sequence[ScanOutcome], rounds: int, seed: int) -> dict[str, M
     {'cpm': 1.0, 'false_positives_per_scan': 1.0, 'dice': 0.5}
     """
     marks = ScoredCandidates([hits_of(scan) for scan in scans])
+    rounds = rounds_for(len(scans), rounds)
     draws = np.array(list(draws_of_scans(len(scans), rounds, seed))).reshape(rounds, len(scans))
     drawn, curve = bootstrap(marks, rounds, seed), marks.froc().at()
     found = {"cpm": Measured(float(curve.mean()), drawn.mean(axis=1))}

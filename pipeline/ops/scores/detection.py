@@ -233,18 +233,33 @@ def bootstrap(
     """Sensitivities ``(rounds, rates)`` of as many scans drawn with replacement.
 
     Scans are drawn and not nodules, because the nodules of a scan are found or missed together.
-    A draw without any nodule has no sensitivity and is NaN.
+    A draw without any nodule has no sensitivity and is NaN. Of one scan there are no draws: each
+    would be that scan, and say nothing of how sure its figures are.
 
     Examples
     --------
     >>> scan = hits([(0, 0, 0)], [0.9], nodules=[((0, 0, 0), 10.0)])
     >>> bootstrap(ScoredCandidates([scan, scan]), rounds=2, seed=85, rates=(1.0,)).tolist()
     [[1.0], [1.0]]
+    >>> bootstrap(ScoredCandidates([scan]), rounds=2, seed=85, rates=(1.0,)).shape
+    (0, 1)
     """
     up_to = max(rates)
+    rounds = rounds_for(len(marks.nodules), rounds)
     draws = draws_of_scans(len(marks.nodules), rounds, seed)
     drawn = [marks.froc(weight, up_to).at(rates) for weight in draws]
     return np.array(drawn, float).reshape(rounds, len(rates))
+
+
+def rounds_for(scans: int, rounds: int) -> int:
+    """How many draws say something: none of fewer than two scans (or patients).
+
+    Examples
+    --------
+    >>> rounds_for(1, 1000), rounds_for(2, 1000)
+    (0, 1000)
+    """
+    return rounds if scans > 1 else 0
 
 
 def draws_of_scans(scans: int, rounds: int, seed: int) -> Iterator[IntArray]:

@@ -28,7 +28,12 @@ def detection_scores(
     >>> marks = ScoredCandidates([scan])
     >>> told = detection_scores([scan], marks.froc(), bootstrap(marks, 3, seed=1), None)
     >>> told["hits"], told["false_positives"], told["cpm"], told["cpm_interval"]
-    (1, 1, 1.0, (1.0, 1.0))
+    (1, 1, 1.0, None)
+    >>> marks = ScoredCandidates([scan, scan])
+    >>> detection_scores(
+    ...     [scan, scan], marks.froc(), bootstrap(marks, 3, seed=1), None
+    ... )["cpm_interval"]
+    (1.0, 1.0)
     """
     n_scans = len(scans)
     nodules = sum(len(scan.best) for scan in scans)

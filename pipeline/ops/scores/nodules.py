@@ -17,7 +17,7 @@ from lungseg.ops.nodules.consensus import agreed
 from lungseg.ops.nodules.patches import Patch
 from lungseg.ops.scores.agreement import agreement
 from lungseg.ops.scores.counts import Counts, count
-from lungseg.ops.scores.detection import interval
+from lungseg.ops.scores.detection import interval, rounds_for
 from lungseg.ops.scores.groups import Kinds, grouped, in_order
 from lungseg.ops.scores.surfaces import SurfaceDistance, surface_distance
 from lungseg.volume import FloatArray, Geometry, IndexArray, IntArray, MaskArray
@@ -301,6 +301,7 @@ def _group(
     if not len(where):
         return found | {name: {"value": None, "interval": None} for name in STATISTICS}
     once = np.ones((1, len(where)))
+    rounds = rounds_for(found["patients"], rounds)
     drawn = draws_of_patients(who[where], rounds, seed).astype(float)
     for name, statistic in STATISTICS.items():
         found[name] = {

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import zipfile
 
 import pytest
 from click.testing import CliRunner
@@ -33,7 +34,6 @@ def net(tmp_path):
 
 def write_net(folder, **changes):
     import dataclasses
-    import zipfile
 
     folder.mkdir(parents=True)
     with zipfile.ZipFile(folder / NET, "w") as archive:
@@ -65,7 +65,7 @@ def test_the_list_has_the_packages_nets_and_those_of_the_work_folder(shipped, ne
         shutil.copy(net, scratch / NET)
         Store(work).keep(scratch, record)
     lines = models("--work", work).splitlines()
-    assert lines[0].startswith("nodules  nodules in ct, 1 patients")
+    assert lines[0].startswith("nodules  nodules in ct, 1 patient, ")
     assert lines[1].endswith("the current one")
     nets.choose_net(work, net, "--model mine")
     rows = json.loads(models("--work", work, "--json"))["models"]
@@ -161,6 +161,21 @@ def test_a_table_that_tells_of_nobody_proves_nothing(net, tmp_path, text, messag
     (tmp_path / "asked.csv").write_bytes(text if isinstance(text, bytes) else text.encode())
     told = models("saw", net, tmp_path / "asked.csv", status=2)
     assert message in " ".join(told.split())
+
+
+@pytest.mark.parametrize("command", [["saw"], ["show"]])
+def test_a_file_that_is_no_net_of_ours_is_a_wrong_command_line(tmp_path, command):
+    (tmp_path / "asked.csv").write_text("patient\ntaught\n")
+    asked = [tmp_path / "asked.csv"] if command == ["saw"] else []
+    (tmp_path / "some.toml").write_text("a = 1")
+    with zipfile.ZipFile(tmp_path / "other.keras", "w") as archive:
+        archive.writestr("config.json", "{}")
+    for name, message in (
+        ("some.toml", "some.toml: it is no .keras file; name one that `train` wrote"),
+        ("other.keras", "has no record of a trained net (it was not trained by this program)"),
+    ):
+        told = models(*command, tmp_path / name, *asked, status=2)
+        assert message in " ".join(told.split())
 
 
 def test_places_without_scans_prove_nothing(net, tmp_path):

@@ -162,7 +162,22 @@ def test_a_scans_page_has_planes_outlines_and_the_list_of_places(out, names):
     told = Page(folder / "index.html").text
     for figure in ("4,322 ml", "-812.3 HU", "0.910"):
         assert figure in told
+    assert "The lungs are measured on the working grid" in told
     assert data["nodules"][0]["ratings"] == {"texture": 5.0}
+
+
+def test_a_scans_page_has_the_figures_of_the_list_of_lungs_where_there_is_one(tmp_path):
+    own = MadeUp({"lung_ml": 4299.0, "right_ml": 2290.0, "left_ml": 2009.0, "mean_hu": -815.1})
+
+    def made(stage, scan):
+        return own if stage == "write-lungs" else work_folder.made(stage, scan)
+
+    session = write_work(tmp_path / "work", {GOOD: PATIENTS[GOOD]}, made)
+    write_report(session, Wanted(tmp_path / "report"))
+    told = Page(tmp_path / "report" / "scans" / PATIENTS[GOOD] / "index.html").text
+    for figure in ("4,299 ml", "2,290 ml", "2,009 ml", "-815.1 HU"):
+        assert figure in told
+    assert "measured on the scan's own grid, as in lungs.csv" in told
 
 
 def test_the_list_of_candidates_has_the_calibrated_likelihood_where_the_net_knows_it(

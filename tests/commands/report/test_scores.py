@@ -38,6 +38,19 @@ def rows_below(table, heading):
     return rows
 
 
+@pytest.mark.parametrize(
+    ("scans", "band", "bounds"), [(1, "", (None, None)), (2, "(0.50 to 1.00)", (0.25, 1.0))]
+)
+def test_of_one_scan_no_band_is_told(tmp_path, scans, band, bounds):
+    detection = {"cpm": 0.75, "cpm_interval": [0.5, 1.0], "sensitivity_at": {"1": 0.75},
+                 "sensitivity_at_interval": {"1": [0.25, 1.0]}}  # fmt: skip
+    (tmp_path / "scores.json").write_text(json.dumps({"scans": scans, "detection": detection}))
+    (tmp_path / "froc.csv").write_text("fp_per_scan,sensitivity\n0,0.5\n2,1\n")
+    told = told_of(tmp_path)
+    assert told["figures"][0] == ("CPM", "0.750", band)
+    assert told["rates"] == [("1", 0.75, *bounds)]
+
+
 def test_nodules_found_are_told_by_size_texture_and_place(told):
     table = told[0]["tables"][0]
     assert table["title"] == "Nodules found, by group"

@@ -151,7 +151,7 @@ def _scores():
     x, y, z = nodule().centroid_xyz_mm
     rates = {"0.125": 0.5, "0.25": 0.5, "0.5": 0.75, "1": 0.75, "2": 1.0, "4": 1.0, "8": 1.0}
     told = {
-        "scans": 1, "nodules": 1, "part": "test", "min_readers": 3,
+        "scans": 2, "nodules": 1, "part": "test", "min_readers": 3,
         "detection": {"reason": None, "nodules": 1, "hits": 1, "false_positives_per_scan": 1.0,
                       "cpm": 0.7857, "cpm_interval": [0.5, 1.0], "sensitivity_at": rates,
                       "sensitivity_at_interval": {rate: [0.25, 1.0] for rate in rates}},

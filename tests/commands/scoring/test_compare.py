@@ -7,6 +7,7 @@ import pytest
 from click.testing import CliRunner
 
 from lungseg.cli import main
+from lungseg.commands.own_scans import ledger
 from lungseg.commands.scoring import compared_pictures
 from lungseg.commands.scoring.outcomes import ScoredBy, read_results
 from lungseg.core.errors import ConfigError
@@ -149,7 +150,7 @@ def test_work_folders_show_the_nodules_that_one_found(works, monkeypatch):
 def test_folders_whose_outputs_are_gone_are_told_and_named(works):
     told = document(works[0][0], works[1][0])
     assert [r["picture"] for r in told["found_by_some"]] == [None, None]
-    assert any("2 nodules have no picture" in note for note in told["notes"])
+    assert any("there is no picture of 2 nodules" in note for note in told["notes"])
     assert any("work-one, work-two no longer holds the outputs" in note for note in told["notes"])
 
 
@@ -180,8 +181,8 @@ def test_other_scans_and_nodules_are_refused_with_what_is_common(submissions, ev
     (folder / "C.json").write_text(json.dumps(scores))
     done = told_by(folder / "A.csv", folder / "C.json", *truth)
     assert done.exit_code == 1
-    assert "A.csv has 2 scans with 3 nodules, C.json has 1 scans with 1 nodules" in done.stderr
-    assert "1 scans and 1 nodules are in all of them" in done.stderr
+    assert "A.csv has 2 scans with 3 nodules, C.json has 1 scan with 1 nodule" in done.stderr
+    assert "1 scan and 1 nodule are in all of them" in done.stderr
     told = document(folder / "A.csv", folder / "C.json", *truth, "--common")
     assert (told["scans"], told["nodules"]) == (1, 1)
     assert told["results"][0]["cpm"] == 1.0
@@ -190,6 +191,19 @@ def test_other_scans_and_nodules_are_refused_with_what_is_common(submissions, ev
     (folder / "C.json").write_text(json.dumps(scores))
     done = told_by(folder / "A.csv", folder / "C.json", *truth, "--common")
     assert "there is no nodule to compare by" in done.stderr
+
+
+def test_of_a_folder_that_was_handed_out_to_the_work_folder_within_counts(works, tmp_path):
+    out = tmp_path / "found"
+    (out / "lungseg-work").mkdir(parents=True)
+    ledger.note(out, made={"guest": False, "stage": "write-detections", "settings": {}, "net": ""})
+    done = told_by(out, works[1][0])
+    assert done.exit_code == 2
+    told = " ".join(done.stderr.split())
+    assert f"`lungseg-cli postprocess --work {out / 'lungseg-work'}` makes it" in told
+    (out / "lungseg-work").rmdir()
+    (works[0][0]).rename(out / "lungseg-work")
+    assert [one["kind"] for one in document(out, works[1][0])["results"]] == ["work folder"] * 2
 
 
 def test_what_cannot_be_compared_is_refused_by_name(submissions, tmp_path):

@@ -74,7 +74,7 @@ def test_what_is_not_given_is_said(by_hand):
     assert (told["scans"], told["fp"], told["ignored_excluded"]) == (2, 2, 0)
     assert told["cpm_interval"] is None
     scans, excluded = told["notes"]
-    assert scans.startswith("without --seriesuids the 2 scans that a file names count")
+    assert scans.startswith("without --seriesuids all scans that a file names count (2)")
     assert "counts as a false positive" in excluded
 
 
@@ -90,7 +90,9 @@ def test_results_of_other_scans_than_the_annotated_ones_have_no_score(by_hand):
 def test_of_too_many_candidates_those_above_the_first_that_is_too_many_count(by_hand):
     told = score(by_hand, max_marks=2)
     assert (told["candidates"], told["ignored_double"]) == (4, 0)
-    assert told["notes"][0].startswith("R.csv: 1 candidates of 1 scans are beyond the 2 like")
+    assert told["notes"][0].startswith(
+        "R.csv: 1 candidate counts nowhere, of 1 scan with more than the 2 like"
+    )
     assert score(by_hand, max_marks=0)["candidates"] == 5
 
 
@@ -99,8 +101,8 @@ def test_rows_of_other_scans_are_counted_and_named(by_hand):
     told = score(by_hand)
     assert (told["nodules"], told["candidates"], told["scans"]) == (2, 3, 2)
     assert told["notes"] == [
-        "1 nodules are of 1 scans that are not scored (b), and count nowhere",
-        "R.csv: 2 rows are of 1 scans that are not scored (b), and count nowhere",
+        "1 nodule counts nowhere, of 1 scan not to be scored (b)",
+        "R.csv: 2 rows count nowhere, of 1 scan not to be scored (b)",
     ]
 
 
@@ -110,8 +112,8 @@ def test_findings_that_are_flat_or_twice_there_are_told(by_hand):
     told = score(by_hand)
     assert (told["nodules"], told["tp"]) == (3, 0)
     assert told["notes"] == [
-        "1 nodules have a diameter of 0 mm: nothing can hit them",
-        "1 nodules lie where another one of their scan lies, and count as well",
+        "nothing can hit 1 nodule with a diameter of 0 mm",
+        "1 nodule lies where another one of the scan lies; each of them counts",
     ]
 
 
@@ -133,7 +135,7 @@ def test_the_command_says_it_as_a_table(by_hand):
     assert done.exit_code == 0
     lines = done.output.splitlines()
     assert lines[0] == "4 scans, 3 nodules, 5 candidates"
-    assert lines[1].startswith("2 nodules hit, 1 missed; 1 false positives; 1 further hits")
+    assert lines[1].startswith("2 nodules hit, 1 missed; 1 false positive; 1 further hit on")
     assert lines[3].split()[:2] == ["0.125", "0.3333"]
     assert lines[10].split()[:2] == ["CPM", "0.6190"]
 

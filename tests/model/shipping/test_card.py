@@ -93,7 +93,7 @@ def test_the_page_has_the_head_of_hugging_face_and_all_that_a_person_asks(net):
         "- [Set: one](https://example.org), CC BY 3.0. Someone 2011.",
     ):
         assert line in text.splitlines()
-    assert "Trained on 1 patients; the best epoch was chosen on 1 others." in text
+    assert "Trained on 1 patient; the best epoch was chosen on 1 other." in text
     assert digest_of_file(net) in text
 
 

@@ -59,6 +59,8 @@ def test_differences_are_of_the_same_draws():
     assert told["value"] == pytest.approx(other["cpm"].value - one["cpm"].value)
     # One result against itself differs in no draw.
     assert difference(one["cpm"], measure(a, 40, seed=3)["cpm"])["interval"] == (0.0, 0.0)
+    alone = measure(a[:1], 40, seed=3)
+    assert {difference(alone[name], alone[name])["interval"] for name in alone} == {None}
 
 
 def test_figures_by_hand():

@@ -13,6 +13,7 @@ from lungseg.ops.scores.detection import (
     interval,
     radius_mm,
 )
+from lungseg.ops.scores.detection_scores import detection_scores
 
 
 def test_a_hit_is_nearer_than_the_radius_and_not_as_near():
@@ -71,6 +72,18 @@ def test_no_candidates_miss_every_nodule():
     curve = ScoredCandidates([found, found]).froc()
     assert curve.at().tolist() == [0.0] * 7
     assert curve.cpm == 0.0
+
+
+def test_of_one_scan_there_are_no_draws_and_no_interval():
+    one = hits([[0, 0, 0]], [0.5], [((0, 0, 0), 8.0)])
+    told = [
+        detection_scores(scans, marks.froc(), bootstrap(marks, 20, 1), None)
+        for scans in ([one], [one, one])
+        for marks in [ScoredCandidates(scans)]
+    ]
+    assert [scores["cpm_interval"] for scores in told] == [None, (1.0, 1.0)]
+    assert set(told[0]["sensitivity_at_interval"].values()) == {None}
+    assert [scores["draws"] for scores in told] == [0, 20]
 
 
 def test_without_nodules_or_scans_there_is_no_sensitivity():

@@ -144,6 +144,15 @@ def test_intervals_over_patients_are_wider_where_their_nodules_are_alike():
     assert width[1] > 2.5 * width[0]
 
 
+def test_of_one_patient_there_is_no_interval():
+    score = score_nodule(np.ones((1, 1, 2), bool), np.ones((1, 1, 1, 2), bool), (1.0, 1.0, 1.0))
+    for patients, interval in ((["a", "a"], None), (["a", "b"], (1.0, 1.0))):
+        assert summary([score, score], patients, [5.0, 5.0], 9)["all"]["dice"] == {
+            "value": 1.0,
+            "interval": interval,
+        }
+
+
 def test_the_same_seed_gives_the_same_interval():
     scores = [score(d) for d in np.linspace(0, 1, 20).round(1)]
     names = [str(k) for k in range(20)]
