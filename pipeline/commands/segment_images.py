@@ -25,7 +25,14 @@ from lungseg.io.volumes.headers import SUFFIXES, suffix_of
 from lungseg.model import inference
 from lungseg.model.devices import DeviceMemoryError
 from lungseg.model.model_record import NET, ModelRecord, read_model_record
-from lungseg.model.nets import FILE, SUFFIX, CurrentNet, find_net, named_net, shipped_nets
+from lungseg.model.nets import (
+    FILE,
+    SUFFIX,
+    CurrentNet,
+    find_net,
+    named_net,
+    shipped_nets,
+)
 from lungseg.model.samples import scaled
 from lungseg.ops.grid.picture_size import placed, resized
 from lungseg.ops.hu.padding import AIR_HU
@@ -125,7 +132,7 @@ def segment_images(
     done = []
     for path in images:
         try:
-            image = read_single_image(_no_volume(path))
+            image = _read(path, file, record)
             begin = time.perf_counter()
             probability = probability_of(image, net, record, fit)
             ms = 1000 * (time.perf_counter() - begin)
@@ -145,6 +152,17 @@ def segment_images(
             )
         )
     return done
+
+
+def _read(path: Path, file: Path, record: ModelRecord) -> SingleImage:
+    """An image that the net of `file` may know the like of."""
+    image = read_single_image(_no_volume(path))
+    # A net of one's own may have learnt from pictures of CT.
+    if image.in_hu and record.kind != "ct" and file in shipped_nets().values():
+        raise DataError(
+            f"it is a CT slice, and {file.stem} knows chest X-rays; name another net with --model"
+        )
+    return image
 
 
 def net_and_images(model: str | None, places: Sequence[Path]) -> tuple[CurrentNet, list[Path]]:

@@ -22,6 +22,7 @@ from lungseg.model.model_record import NET, ModelRecord, write_model_record
 from lungseg.model.nets import CurrentNet
 from lungseg.model.samples import Samples
 from lungseg.steps.picture_table import build_picture_table
+from tests.test_flow import write_scan
 
 PICTURES = ModelRecord(
     target="lungs", classes=["background", "lungs"], kind="pictures", network={}, context=0,
@@ -400,6 +401,13 @@ def test_the_overlay_is_red_on_the_outline_and_grey_outside():
     assert (picture[5, 5:15] == (255, 64, 64)).all()
     assert (picture[:4] == 100).all()
     assert picture[10, 10].tolist() == [131, 92, 92]  # a fifth of the outline's colour
+
+
+def test_a_ct_slice_is_nothing_for_the_packages_net_of_x_rays(tmp_path):
+    _, slices = write_scan(tmp_path / "scan", "one", "1.2.826.61")
+    (done,) = segment_images(nets.shipped_nets()["xray-lungs"], slices[9:10], tmp_path / "out")
+    assert done.error.startswith("it is a CT slice, and xray-lungs knows chest X-rays")
+    assert list((tmp_path / "out").iterdir()) == []
 
 
 @pytest.fixture
