@@ -8,7 +8,7 @@ import numpy as np
 from lungseg.ops.grid.morphology import axial_components, components, dilate_mm, open_mm, sizes
 from lungseg.ops.lungs.in_blocks import Blocks
 from lungseg.ops.lungs.left_right import LEFT, RIGHT
-from lungseg.volume import FloatArray, HuArray, MaskArray
+from lungseg.volume import F32, FloatArray, HuArray, MaskArray
 
 # Tissue closes the body's outline; lung that was left out is dark and, unlike bowel, not empty.
 TISSUE_HU = -400
@@ -19,6 +19,8 @@ EMPTY_HU = -930
 DARKER_HU = 70.0
 TUBE_MM2 = (60.0, 900.0)
 TUBE_MM = 30.0
+# A block of at least this probability is lung to a net, and no airway.
+AIRWAY_TO_NET = 0.5
 # Half width of the strip about the midline where trachea and carina lie, mm.
 MIDLINE_MM = 30.0
 # A sound mask holds less air from outside the body than this, ml.
@@ -31,8 +33,15 @@ BASES_MM = 70.0
 _SIDE_NAMES = {RIGHT: "right", LEFT: "left"}
 
 
-def doubts(blocks: Blocks) -> tuple[str, ...]:
+def doubts(blocks: Blocks, likely: F32 | None = None) -> tuple[str, ...]:
     """Reasons to doubt a mask (1 right, 2 left) for its place; axis 0 runs to the head.
+
+    Parameters
+    ----------
+    blocks
+        The scan and its mask.
+    likely : (z, y, x) float32, optional
+        A net's probability of lung on the blocks: what is lung to it is no trachea.
 
     Examples
     --------
@@ -53,7 +62,7 @@ def doubts(blocks: Blocks) -> tuple[str, ...]:
     return (
         *_outside(blocks, body),
         *_left_out(blocks, body),
-        *_tube(blocks),
+        *_tube(blocks, likely),
         *_ends(blocks),
         *_swapped(blocks),
     )
@@ -98,7 +107,7 @@ def _left_out(blocks: Blocks, body: MaskArray) -> list[str]:
     return []
 
 
-def _tube(blocks: Blocks) -> list[str]:
+def _tube(blocks: Blocks, likely: F32 | None) -> list[str]:
     """The trachea in the mask: a tube of empty air near the midline, over some slices."""
     mask = blocks.labels > 0
     x_mm = np.arange(mask.shape[2]) * blocks.spacing_mm[2]
@@ -106,6 +115,9 @@ def _tube(blocks: Blocks) -> list[str]:
     middle_mm = (columns[0] + columns[-1]) / 2 * blocks.spacing_mm[2]
     usual = float(np.median(blocks.hu[mask]))
     empty = mask & (blocks.hu < min(EMPTY_HU, usual - DARKER_HU))
+    if likely is not None:
+        # A recess of dark lung beside the midline.
+        empty &= likely < AIRWAY_TO_NET
     pieces, count = axial_components(empty)
     if count == 0:
         return []

@@ -72,8 +72,8 @@ def judge(  # noqa: PLR0913, PLR0917 - a scan, its mask, and what is known of bo
 
     Density is measured on those voxels of the mask that are lung in `aired` too, labels
     ``(z, y, x)`` on the same grid; by default on all. `likely` is a net's probability of lung on
-    the blocks of `in_blocks`, ``(z, y, x)``, where one was asked: see `missing_lung` and
-    `gas_doubts`.
+    the blocks of `in_blocks`, ``(z, y, x)``, where one was asked: see `missing_lung`, `gas_doubts`
+    and `doubts`.
 
     Examples
     --------
@@ -135,7 +135,7 @@ def judge(  # noqa: PLR0913, PLR0917 - a scan, its mask, and what is known of bo
     if trachea_ml <= 0 and height_mm > TRACHEA_ABOVE_MM:
         reasons.append("no trachea was found; it may be in the mask")
     seen = in_blocks(ct, labels)
-    reasons += doubts(seen)
+    reasons += doubts(seen, likely)
     reasons += gas_doubts(seen, threshold_hu, likely)
     airless = airless_doubts(seen, likely)
     reasons += airless

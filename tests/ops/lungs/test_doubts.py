@@ -93,3 +93,13 @@ def test_a_bulla_beside_the_midline_is_no_trachea():
 def test_an_empty_mask_is_left_to_others():
     ct, lungs = torso()
     assert told(ct, lungs * 0) == ()
+
+
+def test_what_is_lung_to_a_net_is_no_trachea():
+    ct, lungs = torso()
+    ct, labels = with_tube(ct, lungs)
+    seen = in_blocks(Volume(ct, GRID), Volume(labels, GRID))
+    likely = np.zeros(ct.shape, np.float32)
+    assert any("may be the trachea" in reason for reason in doubts(seen, likely))
+    likely[20:, 28:32, 43:47] = 0.6
+    assert not any("may be the trachea" in reason for reason in doubts(seen, likely))
