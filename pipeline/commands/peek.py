@@ -78,9 +78,8 @@ def _wanted(table: Tables, scan: str | None) -> Rows:
     found = by_id or by_end
     if not found or not scan:
         raise ConfigError(
-            f"no scan or patient {scan!r} in {table.path}; it "
-            f"holds {many(len(scans), 'scan')}, the "
-            f"first is {scans[0]} of patient {patients[0]}"
+            f"no scan or patient {scan!r} in {table.path}; it holds {many(len(scans), 'scan')}, "
+            f"the first is {scans[0]} of patient {patients[0]}"
         )
     return np.flatnonzero(np.isin(table.slices["scan_row"], found))
 

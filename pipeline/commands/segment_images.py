@@ -25,14 +25,7 @@ from lungseg.io.volumes.headers import SUFFIXES, suffix_of
 from lungseg.model import inference
 from lungseg.model.devices import DeviceMemoryError
 from lungseg.model.model_record import NET, ModelRecord, read_model_record
-from lungseg.model.nets import (
-    FILE,
-    SUFFIX,
-    CurrentNet,
-    find_net,
-    named_net,
-    shipped_nets,
-)
+from lungseg.model.nets import FILE, SUFFIX, CurrentNet, find_net, named_net, shipped_nets
 from lungseg.model.samples import scaled
 from lungseg.ops.grid.picture_size import placed, resized
 from lungseg.ops.hu.padding import AIR_HU

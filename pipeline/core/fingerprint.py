@@ -9,7 +9,7 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
-from lungseg.core.disk.folder_tree import files_below
+from lungseg.core.disk.folder_tree import files_in_tree
 from lungseg.core.errors import ConfigError
 from lungseg.core.stage import Params, Scalar, Stage, as_dict
 
@@ -72,7 +72,7 @@ def identity_of_path(path: Path, name: str = "path", ignores: tuple[str, ...] = 
     if path.is_dir():
         listing = [
             (str(file.relative_to(path)), file.stat().st_size, file.stat().st_mtime_ns)
-            for file in files_below(path)
+            for file in files_in_tree(path)
         ]
         return digest_of(listing)
     if not path.is_file():

@@ -77,7 +77,7 @@ def doubts_of_files(facts: Mapping[str, Scalar]) -> Iterator[str]:
     """
     filled = facts.get("filled_slices")
     if isinstance(filled, int) and filled:
-        are = f"{many(filled, 'slice')} {'is' if filled == 1 else 'are'}"
+        are = many(filled, "slice is", "slices are")
         yield f"{are} missing and interpolated, no image: {facts.get('gaps')}"
     check = facts.get("hu_check", "ok")
     if check != "ok":

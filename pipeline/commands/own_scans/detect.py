@@ -26,7 +26,7 @@ from lungseg.commands.own_scans.report import (
     trouble,
     without_dicom,
 )
-from lungseg.commands.own_scans.seen import lines_on_lung_net
+from lungseg.commands.own_scans.seen import lines_on_lung_net, seen_by_lung_net
 from lungseg.core.errors import ConfigError
 from lungseg.core.shown import many
 from lungseg.core.stage import as_dict
@@ -236,7 +236,7 @@ def _as_text(end: End) -> Iterator[str]:
                 f"seen     {row['patient']} {row['scan']}: the net has seen it ({row['seen']}); "
                 "its candidates show what the net remembers"
             )
-    yield from lines_on_lung_net(end.outcomes, end.session)
+    yield from lines_on_lung_net(end.outcomes, seen_by_lung_net(end.outcomes, end.session))
     unknown = sum(row["seen"] == UNKNOWN for row in done)
     if unknown:
         yield (

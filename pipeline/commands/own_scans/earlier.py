@@ -48,7 +48,6 @@ class Earlier:
                 f"earlier  {_counted(self.not_listed)} of other scans, of earlier runs, as they "
                 f"were; {tables} tells of this run alone: {_named(self.not_listed)}"
             )
-
         if self.scans:
             yield (
                 f"earlier  {many(len(self.scans), 'scan')} of earlier runs: status, report, export "

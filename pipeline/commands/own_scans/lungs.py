@@ -83,7 +83,8 @@ def lungs(roots: Sequence[Path], options: Mapping[str, Any]) -> int:
 
 
 def _tables(session: Session, outcomes: Sequence[Outcome]) -> Mapping[str, Table]:
-    return {TABLE: Table(COLUMNS, [_row(one, seen_by_lung_net(one, session)) for one in outcomes])}
+    seen = seen_by_lung_net(outcomes, session)
+    return {TABLE: Table(COLUMNS, [_row(*one) for one in zip(outcomes, seen, strict=True)])}
 
 
 def _row(one: Outcome, seen: str) -> Row:
@@ -107,8 +108,8 @@ def _row(one: Outcome, seen: str) -> Row:
 
 
 def _as_text(end: End) -> Iterator[str]:
-    rows = zip(end.outcomes, end.tables[TABLE].rows, strict=True)
-    done = [row for one, row in rows if one.state == "done"]
+    rows = end.tables[TABLE].rows
+    done = [row for one, row in zip(end.outcomes, rows, strict=True) if one.state == "done"]
     for row in done[:_SHOWN]:
         # A name without a Latin letter is a digest in the file's.
         whose = "" if str(row["patient"]).isascii() else f"{row['patient']} "
@@ -122,7 +123,7 @@ def _as_text(end: End) -> Iterator[str]:
     for row in done:
         if row["verdict"] == "suspect":
             yield f"suspect  {row['patient']} {row['file']}\n         {row['reasons']}"
-    yield from lines_on_lung_net(end.outcomes, end.session)
+    yield from lines_on_lung_net(end.outcomes, (str(row["net_seen"]) for row in rows))
     yield from trouble(end.outcomes)
     yield from notes(end.outcomes)
     yield from without_dicom(end.outcomes, LUNGS.stage)

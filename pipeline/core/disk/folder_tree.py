@@ -6,7 +6,7 @@ from pathlib import Path
 from lungseg.core.errors import ConfigError
 
 
-def files_below(folder: Path) -> list[Path]:
+def files_in_tree(folder: Path) -> list[Path]:
     """Every file in a folder and below it, sorted; links to folders are followed, each folder once.
 
     Raises
@@ -17,7 +17,7 @@ def files_below(folder: Path) -> list[Path]:
     Examples
     --------
     >>> here = Path(__file__)
-    >>> here in files_below(here.parent)
+    >>> here in files_in_tree(here.parent)
     True
     """
     found: list[Path] = []

@@ -16,7 +16,7 @@ from xml.parsers import expat
 
 import numpy as np
 
-from lungseg.core.disk.folder_tree import files_below
+from lungseg.core.disk.folder_tree import files_in_tree
 from lungseg.core.errors import ConfigError, ScanError
 from lungseg.core.shown import many
 from lungseg.io.annotations.lidc_database import RATINGS
@@ -103,7 +103,7 @@ def files_by_series(folder: Path) -> dict[str, tuple[Path, ...]]:
     if not folder.is_dir():
         raise ConfigError(f"{folder} is not a folder; expected LIDC's XML files in it or below it")
     found: dict[str, list[Path]] = {}
-    for path in files_below(folder):
+    for path in files_in_tree(folder):
         if path.name.startswith("._") or path.suffix.lower() != ".xml":
             continue
         with path.open("rb") as file:

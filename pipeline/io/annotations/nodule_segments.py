@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from lungseg.core.disk import folder_tree
+from lungseg.core.disk.folder_tree import files_in_tree
 from lungseg.core.errors import ConfigError, ScanError
 from lungseg.ops.nodules.contours import Contour, Reading, marked
 from lungseg.volume import Triple
@@ -178,7 +178,7 @@ def files_below(folder: Path) -> _Files:
         raise ConfigError(f"{folder} is not a folder; expected DICOM segmentations in it")
     segmentations: dict[str, list[Path]] = {}
     reports: dict[str, list[Path]] = {}
-    for path in folder_tree.files_below(folder):
+    for path in files_in_tree(folder):
         head = _head(path)
         if head is None:
             continue

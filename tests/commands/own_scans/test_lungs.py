@@ -14,7 +14,7 @@ from lungseg.commands.own_scans import hand_out, ledger
 from lungseg.commands.own_scans.hand_out import Outcome
 from lungseg.commands.own_scans.lungs import COLUMNS, _tables
 from lungseg.commands.own_scans.place import WORK
-from lungseg.commands.own_scans.seen import lines_on_lung_net
+from lungseg.commands.own_scans.seen import lines_on_lung_net, seen_by_lung_net
 from lungseg.core import worker
 from lungseg.core.errors import ConfigError
 from lungseg.io.volumes.formats import read_volume, write_volume
@@ -168,7 +168,7 @@ def test_the_table_tells_what_the_lung_net_has_seen_where_it_was_asked(
     one = Outcome("1.2.3", patient, "", "done", facts=facts)
     assert _tables(session, [one])["lungs.csv"].rows[0]["net_seen"] == seen
     # `lungs` and `detect` say it.
-    told = "".join(lines_on_lung_net([one], session))
+    told = "".join(lines_on_lung_net([one], seen_by_lung_net([one], session)))
     assert ("LIDC-IDRI-0001 1.2.3: the lung net has seen it (train)" in told) == (seen == "train")
     assert (told == "") == (seen != "train")
 
